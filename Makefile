@@ -1,0 +1,68 @@
+# Two commands: `make up` sets everything up and brings the lab to life, `make test` proves it.
+SHELL := /bin/bash -euo pipefail
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/meshgate
+UV := $(or $(shell command -v uv),$(CACHE)/uv/bin/uv)
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help up status down logs client preview check test prove lock
+
+help:
+	@echo "make up        everything: tools, images, a one-node Kubernetes, Headscale, the gateway (cold: about 25 minutes)"
+	@echo "make status    what the lab is made of, and how to use it"
+	@echo "make client    a WireGuard config and its QR code for a device of your own"
+	@echo "make preview   what 'pulumi up' would change in the lab"
+	@echo "make down      nothing of the lab is left (ALL=1: nor of its caches)"
+	@echo "make check     lint, types, unit tests: under a minute"
+	@echo "make test      every test, in a lab of its own making"
+	@echo "make prove     the long proofs and the benchmarks"
+
+up: .venv/ready
+	@$(BIN)/python -m lab up
+
+status: .venv/ready
+	@$(BIN)/python -m lab status
+
+down: .venv/ready
+	@$(BIN)/python -m lab down $(if $(ALL),--all)
+
+logs: .venv/ready
+	@$(BIN)/python -m lab logs $(NAME)
+
+client lab-client: .venv/ready
+	@$(BIN)/python -m lab client $(NAME)
+
+preview: .venv/ready
+	@$(BIN)/python -m lab preview
+
+check: .venv/ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/pytest -q tests/unit
+
+test: check
+	$(BIN)/python -m lab up --fresh
+	$(BIN)/pytest -v tests/contract tests/e2e
+
+prove: .venv/ready
+	$(BIN)/python -m lab up
+	$(BIN)/pytest -v tests/prove
+
+lock: $(UV)
+	$(UV) pip compile -q pyproject.toml --all-extras --universal --generate-hashes --python-version 3.11 \
+	  --no-header -o requirements.lock
+
+# Locked by hashes, without the addresses that a uv.lock would pin to one registry.
+.venv/ready: requirements.lock | $(UV)
+	@echo "Python packages: into .venv, from requirements.lock"
+	@$(UV) venv -q --allow-existing --python $(PYTHON) .venv
+	@$(UV) pip sync -q --python $(BIN)/python --require-hashes --compile-bytecode requirements.lock
+	@touch $@
+
+$(CACHE)/uv/bin/uv:
+	@echo "uv: into $(CACHE)/uv"
+	@$(PYTHON) -m venv $(CACHE)/uv
+	@$(CACHE)/uv/bin/pip install -q uv==0.13.9

@@ -1,0 +1,29 @@
+"""Meshgate's program: what a stack declares, top-down as in the picture of the README."""
+
+import pulumi
+from infra.resources.user import HeadscaleUser
+
+from infra.access.gateway import Gateway
+from infra.components.cluster import Cluster
+from infra.components.headscale_server import HeadscaleServer
+from infra.components.orchestrator import OrchestratorEnv
+from infra.stack import stack_settings
+
+settings = stack_settings()
+
+cluster = Cluster(settings)
+server = [HeadscaleServer(cluster, settings.headscale)] if settings.headscale.managed else []
+user = HeadscaleUser(
+    "user",
+    user=settings.headscale.user or f"meshgate-{pulumi.get_stack()}",
+    opts=pulumi.ResourceOptions(depends_on=server),
+)
+gateways = {gateway.name: Gateway(cluster, settings, gateway, user) for gateway in settings.gateways}
+first = next(iter(gateways.values()))
+if settings.orchestrator:
+    OrchestratorEnv(cluster, settings.orchestrator, first.env, first.token, first)
+
+for name, value in first.outputs.items():
+    pulumi.export(name, value)
+if len(gateways) > 1:
+    pulumi.export("gateways", {name: gateway.outputs for name, gateway in gateways.items()})

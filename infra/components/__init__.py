@@ -1,0 +1,1 @@
+"""The Kubernetes parts that access modes are made of."""

@@ -1,0 +1,23 @@
+"""What all components share: the place of their children in the tree, and the labels of what they declare."""
+
+import pulumi
+
+
+class Component(pulumi.ComponentResource):
+    """A component whose children are parented by `child()`."""
+
+    def child(
+        self, *depends_on: pulumi.Resource, provider: pulumi.ProviderResource | None = None
+    ) -> pulumi.ResourceOptions:
+        """Options of a resource of this component."""
+        return pulumi.ResourceOptions(parent=self, depends_on=list(depends_on), provider=provider)
+
+
+def labels(component: str, instance: str) -> dict[str, str]:
+    """Kubernetes' recommended labels."""
+    return {
+        "app.kubernetes.io/name": component,
+        "app.kubernetes.io/instance": instance,
+        "app.kubernetes.io/part-of": "meshgate",
+        "app.kubernetes.io/managed-by": "pulumi",
+    }

@@ -1,0 +1,181 @@
+"""The gateway's pod: tailscaled, the WireGuard device and the agent, each with NET_ADMIN and nothing more.
+
+The device has a container of its own so that tunnels outlive the agent. State is on the volume: a pod that came
+without it would be a new node to Headscale, and its pre-auth key is used up (tailscale#1686).
+"""
+
+import hashlib
+from collections.abc import Mapping
+
+import pulumi
+
+from infra.settings import GatewaySettings, Settings
+
+HTTP_PORT = 8080
+PRIVATE_KEY, TOKEN, PRE_AUTH_KEY, CA_CERTIFICATE = "private-key", "token", "pre-auth-key", "ca.crt"
+TAILSCALE_HEALTH_PORT = 9002
+TAILSCALE_SOCKET = "/tmp/tailscaled.sock"  # noqa: S108 (an emptyDir of the container)
+IDENTITY = "/etc/meshgate"
+CERTIFICATES = "/etc/meshgate-certificates"
+AGENT_STATE = "/var/lib/meshgate"
+TAILSCALE_STATE = "/var/lib/tailscale"
+WIREGUARD_SOCKETS = "/var/run/wireguard"
+
+
+def annotations(
+    settings: Settings, public_key: pulumi.Output[str], pre_auth_key: pulumi.Output[str]
+) -> dict[str, pulumi.Input[str]]:
+    """What a running pod does not notice by itself: a change of these replaces it."""
+    return {
+        "meshgate/public-key": public_key,
+        # A digest of a random key tells nothing of it.
+        "meshgate/pre-auth-key": pulumi.Output.unsecret(pre_auth_key.apply(_digest)),
+        "meshgate/ca-certificate": _digest(settings.headscale.ca_certificate or ""),
+    }
+
+
+def spec(settings: Settings, gateway: GatewaySettings, name: str, public_key: pulumi.Output[str]) -> dict[str, object]:
+    """The PodSpec; `name` is that of the Secret, the ConfigMap and the volume claim."""
+    volumes: list[dict[str, object]] = [
+        {"name": "identity", "secret": _secret(name, PRIVATE_KEY, TOKEN)},
+        {"name": "pre-auth-key", "secret": _secret(name, PRE_AUTH_KEY)},
+        {"name": "state", "persistent_volume_claim": {"claim_name": name}},
+        {"name": "tun", "host_path": {"path": "/dev/net/tun", "type": "CharDevice"}},
+        {"name": "wireguard", "empty_dir": {"medium": "Memory"}},
+        {"name": "tailscale-run", "empty_dir": {}},
+        {"name": "tmp", "empty_dir": {}},
+    ]
+    if settings.headscale.ca_certificate:
+        volumes.append({"name": "certificates", "config_map": {"name": name}})
+    return {
+        "automount_service_account_token": False,
+        "enable_service_links": False,
+        "termination_grace_period_seconds": 10,
+        "security_context": {"seccomp_profile": {"type": "RuntimeDefault"}, "sysctls": _sysctls(gateway)},
+        "containers": [_tailscale(settings, gateway), _wireguard(gateway), _agent(gateway, public_key)],
+        "volumes": volumes,
+    }
+
+
+def _sysctls(gateway: GatewaySettings) -> list[dict[str, str]]:
+    """A pod inherits IPv4 forwarding from its node, IPv6 forwarding it must ask for."""
+    return [{"name": "net.ipv6.conf.all.forwarding", "value": "1"}] if gateway.ipv6 else []
+
+
+def _secret(name: str, *keys: str) -> dict[str, object]:
+    return {"secret_name": name, "default_mode": 0o400, "items": [{"key": key, "path": key} for key in keys]}
+
+
+def _container(name: str, image: str, **more: object) -> dict[str, object]:
+    return {
+        "name": name,
+        "image": image,
+        "security_context": {
+            "run_as_user": 0,
+            "privileged": False,
+            "allow_privilege_escalation": False,
+            "read_only_root_filesystem": True,
+            "capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN"]},
+        },
+        **more,
+    }
+
+
+def _tailscale(settings: Settings, gateway: GatewaySettings) -> dict[str, object]:
+    url = settings.headscale.url
+    environment = {
+        "TS_AUTHKEY": f"file:/run/meshgate/{PRE_AUTH_KEY}",
+        "TS_AUTH_ONCE": "true",
+        "TS_HOSTNAME": gateway.hostname,
+        "TS_STATE_DIR": TAILSCALE_STATE,
+        "TS_SOCKET": TAILSCALE_SOCKET,
+        "TS_KUBE_SECRET": "",
+        "TS_USERSPACE": "false",
+        # iptables-legacy, the image's default, needs NET_RAW.
+        "TS_DEBUG_FIREWALL_MODE": "nftables",
+        "TS_ENABLE_HEALTH_CHECK": "true",
+        "TS_LOCAL_ADDR_PORT": f"0.0.0.0:{TAILSCALE_HEALTH_PORT}",
+        "TS_EXTRA_ARGS": f"--login-server={url} --advertise-exit-node --stateful-filtering=false",
+        "TS_TAILSCALED_EXTRA_ARGS": f"--port={gateway.tailscale_port} --no-logs-no-support",
+    }
+    mounts = [
+        {"name": "pre-auth-key", "mount_path": "/run/meshgate", "read_only": True},
+        {"name": "state", "mount_path": TAILSCALE_STATE, "sub_path": "tailscale"},
+        {"name": "tun", "mount_path": "/dev/net/tun"},
+        {"name": "tailscale-run", "mount_path": "/var/run/tailscale"},
+        {"name": "tmp", "mount_path": "/tmp"},  # noqa: S108
+    ]
+    if settings.headscale.ca_certificate:
+        # Go reads files of SSL_CERT_FILE instead of the system's, directories of SSL_CERT_DIR as well.
+        environment["SSL_CERT_DIR"] = f"/etc/ssl/certs:{CERTIFICATES}"
+        mounts.append({"name": "certificates", "mount_path": CERTIFICATES, "read_only": True})
+    health = {"http_get": {"path": "/healthz", "port": TAILSCALE_HEALTH_PORT}}
+    return _container(
+        "tailscale",
+        gateway.tailscale_image,
+        env=_environment(environment),
+        ports=[{"name": "tailscale", "container_port": gateway.tailscale_port, "protocol": "UDP"}],
+        readiness_probe=health | {"period_seconds": 5},
+        resources={"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
+        volume_mounts=mounts,
+    )
+
+
+def _wireguard(gateway: GatewaySettings) -> dict[str, object]:
+    port: dict[str, object] = {"name": "wireguard", "container_port": gateway.port, "protocol": "UDP"}
+    if gateway.exposure == "HostPort":
+        port["host_port"] = gateway.port
+    return _container(
+        "wireguard",
+        gateway.image,
+        command=["python3", "-m", "gateway.agent.device"],
+        env=_environment({"MESHGATE_WIREGUARD": gateway.wireguard}),
+        ports=[port],
+        resources={"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "1Gi"}},
+        volume_mounts=[
+            {"name": "tun", "mount_path": "/dev/net/tun"},
+            {"name": "wireguard", "mount_path": WIREGUARD_SOCKETS},
+        ],
+    )
+
+
+def _agent(gateway: GatewaySettings, public_key: pulumi.Output[str]) -> dict[str, object]:
+    environment: dict[str, pulumi.Input[str]] = {
+        "MESHGATE_LISTEN_PORT": str(gateway.port),
+        "MESHGATE_ENDPOINT": gateway.endpoint,
+        "MESHGATE_CLIENT_NETWORKS": ",".join(map(str, gateway.client_networks)),
+        "MESHGATE_ALLOWED_IPS": ",".join(map(str, gateway.allowed_ips)),
+        "MESHGATE_DNS": ",".join(map(str, gateway.dns)),
+        "MESHGATE_MTU": str(gateway.mtu),
+        "MESHGATE_PERSISTENT_KEEPALIVE": str(gateway.persistent_keepalive),
+        "MESHGATE_PUBLIC_KEY": public_key,
+        "MESHGATE_PRIVATE_KEY_FILE": f"{IDENTITY}/{PRIVATE_KEY}",
+        "MESHGATE_TOKEN_FILE": f"{IDENTITY}/{TOKEN}",
+        "MESHGATE_STATE_DIR": AGENT_STATE,
+        "MESHGATE_HTTP_PORT": str(HTTP_PORT),
+        "MESHGATE_TAILSCALE_HEALTH_URL": f"http://127.0.0.1:{TAILSCALE_HEALTH_PORT}/healthz",
+    }
+    probe = {"port": "http"}
+    return _container(
+        "agent",
+        gateway.image,
+        env=_environment(environment),
+        ports=[{"name": "http", "container_port": HTTP_PORT}],
+        startup_probe={"http_get": probe | {"path": "/healthz"}, "period_seconds": 1, "failure_threshold": 60},
+        liveness_probe={"http_get": probe | {"path": "/healthz"}, "period_seconds": 10},
+        readiness_probe={"http_get": probe | {"path": "/readyz"}, "period_seconds": 1, "failure_threshold": 3},
+        resources={"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
+        volume_mounts=[
+            {"name": "identity", "mount_path": IDENTITY, "read_only": True},
+            {"name": "state", "mount_path": AGENT_STATE, "sub_path": "agent"},
+            {"name": "wireguard", "mount_path": WIREGUARD_SOCKETS},
+        ],
+    )
+
+
+def _environment(values: Mapping[str, pulumi.Input[str]]) -> list[dict[str, pulumi.Input[str]]]:
+    return [{"name": name, "value": value} for name, value in values.items()]
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,218 @@
+"""A managed Headscale server: one replica on a volume, behind the user's ingress or proxy.
+
+Its URL speaks TLS (an Ingress, or a proxy in front of node_port); the pod itself speaks HTTP inside the cluster.
+The embedded DERP relay shares the HTTP port, STUN has one of its own. Configuration keys: Headscale 0.29.
+"""
+
+import hashlib
+from urllib.parse import urlsplit
+
+import pulumi
+import yaml
+from pulumi_kubernetes.apps.v1 import Deployment
+from pulumi_kubernetes.core.v1 import ConfigMap, PersistentVolumeClaim, Service
+from pulumi_kubernetes.networking.v1 import Ingress
+
+from infra.components.cluster import Cluster
+from infra.components.component import Component, labels
+from infra.resources.api_key import HeadscaleApiKey
+from infra.settings import HeadscaleSettings
+from infra.values import MESH_NETWORKS
+
+HTTP_PORT = 8080
+STUN_PORT = 3478
+STATE = "/var/lib/headscale"
+
+
+class HeadscaleServer(Component):
+    """ConfigMap, volume, Deployment, Services, optional Ingress, and the API key that this program uses."""
+
+    def __init__(self, cluster: Cluster, settings: HeadscaleSettings) -> None:
+        super().__init__("meshgate:components:HeadscaleServer", "headscale")
+        self._cluster = cluster
+        name = "headscale"
+        config = yaml.safe_dump(configuration(settings.url), sort_keys=False)
+        config_map = ConfigMap(
+            "config", metadata=self._metadata(name), data={"config.yaml": config}, opts=self._child()
+        )
+        state = PersistentVolumeClaim(
+            "state",
+            metadata=self._metadata(name),
+            spec={
+                "access_modes": ["ReadWriteOnce"],
+                "resources": {"requests": {"storage": settings.storage}},
+                **({"storage_class_name": settings.storage_class} if settings.storage_class else {}),
+            },
+            opts=self._child(),
+        )
+        self.deployment = Deployment(
+            "server",
+            metadata=self._metadata(name),
+            spec={
+                "replicas": 1,
+                # SQLite and the in-memory netmap allow one server at a time.
+                "strategy": {"type": "Recreate"},
+                "selector": {"match_labels": {"app.kubernetes.io/name": name}},
+                "template": {
+                    "metadata": {
+                        "labels": labels(name, "server"),
+                        "annotations": {"meshgate/config": hashlib.sha256(config.encode()).hexdigest()[:16]},
+                    },
+                    "spec": {
+                        "automount_service_account_token": False,
+                        "enable_service_links": False,
+                        "security_context": {
+                            # Root without a capability: it owns its hostPath volumes too, which have no fsGroup.
+                            "run_as_user": 0,
+                            "seccomp_profile": {"type": "RuntimeDefault"},
+                        },
+                        "containers": [_container(settings.image)],
+                        "volumes": [
+                            {"name": "config", "config_map": {"name": config_map.metadata.name}},
+                            {"name": "state", "persistent_volume_claim": {"claim_name": state.metadata.name}},
+                            {"name": "run", "empty_dir": {}},
+                            {"name": "tmp", "empty_dir": {}},
+                        ],
+                    },
+                },
+            },
+            opts=self._child(),
+        )
+        services = self._services(settings)
+        self.api_key = HeadscaleApiKey(
+            "api-key",
+            namespace=cluster.namespace,
+            deployment=self.deployment.metadata.name,
+            opts=self.child(self.deployment, *services),
+        )
+        self.register_outputs({})
+
+    def _services(self, settings: HeadscaleSettings) -> list[Service | Ingress]:
+        name, selector = "headscale", {"app.kubernetes.io/name": "headscale"}
+        http = {"name": "http", "port": HTTP_PORT, "target_port": "http"}
+        stun = {"name": "stun", "port": STUN_PORT, "target_port": "stun", "protocol": "UDP"}
+        services: list[Service | Ingress] = [
+            Service(
+                "http",
+                metadata=self._metadata(name),
+                spec={
+                    "type": "NodePort" if settings.node_port else "ClusterIP",
+                    "selector": selector,
+                    "ports": [http | ({"node_port": settings.node_port} if settings.node_port else {})],
+                },
+                opts=self._child(self.deployment),
+            )
+        ]
+        if settings.stun_node_port:
+            services.append(
+                Service(
+                    "stun",
+                    metadata=self._metadata(f"{name}-stun"),
+                    spec={
+                        "type": "NodePort",
+                        "selector": selector,
+                        # STUN answers with the address it sees: it must be the client's own.
+                        "external_traffic_policy": "Local",
+                        "ports": [stun | {"node_port": settings.stun_node_port}],
+                    },
+                    opts=self._child(self.deployment),
+                )
+            )
+        if settings.ingress:
+            host = urlsplit(settings.url).hostname
+            backend = {"service": {"name": name, "port": {"name": "http"}}}
+            services.append(
+                Ingress(
+                    "ingress",
+                    metadata=self._metadata(name),
+                    spec={
+                        "ingress_class_name": settings.ingress.class_name,
+                        "tls": [{"hosts": [host], "secret_name": settings.ingress.tls_secret}],
+                        "rules": [
+                            {
+                                "host": host,
+                                "http": {"paths": [{"path": "/", "path_type": "Prefix", "backend": backend}]},
+                            }
+                        ],
+                    },
+                    opts=self._child(*services),
+                )
+            )
+        return services
+
+    def _metadata(self, name: str) -> dict[str, object]:
+        return {"name": name, "namespace": self._cluster.namespace, "labels": labels("headscale", name)}
+
+    def _child(self, *depends_on: pulumi.Resource) -> pulumi.ResourceOptions:
+        return self.child(*depends_on, provider=self._cluster.provider)
+
+
+def configuration(url: str) -> dict[str, object]:
+    """Headscale's config.yaml: this one server, its embedded DERP relay, policy by API, nothing phoned home."""
+    ipv4, ipv6 = MESH_NETWORKS
+    return {
+        "server_url": url,
+        "listen_addr": f"0.0.0.0:{HTTP_PORT}",
+        "metrics_listen_addr": "0.0.0.0:9090",
+        "grpc_listen_addr": "127.0.0.1:50443",
+        "disable_check_updates": True,
+        "noise": {"private_key_path": f"{STATE}/noise_private.key"},
+        "prefixes": {"v4": str(ipv4), "v6": str(ipv6), "allocation": "sequential"},
+        "database": {"type": "sqlite", "sqlite": {"path": f"{STATE}/db.sqlite", "write_ahead_log": True}},
+        "derp": {
+            "server": {
+                "enabled": True,
+                "region_id": 999,
+                "region_code": "headscale",
+                "region_name": "Headscale",
+                "verify_clients": True,
+                "stun_listen_addr": f"0.0.0.0:{STUN_PORT}",
+                "private_key_path": f"{STATE}/derp_private.key",
+                "automatically_add_embedded_derp_region": True,
+            },
+            "urls": [],
+            "paths": [],
+            "auto_update_enabled": False,
+        },
+        "dns": {
+            "magic_dns": False,
+            "override_local_dns": False,
+            "base_domain": "mesh.internal",
+            "nameservers": {"global": []},
+        },
+        "policy": {"mode": "database"},
+        "unix_socket": "/var/run/headscale/headscale.sock",
+        "unix_socket_permission": "0700",
+    }
+
+
+def _container(image: str) -> dict[str, object]:
+    return {
+        "name": "headscale",
+        "image": image,
+        "args": ["serve"],
+        "ports": [
+            {"name": "http", "container_port": HTTP_PORT},
+            {"name": "stun", "container_port": STUN_PORT, "protocol": "UDP"},
+            {"name": "metrics", "container_port": 9090},
+        ],
+        "startup_probe": {
+            "http_get": {"path": "/health", "port": "http"},
+            "period_seconds": 1,
+            "failure_threshold": 60,
+        },
+        "readiness_probe": {"http_get": {"path": "/health", "port": "http"}, "period_seconds": 5},
+        "liveness_probe": {"http_get": {"path": "/health", "port": "http"}, "period_seconds": 20},
+        "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
+        "security_context": {
+            "allow_privilege_escalation": False,
+            "read_only_root_filesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volume_mounts": [
+            {"name": "config", "mount_path": "/etc/headscale", "read_only": True},
+            {"name": "state", "mount_path": STATE},
+            {"name": "run", "mount_path": "/var/run/headscale"},
+            {"name": "tmp", "mount_path": "/tmp"},  # noqa: S108 (a volume's place in the pod)
+        ],
+    }

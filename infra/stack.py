@@ -1,0 +1,17 @@
+"""The settings of the stack that the engine runs."""
+
+import pulumi
+from pulumi.runtime.config import CONFIG, get_config_env
+
+from infra.settings import Settings, SettingsError, load
+
+
+def stack_settings() -> Settings:
+    """The stack's settings; ends the program with one sentence for each setting that cannot work."""
+    config = pulumi.Config()
+    prefix = f"{config.name}:"
+    keys = [key.removeprefix(prefix) for key in {**get_config_env(), **CONFIG.get()} if key.startswith(prefix)]
+    try:
+        return load(config.get, keys)
+    except SettingsError as error:
+        raise pulumi.RunError(str(error)) from None

@@ -1,0 +1,107 @@
+"""The kinds of value that settings are made of, each with its own rule and its own sentence."""
+
+import ipaddress
+import re
+from typing import Annotated, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+# RFC 6598 and Tailscale's ULA: tailscaled drops such sources on their way into the mesh (linuxfw's ts-forward).
+MESH_NETWORKS = (ipaddress.ip_network("100.64.0.0/10"), ipaddress.ip_network("fd7a:115c:a1e0::/48"))
+TAILSCALED_DEFAULT_PORT = 41641
+NODE_PORTS = range(30000, 32768)
+
+T = TypeVar("T")
+
+
+def _dns_label(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?", value):
+        raise ValueError(f"{value!r} is not a name of at most 40 lower-case letters, digits and inner dashes")
+    return value
+
+
+def _server_url(value: str) -> str:
+    parts = urlsplit(value)
+    loopback = parts.hostname in {"localhost", "127.0.0.1", "::1"}
+    if not parts.hostname or parts.scheme not in {"http", "https"}:
+        raise ValueError(f"{value!r} is not a URL such as https://headscale.example.com")
+    if parts.scheme == "http" and not loopback:
+        raise ValueError(
+            f"{value!r} would carry the API key in clear text; use https:// (a private CA goes into ca_certificate)"
+        )
+    if parts.username or parts.query or parts.fragment:
+        raise ValueError("the URL must not hold credentials, a query or a fragment")
+    return value.rstrip("/")
+
+
+def _certificate(value: str) -> str:
+    if "-----BEGIN CERTIFICATE-----" not in value:
+        raise ValueError("it is not a certificate in PEM form (-----BEGIN CERTIFICATE-----)")
+    return value
+
+
+def _endpoint(value: str) -> str:
+    host, port = split_endpoint(value)
+    if port == TAILSCALED_DEFAULT_PORT:
+        raise ValueError(f"port {port} is tailscaled's own; publish WireGuard on another port")
+    if not host:
+        raise ValueError(f"{value!r} names no host; write host:port")
+    return value
+
+
+def _network(value: object) -> IPNetwork:
+    try:
+        return ipaddress.ip_network(str(value))
+    except ValueError:
+        raise ValueError(f"{str(value)!r} is not a network such as 10.77.0.0/16 (with no host bits set)") from None
+
+
+def _address(value: object) -> IPAddress:
+    try:
+        return ipaddress.ip_address(str(value))
+    except ValueError:
+        raise ValueError(f"{str(value)!r} is not an IP address") from None
+
+
+def _client_network(value: IPNetwork) -> IPNetwork:
+    for mesh in MESH_NETWORKS:
+        if value.version == mesh.version and value.overlaps(mesh):
+            raise ValueError(
+                f"{value} lies inside {mesh}, whose addresses tailscaled drops; use for example 10.77.0.0/16"
+            )
+    if value.num_addresses < 4:
+        raise ValueError(f"{value} has no room for the gateway and a device; use a larger network")
+    return value
+
+
+def _not_empty(value: tuple[T, ...]) -> tuple[T, ...]:
+    if not value:
+        raise ValueError("the list is empty; give at least one")
+    return value
+
+
+def split_endpoint(endpoint: str) -> tuple[str, int]:
+    """Host and port of `host:port` or `[IPv6]:port`; ValueError when it is neither."""
+    match = re.fullmatch(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9.-]+)):(?P<port>[0-9]{1,5})", endpoint)
+    if not match or not 1 <= int(match["port"]) <= 65535:
+        raise ValueError(f"{endpoint!r} is not host:port with a port from 1 to 65535, such as vpn.example.com:31820")
+    if match["v6"]:
+        ipaddress.IPv6Address(match["v6"])
+    return match["v6"] or match["host"], int(match["port"])
+
+
+Name = Annotated[str, AfterValidator(_dns_label)]
+ServerUrl = Annotated[str, AfterValidator(_server_url)]
+Certificate = Annotated[str, AfterValidator(_certificate)]
+Endpoint = Annotated[str, AfterValidator(_endpoint)]
+Address = Annotated[IPAddress, BeforeValidator(_address)]
+Network = Annotated[IPNetwork, BeforeValidator(_network)]
+ClientNetwork = Annotated[Network, AfterValidator(_client_network)]
+NotEmpty = AfterValidator(_not_empty)
+Port = Annotated[int, Field(ge=1, le=65535)]
+NodePort = Annotated[int, Field(ge=NODE_PORTS.start, le=NODE_PORTS[-1])]
+Quantity = Annotated[str, Field(pattern=r"^[0-9]+(Ki|Mi|Gi|Ti)$")]

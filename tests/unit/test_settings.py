@@ -1,0 +1,110 @@
+"""What a stack's settings refuse, and how they say it."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from infra.settings import Settings, SettingsError, load
+
+GATEWAY: dict[str, Any] = {"name": "one", "endpoint": "vpn.example.com:31820"}
+GOOD: dict[str, Any] = {
+    "headscale": {"managed": True, "url": "https://headscale.example.com"},
+    "gateways": [GATEWAY],
+}
+
+
+def load_values(values: Mapping[str, Any]) -> Settings:
+    return load(lambda key: json.dumps(value) if (value := values.get(key)) is not None else None, values)
+
+
+def with_gateway(**changes: object) -> dict[str, Any]:
+    return GOOD | {"gateways": [GATEWAY | changes]}
+
+
+def with_headscale(**changes: object) -> dict[str, Any]:
+    return GOOD | {"headscale": GOOD["headscale"] | changes}
+
+
+def test_the_smallest_stack_has_working_defaults() -> None:
+    settings = load_values(GOOD)
+    gateway = settings.gateways[0]
+    assert (settings.namespace, settings.orchestrator) == ("meshgate", None)
+    assert (gateway.port, gateway.hostname, gateway.mtu, gateway.ipv6) == (31820, "meshgate-one", 1280, False)
+
+
+def test_an_empty_orchestrator_is_none_and_a_named_one_has_junes_names() -> None:
+    assert load_values(GOOD | {"orchestrator": {}}).orchestrator is None
+    orchestrator = load_values(GOOD | {"orchestrator": {"deployment": "june-orchestrator"}}).orchestrator
+    assert orchestrator is not None
+    assert (orchestrator.namespace, orchestrator.container) == ("june-services", "orchestrator")
+
+
+def test_values_may_come_as_they_are_or_as_json() -> None:
+    assert load(GOOD.get) == load_values(GOOD)
+
+
+def test_a_number_like_api_key_stays_text() -> None:
+    values = with_headscale(managed=False) | {"headscale_api_key": "12345"}
+    key = load(values.get).headscale_api_key
+    assert key is not None
+    assert key.get_secret_value() == "12345"
+    assert "12345" not in repr(load(values.get))
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        (GOOD | {"gatewayz": []}, "meshgate:gatewayz: there is no such setting; known here are cluster, gateways"),
+        (with_gateway(mtuu=1), "meshgate:gateways[0].mtuu: there is no such setting; known here are allowed_ips"),
+        ({"gateways": [GATEWAY]}, "meshgate:headscale: it is missing"),
+        (GOOD | {"gateways": []}, "meshgate:gateways: "),
+        (with_gateway(client_networks=["100.100.0.0/16"]), "meshgate:gateways[0].client_networks[0]: 100.100.0.0/16"),
+        (with_gateway(client_networks=["10.244.8.0/24"]), "overlaps 10.244.0.0/16 of cluster.pod_networks"),
+        (with_gateway(client_networks=["10.96.8.0/24"]), "overlaps 10.96.0.0/12 of cluster.service_networks"),
+        (with_gateway(client_networks=["10.77.0.1/16"]), "meshgate:gateways[0].client_networks[0]: "),
+        (with_gateway(client_networks=["10.77.0.0/31"]), "no room for the gateway and a device"),
+        (with_gateway(client_networks=["fd77::/64"]), "no IPv4 network"),
+        (with_gateway(client_networks=["10.77.0.0/16", "10.78.0.0/16"]), "of one family"),
+        (with_gateway(endpoint="vpn.example.com"), "meshgate:gateways[0].endpoint: 'vpn.example.com' is not host:port"),
+        (with_gateway(endpoint="vpn.example.com:70000"), "is not host:port"),
+        (with_gateway(endpoint="vpn.example.com:41641"), "port 41641 is tailscaled's own"),
+        (with_gateway(endpoint="vpn.example.com:51820"), "is no NodePort; use 30000-32767"),
+        (with_gateway(tailscale_port=41641), "tailscale_port 41641"),
+        (with_gateway(tailscale_port=31820), "tailscale_port 31820 is also the endpoint's port"),
+        (with_gateway(mtu=500), "meshgate:gateways[0].mtu: "),
+        (with_gateway(mtu=1500), "meshgate:gateways[0].mtu: "),
+        (with_gateway(mtu=1200, client_networks=["10.77.0.0/16", "fd77::/64"]), "mtu 1200 cannot carry IPv6"),
+        (with_gateway(name="One Gateway"), "meshgate:gateways[0].name: 'One Gateway' is not a name"),
+        (GOOD | {"gateways": [GATEWAY, GATEWAY]}, "gateways share the name one"),
+        (
+            GOOD | {"gateways": [GATEWAY, GATEWAY | {"name": "two", "endpoint": "vpn.example.com:31821"}]},
+            "gateways[1].client_networks 10.77.0.0/16 overlaps 10.77.0.0/16 of gateways[0].client_networks",
+        ),
+        (with_headscale(url="http://headscale.example.com"), "would carry the API key in clear text"),
+        (with_headscale(url="headscale.example.com"), "is not a URL"),
+        (with_headscale(url="https://user:secret@headscale.example.com"), "must not hold credentials"),
+        (with_headscale(ca_certificate="/etc/ca.crt"), "is not a certificate in PEM form"),
+        (with_headscale(managed=False), "headscale_api_key is missing"),
+        (with_headscale(managed=False, node_port=30080) | {"headscale_api_key": "k"}, "node_port describe a server"),
+        (GOOD | {"headscale_api_key": "k"}, "a managed server makes its own"),
+    ],
+)
+def test_bad_settings_get_one_clear_sentence(values: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        load_values(values)
+    assert sentence in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_every_bad_setting_is_named_at_once() -> None:
+    with pytest.raises(SettingsError) as error:
+        load_values(GOOD | {"gateways": [GATEWAY | {"mtu": 1, "name": "-"}]})
+    assert len(str(error.value).splitlines()) == 2
+
+
+def test_a_refused_url_with_a_password_is_not_repeated() -> None:
+    with pytest.raises(SettingsError) as error:
+        load_values(with_headscale(url="https://user:secret@headscale.example.com"))
+    assert "secret" not in str(error.value)
