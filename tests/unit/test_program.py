@@ -42,11 +42,11 @@ class Recorder(Mocks):
 
 @pytest.fixture
 def declare() -> Callable[..., Declared]:
-    def run(**config: object) -> Declared:
+    def run(*, secret: bool = True, **config: object) -> Declared:
         recorder = Recorder()
         set_mocks(recorder, project="meshgate", stack="test", preview=False, monitor=MockMonitor(recorder))
         values = {f"meshgate:{key}": json.dumps(value) for key, value in (CONFIG | config).items()}
-        pulumi.runtime.set_all_config(values)
+        pulumi.runtime.set_all_config(values, ["meshgate:headscale_api_key"] if secret else [])
         pulumi.runtime.test(lambda: runpy.run_path(str(PROGRAM), run_name="__main__") and None)()  # type: ignore[no-untyped-call]
         return recorder.declared
 
@@ -175,3 +175,9 @@ def test_a_private_ca_reaches_tailscaled(declare: Callable[..., Declared]) -> No
 def test_a_bad_setting_ends_the_program_before_anything_is_declared(declare: Callable[..., Declared]) -> None:
     with pytest.raises(pulumi.RunError, match=r"meshgate:gateways\[0\].mtu"):
         declare(gateways=[CONFIG["gateways"][0] | {"mtu": 9000}])
+
+
+def test_an_api_key_in_clear_text_is_refused(declare: Callable[..., Declared]) -> None:
+    with pytest.raises(pulumi.RunError, match="set in clear text; use `pulumi config set --secret") as error:
+        declare(secret=False, headscale_api_key="an existing one")
+    assert "an existing one" not in str(error.value)

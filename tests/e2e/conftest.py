@@ -1,0 +1,66 @@
+"""The running lab, as e2e tests see it: `make test` made it, packets flow in it, and a test leaves it whole."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from infra.headscale.client import Headscale
+from infra.headscale.models import Node
+from lab import client as clients
+from lab import june, node, peer, pulumi_host, registration
+from lab.client import Client, Config
+from lab.cluster import PKI
+from lab.stack import Stack
+from tests.e2e import world
+
+Connect = Callable[[str], Client]
+
+
+@pytest.fixture(scope="session")
+def stack() -> Stack:
+    if not node.running():
+        pytest.fail("The lab does not run; `make test` and `make up` start it.")
+    return Stack(pulumi_host.find())
+
+
+@pytest.fixture
+def outputs(stack: Stack) -> dict[str, Any]:
+    return stack.outputs()
+
+
+@pytest.fixture
+def headscale(stack: Stack) -> Iterator[Headscale]:
+    with Headscale(peer.URL, world.api_key(), ca_certificate=PKI.ca.read_text()) as headscale:
+        yield headscale
+
+
+@pytest.fixture
+def mesh_peer(headscale: Headscale) -> Node:
+    return world.node_named(headscale, peer.HOSTNAME)
+
+
+@pytest.fixture
+def register(stack: Stack) -> Iterator[Callable[[str], dict[str, Any]]]:
+    """Registers devices as June's app does; they are unregistered at the end."""
+    with ExitStack() as devices:
+
+        def register(name: str) -> dict[str, Any]:
+            answer = registration.register(june.URL, name)
+            devices.callback(world.unregister, answer["publicKey"])
+            return answer
+
+        yield register
+
+
+@pytest.fixture
+def connect(register: Callable[[str], dict[str, Any]]) -> Iterator[Connect]:
+    """Connects a native WireGuard client that knows nothing but the orchestrator's answer."""
+    with ExitStack() as connected:
+
+        def connect(name: str) -> Client:
+            config = Config.from_registration(register(name))
+            return connected.enter_context(clients.connected(name, config))
+
+        yield connect

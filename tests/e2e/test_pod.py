@@ -1,0 +1,29 @@
+"""What the gateway's pod may do, read from the running kernel."""
+
+import pytest
+
+from tests.e2e import world
+
+NET_ADMIN = 1 << 12  # linux/capability.h
+
+
+@pytest.mark.parametrize("container", ["wireguard", "agent"])
+def test_effective_capabilities_are_net_admin_alone(stack: object, container: str) -> None:
+    status = world.in_gateway(container, "cat", "/proc/1/status")
+    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    for kind in ("CapEff", "CapPrm", "CapBnd"):
+        assert int(fields[kind], 16) == NET_ADMIN
+    assert fields["NoNewPrivs"] == "1"
+    assert fields["Seccomp"] == "2"
+
+
+def test_secrets_are_not_in_what_describe_shows(stack: object) -> None:
+    described = world.kubectl("describe", "all,cm,secrets,pvc", "-n", world.NAMESPACE)
+    secrets = [
+        world.api_key(),
+        world.in_gateway("agent", "cat", "/etc/meshgate/private-key").strip(),
+        world.in_gateway("agent", "cat", "/etc/meshgate/token").strip(),
+    ]
+    for secret in secrets:
+        assert secret
+        assert secret not in described

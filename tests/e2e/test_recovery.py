@@ -1,0 +1,51 @@
+"""What clients notice when parts of the gateway die: seconds at most, and never a new config."""
+
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from infra.headscale.client import Headscale
+from lab.client import Client
+from tests.e2e import world
+
+Connect = Callable[[str], Client]
+
+
+@pytest.mark.timeout(180)
+def test_a_deleted_pod_is_back_within_seconds_with_the_same_identity(
+    connect: Connect, headscale: Headscale, outputs: dict[str, Any]
+) -> None:
+    client = connect("survivor")
+    assert world.passes(client, world.INTERNET[0], 5)
+    before = world.node_named(headscale, world.GATEWAY)
+
+    world.kubectl("delete", "pod", "-n", world.NAMESPACE, world.pod()["metadata"]["name"], "--wait=true")
+    dark = world.seconds_until(lambda: world.passes(client, world.INTERNET[0], 0.3), deadline=30)
+    print(f"\na deleted pod: dark for {dark:.2f} s after it had gone")  # noqa: T201 (the figure is the point)
+    assert dark < 5
+
+    after = world.node_named(headscale, world.GATEWAY)
+    assert (after.id, after.node_key, after.addresses) == (before.id, before.node_key, before.addresses)
+    assert world.in_gateway("agent", "wg", "show", "wg0", "public-key").strip() == outputs["server_public_key"]
+
+
+def test_an_agent_that_restarts_loses_no_packet(connect: Connect) -> None:
+    client = connect("steady")
+    assert world.passes(client, world.INTERNET[0], 5)
+    restarts = _restarts("agent")
+    world.in_gateway("agent", "python3", "-c", f"import os; os.kill(1, {signal.SIGTERM.value})")
+    lost = 0
+    for _ in range(60):
+        lost += not client.reaches("198.51.100.2", 1)
+        time.sleep(0.05)
+    world.seconds_until(lambda: _restarts("agent") == restarts + 1, deadline=20)
+    assert lost == 0
+    world.kubectl("rollout", "status", "-n", world.NAMESPACE, f"deploy/{world.GATEWAY}", "--timeout=30s")
+
+
+def _restarts(container: str) -> int:
+    statuses = world.pod()["status"]["containerStatuses"]
+    return int(next(status["restartCount"] for status in statuses if status["name"] == container))

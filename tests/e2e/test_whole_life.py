@@ -1,0 +1,148 @@
+"""The whole life of a stack on the real engine: again, drift, repair, kill, destroy, and up again.
+
+Last of the e2e tests, and in this order: each leaves the stack as `make up` made it.
+"""
+
+import os
+import random
+import signal
+import ssl
+import subprocess
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from infra.headscale.client import Headscale
+from infra.headscale.models import Node
+from lab import paths, peer, tools
+from lab.client import Client
+from lab.cluster import PKI
+from lab.stack import Stack
+from tests.e2e import world
+
+pytestmark = pytest.mark.timeout(600)
+
+Connect = Callable[[str], Client]
+EXIT_ROUTES = ["0.0.0.0/0", "::/0"]
+OURS = {"HEADSCALE_SERVER_PUBLIC_KEY", "HEADSCALE_SERVER_ENDPOINT", "GATEWAY_PEERS_URL", "GATEWAY_PEERS_TOKEN"}
+
+
+def up(stack: Stack) -> None:
+    stack.recover()
+    stack.up()
+
+
+def assert_settled(stack: Stack) -> None:
+    """One more look finds nothing to do, in the cluster neither."""
+    stack.run("preview", "--refresh", "--expect-no-changes")
+
+
+def assert_whole(stack: Stack) -> None:
+    """Everything is there once: node, user, usable keys, env; and the next preview agrees."""
+    assert_settled(stack)
+    with Headscale(peer.URL, world.api_key(), ca_certificate=PKI.ca.read_text()) as headscale:
+        gateway = world.node_named(headscale, world.GATEWAY)
+        assert gateway.approved_routes == EXIT_ROUTES
+        assert stack.outputs()["exit_node"]["id"] == gateway.id
+        assert [key.usable for key in headscale.pre_auth_keys(headscale.user("meshgate-lab"))].count(True) == 0
+        month = datetime.now(UTC) + timedelta(days=30)
+        assert [key.expiration > month for key in headscale.api_keys()].count(True) == 1
+    env = world.orchestrator_env()
+    assert env["HEADSCALE_SERVER_PUBLIC_KEY"] == stack.outputs()["server_public_key"]
+    assert env.keys() >= OURS
+
+
+def test_a_second_up_changes_nothing(stack: Stack) -> None:
+    stack.run("preview", "--expect-no-changes")
+    stack.run("up", "--yes", "--skip-preview", "--expect-no-changes")
+    assert_whole(stack)
+
+
+def test_the_state_holds_no_secret_in_the_clear(stack: Stack) -> None:
+    token = world.in_gateway("agent", "cat", "/etc/meshgate/token").strip()
+    private_key = world.in_gateway("agent", "cat", "/etc/meshgate/private-key").strip()
+    files = [path for path in paths.PULUMI_STATE.rglob("*") if path.is_file()]
+    assert files
+    for secret in (token, private_key, world.api_key()):
+        assert not [path for path in files if secret in path.read_text(errors="replace")]
+
+
+def test_a_route_un_approved_by_hand_is_seen_and_approved_again(stack: Stack, headscale: Headscale) -> None:
+    gateway = world.node_named(headscale, world.GATEWAY)
+    _un_approve(gateway)
+    assert "exit-node update" in stack.run("refresh", "--yes", "--skip-preview")
+    stack.up()
+    assert world.node_named(headscale, world.GATEWAY).id == gateway.id
+    assert_whole(stack)
+
+
+def test_a_node_deleted_by_hand_joins_again(stack: Stack, headscale: Headscale, connect: Connect) -> None:
+    client = connect("left-behind")
+    headscale.delete_node(world.node_named(headscale, world.GATEWAY).id)
+    assert "exit-node delete" in stack.run("refresh", "--yes", "--skip-preview")
+    stack.up()
+    assert_whole(stack)
+    for url in (*world.INTERNET, *world.urls(world.node_named(headscale, peer.HOSTNAME))):
+        assert world.passes(client, url, 10)
+
+
+def test_a_variable_edited_by_hand_is_seen_and_set_again(stack: Stack) -> None:
+    edit = "HEADSCALE_SERVER_ENDPOINT=192.0.2.1:1"
+    world.kubectl("set", "env", "-n", "june-services", "deploy/june-orchestrator", edit)
+    stack.run("refresh", "--yes", "--skip-preview")
+    stack.up()
+    assert world.orchestrator_env()["HEADSCALE_SERVER_ENDPOINT"] == stack.outputs()["server_endpoint"]
+    assert_whole(stack)
+
+
+def test_destroy_takes_everything_back_and_leaves_june_running(stack: Stack) -> None:
+    before = world.orchestrator_env()
+    stack.run("destroy", "--yes", "--skip-preview")
+    after = world.orchestrator_env()
+    assert after == {name: value for name, value in before.items() if name not in OURS}
+    assert "meshgate" not in world.kubectl("get", "namespaces", "-o", "name")
+    assert "meshgate" not in world.kubectl("get", "secrets", "-n", "june-services", "-o", "name")
+    world.kubectl("rollout", "status", "-n", "june-services", "deploy/june-orchestrator", "--timeout=60s")
+    assert not stack.outputs()
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_an_up_killed_at_any_moment_is_finished_by_the_next(stack: Stack, share: float) -> None:
+    """From nothing; `share` of the time that an up takes."""
+    _kill_up(stack, seconds=share * 40 * random.uniform(0.8, 1.2))  # noqa: S311
+    up(stack)
+    assert_whole(stack)
+    if share < 0.9:
+        stack.run("destroy", "--yes", "--skip-preview")
+
+
+def test_a_new_mesh_carries_packets_like_the_first(stack: Stack, connect: Connect) -> None:
+    """The lab's peer joins the new Headscale as it joined the first."""
+    peer.join(tools.resolve(tools.TAILSCALED).with_name("tailscale"), PKI.ca.read_text())
+    with Headscale(peer.URL, world.api_key(), ca_certificate=PKI.ca.read_text()) as headscale:
+        mesh_peer = world.node_named(headscale, peer.HOSTNAME)
+    client = connect("again")
+    for url in (*world.INTERNET, *world.urls(mesh_peer)):
+        assert world.passes(client, url, 10)
+
+
+def _un_approve(node: Node) -> None:
+    headers = {"Authorization": f"Bearer {world.api_key()}"}
+    url = f"{peer.URL}/api/v1/node/{node.id}/approve_routes"
+    trust = ssl.create_default_context(cafile=str(PKI.ca))
+    httpx.post(url, json={"routes": []}, headers=headers, verify=trust).raise_for_status()
+
+
+def _kill_up(stack: Stack, seconds: float) -> None:
+    command = stack.command("up", "--yes", "--skip-preview")
+    environment: dict[str, Any] = {**os.environ, **stack.environment()}
+    with subprocess.Popen(
+        command, cwd=paths.REPOSITORY, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        time.sleep(seconds)
+        assert process.poll() is None, "the up was finished before it was killed"
+        process.send_signal(signal.SIGKILL)

@@ -1,0 +1,90 @@
+"""What e2e tests look at and do from outside of the stack: with kubectl, with Headscale's API, with packets."""
+
+import json
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from infra.headscale.client import Headscale
+from infra.headscale.models import Node
+from lab import june, kube, network, paths, peer, registration
+from lab.client import Client
+from lab.errors import LabError
+
+NAMESPACE, GATEWAY = "meshgate", "meshgate-lab"
+INTERNET = (f"http://{network.INTERNET_IPV4}", f"http://[{network.INTERNET_IPV6}]")
+TIMEOUT = 60
+
+
+def api_key() -> str:
+    """The key that our program made for the managed Headscale."""
+    key = kube.secret_value(*peer.API_KEY_SECRET)
+    assert key is not None, "the stack keeps no API key"
+    return key
+
+
+def node_named(headscale: Headscale, name: str) -> Node:
+    """The one node of that name."""
+    found = [node for node in headscale.nodes() if node.given_name == name]
+    assert len(found) == 1, f"{len(found)} nodes are called {name}"
+    return found[0]
+
+
+def urls(node: Node) -> list[str]:
+    """Where a node of the mesh serves HTTP, on each of its addresses."""
+    return [f"http://[{address}]" if ":" in address else f"http://{address}" for address in node.addresses]
+
+
+def unregister(public_key: str) -> None:
+    """Unregister a device that a test may have unregistered itself."""
+    with suppress(LabError):
+        registration.unregister(june.URL, public_key)
+
+
+def kubectl(*arguments: str) -> str:
+    """Run kubectl against the lab's cluster."""
+    command = ["kubectl", f"--kubeconfig={paths.KUBECONFIG}", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
+    return done.stdout
+
+
+def pod(selector: str = f"app.kubernetes.io/instance={GATEWAY.removeprefix('meshgate-')}") -> dict[str, Any]:
+    """The gateway's one pod."""
+    pods: list[dict[str, Any]] = json.loads(kubectl("get", "pods", "-n", NAMESPACE, "-l", selector, "-o", "json"))[
+        "items"
+    ]
+    assert len(pods) == 1, [pod["metadata"]["name"] for pod in pods]
+    return pods[0]
+
+
+def in_gateway(container: str, *command: str) -> str:
+    """Run a command in a container of the gateway's pod."""
+    return kubectl("exec", "-n", NAMESPACE, f"deploy/{GATEWAY}", "-c", container, "--", *command)
+
+
+def orchestrator_env() -> dict[str, Any]:
+    """The env of the orchestrator's container: name to value, or to the reference it has instead."""
+    deployment = json.loads(kubectl("get", "deploy", "-n", "june-services", "june-orchestrator", "-o", "json"))
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    return {one["name"]: one.get("value", one.get("valueFrom")) for one in container["env"]}
+
+
+def seconds_until(condition: Callable[[], bool], deadline: float) -> float:
+    """How long it takes until a condition holds; AssertionError at the deadline."""
+    start = time.monotonic()
+    while not condition():
+        assert time.monotonic() - start < deadline, f"not within {deadline} s"
+        time.sleep(0.05)
+    return time.monotonic() - start
+
+
+def passes(client: Client, url: str, seconds: float = 1) -> bool:
+    """Whether a page comes through the tunnel."""
+    try:
+        client.fetch(url, seconds)
+    except LabError:
+        return False
+    return True
