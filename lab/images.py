@@ -1,0 +1,48 @@
+"""The images that the lab's cluster runs, as archives in the cache."""
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab import buildah, cache, paths, recipes
+from lab.progress import step
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image: its name, its name with tag as a pod spec gives it, and its archive (`docker save` format)."""
+
+    name: str
+    reference: str
+    archive: Path
+
+
+def ensure() -> list[Image]:
+    """Return the cluster's images, after building those whose inputs changed.
+
+    Raises LabError, with the build's log, when one cannot be built.
+    """
+    wanted = recipes.cluster()
+    if absent := [recipe for recipe in wanted if not _archive(recipe).exists()]:
+        with buildah.session() as builder:
+            for recipe in absent:
+                _build(recipe, builder)
+                with step(f"Save the image {recipe.reference} for the cluster"):
+                    cache.keep(_archive(recipe), functools.partial(builder.save, recipe.reference))
+    return [Image(recipe.name, recipe.reference, _archive(recipe)) for recipe in wanted]
+
+
+def _archive(recipe: recipes.Recipe) -> Path:
+    """Return an image's file in the cache, whether or not it is there."""
+    return paths.cache() / "images" / f"{recipe.key}.tar"
+
+
+def _build(recipe: recipes.Recipe, builder: buildah.Builder) -> None:
+    """Have an image, and all that it starts from, in buildah's storage under their real names."""
+    for base in recipe.bases:
+        _build(base, builder)
+    if builder.find(recipe.keyed_reference) is None:
+        log = paths.cache() / "logs" / f"image-{recipe.name.replace('/', '-')}.log"
+        with step(f"Build the image {recipe.reference}"):
+            builder.build(recipe.keyed_reference, recipe.context, recipe.dockerfile, recipe.parts, log)
+    builder.tag(recipe.keyed_reference, recipe.reference)

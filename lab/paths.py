@@ -1,0 +1,47 @@
+"""Where the lab keeps its files: the one home of every path outside the work tree.
+
+State is what makes one running lab (ended by `down`); the cache is what is slow to make again
+(tools, images), kept by the hash of its inputs and removed only by `down ALL=1`.
+"""
+
+import os
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+"""The work tree that this package is part of."""
+
+STATE = Path("/var/lib/meshgate-lab")
+"""State of the machine's one lab, whichever clone started it."""
+
+LOGS = STATE / "logs"
+"""Log of each part and of each step, `<name>.log`."""
+
+RUN = STATE / "run"
+"""Unix sockets and process ids."""
+
+PKI = STATE / "pki"
+"""The lab's own CA (`ca.crt`) and the certificates that it signed."""
+
+VOLUMES = STATE / "volumes"
+"""Host paths behind the persistent volumes."""
+
+KUBECONFIG = STATE / "kubeconfig"
+"""Administrator's kubeconfig of the lab's cluster."""
+
+PULUMI_HOME = STATE / "pulumi" / "home"
+"""PULUMI_HOME of the lab's stack: plugins and credentials, apart from the user's own."""
+
+PULUMI_STATE = STATE / "pulumi" / "state"
+"""File backend of the lab's stack."""
+
+PULUMI_STACK_CONFIG = STATE / "pulumi" / "Pulumi.lab.yaml"
+"""The committed stack settings plus this machine's facts."""
+
+GO_MODULES = REPOSITORY / "lab" / "go"
+"""One pinned Go module per directory."""
+
+
+def cache() -> Path:
+    """Return the cache directory: `$XDG_CACHE_HOME/meshgate`, else `~/.cache/meshgate`."""
+    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(home) / "meshgate"

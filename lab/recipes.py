@@ -1,0 +1,154 @@
+"""How each image of the lab is made: its Dockerfile, what goes in, and what it starts from.
+
+The project's own are built from the very Dockerfiles that users build. The public images that
+those start from, or that run beside them, are stand-ins made here under their real names, because
+the lab reaches no registry.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from lab import cache, paths, toolchain, tools
+from lab.progress import step
+from lab.run import run
+
+_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+"""The CAs that this machine trusts, in one file."""
+
+_BUSYBOX = Path("/bin/busybox")
+"""Static, from Debian's busybox-static."""
+
+_DEBIAN_OPTIONS = (
+    # What the official slim variant leaves out as well.
+    "--variant=minbase",
+    "--dpkgopt=path-exclude=/usr/share/doc/*",
+    "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+    "--dpkgopt=path-exclude=/usr/share/locale/*",
+    "--dpkgopt=path-exclude=/usr/share/man/*",
+)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one image is made.
+
+    `context` is the directory that is sent to the build, `parts` are further directories by name;
+    `inputs` is what counts of both for the hash. `bases` are the images the Dockerfile starts
+    from. Without a `version` the tag is the start of the hash.
+    """
+
+    name: str
+    dockerfile: Path
+    context: Path
+    inputs: tuple[str | Path, ...]
+    version: str = ""
+    bases: tuple["Recipe", ...] = ()
+    parts: Mapping[str, Path] = field(default_factory=dict)
+
+    @cached_property
+    def key(self) -> str:
+        """The hash of all inputs."""
+        return cache.fingerprint(
+            self.name, self.version, self.dockerfile, *self.inputs, *(base.key for base in self.bases)
+        )
+
+    @property
+    def reference(self) -> str:
+        """The image's name with the tag that Dockerfiles and pod specs use."""
+        return f"{self.name}:{self.version}" if self.version else self.keyed_reference
+
+    @property
+    def keyed_reference(self) -> str:
+        """The image's name with a tag that no other content has."""
+        return f"{self.name}:{self.key[:12]}"
+
+
+def cluster() -> list[Recipe]:
+    """Return the recipes of the images that the cluster runs.
+
+    Tools and file systems that go into them are made on the way. Raises LabError when one cannot.
+    """
+    debian = _debian()
+    return [
+        _pause(),
+        _headscale(),
+        _tailscale(debian),
+        _own("meshgate/gateway", paths.REPOSITORY / "gateway", debian, _golang(debian)),
+        _own("meshgate/orchestrator", paths.REPOSITORY / "examples" / "orchestrator", debian),
+    ]
+
+
+def _own(name: str, directory: Path, *bases: Recipe) -> Recipe:
+    """An image of the project: everything in its directory counts."""
+    return Recipe(name, directory / "Dockerfile", directory, inputs=(directory,), bases=bases)
+
+
+def _stand_in(
+    name: str,
+    version: str,
+    *,
+    inputs: tuple[str | Path, ...],
+    parts: Mapping[str, Path],
+    bases: tuple[Recipe, ...] = (),
+    context: Path | None = None,
+) -> Recipe:
+    """A public image made here, from the Dockerfile in the directory that has the image's name."""
+    directory = paths.REPOSITORY / "lab" / "dockerfiles" / name.split("/")[0]
+    return Recipe(name, directory / "Dockerfile", context or directory, inputs, version, bases, parts)
+
+
+def _debian() -> Recipe:
+    """The official base image's package set, from the same archive."""
+    root = paths.cache() / "rootfs" / cache.fingerprint("bookworm", *_DEBIAN_OPTIONS)
+    return _stand_in(
+        "debian",
+        "bookworm-slim",
+        inputs=(root.name, _CERTIFICATES),
+        parts={"certificates": _CERTIFICATES.parent},
+        context=cache.keep(root, _bootstrap),
+    )
+
+
+def _bootstrap(directory: Path) -> None:
+    """Make a Debian root file system, as the one file rootfs.tar in a new directory."""
+    directory.mkdir()
+    log = paths.cache() / "logs" / "mmdebstrap.log"
+    with step("Make a Debian root file system for the images", expected_seconds=55):
+        command = ("mmdebstrap", "--mode=root", *_DEBIAN_OPTIONS, "bookworm", directory / "rootfs.tar")
+        run(command, doing="make a Debian root file system", log=log, contained=True)
+
+
+def _golang(debian: Recipe) -> Recipe:
+    """The toolchain that also builds the lab's tools."""
+    go = toolchain.find()
+    return _stand_in("golang", "1.26-bookworm", inputs=(go.version,), parts={"goroot": go.root}, bases=(debian,))
+
+
+def _pause() -> Recipe:
+    """What holds a pod's namespaces; of no version but its content's."""
+    return _stand_in("pause", "", inputs=(_BUSYBOX,), parts={"busybox": _BUSYBOX.parent})
+
+
+def _headscale() -> Recipe:
+    """Headscale's server."""
+    directory = tools.build(tools.HEADSCALE).parent
+    return _stand_in(
+        "headscale/headscale",
+        tools.HEADSCALE.version,
+        inputs=(directory.name, _CERTIFICATES),
+        parts={"headscale": directory, "certificates": _CERTIFICATES.parent},
+    )
+
+
+def _tailscale(debian: Recipe) -> Recipe:
+    """The mesh node that runs in a gateway's pod."""
+    parts = {tool.name: tools.build(tool).parent for tool in (tools.TAILSCALED, tools.CONTAINERBOOT)}
+    return _stand_in(
+        "tailscale/tailscale",
+        f"v{tools.TAILSCALED.version}",
+        inputs=tuple(directory.name for directory in parts.values()),
+        parts=parts,
+        bases=(debian,),
+    )

@@ -1,0 +1,61 @@
+"""Progress: one line per step, on a terminal and elsewhere."""
+
+import io
+import re
+
+import pytest
+from rich.console import Console
+
+from lab import progress
+from lab.progress import step
+
+
+@pytest.fixture
+def output(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    written = io.StringIO()
+    monkeypatch.setattr(progress, "console", Console(file=written, highlight=False, soft_wrap=True))
+    return written
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    written = io.StringIO()
+    monkeypatch.setattr(progress, "console", Console(file=written, force_terminal=True, width=200))
+    return written
+
+
+def test_a_step_is_one_line_with_its_seconds(output: io.StringIO) -> None:
+    with step("Build kube", expected_seconds=450):
+        pass
+    assert re.fullmatch(r"• Build kube \(about 450 s\) … ✓ 0\.\d s\n", output.getvalue())
+
+
+def test_the_line_begins_when_the_step_does(output: io.StringIO) -> None:
+    with step("Build kube"):
+        assert output.getvalue() == "• Build kube … "
+
+
+def test_the_last_note_is_part_of_the_line(output: io.StringIO) -> None:
+    with step("Start the node") as current:
+        current.now("waiting for etcd")
+        current.now("ready")
+    assert re.fullmatch(r"• Start the node … ✓ ready, 0\.\d s\n", output.getvalue())
+
+
+def test_a_failed_step_is_marked_and_its_error_goes_on(output: io.StringIO) -> None:
+    with pytest.raises(ValueError, match="no"), step("Try"):
+        raise ValueError("no")
+    assert re.fullmatch(r"• Try … ✗ 0\.\d s\n", output.getvalue())
+
+
+def test_brackets_in_a_text_are_shown_as_they_are(output: io.StringIO) -> None:
+    with step("Wait for [bold] 10.0.0.1"):
+        pass
+    assert "[bold]" in output.getvalue()
+
+
+def test_a_terminal_ends_with_the_same_single_line(terminal: io.StringIO) -> None:
+    with step("Start [it]") as current:
+        current.now("waiting [for] etcd")
+    last = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue()).splitlines()[-1]
+    assert re.search(r"✓ Start \[it\]: waiting \[for\] etcd  0\.\d s", last)
