@@ -29,7 +29,7 @@ def test_a_client_reaches_the_mesh_peer_as_the_exit_node(
 def test_a_client_reaches_the_internet(connect: Connect) -> None:
     client = connect("internet")
     for url in world.INTERNET:
-        assert client.identify(url)["host"] == "internet"
+        assert client.identify(url)["host"] == "internet-host"
 
 
 def test_only_through_the_gateway(stack: object) -> None:
