@@ -1,12 +1,12 @@
 """Meshgate's program: what a stack declares, top-down as in the picture of the README."""
 
 import pulumi
-from infra.resources.user import HeadscaleUser
 
 from infra.access.gateway import Gateway
 from infra.components.cluster import Cluster
 from infra.components.headscale_server import HeadscaleServer
 from infra.components.orchestrator import OrchestratorEnv
+from infra.resources.user import HeadscaleUser
 from infra.stack import stack_settings
 
 settings = stack_settings()

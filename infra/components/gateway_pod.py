@@ -115,7 +115,7 @@ def _tailscale(settings: Settings, gateway: GatewaySettings) -> dict[str, object
         gateway.tailscale_image,
         env=_environment(environment),
         ports=[{"name": "tailscale", "container_port": gateway.tailscale_port, "protocol": "UDP"}],
-        readiness_probe=health | {"period_seconds": 5},
+        readiness_probe=health | {"period_seconds": 1},
         resources={"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
         volume_mounts=mounts,
     )

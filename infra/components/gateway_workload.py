@@ -123,6 +123,8 @@ class GatewayWorkload(Component):
                         "selector": self.selector,
                         # Local keeps the client's own address and port: what is restored after a restart.
                         "external_traffic_policy": "Local",
+                        # There is one pod: its tunnels need not wait until it is ready in all its parts.
+                        "publish_not_ready_addresses": True,
                         "ports": [
                             {"name": "wireguard", "port": port, "target_port": port, "protocol": "UDP"} | node_port
                         ],

@@ -1,5 +1,6 @@
 """The running lab, as e2e tests see it: `make test` made it, packets flow in it, and a test leaves it whole."""
 
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -47,7 +48,8 @@ def register(stack: Stack) -> Iterator[Callable[[str], dict[str, Any]]]:
     with ExitStack() as devices:
 
         def register(name: str) -> dict[str, Any]:
-            answer = registration.register(june.URL, name)
+            # As June's app, which makes up a name for every connection.
+            answer = registration.register(june.URL, f"{name}-{secrets.token_hex(4)}")
             devices.callback(world.unregister, answer["publicKey"])
             return answer
 

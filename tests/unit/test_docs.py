@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from infra import settings
 
@@ -29,7 +30,7 @@ def test_make_targets_exist(page: Path) -> None:
 def test_every_setting_of_the_table_exists_and_has_the_default_that_it_names() -> None:
     table = (ROOT / "docs" / "your-own-cluster.md").read_text()
     named = re.findall(r"^\| `([a-z_.\[\]]+)`[^|]*\|", table, re.MULTILINE)
-    models = {
+    models: dict[str, type[BaseModel]] = {
         "": settings.Settings,
         "cluster": settings.ClusterSettings,
         "headscale": settings.HeadscaleSettings,
