@@ -1,0 +1,1 @@
+"""The infrastructure that Meshgate declares: settings, Headscale client, Pulumi resources and components."""

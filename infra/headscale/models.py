@@ -1,0 +1,136 @@
+"""What a Headscale server tells about itself, read the same from 0.23 to 0.30.
+
+Only the fields in use are read; unknown ones are ignored. Ids are strings everywhere.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import AliasChoices, AliasPath, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic.alias_generators import to_camel
+
+from infra.headscale import EXIT_ROUTES
+
+_NO_DISCO_KEY = "discokey:" + "0" * 64
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
+
+
+class User(_Answer):
+    """Owner of nodes and pre-auth keys."""
+
+    id: str
+    name: str
+    display_name: str | None = None
+    """None before 0.24, whose calls name users where later ones give the id."""
+
+
+def _named(user: object) -> object:
+    """A pre-auth key's user, which is a bare name up to 0.25."""
+    return {"id": "", "name": user} if isinstance(user, str) else user
+
+
+class PreAuthKey(_Answer):
+    """A key that lets a node register without hands."""
+
+    id: str
+    key: SecretStr
+    """Whole at creation; afterwards masked from 0.28 on."""
+    user: Annotated[User | None, BeforeValidator(_named)] = None
+    reusable: bool
+    ephemeral: bool
+    used: bool
+    expiration: datetime | None
+    acl_tags: tuple[str, ...] = ()
+
+    @property
+    def usable(self) -> bool:
+        """Whether a node could still register with it."""
+        expired = self.expiration is not None and self.expiration <= datetime.now(UTC)
+        return not expired and (self.reusable or not self.used)
+
+
+class Route(_Answer):
+    """A row of the routes API, which servers have up to 0.25."""
+
+    id: str
+    node_id: Annotated[str, Field(validation_alias=AliasPath("node", "id"))]
+    prefix: str
+    advertised: bool
+    enabled: bool
+
+
+class Node(_Answer):
+    """A machine of the mesh."""
+
+    id: str
+    name: str
+    """The host name that the machine gave."""
+    given_name: str
+    """The name in the mesh: unique, by default made from the host name."""
+    node_key: str
+    """`nodekey:` and 64 hexadecimal digits: the machine's key among its mesh peers."""
+    disco_key: str = _NO_DISCO_KEY
+    addresses: tuple[str, ...] = Field(alias="ipAddresses")
+    user: User | None = None
+    """None or `tagged-devices` for a tagged node."""
+    pre_auth_key: PreAuthKey | None = None
+    online: bool = False
+    tags: Annotated[tuple[str, ...], Field(validation_alias=AliasChoices("tags", "forcedTags"))] = ()
+    approved_routes: tuple[str, ...] = ()
+    available_routes: tuple[str, ...] = ()
+    route_rows: tuple[Route, ...] | None = None
+    """The routes as rows, on servers up to 0.25; later ones have no such rows."""
+
+    def with_routes(self, rows: Sequence[Route]) -> "Node":
+        """The node with its routes as a server's routes API tells them."""
+        return self.model_copy(
+            update={
+                "approved_routes": tuple(row.prefix for row in rows if row.enabled),
+                "available_routes": tuple(row.prefix for row in rows if row.advertised),
+                "route_rows": tuple(rows),
+            }
+        )
+
+    @property
+    def connected(self) -> bool:
+        """Whether the machine is here for good: `online` alone comes before its first map request."""
+        return self.online and self.disco_key != _NO_DISCO_KEY
+
+    @property
+    def pre_auth_key_id(self) -> str | None:
+        """Id of the pre-auth key that registered the machine."""
+        return self.pre_auth_key.id if self.pre_auth_key else None
+
+    @property
+    def offers_exit(self) -> bool:
+        """Whether the machine advertises both exit routes."""
+        return set(EXIT_ROUTES) <= set(self.available_routes)
+
+    @property
+    def is_exit(self) -> bool:
+        """Whether both exit routes are approved."""
+        return set(EXIT_ROUTES) <= set(self.approved_routes)
+
+
+class ApiKey(_Answer):
+    """A key of the API, without its secret part."""
+
+    id: str
+    prefix: Annotated[str, BeforeValidator(lambda shown: _bare_prefix(shown))]
+    """What names the key in calls; servers from 0.28 on show it as `hskey-api-PREFIX-***`."""
+    expiration: datetime | None
+    created_at: datetime | None = None
+
+
+def api_key_prefix(key: str) -> str:
+    """The prefix of a whole API key, `hskey-api-PREFIX-SECRET` or, before 0.28, `PREFIX.SECRET`."""
+    new = key.removeprefix("hskey-api-")
+    return new[:12] if new != key else key.partition(".")[0]
+
+
+def _bare_prefix(shown: str) -> str:
+    return shown.removeprefix("hskey-api-").removesuffix("***").removesuffix("-") if "***" in shown else shown

@@ -1,0 +1,125 @@
+"""Sends one call to a Headscale server: authentication, TLS, time limits, repetition."""
+
+import re
+import ssl
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import httpx
+import stamina
+
+from infra.headscale import answers
+from infra.headscale.errors import HeadscaleError, UnauthorizedError, UnavailableError
+from infra.headscale.redaction import excerpt
+
+TIMEOUT = httpx.Timeout(10.0, connect=5.0)
+"""Seconds for an answer; a busy server with thousands of nodes lists them in one."""
+
+ATTEMPTS = 4
+"""Of a call that may be repeated, within about three seconds when the server refuses connections."""
+
+
+FIRST_WAIT = 0.2
+"""Seconds before the second attempt; the waits double."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request of the API, not yet tied to a server."""
+
+    method: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: Mapping[str, object] | None = None
+    repeatable: bool = False
+    """Whether sending it twice does the same as once; GET and DELETE always are."""
+
+
+class BearerKey(httpx.Auth):
+    """Puts the API key into each request, and into no text."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """Set the header that Headscale reads."""
+        request.headers["Authorization"] = f"Bearer {self._key}"
+        yield request
+
+    def __repr__(self) -> str:
+        return "BearerKey(***)"
+
+
+class Session:
+    """Connections to one server with one API key.
+
+    `ca_certificate` is the PEM text of the server's CA when it is not a public one. `transport` takes httpx's place
+    on the wire (tests).
+    """
+
+    def __init__(
+        self,
+        url: str,
+        api_key: str,
+        *,
+        ca_certificate: str | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self.url = url.rstrip("/")
+        self._http = httpx.Client(
+            base_url=f"{self.url}/api/v1/",
+            auth=BearerKey(_checked(api_key, self.url)),
+            verify=_tls(ca_certificate, self.url),
+            timeout=TIMEOUT,
+            transport=transport,
+        )
+
+    def send(self, call: Call) -> dict[str, Any]:
+        """The answer's JSON object. Raises the errors of `infra.headscale.errors`."""
+        if not (call.repeatable or call.method in {"GET", "DELETE"}):
+            return self._send_once(call)
+        for attempt in stamina.retry_context(
+            on=UnavailableError, attempts=ATTEMPTS, timeout=30, wait_initial=FIRST_WAIT, wait_max=2, wait_jitter=0.1
+        ):
+            with attempt:
+                return self._send_once(call)
+        raise AssertionError("retry_context ends by an answer or an error")
+
+    def _send_once(self, call: Call) -> dict[str, Any]:
+        request = self._http.build_request(call.method, call.path, params=call.query, json=call.body)
+        try:
+            response = self._http.send(request)
+        except httpx.TransportError as error:
+            raise UnavailableError(
+                f"Headscale at {self.url} cannot be reached: {excerpt(str(error)) or type(error).__name__}."
+            ) from error
+        return answers.payload(self.url, response)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _checked(api_key: str, url: str) -> str:
+    key = api_key.strip()
+    if not re.fullmatch(r"[\w.-]+", key, re.ASCII):
+        raise UnauthorizedError(
+            f"The API key for Headscale at {url} is not in Headscale's form; `headscale apikeys create` makes one."
+        )
+    return key
+
+
+def _tls(ca_certificate: str | None, url: str) -> ssl.SSLContext | bool:
+    if ca_certificate is None:
+        return True
+    try:
+        return ssl.create_default_context(cadata=ca_certificate)
+    except ssl.SSLError as error:
+        raise HeadscaleError(f"The CA certificate for Headscale at {url} cannot be read as PEM.") from error

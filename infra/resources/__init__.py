@@ -1,0 +1,1 @@
+"""Resources of our own: Pulumi dynamic providers, one file each, over Headscale's and the cluster's API."""

@@ -1,0 +1,165 @@
+"""HeadscaleApiKey: the API key of a managed server, whose only home is a Kubernetes Secret.
+
+The first key of a server can only be made on the server itself. So a key of ten minutes is made there by exec, and
+with it, over REST, the one that stays. The Secret is written before Pulumi hears of the key, and the key's expiration
+carries a mark: a run killed at any point leaves the Secret's key, or one that the next run finds and removes.
+"""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from pulumi import Input, Output, ResourceOptions
+from pulumi.dynamic import Resource
+from typing_extensions import override
+
+from infra.headscale.errors import HeadscaleError, NotFoundError, UnauthorizedError, UnavailableError
+from infra.resources import markers
+from infra.resources.base import Props, Provider, ResourceError, log
+from infra.resources.cluster import ClusterError
+from infra.resources.connections import API_KEY, API_KEY_SECRET
+from infra.resources.polling import poll
+
+_FIRST_KEY = ("headscale", "apikeys", "create", "--expiration", "10m", "--output", "json")
+_T = TypeVar("_T")
+
+
+class HeadscaleApiKeyProvider(Provider):
+    """Makes, renews and removes the key; the state knows its prefix and its end, never the key."""
+
+    INPUTS = ("namespace", "deployment", "lifetime_days")
+    REPLACING = ("namespace",)
+
+    @override
+    def drifted(self, olds: Props, news: Props) -> bool:
+        """Whether the key ends within `renew_days`."""
+        end = datetime.fromisoformat(olds["expires_at"])
+        return end - datetime.now(UTC) < timedelta(days=news["renew_days"])
+
+    @override
+    def make(self, props: Props) -> tuple[str, dict[str, Any]]:
+        """Use the Secret's key when it works and will for a while; else make one."""
+        found = _until(props["deadline_seconds"], lambda: self.look_up("", props) or {})
+        if not found or self.drifted(found, props):
+            found = self.change("", {}, props)
+        return f"{props['namespace']}/{API_KEY_SECRET}", found
+
+    @override
+    def change(self, id_: str, olds: Props, news: Props) -> dict[str, Any]:
+        """Make a new key and remove those before it."""
+        # One first key for all attempts at the rest, so that a server whose URL does not answer yet gathers none.
+        first_key = _until(news["deadline_seconds"], lambda: self._first_key(news))
+        return _until(news["deadline_seconds"], lambda: self._lasting_key(news, first_key))
+
+    @override
+    def look_up(self, id_: str, props: Props) -> dict[str, Any] | None:
+        """The Secret's key as the server knows it; gone when either has lost it."""
+        secret = self.connections.cluster().secret(props["namespace"], API_KEY_SECRET)
+        if secret is None or API_KEY not in secret:
+            return None
+        # Here, so that a preview does not wait for the import of an HTTP client.
+        from infra.headscale.models import api_key_prefix
+
+        prefix = api_key_prefix(secret[API_KEY])
+        try:
+            with self.connections.headscale_with(secret[API_KEY]) as headscale:
+                keys = headscale.api_keys()
+        except UnauthorizedError:
+            return None
+        end = next((key.expiration for key in keys if key.prefix == prefix), None)
+        return None if end is None else _outputs(prefix, end)
+
+    @override
+    def remove(self, id_: str, props: Props) -> None:
+        """Remove the key from the server, if that still answers (it goes away next), and the Secret."""
+        cluster = self.connections.cluster()
+        secret = cluster.secret(props["namespace"], API_KEY_SECRET) or {}
+        if key := secret.get(API_KEY):
+            try:
+                with self.connections.headscale_with(key) as headscale:
+                    headscale.delete_api_key(props["key_prefix"])
+            except (NotFoundError, UnauthorizedError):
+                pass  # it works no more, which is what deleting is for
+            except HeadscaleError as error:
+                log.warning("API key %s may be left on the server: %s", props["key_prefix"], error)
+        cluster.delete_secret(props["namespace"], API_KEY_SECRET)
+
+    def _first_key(self, props: Props) -> str:
+        output = self.connections.cluster().execute(props["namespace"], props["deployment"], _FIRST_KEY)
+        try:
+            key = json.loads(output)
+        except ValueError:
+            key = None
+        if not isinstance(key, str):
+            # What it printed may hold the key: it is not shown.
+            raise ResourceError(f"`{' '.join(_FIRST_KEY)}` on the Headscale server did not print a key.")
+        return key
+
+    def _lasting_key(self, props: Props, first_key: str) -> dict[str, Any]:
+        from infra.headscale.models import api_key_prefix  # see look_up
+
+        owner = f"api-key/{props['namespace']}"
+        with self.connections.headscale_with(first_key) as headscale:
+            end = markers.expiration(owner, after=timedelta(days=props["lifetime_days"]))
+            key = headscale.create_api_key(end).get_secret_value()
+            prefix = api_key_prefix(key)
+            self.connections.cluster().apply_secret(props["namespace"], API_KEY_SECRET, {API_KEY: key})
+            for old in headscale.api_keys():
+                if markers.is_marked(old.expiration, owner) and old.prefix != prefix:
+                    headscale.delete_api_key(old.prefix)
+            headscale.delete_api_key(api_key_prefix(first_key))
+        return _outputs(prefix, end)
+
+
+def _outputs(prefix: str, end: datetime) -> dict[str, Any]:
+    return {"key_prefix": prefix, "expires_at": end.isoformat()}
+
+
+def _until(deadline_seconds: float, attempt: Callable[[], _T]) -> _T:
+    """What `attempt` returns once server and cluster are up."""
+    failures: list[Exception] = []
+
+    def look() -> _T | None:
+        try:
+            return attempt()
+        except (ClusterError, UnavailableError) as error:
+            failures.append(error)
+            return None
+
+    if (result := poll(look, deadline_seconds)) is None:
+        raise ResourceError(f"No API key for Headscale after {deadline_seconds:.0f} s: {failures[-1]}")
+    return result
+
+
+class HeadscaleApiKey(Resource, module="meshgate", name="HeadscaleApiKey"):
+    """An API key of the server in Deployment `namespace`/`deployment`, kept in Secret headscale-api-key there.
+
+    It lives `lifetime_days` and is renewed by an `up` within its last `renew_days`. `deadline_seconds` is how long the
+    server may take to come up.
+    """
+
+    key_prefix: Output[str]
+    """The part of the key that names it, also to an administrator's `headscale apikeys list`."""
+    expires_at: Output[str]
+    """ISO 8601."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        namespace: Input[str],
+        deployment: Input[str],
+        lifetime_days: Input[float] = 90,
+        renew_days: Input[float] = 30,
+        deadline_seconds: Input[float] = 180,
+        opts: ResourceOptions | None = None,
+    ) -> None:
+        inputs = {
+            "namespace": namespace,
+            "deployment": deployment,
+            "lifetime_days": lifetime_days,
+            "renew_days": renew_days,
+            "deadline_seconds": deadline_seconds,
+        }
+        super().__init__(HeadscaleApiKeyProvider(), name, {**inputs, "key_prefix": None, "expires_at": None}, opts)

@@ -1,0 +1,154 @@
+"""What the providers of our dynamic resources share.
+
+Pulumi stores a provider with each resource (as a reference to its class: nothing may hang on the instance) and calls
+it in a plugin process of its own, which knows the stack's config and nothing of the program's objects. There an
+exception reaches the user as `traceback.format_exc()`: see `Provider._one_sentence`.
+"""
+
+import logging
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+from pulumi import ResourceOptions
+from pulumi.dynamic import (
+    CheckFailure,
+    CheckResult,
+    ConfigureRequest,
+    CreateResult,
+    DiffResult,
+    ReadResult,
+    ResourceProvider,
+    UpdateResult,
+)
+
+from infra.headscale.errors import HeadscaleError, UnauthorizedError
+from infra.resources.cluster import ClusterError
+from infra.resources.connections import Connections, ConnectionsError, KeyLostError
+
+Props = Mapping[str, Any]
+"""Inputs, or outputs, of a resource as Pulumi hands them over: JSON's types, every number a float."""
+
+log = logging.getLogger("meshgate")
+
+
+class ResourceError(Exception):
+    """Why a resource could not be made, read, changed or removed: one sentence for the user."""
+
+
+# traceback prints an exception's module before its name, but not that of builtins: users need no path of ours.
+ResourceError.__module__ = "builtins"
+
+
+class Provider(ResourceProvider):
+    """Base of our providers. A subclass lists its inputs and says how to make, look up, change and remove one.
+
+    Those methods return the outputs that they learn, and may raise HeadscaleError, ClusterError or ResourceError.
+    """
+
+    serialize_as_secret_always = False  # it holds nothing that the state would have to encrypt
+    connections: Connections
+
+    INPUTS: ClassVar[tuple[str, ...]]
+    """The inputs whose change means work."""
+    REPLACING: ClassVar[tuple[str, ...]] = ()
+    """Those of them whose change makes a new one; the others' is an update."""
+
+    def make(self, props: Props) -> tuple[str, dict[str, Any]]:
+        """Id and outputs of a new one, or of the one that a killed run left."""
+        raise NotImplementedError
+
+    def look_up(self, id_: str, props: Props) -> dict[str, Any] | None:
+        """The outputs as they are in truth; None when it is gone."""
+        del id_
+        return dict(props)
+
+    def change(self, id_: str, olds: Props, news: Props) -> dict[str, Any]:
+        """The outputs after it was made what the inputs say."""
+        raise NotImplementedError
+
+    def remove(self, id_: str, props: Props) -> None:
+        """Remove it; done when it is gone."""
+
+    def refusals(self, olds: Props, news: Props) -> Iterator[tuple[str, str]]:
+        """Bad inputs as (name, sentence). In preview some values are unknown: pulumi.contains_unknowns."""
+        del olds, news
+        yield from ()
+
+    def drifted(self, olds: Props, news: Props) -> bool:
+        """Whether it needs work although no input changed, judged by its outputs."""
+        del olds, news
+        return False
+
+    # Pulumi's side
+
+    def configure(self, req: ConfigureRequest) -> None:
+        """Keep the way to the stack's config; called in the plugin process, before anything else."""
+        self.connections = Connections(req.config.get)
+        # A call that had to be repeated is no news for the user, among whose diagnostics it would stand.
+        logging.getLogger("stamina").setLevel(logging.ERROR)
+
+    def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
+        """Refuse bad inputs before anything is touched."""
+        with self._one_sentence():
+            return CheckResult(news, [CheckFailure(name, why) for name, why in self.refusals(_olds, news)])
+
+    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
+        """Compare new inputs with the last outputs, which repeat the inputs. An unknown value counts as changed."""
+        changed = [name for name in self.INPUTS if _olds.get(name) != _news.get(name)]
+        return DiffResult(
+            changes=bool(changed) or self.drifted(_olds, _news),
+            replaces=[name for name in changed if name in self.REPLACING],
+        )
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        """Make or adopt it."""
+        with self._one_sentence():
+            id_, outputs = self.make(props)
+        return CreateResult(id_, {**props, **outputs})
+
+    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        """Refresh it from the truth."""
+        with self._one_sentence():
+            try:
+                outputs = self.look_up(id_, props)
+            except (KeyLostError, UnauthorizedError) as error:
+                # The key of a managed server is itself a resource, which this refresh finds gone and `up` makes anew.
+                # A refresh that failed here would never let it.
+                if not self.connections.managed:
+                    raise
+                log.warning("%s Left as it was: %s.", error, id_)
+                return ReadResult(id_, props)
+        return ReadResult("", {}) if outputs is None else ReadResult(id_, {**props, **outputs})
+
+    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
+        """Make it what the inputs say."""
+        with self._one_sentence():
+            return UpdateResult({**_news, **self.change(_id, _olds, _news)})
+
+    def delete(self, _id: str, _props: dict[str, Any]) -> None:
+        """Remove it."""
+        with self._one_sentence():
+            self.remove(_id, _props)
+
+    @contextmanager
+    def _one_sentence(self) -> Iterator[None]:
+        """Let what a user can act on reach them as its sentence alone; all else is a bug and keeps its traceback.
+
+        The plugin answers the engine with `traceback.format_exc()`, whose frames only this switch of Python turns off.
+        """
+        try:
+            yield
+        except (HeadscaleError, ClusterError, ConnectionsError, ResourceError) as error:
+            sys.tracebacklimit = 0
+            remedy = f" {self.connections.new_key}" if isinstance(error, UnauthorizedError) else ""
+            raise ResourceError(f"{error}{remedy}") from None
+
+
+def secret_outputs(opts: ResourceOptions | None, *names: str) -> ResourceOptions:
+    """The options, with these outputs kept encrypted in the state.
+
+    Pulumi does that by itself only for outputs that have a secret input's name.
+    """
+    return ResourceOptions.merge(opts, ResourceOptions(additional_secret_outputs=list(names)))

@@ -1,0 +1,80 @@
+"""How a provider reaches Headscale and the cluster: by the stack's config, read when it is needed.
+
+Connections are no properties of a resource: a rotated API key must change nothing, and delete must work after it.
+"""
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from infra.resources.cluster import Cluster
+
+if TYPE_CHECKING:
+    from infra.headscale.client import Headscale
+    from infra.settings import Settings
+
+API_KEY_SECRET = "headscale-api-key"  # noqa: S105 (the name of an object)
+"""The Kubernetes Secret that is a managed server's API key's only home; `API_KEY` in it is the key."""
+API_KEY = "api-key"
+_NEW_KEY = "`pulumi up --refresh` makes a new one."
+
+
+class ConnectionsError(Exception):
+    """The stack's config does not lead to a connection."""
+
+
+class KeyLostError(ConnectionsError):
+    """The Secret with a managed server's API key is gone."""
+
+
+class Connections:
+    """Opens connections by what `get` answers for the stack's config keys."""
+
+    def __init__(self, get: Callable[[str], object | None]) -> None:
+        self._get = get
+
+    @property
+    def managed(self) -> bool:
+        """Whether the stack declares the Headscale server itself."""
+        return self._settings.headscale.managed
+
+    @property
+    def new_key(self) -> str:
+        """How a user comes by an API key that works."""
+        if self.managed:
+            return _NEW_KEY
+        return "`headscale apikeys create` there makes one, `pulumi config set --secret headscale_api_key` sets it."
+
+    def headscale(self) -> "Headscale":
+        """A client with the stack's API key. Raises KeyLostError, and ConnectionsError for bad settings."""
+        if key := self._settings.headscale_api_key:  # an existing server's, and only that
+            return self.headscale_with(key.get_secret_value())
+        namespace = self._settings.namespace
+        secret = self.cluster().secret(namespace, API_KEY_SECRET)
+        if secret is None or API_KEY not in secret:
+            raise KeyLostError(
+                f"Secret {namespace}/{API_KEY_SECRET}, which holds the API key of Headscale, is gone. {_NEW_KEY}"
+            )
+        return self.headscale_with(secret[API_KEY])
+
+    def headscale_with(self, api_key: str) -> "Headscale":
+        """A client with another API key."""
+        # Here, so that a preview which talks to no server does not wait for an HTTP client's import.
+        from infra.headscale.client import Headscale
+
+        server = self._settings.headscale
+        return Headscale(server.url, api_key, ca_certificate=server.ca_certificate)
+
+    def cluster(self) -> Cluster:
+        """The Kubernetes cluster."""
+        return Cluster(self._settings.cluster.context)
+
+    @cached_property
+    def _settings(self) -> "Settings":
+        # Here for the same reason: a resource without connections needs no settings.
+        from infra.settings import SettingsError, load
+
+        try:
+            return load(self._get)
+        except SettingsError as error:
+            raise ConnectionsError(str(error)) from None

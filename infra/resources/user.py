@@ -1,0 +1,55 @@
+"""HeadscaleUser: the Headscale user that owns a stack's nodes and keys."""
+
+from typing import Any
+
+from pulumi import Input, Output, ResourceOptions
+from pulumi.dynamic import Resource
+from typing_extensions import override
+
+from infra.headscale.errors import ConflictError, NotFoundError
+from infra.resources.base import Props, Provider, log
+
+
+class HeadscaleUserProvider(Provider):
+    """Makes the user or adopts it by its name, which is all that it is known by."""
+
+    INPUTS = ("user",)
+    REPLACING = INPUTS
+
+    @override
+    def make(self, props: Props) -> tuple[str, dict[str, Any]]:
+        """Ensure that the user exists."""
+        with self.connections.headscale() as headscale:
+            user = headscale.ensure_user(props["user"])
+        return user.name, {"user_id": user.id}
+
+    @override
+    def look_up(self, id_: str, props: Props) -> dict[str, Any] | None:
+        """Whether the user is there."""
+        with self.connections.headscale() as headscale:
+            try:
+                return {"user_id": headscale.user(props["user"]).id}
+            except NotFoundError:
+                return None
+
+    @override
+    def remove(self, id_: str, props: Props) -> None:
+        """Remove the user and its keys, but leave it when nodes that are none of ours hang on it."""
+        with self.connections.headscale() as headscale:
+            try:
+                headscale.delete_user(headscale.user(props["user"]))
+            except NotFoundError:
+                pass
+            except ConflictError:
+                log.warning("Headscale user %s is left where it is: it owns nodes that are not ours.", props["user"])
+
+
+class HeadscaleUser(Resource, module="meshgate", name="HeadscaleUser"):
+    """The Headscale user named `user`."""
+
+    user: Output[str]
+    """Its name."""
+    user_id: Output[str]
+
+    def __init__(self, name: str, *, user: Input[str], opts: ResourceOptions | None = None) -> None:
+        super().__init__(HeadscaleUserProvider(), name, {"user": user, "user_id": None}, opts)

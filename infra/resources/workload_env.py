@@ -1,0 +1,222 @@
+"""WorkloadEnv: environment variables that we add to a container of somebody else's Deployment.
+
+By server-side apply under a field manager of our own: Kubernetes then knows which names are ours, and leaves the
+others to whoever set them. The official plugin's DeploymentPatch cannot do this: it compares env entries by position
+with the live list, so that every preview shows a change.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, TypedDict
+
+from pulumi import Input, Output, ResourceOptions, contains_unknowns
+from pulumi.dynamic import Resource
+from typing_extensions import override
+
+from infra.resources import rollout
+from infra.resources.base import Props, Provider, ResourceError, log
+from infra.resources.cluster import FIELD_MANAGER, ClusterUnavailableError
+
+
+class SecretKey(TypedDict):
+    """A variable whose value is a key of a Secret in the Deployment's namespace."""
+
+    secret: str
+    key: str
+
+
+class WorkloadEnvProvider(Provider):
+    """Adds the names, keeps to them, gives them back. Waits each time until the change is rolled out."""
+
+    INPUTS = ("namespace", "deployment", "container", "manager", "values", "secrets")
+    REPLACING = ("namespace", "deployment", "container", "manager")
+
+    @override
+    def refusals(self, olds: Props, news: Props) -> Iterator[tuple[str, str]]:
+        """A Deployment or container that is not there: told before anything is made, when it can be known."""
+        target = [news.get(name) for name in ("namespace", "deployment", "container")]
+        seen_before = target == [olds.get(name) for name in ("namespace", "deployment", "container")]
+        if seen_before or contains_unknowns(target):
+            return
+        try:
+            found = self.connections.cluster().deployment(news["namespace"], news["deployment"])
+        except ClusterUnavailableError:  # a preview may come before the cluster
+            return
+        yield from _lacks(found, news)
+
+    @override
+    def make(self, props: Props) -> tuple[str, dict[str, Any]]:
+        """Add the names; take them back when the Deployment does not come up with them."""
+        self._apply(props, ours=set())
+        try:
+            self._settle(props)
+        except ResourceError:
+            self._give_back(props)
+            raise
+        return "/".join((props["namespace"], props["deployment"], props["container"], props["manager"])), {}
+
+    @override
+    def look_up(self, id_: str, props: Props) -> dict[str, Any] | None:
+        """The values as they are now; gone with the Deployment or container."""
+        found = self.connections.cluster().deployment(props["namespace"], props["deployment"])
+        if found is None or any(_lacks(found, props)):
+            return None
+        live = {name: value for name, value in _env(found, props["container"]).items() if name in _wanted(props)}
+        return {
+            "values": {name: value for name, value in live.items() if isinstance(value, str)},
+            "secrets": {name: value for name, value in live.items() if not isinstance(value, str)},
+        }
+
+    @override
+    def change(self, id_: str, olds: Props, news: Props) -> dict[str, Any]:
+        """Set the values, whoever changed them meanwhile; give back names that are no longer ours."""
+        self._apply(news, ours=set(_wanted(olds)))
+        self._settle(news)
+        return {}
+
+    @override
+    def remove(self, id_: str, props: Props) -> None:
+        """Give the names back. What becomes of the Deployment then is its owner's: it delays nothing."""
+        found = self.connections.cluster().deployment(props["namespace"], props["deployment"])
+        if found is None:
+            return
+        if self._give_back(props) == found["metadata"]["generation"]:
+            return
+        where = f"{props['namespace']}/{props['deployment']}"
+        if why := self._rolled_out(props):
+            log.warning("Deployment %s has its env back but is not rolled out: %s.", where, why)
+
+    def _apply(self, props: Props, ours: set[str]) -> None:
+        found = self.connections.cluster().deployment(props["namespace"], props["deployment"])
+        for _, sentence in _lacks(found, props):
+            raise ResourceError(sentence)
+        if found is None:
+            return
+        if not props["force"]:
+            _refuse_taken(found, props, ours | _owned(found, props))
+        entries = [_entry(name, value) for name, value in sorted(_wanted(props).items())]
+        container = {"name": props["container"], "env": entries}
+        self._send(props, {"template": {"spec": {"containers": [container]}}})
+
+    def _give_back(self, props: Props) -> int:
+        return self._send(props, {})
+
+    def _send(self, props: Props, spec: Mapping[str, Any]) -> int:
+        """Server-side apply; returns the Deployment's generation after it."""
+        cluster = self.connections.cluster()
+        applied = cluster.apply_deployment(props["namespace"], props["deployment"], spec, props["manager"])
+        return int(applied["metadata"]["generation"])
+
+    def _settle(self, props: Props) -> None:
+        if why := self._rolled_out(props):
+            where, seconds = f"{props['namespace']}/{props['deployment']}", props["deadline_seconds"]
+            raise ResourceError(f"Deployment {where} is not rolled out with its new env after {seconds:.0f} s: {why}.")
+
+    def _rolled_out(self, props: Props) -> str | None:
+        cluster = self.connections.cluster()
+        return rollout.wait(cluster, props["namespace"], props["deployment"], props["deadline_seconds"])
+
+
+def _lacks(found: dict[str, Any] | None, props: Props) -> Iterator[tuple[str, str]]:
+    where = f"{props['namespace']}/{props['deployment']}"
+    if found is None:
+        yield (
+            "deployment",
+            f"Deployment {where} does not exist; set orchestrator.namespace and orchestrator.deployment to the one "
+            "that hands out WireGuard configs, or leave `orchestrator` out.",
+        )
+        return
+    names = [container["name"] for container in found["spec"]["template"]["spec"]["containers"]]
+    if props["container"] not in names:
+        yield (
+            "container",
+            f"Deployment {where} has no container {props['container']!r} but {', '.join(names)}; "
+            "set orchestrator.container to one of them.",
+        )
+
+
+def _refuse_taken(found: dict[str, Any], props: Props, ours: set[str]) -> None:
+    live = _env(found, props["container"])
+    wanted = _wanted(props).items()
+    taken = [name for name, value in wanted if name not in ours and live.get(name, value) != value]
+    if taken:
+        raise ResourceError(
+            f"Container {props['container']} of Deployment {props['namespace']}/{props['deployment']} already has "
+            f"{', '.join(sorted(taken))} with another value, set by somebody else; remove it there (its chart or "
+            "manifest), so that it can be set here."
+        )
+
+
+def _wanted(props: Props) -> dict[str, Any]:
+    return {**props["values"], **props["secrets"]}
+
+
+def _env(deployment: dict[str, Any], container: str) -> dict[str, Any]:
+    """A container's variables as our input would give them; others as the API has them."""
+    containers = deployment["spec"]["template"]["spec"]["containers"]
+    entries = next(one.get("env", []) for one in containers if one["name"] == container)
+    return {entry["name"]: _value(entry) for entry in entries}
+
+
+def _value(entry: dict[str, Any]) -> object:
+    source = entry.get("valueFrom")
+    if source is None:
+        return entry.get("value", "")
+    if set(source) == {"secretKeyRef"}:
+        return {"secret": source["secretKeyRef"]["name"], "key": source["secretKeyRef"]["key"]}
+    return source
+
+
+def _entry(name: str, value: str | SecretKey) -> dict[str, Any]:
+    if isinstance(value, str):
+        return {"name": name, "value": value}
+    return {"name": name, "valueFrom": {"secretKeyRef": {"name": value["secret"], "key": value["key"]}}}
+
+
+def _owned(deployment: dict[str, Any], props: Props) -> set[str]:
+    """The names that our manager set, also when a killed run did not come to tell Pulumi."""
+    owned: set[str] = set()
+    for manager in deployment["metadata"].get("managedFields", []):
+        if manager["manager"] == props["manager"] and manager["operation"] == "Apply":
+            path = ("f:spec", "f:template", "f:spec", "f:containers", f'k:{{"name":"{props["container"]}"}}', "f:env")
+            fields: dict[str, Any] = manager["fieldsV1"]
+            for step in path:
+                fields = fields.get(step, {})
+            owned |= {key.removeprefix('k:{"name":"').removesuffix('"}') for key in fields if key.startswith("k:")}
+    return owned
+
+
+class WorkloadEnv(Resource, module="meshgate", name="WorkloadEnv"):
+    """Variables of a container, owned by field manager `manager`; every other variable is left alone.
+
+    `values` maps names to values, `secrets` names to keys of Secrets. A name that somebody else has set to another
+    value is refused unless `force`. `deadline_seconds` is how long the Deployment may take to roll out.
+    """
+
+    values: Output[dict[str, str]]
+    secrets: Output[dict[str, dict[str, str]]]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        namespace: Input[str],
+        deployment: Input[str],
+        container: Input[str],
+        values: Input[Mapping[str, Input[str]]],
+        secrets: Input[Mapping[str, SecretKey]] | None = None,
+        manager: Input[str] = FIELD_MANAGER,
+        force: Input[bool] = False,
+        deadline_seconds: Input[float] = 300,
+        opts: ResourceOptions | None = None,
+    ) -> None:
+        inputs = {
+            "namespace": namespace,
+            "deployment": deployment,
+            "container": container,
+            "values": values,
+            "secrets": {} if secrets is None else secrets,
+            "manager": manager,
+            "force": force,
+            "deadline_seconds": deadline_seconds,
+        }
+        super().__init__(WorkloadEnvProvider(), name, inputs, opts)

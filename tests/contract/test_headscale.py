@@ -1,0 +1,280 @@
+"""The Headscale client, against real servers and against the fake of the unit tests: one suite for all.
+
+What passes here on the fake is true of the real thing, for both ends of the range of versions that we serve.
+"""
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+import httpx
+import pytest
+
+from infra.headscale import EXIT_ROUTES
+from infra.headscale.client import Headscale
+from infra.headscale.errors import ConflictError, NotFoundError, RefusedError, UnauthorizedError
+from infra.headscale.models import Node, PreAuthKey, User, api_key_prefix
+from lab import tools
+from tests.contract.headscale_server import running_headscale
+from tests.unit.headscale.fake import FakeHeadscale
+
+pytestmark = pytest.mark.timeout(600)  # the first run on a machine builds two servers and a client
+
+_names = (f"name-{number}" for number in itertools.count())
+
+
+class _Server(Protocol):
+    url: str
+
+    def new_api_key(self, expiration: datetime) -> str: ...
+
+    def join(self, auth_key: str, hostname: str, routes: tuple[str, ...]) -> None: ...
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """A server, a client of it, and what makes further clients."""
+
+    server: _Server
+    client: Headscale
+    connect: Callable[[str], Headscale]
+
+    def user(self) -> User:
+        return self.client.ensure_user(next(_names))
+
+    def key(self, user: User, *, expiration: datetime | None = None, tags: tuple[str, ...] = ()) -> PreAuthKey:
+        return self.client.create_pre_auth_key(user, expiration=expiration or _in(hours=1), tags=tags)
+
+    def listed(self, user: User, key: PreAuthKey) -> PreAuthKey:
+        return next(one for one in self.client.pre_auth_keys(user) if one.id == key.id)
+
+    def node(
+        self, user: User, *, tags: tuple[str, ...] = (), routes: tuple[str, ...] = EXIT_ROUTES
+    ) -> tuple[Node, PreAuthKey]:
+        """A node that joined by a pre-auth key of its own, once it is connected and its routes are known."""
+        key = self.key(user, tags=tags)
+        self.server.join(key.key.get_secret_value(), next(_names), routes)
+        deadline = time.monotonic() + 30
+        while True:
+            for node in self.client.nodes():
+                if node.pre_auth_key_id == key.id and node.connected and set(routes) <= set(node.available_routes):
+                    return node, key
+            assert time.monotonic() < deadline, "the node did not come online"
+            time.sleep(0.2)
+
+
+@pytest.fixture(scope="module", params=["real-0.29.2", "real-0.23.0", "fake-0.29", "fake-0.23"])
+def mesh(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
+    if request.param.startswith("fake"):
+        fake = FakeHeadscale("0.29" if request.param == "fake-0.29" else "0.23")
+        yield from _mesh(fake, fake)
+        return
+    tool = tools.HEADSCALE if request.param == "real-0.29.2" else tools.HEADSCALE_0_23
+    directory: Path = tmp_path_factory.mktemp(request.param)
+    with running_headscale(directory, tool) as server:
+        yield from _mesh(server, None)
+
+
+def _mesh(server: _Server, transport: httpx.BaseTransport | None) -> Iterator[Mesh]:
+    def connect(api_key: str) -> Headscale:
+        return Headscale(server.url, api_key, transport=transport)
+
+    with connect(server.new_api_key(_in(hours=1))) as client:
+        yield Mesh(server, client, connect)
+
+
+def _in(**duration: float) -> datetime:
+    return datetime.now(UTC) + timedelta(**duration)
+
+
+def test_ensure_user_makes_it_once(mesh: Mesh) -> None:
+    name = next(_names)
+    made = mesh.client.ensure_user(name)
+    assert made.name == name
+    assert mesh.client.ensure_user(name) == made
+    assert mesh.client.user(name) == made
+
+
+def test_unknown_user_is_not_found(mesh: Mesh) -> None:
+    with pytest.raises(NotFoundError, match="nobody"):
+        mesh.client.user("nobody")
+
+
+def test_deleted_user_takes_its_keys_along(mesh: Mesh) -> None:
+    user = mesh.user()
+    other = mesh.user()
+    mesh.key(user)
+    kept = mesh.key(other)
+    mesh.client.delete_user(user)
+    with pytest.raises(NotFoundError):
+        mesh.client.user(user.name)
+    assert [key.id for key in mesh.client.pre_auth_keys(other)] == [kept.id]
+
+
+def test_user_deleted_twice_is_not_found(mesh: Mesh) -> None:
+    user = mesh.user()
+    mesh.client.delete_user(user)
+    with pytest.raises(NotFoundError):
+        mesh.client.delete_user(user)
+
+
+def test_pre_auth_key_of_unknown_user_is_not_found(mesh: Mesh) -> None:
+    gone = mesh.user()
+    mesh.client.delete_user(gone)
+    with pytest.raises(NotFoundError):
+        mesh.key(gone)
+
+
+def test_bad_tag_is_refused(mesh: Mesh) -> None:
+    with pytest.raises(RefusedError, match="tag:"):
+        mesh.key(mesh.user(), tags=("gateway",))
+
+
+def test_pre_auth_key_keeps_its_expiration_to_the_microsecond(mesh: Mesh) -> None:
+    user = mesh.user()
+    expiration = _in(hours=3).replace(microsecond=123457)
+    key = mesh.key(user, expiration=expiration)
+    assert key.expiration == expiration
+    assert mesh.listed(user, key).expiration == expiration
+
+
+def test_new_pre_auth_key_is_usable(mesh: Mesh) -> None:
+    user = mesh.user()
+    key = mesh.key(user)
+    listed = mesh.listed(user, key)
+    assert listed.usable
+    assert not listed.used
+    assert not listed.reusable
+    assert not listed.ephemeral
+    assert listed.user is not None
+    assert listed.user.name == user.name
+
+
+def test_expired_pre_auth_key_lets_nobody_in(mesh: Mesh) -> None:
+    user = mesh.user()
+    key = mesh.key(user)
+    mesh.client.expire_pre_auth_key(user, key)
+    assert not mesh.listed(user, key).usable
+    mesh.client.expire_pre_auth_key(user, mesh.listed(user, key))
+    with pytest.raises(PermissionError):
+        mesh.server.join(key.key.get_secret_value(), next(_names), ())
+
+
+def test_deleted_pre_auth_key_is_gone_or_of_no_use(mesh: Mesh) -> None:
+    user = mesh.user()
+    key = mesh.key(user)
+    mesh.client.delete_pre_auth_key(user, key)
+    assert not any(one.usable for one in mesh.client.pre_auth_keys(user))
+
+
+def test_no_key_is_shown_in_a_text(mesh: Mesh) -> None:
+    user = mesh.user()
+    key = mesh.key(user)
+    secret = key.key.get_secret_value()
+    assert secret not in f"{key!r} {mesh.listed(user, key)!r} {mesh.client!r}"
+
+
+def test_node_is_known_by_the_key_that_it_used(mesh: Mesh) -> None:
+    user = mesh.user()
+    node, key = mesh.node(user)
+    used = mesh.listed(user, key)
+    assert used.used
+    assert not used.usable
+    assert node.user is not None
+    assert node.user.name == user.name
+    assert [address.partition(".")[0].partition(":")[0] for address in node.addresses] == ["100", "fd7a"]
+    assert node.node_key.startswith("nodekey:")
+    assert mesh.client.node(node.id).node_key == node.node_key
+    assert [one.id for one in mesh.client.nodes(user.name)] == [node.id]
+
+
+def test_key_of_a_node_can_be_deleted(mesh: Mesh) -> None:
+    user = mesh.user()
+    node, key = mesh.node(user)
+    mesh.client.delete_pre_auth_key(user, mesh.listed(user, key))
+    assert mesh.client.node(node.id).online
+
+
+def test_used_key_lets_nobody_else_in(mesh: Mesh) -> None:
+    user = mesh.user()
+    _, key = mesh.node(user)
+    with pytest.raises(PermissionError):
+        mesh.server.join(key.key.get_secret_value(), next(_names), ())
+
+
+def test_tagged_key_tags_its_node(mesh: Mesh) -> None:
+    node, _ = mesh.node(mesh.user(), tags=("tag:gateway",))
+    assert node.tags == ("tag:gateway",)
+
+
+def test_exit_routes_wait_for_approval(mesh: Mesh) -> None:
+    node, _ = mesh.node(mesh.user())
+    assert node.offers_exit
+    assert not node.is_exit
+    approved = mesh.client.approve_routes(node, EXIT_ROUTES)
+    assert approved.is_exit
+    assert mesh.client.node(node.id).is_exit
+    assert next(one for one in mesh.client.nodes() if one.id == node.id).is_exit
+
+
+def test_approval_leaves_other_routes_alone(mesh: Mesh) -> None:
+    subnet = "10.9.0.0/24"
+    node, _ = mesh.node(mesh.user(), routes=(subnet, *EXIT_ROUTES))
+    node = mesh.client.approve_routes(node, [subnet])
+    assert not node.is_exit
+    node = mesh.client.approve_routes(node, EXIT_ROUTES)
+    assert set(node.approved_routes) == {subnet, *EXIT_ROUTES}
+    assert mesh.client.approve_routes(node, EXIT_ROUTES) == node
+
+
+def test_user_with_a_node_stays(mesh: Mesh) -> None:
+    user = mesh.user()
+    node, _ = mesh.node(user)
+    with pytest.raises(ConflictError):
+        mesh.client.delete_user(user)
+    mesh.client.delete_node(node.id)
+    mesh.client.delete_user(user)
+
+
+def test_deleted_node_is_not_found(mesh: Mesh) -> None:
+    node, _ = mesh.node(mesh.user())
+    mesh.client.delete_node(node.id)
+    with pytest.raises(NotFoundError):
+        mesh.client.node(node.id)
+    with pytest.raises(NotFoundError):
+        mesh.client.delete_node(node.id)
+    with pytest.raises((NotFoundError, RefusedError)):
+        mesh.client.approve_routes(node, EXIT_ROUTES)
+
+
+def test_api_key_works_until_deleted(mesh: Mesh) -> None:
+    expiration = _in(hours=2).replace(microsecond=654321)
+    secret = mesh.client.create_api_key(expiration).get_secret_value()
+    prefix = api_key_prefix(secret)
+    listed = next(key for key in mesh.client.api_keys() if key.prefix == prefix)
+    assert listed.expiration == expiration
+    with mesh.connect(secret) as other:
+        assert other.api_keys()
+        other.delete_api_key(prefix)
+        with pytest.raises(UnauthorizedError, match="API key"):
+            other.api_keys()
+    with pytest.raises(NotFoundError):
+        mesh.client.delete_api_key(prefix)
+
+
+def test_expired_api_key_is_unauthorized(mesh: Mesh) -> None:
+    secret = mesh.client.create_api_key(_in(hours=2)).get_secret_value()
+    mesh.client.expire_api_key(api_key_prefix(secret))
+    with mesh.connect(secret) as other, pytest.raises(UnauthorizedError):
+        other.nodes()
+
+
+def test_unknown_api_key_is_unauthorized(mesh: Mesh) -> None:
+    for key in ("hskey-api-0123456789ab-" + "x" * 64, "abcdefg." + "x" * 32, "nonsense"):
+        with mesh.connect(key) as other, pytest.raises(UnauthorizedError) as error:
+            other.nodes()
+        assert key not in str(error.value)

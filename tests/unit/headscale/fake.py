@@ -1,0 +1,367 @@
+"""A Headscale in memory, behind httpx's transport: answers as 0.23.0 or as 0.29.2 do.
+
+tests/contract/test_headscale.py runs the same suite against it and against real servers, so it cannot lie about
+what that suite covers. It is strict: a request that a real server would not take is an error here too.
+"""
+
+import json
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import httpx
+
+Version = Literal["0.23", "0.29"]
+EXIT_ROUTES = ("0.0.0.0/0", "::/0")
+_Json = dict[str, Any]
+_UNKNOWN_USER = 500, "user not found"
+
+
+@dataclass
+class _Key:
+    id: int
+    user: str
+    secret: str
+    expiration: datetime
+    reusable: bool
+    ephemeral: bool
+    tags: list[str]
+    used: bool = False
+
+
+@dataclass
+class _Node:
+    id: int
+    name: str
+    user: str
+    key: _Key | None
+    available: list[str]
+    approved: list[str] = field(default_factory=list)
+    online: bool = True
+
+
+@dataclass
+class _ApiKey:
+    id: int
+    secret: str
+    expiration: datetime
+    created: datetime
+
+
+class _RefusalError(Exception):
+    """A refusal on its way out."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+class FakeHeadscale(httpx.MockTransport):
+    """The server. `calls` lists "METHOD path" of every request; `fail` answers in place of the server when set."""
+
+    url = "http://headscale.test"
+
+    def __init__(self, version: Version = "0.29") -> None:
+        super().__init__(self._answer)
+        self.version = version
+        self.users: dict[str, int] = {}
+        self.keys: dict[int, _Key] = {}
+        self.nodes: dict[int, _Node] = {}
+        self.api_keys: dict[int, _ApiKey] = {}
+        self.calls: list[str] = []
+        self.fail: Callable[[httpx.Request], httpx.Response | None] = lambda _: None
+        self._ids = 0
+
+    # What happens on a server besides its API
+
+    def new_api_key(self, expiration: datetime) -> str:
+        """As `headscale apikeys create` on the server."""
+        token = secrets.token_urlsafe
+        secret = f"hskey-api-{token(9)}-{token(48)}" if self._new else f"{token(6)[:7]}.{token(24)}"
+        key = _ApiKey(self._id(), secret, expiration, datetime.now(UTC))
+        self.api_keys[key.id] = key
+        return secret
+
+    def join(self, auth_key: str, hostname: str, routes: tuple[str, ...] = EXIT_ROUTES) -> None:
+        """As a tailscaled that comes up with a pre-auth key; PermissionError when it is not let in."""
+        key = next((key for key in self.keys.values() if key.secret == auth_key), None)
+        if key is None or key.expiration <= datetime.now(UTC) or (key.used and not key.reusable):
+            raise PermissionError("the pre-auth key does not work")
+        key.used = True
+        node = _Node(self._id(), hostname, key.user, key, list(routes))
+        self.nodes[node.id] = node
+
+    # HTTP
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        if failure := self.fail(request):
+            return failure
+        path = request.url.path.removeprefix("/api/v1/")
+        self.calls.append(f"{request.method} {path}")
+        if refusal := self._unauthorized(request):
+            return refusal
+        body = json.loads(request.content) if request.content else {}
+        parts = path.split("/")
+        try:
+            return httpx.Response(200, json=self._route(request.method, parts, dict(request.url.params), body))
+        except _RefusalError as answer:
+            code = {404: 5, 400: 3}.get(answer.status, 2)
+            return httpx.Response(answer.status, json={"code": code, "message": answer.message, "details": []})
+
+    def _unauthorized(self, request: httpx.Request) -> httpx.Response | None:
+        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        key = next((key for key in self.api_keys.values() if key.secret == given), None)
+        if key and key.expiration > datetime.now(UTC):
+            return None
+        status = 500 if key is None and not self._new else 401
+        return httpx.Response(status, text="Unauthorized")
+
+    def _route(self, method: str, parts: list[str], query: dict[str, str], body: _Json) -> _Json:
+        topics: dict[str, Callable[[str, list[str], dict[str, str], _Json], _Json | None]] = {
+            "user": self._route_user,
+            "preauthkey": self._route_key,
+            "node": self._route_node,
+            "routes": self._route_routes,
+            "apikey": self._route_api_key,
+        }
+        answer = topics[parts[0]](method, parts[1:], query, body) if parts[0] in topics else None
+        if answer is None:
+            raise _RefusalError(404, "Not Found")
+        return answer
+
+    # Users
+
+    def _route_user(self, method: str, parts: list[str], query: dict[str, str], body: _Json) -> _Json | None:
+        match method, parts:
+            case "GET", []:
+                wanted = query.get("name") if self._new else None
+                return {"users": [self._user(name) for name in self.users if wanted in (None, name)]}
+            case "POST", []:
+                return {"user": self._create_user(body["name"])}
+            case "DELETE", [handle]:
+                return self._delete_user(handle)
+        return None
+
+    def _create_user(self, name: str) -> _Json:
+        if name in self.users:
+            message = "creating user: UNIQUE constraint failed: users.name" if self._new else "user already exists"
+            raise _RefusalError(500, message)
+        self.users[name] = self._id()
+        return self._user(name)
+
+    def _delete_user(self, handle: str) -> _Json:
+        name = handle
+        if self._new:
+            name = next((name for name, id_ in self.users.items() if str(id_) == handle), "")
+        self._existing(name)
+        if any(node.user == name and not self._tagged(node) for node in self.nodes.values()):
+            raise _RefusalError(500, "user not empty: node(s) found")
+        del self.users[name]
+        self.keys = {id_: key for id_, key in self.keys.items() if key.user != name}
+        return {}
+
+    def _existing(self, name: str) -> str:
+        if name not in self.users:
+            raise _RefusalError(*_UNKNOWN_USER)
+        return name
+
+    def _user(self, name: str) -> _Json:
+        user = {"id": str(self.users[name]), "name": name, "createdAt": _stamp(datetime.now(UTC))}
+        return user | {"displayName": "", "email": "", "provider": ""} if self._new else user
+
+    # Pre-auth keys
+
+    def _route_key(self, method: str, parts: list[str], query: dict[str, str], body: _Json) -> _Json | None:
+        match method, parts:
+            case "GET", []:
+                owner = None if self._new else self._existing(query.get("user", ""))
+                return {"preAuthKeys": [self._key(k) for k in self.keys.values() if owner in (None, k.user)]}
+            case "POST", []:
+                return {"preAuthKey": self._create_key(body)}
+            case "POST", ["expire"]:
+                return self._expire_key(body)
+            case "DELETE", [] if self._new:
+                return self._delete_key(int(query["id"]))
+        return None
+
+    def _create_key(self, body: _Json) -> _Json:
+        owner = body["user"]
+        if self._new:
+            owner = next((name for name, id_ in self.users.items() if str(id_) == owner), "")
+        secret = secrets.token_hex(24)
+        if self._new:
+            secret = f"hskey-auth-{secrets.token_urlsafe(9)}-{secrets.token_urlsafe(48)}"
+        key = _Key(
+            self._id(),
+            self._existing(owner),
+            secret,
+            _moment(body["expiration"]),
+            body["reusable"],
+            body["ephemeral"],
+            body["aclTags"],
+        )
+        if any(not tag.startswith("tag:") for tag in key.tags):
+            raise _RefusalError(400, "tag must start with the string 'tag:'")
+        self.keys[key.id] = key
+        return self._key(key) | {"key": secret}
+
+    def _expire_key(self, body: _Json) -> _Json:
+        wanted = body["id"] if self._new else body["key"]
+        for key in self.keys.values():
+            if wanted == (str(key.id) if self._new else key.secret):
+                if key.used and not self._new:
+                    raise _RefusalError(500, "AuthKey has already been used")
+                key.expiration = datetime.now(UTC)
+        return {}
+
+    def _delete_key(self, key_id: int) -> _Json:
+        self.keys.pop(key_id, None)
+        for node in self.nodes.values():
+            if node.key and node.key.id == key_id:
+                node.key = None
+        return {}
+
+    def _key(self, key: _Key) -> _Json:
+        return {
+            "id": str(key.id),
+            "user": self._user(key.user) if self._new else key.user,
+            "key": f"{key.secret[:23]}-***" if self._new else key.secret,
+            "reusable": key.reusable,
+            "ephemeral": key.ephemeral,
+            "used": key.used,
+            "expiration": _stamp(key.expiration),
+            "aclTags": key.tags,
+        }
+
+    # Nodes and routes
+
+    def _route_node(self, method: str, parts: list[str], query: dict[str, str], body: _Json) -> _Json | None:
+        match method, parts:
+            case "GET", []:
+                owner = self._existing(query["user"]) if "user" in query else None
+                owned = [n for n in self.nodes.values() if owner is None or (n.user == owner and not self._tagged(n))]
+                return {"nodes": [self._node(node, listed=True) for node in owned]}
+            case "GET", [node_id]:
+                return {"node": self._node(self._known(node_id))}
+            case "DELETE", [node_id]:
+                del self.nodes[self._known(node_id).id]
+                return {}
+            case "POST", [node_id, "approve_routes"] if self._new:
+                return {"node": self._approve(node_id, body["routes"])}
+            case "GET", [node_id, "routes"] if not self._new:
+                return {"routes": self._rows(self._known(node_id))}
+        return None
+
+    def _route_routes(self, method: str, parts: list[str], query: dict[str, str], body: _Json) -> _Json | None:
+        match method, parts:
+            case "GET", [] if not self._new:
+                return {"routes": [row for node in self.nodes.values() for row in self._rows(node)]}
+            case "POST", [row_id, "enable" | "disable" as action] if not self._new:
+                return self._toggle(int(row_id), enable=action == "enable")
+        return None
+
+    def _known(self, node_id: str) -> _Node:
+        if int(node_id) in self.nodes:
+            return self.nodes[int(node_id)]
+        raise _RefusalError(404, "node not found") if self._new else _RefusalError(500, "record not found")
+
+    def _tagged(self, node: _Node) -> bool:
+        return self._new and node.key is not None and bool(node.key.tags)
+
+    def _node(self, node: _Node, *, listed: bool = False) -> _Json:
+        tags = node.key.tags if node.key else []
+        about = {
+            "id": str(node.id),
+            "name": node.name,
+            "givenName": node.name,
+            "nodeKey": f"nodekey:{node.id:064x}",
+            "discoKey": f"discokey:{node.id:064x}",
+            "ipAddresses": [f"100.64.0.{node.id}", f"fd7a:115c:a1e0::{node.id:x}"],
+            "user": self._user(node.user),
+            "preAuthKey": self._key(node.key) if node.key else None,
+            "online": node.online,
+        }
+        if not self._new:
+            return about | {"forcedTags": tags, "validTags": [], "invalidTags": []}
+        if tags:
+            about["user"] = {"id": "2147455555", "name": "tagged-devices"} if listed else None
+        return about | {"tags": tags, "approvedRoutes": node.approved, "availableRoutes": node.available}
+
+    def _approve(self, node_id: str, routes: list[str]) -> _Json:
+        if int(node_id) not in self.nodes:
+            raise _RefusalError(400, f"node not found in node store: {node_id}")
+        node = self.nodes[int(node_id)]
+        both = set(EXIT_ROUTES) if set(EXIT_ROUTES) & set(routes) else set()
+        node.approved = sorted({*routes, *both})
+        return self._node(node)
+
+    def _rows(self, node: _Node) -> list[_Json]:
+        return [
+            {
+                "id": str(node.id * 10 + index),
+                "node": self._node(node),
+                "prefix": prefix,
+                "advertised": True,
+                "enabled": prefix in node.approved,
+                "isPrimary": False,
+            }
+            for index, prefix in enumerate(node.available)
+        ]
+
+    def _toggle(self, row_id: int, *, enable: bool) -> _Json:
+        node = self._known(str(row_id // 10))
+        prefix = node.available[row_id % 10]
+        routes = EXIT_ROUTES if prefix in EXIT_ROUTES else (prefix,)
+        others = [route for route in node.approved if route not in routes]
+        node.approved = [*others, *routes] if enable else others
+        return {}
+
+    # API keys
+
+    def _route_api_key(self, method: str, parts: list[str], query: dict[str, str], body: _Json) -> _Json | None:
+        match method, parts:
+            case "GET", []:
+                return {"apiKeys": [self._api_key(key) for key in self.api_keys.values()]}
+            case "POST", []:
+                return {"apiKey": self.new_api_key(_moment(body["expiration"]))}
+            case "POST", ["expire"]:
+                self._api_key_of(body["prefix"]).expiration = datetime.now(UTC)
+                return {}
+            case "DELETE", [prefix]:
+                del self.api_keys[self._api_key_of(prefix).id]
+                return {}
+        return None
+
+    def _api_key_of(self, prefix: str) -> _ApiKey:
+        for key in self.api_keys.values():
+            if prefix == (key.secret[10:22] if self._new else key.secret[:7]):
+                return key
+        raise _RefusalError(500, "record not found")
+
+    def _api_key(self, key: _ApiKey) -> _Json:
+        return {
+            "id": str(key.id),
+            "prefix": f"{key.secret[:22]}-***" if self._new else key.secret[:7],
+            "expiration": _stamp(key.expiration),
+            "createdAt": _stamp(key.created),
+            "lastSeen": None,
+        }
+
+    @property
+    def _new(self) -> bool:
+        return self.version == "0.29"
+
+    def _id(self) -> int:
+        self._ids += 1
+        return self._ids
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _stamp(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

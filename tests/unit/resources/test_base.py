@@ -1,0 +1,107 @@
+"""What all providers share: how they are stored, how they fail, what a lost API key does."""
+
+import traceback
+from typing import Any
+
+import pulumi
+import pytest
+from pulumi.dynamic import ConfigureRequest
+from pulumi.dynamic.config import Config
+from pulumi.dynamic.dynamic import serialize_provider
+
+from infra.headscale.client import Headscale
+from infra.resources import base, connections
+from infra.resources.api_key import HeadscaleApiKeyProvider
+from infra.resources.exit_node import ExitNodeProvider
+from infra.resources.pre_auth_key import PreAuthKeyProvider
+from infra.resources.token import TokenProvider
+from infra.resources.user import HeadscaleUserProvider
+from infra.resources.wireguard_key import WireGuardKeyProvider
+from infra.resources.workload_env import WorkloadEnvProvider
+from tests.unit.headscale.fake import FakeHeadscale
+from tests.unit.resources.fake_cluster import FakeCluster
+from tests.unit.resources.world import CONFIG, Connect
+
+PROVIDERS = [
+    ExitNodeProvider,
+    HeadscaleApiKeyProvider,
+    HeadscaleUserProvider,
+    PreAuthKeyProvider,
+    TokenProvider,
+    WireGuardKeyProvider,
+    WorkloadEnvProvider,
+]
+
+
+def test_all_providers_are_here() -> None:
+    assert {kind.__name__ for kind in base.Provider.__subclasses__()} == {kind.__name__ for kind in PROVIDERS}
+
+
+@pytest.mark.parametrize("kind", PROVIDERS)
+def test_provider_is_stored_by_reference(kind: type[base.Provider]) -> None:
+    """A change of our code is no change of a resource, and no secret can hang on a provider."""
+    assert len(serialize_provider(kind())) < 120
+    assert not kind.serialize_as_secret_always
+
+
+def test_user_sees_one_sentence(connect: Connect, server: FakeHeadscale) -> None:
+    server.api_keys.clear()
+    provider = connect(HeadscaleUserProvider)
+    with pytest.raises(base.ResourceError) as raised:
+        provider.create({"user": "meshgate"})
+    shown = "".join(traceback.format_exception(raised.value))
+    assert shown.startswith("ResourceError: Headscale at http://headscale.test does not accept the API key")
+    assert shown.endswith("unknown, expired or deleted. `pulumi up --refresh` makes a new one.\n")
+    assert shown.count("\n") == 1
+
+
+def test_bug_keeps_its_traceback(connect: Connect) -> None:
+    with pytest.raises(KeyError) as raised:
+        connect(HeadscaleUserProvider).create({})
+    assert "in make" in "".join(traceback.format_exception(raised.value))
+
+
+def test_lost_api_key_of_a_managed_server_lets_refresh_go_on(
+    connect: Connect, cluster: FakeCluster, server: FakeHeadscale, caplog: pytest.LogCaptureFixture
+) -> None:
+    provider = connect(HeadscaleUserProvider)
+    made = provider.create({"user": "meshgate"})
+    cluster.secrets.clear()
+    read = provider.read(made.id, made.outs or {})
+    assert (read.id, read.outs) == (made.id, made.outs)
+    assert "Secret meshgate/headscale-api-key" in caplog.text
+    with pytest.raises(base.ResourceError, match="pulumi up --refresh"):
+        provider.delete(made.id, made.outs or {})
+
+
+def test_existing_server_is_reached_by_the_config(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, Any] = {}
+
+    class Seen(Headscale):
+        def __init__(self, url: str, api_key: str, *, ca_certificate: str | None = None) -> None:
+            seen.update(url=url, api_key=api_key, ca_certificate=ca_certificate)
+
+    monkeypatch.setattr("infra.headscale.client.Headscale", Seen)
+    config = {
+        "meshgate:headscale": '{"managed": false, "url": "https://hs.example.com"}',
+        "meshgate:headscale_api_key": "abcdefg.secret",
+        "meshgate:gateways": '[{"name": "gw", "endpoint": "vpn.example.com:31820"}]',
+    }
+    provider = HeadscaleUserProvider()
+    provider.configure(ConfigureRequest(Config(config, "meshgate")))
+    assert not provider.connections.managed
+    provider.connections.headscale()
+    assert seen == {"url": "https://hs.example.com", "api_key": "abcdefg.secret", "ca_certificate": None}
+
+
+def test_bad_settings_are_one_sentence() -> None:
+    provider = HeadscaleUserProvider()
+    provider.connections = connections.Connections({**CONFIG, "headscale": {"managed": True, "url": "nonsense"}}.get)
+    with pytest.raises(base.ResourceError, match=r"meshgate:headscale\.url: 'nonsense' is not a URL"):
+        provider.create({"user": "meshgate"})
+
+
+def test_secret_outputs_join_the_other_options() -> None:
+    merged = base.secret_outputs(pulumi.ResourceOptions(protect=True, additional_secret_outputs=["a"]), "b")
+    assert merged.additional_secret_outputs == ["a", "b"]
+    assert merged.protect

@@ -1,0 +1,258 @@
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from infra.headscale import EXIT_ROUTES
+from infra.headscale.models import PreAuthKey
+from infra.resources import registration
+from infra.resources.base import ResourceError
+from infra.resources.exit_node import ExitNodeProvider
+from tests.unit.headscale.fake import FakeHeadscale
+from tests.unit.resources.fake_cluster import FakeCluster
+from tests.unit.resources.world import UNKNOWN, Connect
+
+USER = "meshgate-lab"
+SUBNET = "10.9.0.0/24"
+
+
+@pytest.fixture
+def provider(connect: Connect) -> ExitNodeProvider:
+    return connect(ExitNodeProvider)
+
+
+@pytest.fixture
+def new_key(provider: ExitNodeProvider) -> Callable[..., PreAuthKey]:
+    def new_key(*, minutes: float = 60, tags: tuple[str, ...] = ()) -> PreAuthKey:
+        with provider.connections.headscale() as headscale:
+            end = datetime.now(UTC) + timedelta(minutes=minutes)
+            return headscale.create_pre_auth_key(headscale.ensure_user(USER), expiration=end, tags=tags)
+
+    return new_key
+
+
+@pytest.fixture
+def inputs(new_key: Callable[..., PreAuthKey], server: FakeHeadscale, cluster: FakeCluster) -> dict[str, Any]:
+    """Those of a gateway whose node has joined."""
+    key = new_key()
+    server.join(key.key.get_secret_value(), "gw")
+    cluster.add_deployment("meshgate", "gw", {"tailscale": []})
+    return _inputs(key)
+
+
+def _inputs(key: PreAuthKey) -> dict[str, Any]:
+    return {
+        "pre_auth_key_id": key.id,
+        "user": USER,
+        "hostname": "gw",
+        "namespace": "meshgate",
+        "deployment": "gw",
+        "container": "tailscale",
+        "deadline_seconds": 0.05,
+        "node_id": None,
+        "node_name": None,
+        "addresses": None,
+        "node_key": None,
+        "routes": None,
+    }
+
+
+def test_create_approves_both_exit_routes(
+    provider: ExitNodeProvider, inputs: dict[str, Any], server: FakeHeadscale
+) -> None:
+    server.calls.clear()
+    made = provider.create(inputs)
+    (node,) = server.nodes.values()
+    assert set(node.approved) == set(EXIT_ROUTES)
+    assert made.outs == {
+        **inputs,
+        "node_id": str(node.id),
+        "node_name": "gw",
+        "addresses": [f"100.64.0.{node.id}", f"fd7a:115c:a1e0::{node.id:x}"],
+        "node_key": f"nodekey:{node.id:064x}",
+        "routes": ["0.0.0.0/0", "::/0"],
+    }
+    assert made.id == "gw"
+    if server.version == "0.29":
+        assert server.calls == ["GET node", f"POST node/{node.id}/approve_routes"]
+    assert len(server.calls) <= 6
+
+
+def test_other_approved_routes_are_left_alone(
+    provider: ExitNodeProvider, new_key: Callable[..., PreAuthKey], server: FakeHeadscale
+) -> None:
+    key = new_key()
+    server.join(key.key.get_secret_value(), "gw", (SUBNET, *EXIT_ROUTES))
+    (node,) = server.nodes.values()
+    node.approved = [SUBNET]
+    made = provider.create(_inputs(key))
+    assert set(node.approved) == {SUBNET, *EXIT_ROUTES}
+    assert made.outs
+    assert made.outs["routes"] == sorted(node.approved)
+
+
+def test_create_adopts_what_a_killed_run_made(
+    provider: ExitNodeProvider, inputs: dict[str, Any], server: FakeHeadscale
+) -> None:
+    made = provider.create(dict(inputs))
+    server.calls.clear()
+    assert provider.create(dict(inputs)).outs == made.outs
+    assert not any(call.startswith("POST") for call in server.calls)
+
+
+def test_node_that_joined_by_an_earlier_key_is_adopted_by_name_and_owner(
+    provider: ExitNodeProvider, inputs: dict[str, Any], new_key: Callable[..., PreAuthKey], server: FakeHeadscale
+) -> None:
+    (node,) = server.nodes.values()
+    made = provider.create(_inputs(new_key()))
+    assert made.outs
+    assert made.outs["node_id"] == str(node.id)
+    node.user = "somebody"
+    server.users["somebody"] = 77
+    node.key = None
+    with pytest.raises(ResourceError):
+        provider.create(_inputs(new_key()))
+
+
+def test_read_is_one_call_and_tells_the_truth(
+    provider: ExitNodeProvider, inputs: dict[str, Any], server: FakeHeadscale
+) -> None:
+    made = provider.create(inputs)
+    assert made.outs
+    server.calls.clear()
+    read = provider.read(made.id, made.outs)
+    assert (read.id, read.outs) == (made.id, made.outs)
+    assert len(server.calls) == (1 if server.version == "0.29" else 2)
+    assert not provider.diff(made.id, made.outs, inputs).changes
+
+
+def test_approval_taken_back_is_seen_and_repaired(
+    provider: ExitNodeProvider, inputs: dict[str, Any], server: FakeHeadscale
+) -> None:
+    made = provider.create(inputs)
+    assert made.outs
+    (node,) = server.nodes.values()
+    node.approved = []
+    seen = provider.read(made.id, made.outs).outs
+    assert seen
+    assert seen["routes"] == []
+    diff = provider.diff(made.id, seen, inputs)
+    assert diff.changes
+    assert not diff.replaces
+    repaired = provider.update(made.id, seen, inputs)
+    assert repaired.outs == made.outs
+    assert set(node.approved) == set(EXIT_ROUTES)
+
+
+def test_deleted_node_is_gone(provider: ExitNodeProvider, inputs: dict[str, Any], server: FakeHeadscale) -> None:
+    made = provider.create(inputs)
+    assert made.outs
+    provider.delete(made.id, made.outs)
+    assert not server.nodes
+    provider.delete(made.id, made.outs)
+    assert provider.read(made.id, made.outs).id == ""
+
+
+def test_new_key_leaves_the_node_as_it_is(
+    provider: ExitNodeProvider, inputs: dict[str, Any], new_key: Callable[..., PreAuthKey], server: FakeHeadscale
+) -> None:
+    made = provider.create(inputs)
+    assert made.outs
+    news = _inputs(new_key())
+    diff = provider.diff(made.id, made.outs, news)
+    assert diff.changes
+    assert not diff.replaces
+    assert provider.diff(made.id, made.outs, {**inputs, "pre_auth_key_id": UNKNOWN}).changes
+    changed = provider.update(made.id, made.outs, news)
+    assert changed.outs
+    assert changed.outs["node_id"] == made.outs["node_id"]
+    assert len(server.nodes) == 1
+
+
+def test_gateway_that_lost_its_volume_leaves_no_second_node(
+    provider: ExitNodeProvider, inputs: dict[str, Any], new_key: Callable[..., PreAuthKey], server: FakeHeadscale
+) -> None:
+    made = provider.create(inputs)
+    assert made.outs
+    (old,) = server.nodes.values()
+    old.online = False
+    key = new_key(tags=("tag:gateway",))
+    server.join(key.key.get_secret_value(), "gw")
+    changed = provider.update(made.id, made.outs, _inputs(key))
+    (node,) = server.nodes.values()
+    assert changed.outs
+    assert changed.outs["node_id"] == str(node.id) != made.outs["node_id"]
+    assert node.key
+    assert str(node.key.id) == key.id
+
+
+def test_server_that_restarts_meanwhile_is_waited_for(
+    provider: ExitNodeProvider, inputs: dict[str, Any], server: FakeHeadscale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.headscale.session.ATTEMPTS", 1)
+    failures = [httpx.Response(502), httpx.Response(502)]
+    server.fail = lambda _: failures.pop() if failures else None
+    assert provider.create({**inputs, "deadline_seconds": 5.0}).outs
+
+
+def _failure(provider: ExitNodeProvider, inputs: dict[str, Any]) -> str:
+    with pytest.raises(ResourceError) as raised:
+        provider.create(inputs)
+    return str(raised.value)
+
+
+def test_gateway_that_never_registers(
+    provider: ExitNodeProvider, new_key: Callable[..., PreAuthKey], cluster: FakeCluster
+) -> None:
+    key = new_key()
+    cluster.add_deployment("meshgate", "gw", {"tailscale": []})
+    secret = key.key.get_secret_value()
+    cluster.log = "\n".join([*(f"line {number}" for number in range(50)), f"register {secret}: connection refused"])
+    text = _failure(provider, _inputs(key))
+    first, *rest = text.splitlines()
+    assert first == (
+        "Gateway gw is no exit node of http://headscale.test after 0 s: "
+        f"nobody has used its pre-auth key {key.id} yet, so tailscaled did not reach Headscale."
+    )
+    assert rest[0] == "What container tailscale of Deployment meshgate/gw logged last:"
+    assert rest[-1] == "    register ***: connection refused"
+    assert len(rest) == 1 + registration.LOG_LINES
+
+
+def test_why_a_gateway_is_no_exit_node(
+    provider: ExitNodeProvider, new_key: Callable[..., PreAuthKey], server: FakeHeadscale
+) -> None:
+    key = new_key(minutes=-1)
+    assert f"its pre-auth key {key.id} expired unused" in _failure(provider, _inputs(key))
+
+    key = new_key()
+    server.join(key.key.get_secret_value(), "gw", ())
+    assert "does not advertise the exit routes (--advertise-exit-node)" in _failure(provider, _inputs(key))
+    (node,) = server.nodes.values()
+    node.online = False
+    assert f"it registered as node {node.id}, which is offline" in _failure(provider, _inputs(key))
+    server.nodes.clear()
+    assert f"its pre-auth key {key.id} was used up by a node that is gone" in _failure(provider, _inputs(key))
+    server.keys.clear()
+    assert f"its pre-auth key {key.id} does not exist any more" in _failure(provider, _inputs(key))
+    server.users.clear()
+    assert f"user {USER} does not exist" in _failure(provider, _inputs(key))
+
+
+def test_headscale_that_cannot_be_reached(
+    provider: ExitNodeProvider, inputs: dict[str, Any], server: FakeHeadscale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.headscale.session.ATTEMPTS", 1)
+    server.fail = lambda _: httpx.Response(503)
+    assert "is not available (503 Service Unavailable)." in _failure(provider, inputs)
+
+
+def test_what_the_cluster_says_of_a_gateway(
+    provider: ExitNodeProvider, new_key: Callable[..., PreAuthKey], cluster: FakeCluster
+) -> None:
+    key = new_key()
+    assert "Deployment meshgate/gw does not exist." in _failure(provider, _inputs(key))
+    cluster.add_deployment("meshgate", "gw", {"tailscale": []})
+    assert "is empty: see `kubectl -n meshgate describe deployment gw`." in _failure(provider, _inputs(key))

@@ -1,0 +1,105 @@
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from infra.resources import markers
+from infra.resources.base import ResourceError
+from infra.resources.pre_auth_key import PreAuthKeyProvider
+from tests.unit.headscale.fake import FakeHeadscale
+from tests.unit.resources.world import UNKNOWN, Connect
+
+INPUTS: dict[str, Any] = {
+    "user": "meshgate-lab",
+    "owner": "gw",
+    "reusable": False,
+    "ephemeral": False,
+    "tags": ["tag:gateway"],
+    "expiration_hours": 1.0,
+    "key": None,
+    "expires_at": None,
+}
+
+
+@pytest.fixture
+def provider(connect: Connect, server: FakeHeadscale) -> PreAuthKeyProvider:
+    server.users["meshgate-lab"] = 99
+    return connect(PreAuthKeyProvider)
+
+
+def _usable(server: FakeHeadscale) -> list[int]:
+    now = datetime.now(UTC)
+    return [key.id for key in server.keys.values() if not key.used and key.expiration > now]
+
+
+def test_life(provider: PreAuthKeyProvider, server: FakeHeadscale) -> None:
+    made = provider.create(dict(INPUTS))
+    assert made.outs
+    assert _usable(server) == [int(made.id)]
+    key = server.keys[int(made.id)]
+    assert made.outs["key"] == key.secret
+    assert (key.user, key.tags, key.reusable, key.ephemeral) == ("meshgate-lab", ["tag:gateway"], False, False)
+    assert abs(key.expiration - datetime.now(UTC) - timedelta(hours=1)) < timedelta(seconds=30)
+    assert not provider.diff(made.id, made.outs, dict(INPUTS)).changes
+    assert provider.read(made.id, made.outs).outs == made.outs
+    provider.delete(made.id, made.outs)
+    assert not _usable(server)
+    provider.delete(made.id, made.outs)
+
+
+def test_what_a_killed_run_left_is_removed(provider: PreAuthKeyProvider, server: FakeHeadscale) -> None:
+    other = provider.create({**INPUTS, "owner": "another gateway"})
+    provider.create(dict(INPUTS))
+    made = provider.create(dict(INPUTS))
+    assert _usable(server) == [int(other.id), int(made.id)]
+
+
+def test_used_key_stays_with_its_node(provider: PreAuthKeyProvider, server: FakeHeadscale) -> None:
+    made = provider.create(dict(INPUTS))
+    assert made.outs
+    server.join(made.outs["key"], "gw")
+    assert provider.read(made.id, made.outs).id == made.id
+    provider.create({**INPUTS, "tags": []})
+    assert int(made.id) in server.keys
+    server.nodes.clear()
+    assert provider.read(made.id, made.outs).id == ""
+
+
+def test_gone_when_expired_unused_or_removed(provider: PreAuthKeyProvider, server: FakeHeadscale) -> None:
+    made = provider.create(dict(INPUTS))
+    assert made.outs
+    server.keys[int(made.id)].expiration = datetime.now(UTC)
+    assert provider.read(made.id, made.outs).id == ""
+    server.keys.clear()
+    assert provider.read(made.id, made.outs).id == ""
+    server.users.clear()
+    assert provider.read(made.id, made.outs).id == ""
+    provider.delete(made.id, made.outs)
+
+
+def test_another_kind_of_key_is_a_new_one(provider: PreAuthKeyProvider) -> None:
+    made = provider.create(dict(INPUTS))
+    assert made.outs
+    changes: list[dict[str, object]] = [{"tags": []}, {"user": "other"}, {"reusable": True}, {"user": UNKNOWN}]
+    for change in changes:
+        assert provider.diff(made.id, made.outs, {**INPUTS, **change}).replaces == [*change]
+    assert not provider.diff(made.id, made.outs, {**INPUTS, "expiration_hours": 2.0}).changes
+
+
+def test_bad_inputs_are_refused(provider: PreAuthKeyProvider) -> None:
+    result = provider.check({}, {**INPUTS, "tags": ["tag:ok", "gateway"], "expiration_hours": 0.0})
+    assert [failure.property for failure in result.failures] == ["tags", "expiration_hours"]
+    assert "'gateway' is not a tag" in result.failures[0].reason
+    assert not provider.check({}, {**INPUTS, "tags": UNKNOWN, "expiration_hours": UNKNOWN}).failures
+
+
+def test_unknown_user(provider: PreAuthKeyProvider) -> None:
+    with pytest.raises(ResourceError, match="no user 'nobody'"):
+        provider.create({**INPUTS, "user": "nobody"})
+
+
+def test_marks_tell_owners_apart() -> None:
+    moment = markers.expiration("gw", after=timedelta(hours=1))
+    assert markers.is_marked(moment, "gw")
+    assert not markers.is_marked(moment, "gw2")
+    assert not markers.is_marked(None, "gw")

@@ -1,0 +1,122 @@
+"""WorkloadEnv on a cluster in memory; tests/contract/test_workload_env.py has it on a real API server."""
+
+from typing import Any
+
+import pytest
+
+from infra.resources import rollout
+from infra.resources.base import ResourceError
+from infra.resources.cluster import ClusterUnavailableError
+from infra.resources.workload_env import WorkloadEnvProvider
+from tests.unit.resources.fake_cluster import FakeCluster
+from tests.unit.resources.world import UNKNOWN, Connect
+
+WHERE = ("june-services", "june-orchestrator")
+THEIRS = [{"name": "HEADSCALE_URL", "value": "http://headscale"}]
+INPUTS: dict[str, Any] = {
+    "namespace": "june-services",
+    "deployment": "june-orchestrator",
+    "container": "orchestrator",
+    "values": {"HEADSCALE_SERVER_PUBLIC_KEY": "key-1"},
+    "secrets": {"GATEWAY_PEERS_TOKEN": {"secret": "meshgate-gateway", "key": "token"}},
+    "manager": "meshgate",
+    "force": False,
+    "deadline_seconds": 0.05,
+}
+
+
+@pytest.fixture
+def cluster() -> FakeCluster:
+    cluster = FakeCluster()
+    cluster.add_deployment(*WHERE, {"orchestrator": list(THEIRS), "proxy": []})
+    return cluster
+
+
+@pytest.fixture
+def provider(connect: Connect) -> WorkloadEnvProvider:
+    return connect(WorkloadEnvProvider)
+
+
+def test_rollout_that_fails_takes_a_new_env_back(provider: WorkloadEnvProvider, cluster: FakeCluster) -> None:
+    cluster.rolls_out = False
+    with pytest.raises(ResourceError) as raised:
+        provider.create(dict(INPUTS))
+    assert str(raised.value) == (
+        "Deployment june-services/june-orchestrator is not rolled out with its new env after 0 s: 0 of 1 pods of the "
+        "new version are ready; container main of pod june-orchestrator-1 waits: ImagePullBackOff no such image."
+    )
+    assert cluster.env(*WHERE, "orchestrator") == THEIRS
+
+
+def test_rollout_that_fails_on_update_is_told(provider: WorkloadEnvProvider, cluster: FakeCluster) -> None:
+    made = provider.create(dict(INPUTS))
+    cluster.rolls_out = False
+    with pytest.raises(ResourceError, match="0 of 1 pods"):
+        provider.update(made.id, made.outs or {}, {**INPUTS, "values": {"HEADSCALE_SERVER_PUBLIC_KEY": "key-2"}})
+
+
+def test_rollout_that_fails_does_not_hold_up_delete(
+    provider: WorkloadEnvProvider, cluster: FakeCluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = provider.create(dict(INPUTS))
+    cluster.rolls_out = False
+    provider.delete(made.id, made.outs or {})
+    assert cluster.env(*WHERE, "orchestrator") == THEIRS
+    assert "is not rolled out" in caplog.text
+
+
+def test_missing_deployment_is_refused_in_preview(provider: WorkloadEnvProvider, cluster: FakeCluster) -> None:
+    (failure,) = provider.check({}, {**INPUTS, "deployment": "june"}).failures
+    assert failure.property == "deployment"
+    assert failure.reason.startswith("Deployment june-services/june does not exist; set orchestrator.namespace")
+    (failure,) = provider.check({}, {**INPUTS, "container": "main"}).failures
+    assert failure.property == "container"
+    assert "has no container 'main' but orchestrator, proxy; set orchestrator.container" in failure.reason
+    with pytest.raises(ResourceError, match="does not exist"):
+        provider.create({**INPUTS, "deployment": "june"})
+
+
+def test_preview_without_changes_asks_no_cluster(
+    provider: WorkloadEnvProvider, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = provider.create(dict(INPUTS))
+    assert made.outs
+    monkeypatch.setattr(provider.connections, "cluster", None)
+    assert not provider.check(made.outs, dict(INPUTS)).failures
+    assert not provider.check({}, {**INPUTS, "namespace": UNKNOWN}).failures
+    assert not provider.diff(made.id, made.outs, dict(INPUTS)).changes
+
+
+def test_preview_before_there_is_a_cluster(
+    provider: WorkloadEnvProvider, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unavailable(*_: str) -> None:
+        raise ClusterUnavailableError("There is no cluster.")
+
+    monkeypatch.setattr(cluster, "deployment", unavailable)
+    assert not provider.check({}, dict(INPUTS)).failures
+
+
+def test_another_target_is_another_resource(provider: WorkloadEnvProvider) -> None:
+    made = provider.create(dict(INPUTS))
+    assert made.outs
+    assert provider.diff(made.id, made.outs, {**INPUTS, "container": "proxy"}).replaces == ["container"]
+    assert provider.diff(made.id, made.outs, {**INPUTS, "values": {"A": UNKNOWN}}).changes
+    assert not provider.diff(made.id, made.outs, {**INPUTS, "values": {"A": UNKNOWN}}).replaces
+
+
+@pytest.mark.parametrize(
+    ("status", "lacking"),
+    [
+        ({"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2}, ""),
+        ({"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2}, "not seen the change"),
+        ({"observedGeneration": 2, "replicas": 2, "updatedReplicas": 1, "availableReplicas": 2}, "1 of 2 pods are of"),
+        ({"observedGeneration": 2, "replicas": 3, "updatedReplicas": 2, "availableReplicas": 2}, "1 pods of the old"),
+        ({"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 1}, "1 of 2 pods of the"),
+        ({}, "not seen the change"),
+    ],
+)
+def test_rollout_is_what_kubectl_says(status: dict[str, int], lacking: str) -> None:
+    missing = rollout.missing({"metadata": {"generation": 2}, "spec": {"replicas": 2}, "status": status})
+    assert lacking in missing
+    assert bool(lacking) == bool(missing)
