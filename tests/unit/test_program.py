@@ -1,8 +1,9 @@
 """What the program declares, seen through Pulumi's mocks: the pods' privileges, the ways of keys, the pinned types."""
 
+import asyncio
 import json
 import runpy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,11 @@ class Recorder(Mocks):
 
 
 @pytest.fixture
-def declare() -> Callable[..., Declared]:
+def declare() -> Iterator[Callable[..., Declared]]:
+    # Pulumi's mocks want the thread's event loop, which asyncio's own tests take away.
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+
     def run(*, secret: bool = True, **config: object) -> Declared:
         recorder = Recorder()
         set_mocks(recorder, project="meshgate", stack="test", preview=False, monitor=MockMonitor(recorder))
@@ -50,7 +55,9 @@ def declare() -> Callable[..., Declared]:
         pulumi.runtime.test(lambda: runpy.run_path(str(PROGRAM), run_name="__main__") and None)()  # type: ignore[no-untyped-call]
         return recorder.declared
 
-    return run
+    yield run
+    asyncio.set_event_loop(None)
+    loop.close()
 
 
 def one(declared: Declared, kind: str, name: str) -> dict[str, Any]:

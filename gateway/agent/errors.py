@@ -1,0 +1,73 @@
+"""What can be wrong with a request, one class per HTTP status that a caller acts on.
+
+PeerError ┬ UnauthorizedError 401
+          ├ PeerUnknownError 404
+          ├ BodyTimeoutError 408
+          ├ NameTakenError 409
+          ├ BodyTooLargeError 413
+          ├ InvalidFieldError 422
+          ├ UnavailableError 503
+          └ PoolFullError 507
+"""
+
+from http import HTTPStatus
+from typing import ClassVar
+
+
+class PeerError(Exception):
+    """A request that cannot be fulfilled; its text is one sentence for the caller, `field` names the input."""
+
+    status: ClassVar[HTTPStatus]
+
+    def __init__(self, detail: str, field: str | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.field = field
+
+
+class UnauthorizedError(PeerError):
+    """The bearer token is missing or is not the gateway's."""
+
+    status = HTTPStatus.UNAUTHORIZED
+
+
+class PeerUnknownError(PeerError):
+    """No peer has this public key."""
+
+    status = HTTPStatus.NOT_FOUND
+
+
+class BodyTimeoutError(PeerError):
+    """The request's body did not arrive in time."""
+
+    status = HTTPStatus.REQUEST_TIMEOUT
+
+
+class NameTakenError(PeerError):
+    """Another peer has this name."""
+
+    status = HTTPStatus.CONFLICT
+
+
+class BodyTooLargeError(PeerError):
+    """The request's body is larger than any peer needs."""
+
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+
+class InvalidFieldError(PeerError):
+    """A field is well-formed but cannot be used."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+class UnavailableError(PeerError):
+    """The WireGuard interface cannot be changed just now; the same request can succeed in a second."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+
+
+class PoolFullError(PeerError):
+    """Every address of the client networks is taken."""
+
+    status = HTTPStatus.INSUFFICIENT_STORAGE

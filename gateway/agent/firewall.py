@@ -1,0 +1,119 @@
+"""The gateway's firewall: one nft table of its own, put in place in one atomic transaction.
+
+It lives beside tailscaled's tables and depends on none of their marks, only on interfaces and networks. An `accept`
+here ends this table's part alone; tailscaled's own rules still apply.
+"""
+
+from collections.abc import Iterable
+
+from gateway.agent.command import CommandError, run
+from gateway.agent.settings import Settings
+
+TABLE = ("inet", "meshgate")
+
+_RULES = """
+add table inet meshgate
+delete table inet meshgate
+table inet meshgate {{
+    set clients4 {{ type ipv4_addr; flags interval; auto-merge; {clients4} }}
+    set clients6 {{ type ipv6_addr; flags interval; auto-merge; {clients6} }}
+    set blocked4 {{ type ipv4_addr; flags interval; auto-merge; {blocked4} }}
+    set blocked6 {{ type ipv6_addr; flags interval; auto-merge; {blocked6} }}
+    set dns4 {{ type ipv4_addr; {dns4} }}
+    set dns6 {{ type ipv6_addr; {dns6} }}
+
+    # Only clients have clients' addresses, and they have no others.
+    chain spoofed {{
+        type filter hook prerouting priority raw; policy accept;
+        iifname "lo" return
+        iifname "{wg}" ip saddr @clients4 return
+        iifname "{wg}" ip6 saddr @clients6 return
+        iifname "{wg}" drop
+        ip saddr @clients4 drop
+        ip6 saddr @clients6 drop
+    }}
+
+    # To the gateway itself: ping and, where it is the clients' name server, DNS.
+    chain input {{
+        type filter hook input priority filter; policy accept;
+        iifname != "{wg}" accept
+        ct state established,related accept
+        icmp type echo-request accept
+        icmpv6 type echo-request accept
+        jump name_servers
+        drop
+    }}
+
+    # Through the gateway: to the mesh and to the Internet, and only answers back.
+    chain forward {{
+        type filter hook forward priority filter; policy accept;
+        iifname "{wg}" goto from_clients
+        oifname "{wg}" goto to_clients
+    }}
+
+    chain from_clients {{
+        oifname "{wg}" drop
+        tcp flags syn tcp option maxseg size set rt mtu
+        oifname "{mesh}" accept
+        jump name_servers
+        ip daddr @blocked4 drop
+        ip6 daddr @blocked6 drop
+    }}
+
+    chain to_clients {{
+        ct state != {{ established, related }} drop
+        tcp flags syn tcp option maxseg size set rt mtu
+    }}
+
+    chain name_servers {{
+        ip daddr @dns4 meta l4proto {{ tcp, udp }} th dport 53 accept
+        ip6 daddr @dns6 meta l4proto {{ tcp, udp }} th dport 53 accept
+    }}
+
+    # Mesh and Internet see the gateway's addresses only.
+    chain postrouting {{
+        type nat hook postrouting priority srcnat; policy accept;
+        ip saddr @clients4 oifname != "{wg}" masquerade
+        ip6 saddr @clients6 oifname != "{wg}" masquerade
+    }}
+}}
+"""
+
+
+def rules(settings: Settings) -> str:
+    """The whole table as nft reads it: what was there of it before is replaced in the same transaction."""
+    sets = {"clients": settings.client_networks, "blocked": settings.blocked_networks, "dns": settings.dns}
+    elements = {
+        f"{name}{version}": _elements(str(entry) for entry in entries if entry.version == version)
+        for name, entries in sets.items()
+        for version in (4, 6)
+    }
+    return _RULES.format(wg=settings.interface, mesh=settings.mesh_interface, **elements)
+
+
+def _elements(entries: Iterable[str]) -> str:
+    listed = ", ".join(entries)
+    return f"elements = {{ {listed} }};" if listed else ""
+
+
+class Firewall:
+    """Puts the table in place and tells whether it still stands as it was put."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._rules = rules(settings)
+        self._listing: str | None = None
+
+    async def apply(self) -> None:
+        """Put the table in place. Connections that are under way go on."""
+        await run("nft", "-f", "-", stdin=self._rules)
+        self._listing = await self._list()
+
+    async def stands(self) -> bool:
+        """Whether the kernel's table is what `apply` put there, to the last rule."""
+        return self._listing is not None and await self._list() == self._listing
+
+    async def _list(self) -> str | None:
+        try:
+            return await run("nft", "--stateless", "list", "table", *TABLE)
+        except CommandError:
+            return None

@@ -1,0 +1,56 @@
+"""Ready or not, and what is missing: one sentence per thing, for `kubectl describe` and people."""
+
+from pathlib import Path
+
+import httpx
+
+from gateway.agent.command import CommandError
+from gateway.agent.settings import Settings
+from gateway.agent.tunnel import Tunnel
+
+FORWARDING = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
+"""The kernel's switch per IP version; in a pod IPv6's is off whatever the node's is."""
+
+TAILSCALE_DEADLINE_S = 2.0
+
+
+class Health:
+    """What the gateway needs to carry traffic."""
+
+    def __init__(self, settings: Settings, tunnel: Tunnel, http: httpx.AsyncClient) -> None:
+        self._settings = settings
+        self._tunnel = tunnel
+        self._http = http
+
+    async def problems(self) -> list[str]:
+        """Everything that is missing now; empty means ready."""
+        try:
+            found = await self._tunnel.problems()
+        except CommandError as error:
+            found = [str(error)]
+        versions = {network.version for network in self._settings.client_networks}
+        found += [
+            f"the kernel does not forward IPv{version}: set the sysctl {FORWARDING[version]}=1 for this pod or host"
+            for version in sorted(versions)
+            if not forwards(version)
+        ]
+        if self._settings.tailscale_health_url is not None:
+            found += await mesh_problems(self._http, self._settings.tailscale_health_url)
+        return found
+
+
+def forwards(version: int) -> bool:
+    """Whether the kernel passes packets of this IP version on."""
+    switch = Path("/proc/sys", *FORWARDING[version].split("."))
+    return switch.exists() and switch.read_text().strip() != "0"
+
+
+async def mesh_problems(http: httpx.AsyncClient, url: str) -> list[str]:
+    """What tailscaled's health endpoint has to say against being ready."""
+    try:
+        answer = await http.get(url, timeout=TAILSCALE_DEADLINE_S)
+    except httpx.HTTPError as error:
+        return [f"tailscaled's health endpoint {url} does not answer ({type(error).__name__})"]
+    if answer.is_success:
+        return []
+    return [f"tailscaled is not connected to the mesh: {url} says {answer.status_code}"]

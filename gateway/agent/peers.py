@@ -1,0 +1,221 @@
+"""The way of a peer: into the store first, then into the interface, then the answer; out in the other order.
+
+So a peer that was acknowledged is never lost, and one that is gone from the store was shut out before. Everything
+that changes peers runs under one lock, and every step can be repeated: whatever a crash leaves half-done is made
+whole by the caller's repetition or by `reconcile`.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Protocol, TypeVar, TypeVarTuple
+
+from gateway.agent.command import CommandError
+from gateway.agent.errors import InvalidFieldError, PeerUnknownError, UnavailableError
+from gateway.agent.pool import Network, Pool, addresses
+from gateway.agent.store import Peer, Sighting, Store
+from gateway.agent.wireguard import SeenInterface, SeenPeer, WantedPeer
+
+log = logging.getLogger(__name__)
+
+CALL_BACK_WITHIN_S = 3600
+"""A peer heard from this recently is called when its session is lost; others are waited for."""
+CALL_KEEPALIVE_S = 25
+"""Any interval makes the interface call a peer at once; it is taken back at the next `reconcile`."""
+
+Arguments = TypeVarTuple("Arguments")
+Result = TypeVar("Result")
+
+
+class DataPlane(Protocol):
+    """What peers need of the interface; CommandError whenever it cannot be had."""
+
+    async def set_peer(self, peer: WantedPeer) -> None:
+        """Let one peer in."""
+
+    async def add_peers(self, peers: Sequence[WantedPeer]) -> None:
+        """Let many peers in, with their endpoints and keepalives."""
+
+    async def remove_peers(self, public_keys: Sequence[str]) -> None:
+        """Shut peers out."""
+
+    async def stop_keepalives(self, public_keys: Sequence[str]) -> None:
+        """Take keepalives back."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registration:
+    """Who asks to come in. What is None is left as it is, or unset for a new peer."""
+
+    public_key: str
+    name: str | None = None
+    ttl_seconds: int | None = None
+    preshared_key: str | None = field(default=None, repr=False)
+
+
+class Peers:
+    """All peers of the gateway, in the store and in the interface."""
+
+    def __init__(
+        self,
+        store: Store,
+        data_plane: DataPlane,
+        networks: tuple[Network, ...],
+        server_public_key: str,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._data_plane = data_plane
+        self._networks = networks
+        self._server_public_key = server_public_key
+        self._clock = clock
+        self._changes = asyncio.Lock()
+        self._store_thread = ThreadPoolExecutor(1, thread_name_prefix="store")
+        self.pool = Pool(networks, (peer.number for peer in store.everyone()), store.newest_number())
+
+    async def register(self, wanted: Registration) -> tuple[Peer, bool]:
+        """Let a peer in, new or known; the peer and whether it is new.
+
+        Raises InvalidFieldError, NameTakenError, PoolFullError, or UnavailableError when the interface is away.
+        """
+        if wanted.public_key == self._server_public_key:
+            raise InvalidFieldError("this is the gateway's own public key; send the device's", "public_key")
+        async with self._changes:
+            known = await self._stored(self._store.find, wanted.public_key)
+            peer = await (self._renew(known, wanted) if known else self._admit(wanted))
+            try:
+                await self._data_plane.set_peer(self._wanted(peer))
+            except CommandError as error:
+                log.warning("peer %s is stored but not in the interface yet: %s", peer.public_key, error)
+                raise UnavailableError("the WireGuard interface is being restored; try again") from error
+        return peer, known is None
+
+    async def _admit(self, wanted: Registration) -> Peer:
+        number = self.pool.choose()
+        now = int(self._clock())
+        peer = Peer(
+            number=number,
+            public_key=wanted.public_key,
+            name=wanted.name,
+            preshared_key=wanted.preshared_key,
+            created_at=now,
+            expires_at=now + wanted.ttl_seconds if wanted.ttl_seconds else None,
+        )
+        await self._stored(self._store.add, peer)
+        self.pool.hold(number)
+        return peer
+
+    async def _renew(self, known: Peer, wanted: Registration) -> Peer:
+        peer = replace(
+            known,
+            name=wanted.name or known.name,
+            preshared_key=wanted.preshared_key or known.preshared_key,
+            expires_at=int(self._clock()) + wanted.ttl_seconds if wanted.ttl_seconds else known.expires_at,
+        )
+        if peer != known:
+            await self._stored(self._store.replace, peer)
+        return peer
+
+    async def unregister(self, public_key: str) -> None:
+        """Shut a peer out and forget it; PeerUnknownError if it is unknown, UnavailableError if it stays in."""
+        async with self._changes:
+            peer = await self.find(public_key)
+            try:
+                await self._remove([peer])
+            except CommandError as error:
+                raise UnavailableError("the WireGuard interface is being restored; try again") from error
+
+    async def expire(self) -> None:
+        """Shut out and forget every peer whose time is over; CommandError leaves them for the next time."""
+        async with self._changes:
+            over = await self._stored(self._store.expired, int(self._clock()))
+            if over:
+                await self._remove(over)
+                log.info("%d peers expired", len(over))
+
+    async def _remove(self, peers: Sequence[Peer]) -> None:
+        keys = [peer.public_key for peer in peers]
+        await self._data_plane.remove_peers(keys)
+        await self._stored(self._store.remove, keys)
+        self.pool.release(peer.number for peer in peers)
+
+    async def find(self, public_key: str) -> Peer:
+        """The peer with this key; PeerUnknownError if there is none."""
+        peer = await self._stored(self._store.find, public_key)
+        if peer is None:
+            raise PeerUnknownError("no peer has this public key", "public_key")
+        return peer
+
+    async def page(self, after: int, limit: int) -> list[Peer]:
+        """At most `limit` peers in the order of their numbers, from the first above `after`."""
+        return await self._stored(self._store.page, after, limit)
+
+    def addresses(self, peer: Peer) -> tuple[str, ...]:
+        """The peer's own addresses in the tunnel: 10.77.0.5/32, fd77::5/128."""
+        return addresses(self._networks, peer.number)
+
+    async def reconcile(self, seen: SeenInterface) -> None:
+        """Bring the interface, as just seen, in line with the store, and note where peers are.
+
+        Only what differs is touched. Peers missing from the interface (it is new, or somebody removed them) come
+        back with their last endpoint, and those that were lately there are called: their own side would notice the
+        loss of its session only after 15 s. CommandError when the interface is not there.
+        """
+        stored = {peer.public_key: peer for peer in await self._stored(self._store.everyone)}
+        strangers = seen.peers.keys() - stored.keys()
+        wrong = await asyncio.to_thread(self._wrong, seen, stored.values())
+        if strangers or wrong:
+            await self._repair(seen, strangers, wrong)
+        if called := [key for key, peer in seen.peers.items() if peer.keepalive]:
+            await self._data_plane.stop_keepalives(called)
+        if sightings := [
+            Sighting(key, peer.endpoint, peer.last_handshake)
+            for key, peer in seen.peers.items()
+            if (known := stored.get(key)) and peer.endpoint and _news(peer, known)
+        ]:
+            await self._stored(self._store.note, sightings)
+
+    async def _repair(self, seen: SeenInterface, strangers: set[str], wrong: set[str]) -> None:
+        async with self._changes:  # what was seen may be outdated by now: ask the store once more
+            stored = {peer.public_key: peer for peer in await self._stored(self._store.everyone)}
+            if outsiders := sorted(strangers - stored.keys()):
+                log.warning("%d peers in the interface are unknown: removed", len(outsiders))
+                await self._data_plane.remove_peers(outsiders)
+            if wrong := wrong & stored.keys():
+                log.info("%d peers brought into the interface", len(wrong))
+                wanted = [self._wanted(stored[key], restore=key not in seen.peers) for key in wrong]
+                # Whom someone waits for first; and apart, for wireguard-go calls everyone who stands in one request
+                # after one to call.
+                await self._data_plane.add_peers([peer for peer in wanted if peer.keepalive])
+                await self._data_plane.add_peers([peer for peer in wanted if not peer.keepalive])
+
+    def _wrong(self, seen: SeenInterface, stored: Iterable[Peer]) -> set[str]:
+        """Keys of the stored peers that the interface does not have as they should be."""
+        return {
+            peer.public_key
+            for peer in stored
+            if (found := seen.peers.get(peer.public_key)) is None
+            or found.preshared_key != peer.preshared_key
+            or found.allowed_ips != frozenset(self.addresses(peer))
+        }
+
+    def _wanted(self, peer: Peer, *, restore: bool = False) -> WantedPeer:
+        lately = peer.last_handshake > self._clock() - CALL_BACK_WITHIN_S
+        return WantedPeer(
+            public_key=peer.public_key,
+            allowed_ips=self.addresses(peer),
+            preshared_key=peer.preshared_key,
+            endpoint=peer.endpoint if restore else None,
+            keepalive=CALL_KEEPALIVE_S if restore and lately else 0,
+        )
+
+    async def _stored(self, call: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
+        """Run a method of the store in its thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._store_thread, call, *arguments)
+
+
+def _news(seen: SeenPeer, known: Peer) -> bool:
+    return seen.last_handshake > 0 and (seen.endpoint, seen.last_handshake) != (known.endpoint, known.last_handshake)

@@ -1,0 +1,71 @@
+"""Addresses of peers: one number per peer, which is its place in every client network.
+
+Number 5 of 10.77.0.0/24 and fd77::/64 is 10.77.0.5 with fd77::5. Number 1 is the gateway itself. Numbers are given
+out around a ring, so that one that was freed comes back as late as the networks' size allows, and packets still
+on their way to a peer that is gone meet nobody else.
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network
+
+from gateway.agent.errors import PoolFullError
+
+GATEWAY_NUMBER = 1
+FIRST_NUMBER = 2
+MAX_PEERS = 65_536
+"""wireguard-go holds no more peers than this (its device/constants.go)."""
+
+Network = IPv4Network | IPv6Network
+
+
+@lru_cache(maxsize=MAX_PEERS)  # every look at the interface compares them all
+def addresses(networks: tuple[Network, ...], number: int) -> tuple[str, ...]:
+    """Host addresses of a number, one per network, as WireGuard writes them: 10.77.0.5/32, fd77::5/128."""
+    return tuple(f"{network[number]}/{network.max_prefixlen}" for network in networks)
+
+
+def last_number(networks: Sequence[Network]) -> int:
+    """The highest number that is a host in every one of the networks (an IPv4 broadcast address is none)."""
+    hosts = min(network.num_addresses - (2 if network.version == 4 else 1) for network in networks)
+    return min(hosts, FIRST_NUMBER + MAX_PEERS - 1)
+
+
+class Pool:
+    """Which numbers are taken, and which is the next to give out.
+
+    `newest` is the number that was given out last, so that the ring goes on where it was after a restart.
+    """
+
+    def __init__(self, networks: Sequence[Network], taken: Iterable[int] = (), newest: int = 0) -> None:
+        self.last = last_number(networks)
+        self.capacity = self.last - FIRST_NUMBER + 1
+        self.taken = set(taken)
+        self.newest = newest
+        if (highest := max(self.taken, default=0)) > self.last:
+            raise ValueError(
+                f"the client networks have room for {self.capacity} peers, but a stored peer has the "
+                f"address number {highest}: use networks at least as large as before, or remove that peer first"
+            )
+
+    def choose(self) -> int:
+        """The next free number; it is taken only by `hold`. PoolFullError when there is none."""
+        if len(self.taken) >= self.capacity:
+            raise PoolFullError(
+                f"all {self.capacity} addresses of the client networks are taken: remove peers, "
+                "give them a ttl_seconds, or declare larger client networks"
+            )
+        number = self.newest
+        while True:
+            number = number + 1 if FIRST_NUMBER <= number < self.last else FIRST_NUMBER
+            if number not in self.taken:
+                return number
+
+    def hold(self, number: int) -> None:
+        """Take a number that `choose` gave."""
+        self.taken.add(number)
+        self.newest = number
+
+    def release(self, numbers: Iterable[int]) -> None:
+        """Give numbers back."""
+        self.taken.difference_update(numbers)

@@ -1,0 +1,117 @@
+"""Start and end of the agent.
+
+In order: settings, the key pair's two halves, the API's socket, the store, the firewall, then together the tunnel,
+expiry and HTTP. The interface may come later or go and return; until it stands, /readyz says so. The end takes less
+than a second and leaves tunnels, peers and firewall as they are.
+"""
+
+import asyncio
+import logging
+import signal
+import sys
+
+import httpx
+
+from gateway.agent.api import create_app
+from gateway.agent.command import CommandError
+from gateway.agent.firewall import Firewall
+from gateway.agent.health import Health
+from gateway.agent.metrics import make_registry
+from gateway.agent.peers import Peers
+from gateway.agent.server import listen, serve
+from gateway.agent.settings import Settings, SettingsError, load, read_secret
+from gateway.agent.store import Store, StoreError
+from gateway.agent.tasks import run_until_first_ends
+from gateway.agent.tunnel import Tunnel
+from gateway.agent.wireguard import WireGuard, public_key_of
+
+log = logging.getLogger(__name__)
+
+EXPIRE_EVERY_S = 1.0
+STORE_FILE = "peers.sqlite"
+
+
+async def check_key_pair(settings: Settings) -> None:
+    """SettingsError unless the private key belongs to the declared public key."""
+    private_key = read_secret("MESHGATE_PRIVATE_KEY_FILE", settings.private_key_file)
+    try:
+        public_key = await public_key_of(private_key)
+    except CommandError as error:
+        raise SettingsError(
+            f"MESHGATE_PRIVATE_KEY_FILE: {settings.private_key_file} does not hold a WireGuard private key"
+        ) from error
+    if public_key != settings.public_key:
+        raise SettingsError(
+            f"MESHGATE_PUBLIC_KEY: {settings.public_key} is declared, but the private key in "
+            f"{settings.private_key_file} belongs to {public_key}"
+        )
+
+
+async def expire(peers: Peers) -> None:
+    """Shut peers out when their time is over."""
+    while True:
+        try:
+            await peers.expire()
+        except (CommandError, StoreError) as error:
+            log.warning("expired peers stay for now: %s", error)
+        await asyncio.sleep(EXPIRE_EVERY_S)
+
+
+async def run(settings: Settings, token: str, stop: asyncio.Event) -> None:
+    """Run until `stop` is set or something ends that should not; SettingsError, StoreError, CommandError."""
+    await check_key_pair(settings)
+    listener = listen(settings)
+    try:
+        settings.state_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"MESHGATE_STATE_DIR: {settings.state_dir} cannot be made: {error.strerror}") from error
+    store = Store(settings.state_dir / STORE_FILE)
+    wireguard = WireGuard(settings.interface)
+    try:
+        peers = Peers(store, wireguard, settings.client_networks, settings.public_key)
+    except ValueError as error:
+        raise SettingsError(f"MESHGATE_CLIENT_NETWORKS: {error}") from error
+    firewall = Firewall(settings)
+    await firewall.apply()
+    tunnel = Tunnel(settings, wireguard, firewall, peers)
+    registry = make_registry(settings.interface, peers, tunnel)
+    async with httpx.AsyncClient(trust_env=False) as http:
+        health = Health(settings, tunnel, http)
+        app = create_app(settings, token, peers, health.problems, registry)
+        first = await run_until_first_ends(
+            {
+                "signal": _ended(stop),
+                "tunnel": tunnel.keep(),
+                "expiry": expire(peers),
+                "http": serve(app, listener),
+            }
+        )
+    if first != "signal":
+        raise RuntimeError(f"the task {first} has ended unexpectedly")
+
+
+async def _ended(stop: asyncio.Event) -> None:
+    await stop.wait()
+
+
+async def _main() -> None:
+    stop = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    settings = load(Settings)
+    await run(settings, read_secret("MESHGATE_TOKEN_FILE", settings.token_file), stop)
+
+
+def main() -> int:
+    """Run the agent: 0 after SIGTERM, 2 if its settings cannot be used, 1 if it cannot go on."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line per health check else
+    try:
+        asyncio.run(_main())
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    except (StoreError, CommandError, RuntimeError) as error:
+        log.critical("%s", error)
+        return 1
+    return 0

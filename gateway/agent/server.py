@@ -1,0 +1,39 @@
+"""The HTTP server: uvicorn, with its socket and its end in the agent's own hands."""
+
+import contextlib
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+from fastapi import FastAPI
+
+from gateway.agent.settings import Settings, SettingsError
+
+MAX_CONNECTIONS = 512
+
+
+class Server(uvicorn.Server):
+    """uvicorn without its own signal handlers: `run` decides on the end of the agent."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone."""
+        yield
+
+
+def listen(settings: Settings) -> socket.socket:
+    """The API's socket; SettingsError if its address cannot be had."""
+    host, port = settings.http_host, settings.http_port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, dualstack_ipv6=family is socket.AF_INET6)
+    except OSError as error:
+        raise SettingsError(f"MESHGATE_HTTP_PORT: cannot listen on {host}, port {port}: {error.strerror}") from error
+
+
+async def serve(app: FastAPI, listener: socket.socket) -> None:
+    """Answer requests until cancelled: plain logs, no access log (the metrics count), a bound on connections."""
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, server_header=False, limit_concurrency=MAX_CONNECTIONS
+    )
+    await Server(config).serve(sockets=[listener])

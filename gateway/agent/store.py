@@ -1,0 +1,146 @@
+"""Peers on the volume: SQLite, every change on the disk (synchronous=FULL) before the call returns.
+
+The methods block for the time of a disk write; `peers` calls them from one thread of their own.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gateway.agent.errors import NameTakenError
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS peers (
+    number INTEGER PRIMARY KEY,
+    public_key TEXT NOT NULL UNIQUE,
+    name TEXT UNIQUE,
+    preshared_key TEXT,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER,
+    endpoint TEXT,
+    last_handshake INTEGER NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS peers_by_expiry ON peers (expires_at) WHERE expires_at IS NOT NULL;
+CREATE TABLE IF NOT EXISTS pool (one INTEGER PRIMARY KEY CHECK (one = 1), newest INTEGER NOT NULL) STRICT;
+INSERT OR IGNORE INTO pool VALUES (1, 0);
+"""
+
+
+class StoreError(Exception):
+    """The volume does not hold a usable store; the text says which file and why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peer:
+    """A device that may come in. Times are whole seconds since 1970; `last_handshake` 0 means never seen."""
+
+    number: int
+    public_key: str
+    name: str | None = None
+    preshared_key: str | None = field(default=None, repr=False)
+    created_at: int
+    expires_at: int | None = None
+    endpoint: str | None = None
+    last_handshake: int = 0
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """Where a peer was last heard from: its endpoint (address:port) and the time of its handshake."""
+
+    public_key: str
+    endpoint: str
+    last_handshake: int
+
+
+class Store:
+    """All peers, by public key. One process has the file at a time."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            path.touch(mode=0o600)  # preshared keys are in it
+            self._db = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
+            self._db.row_factory = sqlite3.Row
+            self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = FULL")
+            self._db.executescript(_SCHEMA)
+        except (OSError, sqlite3.Error) as error:
+            raise StoreError(f"peers cannot be kept in {path}: {error}") from error
+
+    def close(self) -> None:
+        """Close the file; nothing is lost without it."""
+        self._db.close()
+
+    def add(self, peer: Peer) -> None:
+        """Add a peer that is not known yet; NameTakenError if its name is another's."""
+        with self._transaction(peer):
+            self._db.execute(
+                "INSERT INTO peers VALUES (:number, :public_key, :name, :preshared_key, :created_at, :expires_at, "
+                ":endpoint, :last_handshake)",
+                vars(peer),
+            )
+            self._db.execute("UPDATE pool SET newest = ?", (peer.number,))
+
+    def replace(self, peer: Peer) -> None:
+        """Change what a known peer says of itself; NameTakenError if its name is another's."""
+        with self._transaction(peer):
+            self._db.execute(
+                "UPDATE peers SET name = :name, preshared_key = :preshared_key, expires_at = :expires_at "
+                "WHERE public_key = :public_key",
+                vars(peer),
+            )
+
+    def remove(self, public_keys: Sequence[str]) -> None:
+        """Forget peers, all of them or none."""
+        with self._transaction():
+            self._db.executemany("DELETE FROM peers WHERE public_key = ?", [(key,) for key in public_keys])
+
+    def note(self, sightings: Iterable[Sighting]) -> None:
+        """Keep where peers were last seen; those that are not known (any more) are passed over."""
+        with self._transaction():
+            self._db.executemany(
+                "UPDATE peers SET endpoint = ?, last_handshake = ? WHERE public_key = ?",
+                [(seen.endpoint, seen.last_handshake, seen.public_key) for seen in sightings],
+            )
+
+    def find(self, public_key: str) -> Peer | None:
+        """The peer with this key, if known."""
+        found = self._peers("SELECT * FROM peers WHERE public_key = ?", public_key)
+        return found[0] if found else None
+
+    def page(self, after: int, limit: int) -> list[Peer]:
+        """At most `limit` peers in the order of their numbers, from the first above `after`."""
+        return self._peers("SELECT * FROM peers WHERE number > ? ORDER BY number LIMIT ?", after, limit)
+
+    def everyone(self) -> list[Peer]:
+        """All peers."""
+        return self._peers("SELECT * FROM peers")
+
+    def expired(self, now: int) -> list[Peer]:
+        """Peers whose time is over."""
+        return self._peers("SELECT * FROM peers WHERE expires_at <= ?", now)
+
+    def newest_number(self) -> int:
+        """The number that was given out last; 0 before the first."""
+        (newest,) = self._db.execute("SELECT newest FROM pool").fetchone()
+        return int(newest)
+
+    def _peers(self, query: str, *values: object) -> list[Peer]:
+        return [Peer(**row) for row in self._db.execute(query, values)]
+
+    @contextmanager
+    def _transaction(self, peer: Peer | None = None) -> Iterator[None]:
+        """All or nothing, and on the disk at the end."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            if peer is not None and "peers.name" in str(error):
+                raise NameTakenError(f"the name {peer.name!r} belongs to another peer", "name") from error
+            raise StoreError(f"the store of peers cannot be written: {error}") from error

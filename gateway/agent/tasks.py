@@ -1,0 +1,25 @@
+"""Root tasks: each has a name, and the first to end ends all, so that the agent never lives on half."""
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Mapping
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+
+async def run_until_first_ends(tasks: Mapping[str, Coroutine[Any, Any, None]]) -> str:
+    """Run all at once until one ends or fails, then cancel the others; the name of the first.
+
+    Its exception, if it failed, is raised. Others that fail while they are cancelled are logged.
+    """
+    running = [asyncio.create_task(task, name=name) for name, task in tasks.items()]
+    done, rest = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+    for task in rest:
+        task.cancel()
+    for task, result in zip(rest, await asyncio.gather(*rest, return_exceptions=True), strict=True):
+        if isinstance(result, Exception):
+            log.error("task %s failed while it was ended: %s", task.get_name(), result)
+    first = done.pop()
+    first.result()
+    return first.get_name()

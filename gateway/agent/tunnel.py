@@ -1,0 +1,99 @@
+"""Keeps the interface as it should be, whoever made it and however often it comes back new.
+
+Another process makes it (`device`), so that tunnels outlive the agent. When that process is replaced, a bare
+interface appears under the same name: within a tenth of a second it gets its key, port, addresses and peers.
+"""
+
+import asyncio
+import logging
+import time
+
+from gateway.agent import link
+from gateway.agent.command import CommandError
+from gateway.agent.firewall import Firewall
+from gateway.agent.peers import Peers
+from gateway.agent.pool import GATEWAY_NUMBER
+from gateway.agent.settings import Settings
+from gateway.agent.store import StoreError
+from gateway.agent.wireguard import SeenInterface, WireGuard
+
+log = logging.getLogger(__name__)
+
+WATCH_EVERY_S = 0.1
+LOOK_EVERY_S = 5.0
+"""How old what is known of peers' endpoints can be."""
+STALE_S = 30.0
+
+
+class Tunnel:
+    """The interface, its peers and its firewall, looked after in one loop."""
+
+    def __init__(self, settings: Settings, wireguard: WireGuard, firewall: Firewall, peers: Peers) -> None:
+        self._settings = settings
+        self._wireguard = wireguard
+        self._firewall = firewall
+        self._peers = peers
+        self._configured: int | None = None
+        self.seen: SeenInterface | None = None
+        self.seen_at = 0.0
+        """When `seen` was read, on the monotonic clock."""
+
+    async def keep(self) -> None:
+        """Configure each interface that appears under the name, and look every few seconds that all is well."""
+        trouble = None
+        while True:
+            try:
+                await self._step()
+                trouble = None
+            except (CommandError, StoreError) as error:
+                if str(error) != trouble:
+                    log.warning("the interface %s is not as it should be: %s", self._settings.interface, error)
+                trouble = str(error)
+            await asyncio.sleep(WATCH_EVERY_S)
+
+    async def _step(self) -> None:
+        index = link.index(self._settings.interface)
+        if index is None:
+            self._configured = None
+        elif index != self._configured:
+            await self._bring_in_line()
+            self._configured = index
+            log.info("the interface %s stands with %d peers", self._settings.interface, len(self._peers.pool.taken))
+        elif time.monotonic() - self.seen_at > LOOK_EVERY_S:
+            await self._bring_in_line()
+
+    async def _bring_in_line(self) -> None:
+        """Identity, addresses, firewall, peers: read what is, change only what is not as it should be."""
+        wanted = self._settings
+        seen = await self._wireguard.show()
+        if not self._identified(seen):
+            await self._wireguard.set_identity(wanted.private_key_file, wanted.listen_port)
+            seen = await self._wireguard.show()
+        addresses = [f"{network[GATEWAY_NUMBER]}/{network.prefixlen}" for network in wanted.client_networks]
+        await link.configure(wanted.interface, addresses, wanted.mtu)
+        if not await self._firewall.stands():
+            await self._firewall.apply()
+        await self._peers.reconcile(seen)
+        self.seen, self.seen_at = seen, time.monotonic()
+
+    def _identified(self, seen: SeenInterface) -> bool:
+        return (seen.public_key, seen.listen_port) == (self._settings.public_key, self._settings.listen_port)
+
+    async def problems(self) -> list[str]:
+        """What keeps the tunnel from working, one sentence each; empty if it works."""
+        name = self._settings.interface
+        index = link.index(name)
+        if index is None:
+            return [f"the interface {name} does not exist: is the wireguard container running?"]
+        if index != self._configured or self.seen is None:
+            return [f"the interface {name} is not configured yet"]
+        found = []
+        if (age := time.monotonic() - self.seen_at) > STALE_S:
+            found.append(f"the interface {name} could not be read for {age:.0f} s")
+        if not self._identified(self.seen):
+            found.append(f"the interface {name} does not have the declared public key and listen port")
+        if not await link.is_up(name):
+            found.append(f"the interface {name} is down")
+        if not await self._firewall.stands():
+            found.append("the firewall table is not as it was put in place")
+        return found

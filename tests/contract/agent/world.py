@@ -1,0 +1,316 @@
+"""A small world of network namespaces around a real agent: client — gateway — far (the mesh and the Internet).
+
+Every name in it (namespaces, interfaces) is this world's own, so that worlds can stand side by side: wireguard-go
+keeps its sockets in one directory for all namespaces.
+"""
+
+import contextlib
+import ctypes
+import itertools
+import os
+import re
+import signal
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from gateway.agent.wireguard import listens
+from tests.unit.agent.fakes import key_pair
+
+ROOT = Path(__file__).parents[3]
+FAR_4, FAR_6 = "198.51.100.2", "2001:db8:100::2"
+MESH_4, MESH_6 = "100.64.0.2", "fd7a:115c:a1e0::2"
+LAN_GATEWAY, LAN_CLIENT, LAN_NEIGHBOUR = "10.213.7.1", "10.213.7.2", "10.213.7.3"
+PRIVATE_4 = "10.99.0.2"
+LISTEN_PORT = 51820
+HTTP_PORT = 8080
+TOKEN = "a-token-for-tests"
+MESH_MTU = 1280
+BASE_URL = f"http://127.0.0.1:{HTTP_PORT}"
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # made once: loading the usual certificates takes long
+
+_counter = itertools.count()
+
+
+def command(*arguments: str, stdin: str = "") -> str:
+    """Run a tool that must succeed; its output."""
+    done = subprocess.run(arguments, input=stdin, capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 0, f"{arguments} ended with {done.returncode}: {done.stderr}{done.stdout}"
+    return done.stdout
+
+
+def wait_for(condition: Callable[[], bool], what: str, within: float = 10) -> float:
+    """Wait until a condition holds; seconds it took."""
+    start = time.monotonic()
+    while not condition():
+        assert time.monotonic() - start < within, f"{what}: not within {within} s"
+        time.sleep(0.02)
+    return time.monotonic() - start
+
+
+class Namespace:
+    """A network namespace and the processes in it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._processes: list[subprocess.Popen[bytes]] = []
+        command("ip", "netns", "add", name)
+        self.run("ip", "link", "set", "lo", "up")
+
+    def run(self, *arguments: str, stdin: str = "") -> str:
+        return command("ip", "netns", "exec", self.name, *arguments, stdin=stdin)
+
+    def tried(self, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        words = ["ip", "netns", "exec", self.name, *arguments]
+        return subprocess.run(words, env=env, capture_output=True, text=True, check=False, timeout=60)
+
+    def start(
+        self, *arguments: str, env: dict[str, str] | None = None, stdout: int | None = None
+    ) -> subprocess.Popen[bytes]:
+        words = ["ip", "netns", "exec", self.name, *arguments]
+        process = subprocess.Popen(words, env=env, stdout=stdout)
+        self._processes.append(process)
+        return process
+
+    def delete(self) -> None:
+        for process in self._processes:
+            process.kill()
+            process.wait()
+        command("ip", "netns", "delete", self.name)
+
+
+class Ping:
+    """A ping that runs in the background; `stop` tells how it went."""
+
+    def __init__(self, namespace: Namespace, address: str, interval_s: float) -> None:
+        options = ("-n", "-D", "-W1", "-i", str(interval_s))
+        self._process = namespace.start("ping", *options, address, stdout=subprocess.PIPE)
+
+    def stop(self) -> "PingResult":
+        self._process.send_signal(signal.SIGINT)
+        output = self._process.communicate(timeout=10)[0].decode()
+        counts = re.search(r"(\d+) packets transmitted, (\d+) received", output)
+        assert counts, output
+        times = [float(time) for time in re.findall(r"^\[([\d.]+)\] \d+ bytes from", output, re.MULTILINE)]
+        gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
+        return PingResult(lost=int(counts[1]) - int(counts[2]), received=int(counts[2]), longest_gap_s=max(gaps))
+
+
+@dataclass(frozen=True)
+class PingResult:
+    lost: int
+    received: int
+    longest_gap_s: float
+
+
+class Client:
+    """A native WireGuard client in the client namespace, configured from what the peer API answered."""
+
+    MTU = 1420
+
+    def __init__(self, namespace: Namespace, interface: str, wireguard_go: str) -> None:
+        self.namespace = namespace
+        self.interface = interface
+        self.keys = key_pair()
+        self._process = namespace.start(wireguard_go, interface, env={**os.environ, "WG_PROCESS_FOREGROUND": "1"})
+        wait_for(lambda: listens(interface), "the client's interface")
+
+    def configure(self, answer: dict[str, Any], preshared_key: str = "") -> None:
+        run = self.namespace.run
+        run("wg", "set", self.interface, "private-key", "/dev/stdin", stdin=self.keys.private)
+        run(
+            *("wg", "set", self.interface, "peer", answer["server_public_key"]),
+            *("preshared-key", "/dev/stdin" if preshared_key else "/dev/null"),
+            *("endpoint", answer["server_endpoint"], "allowed-ips", ",".join(answer["allowed_ips"])),
+            *("persistent-keepalive", str(answer["persistent_keepalive"])),
+            stdin=preshared_key,
+        )
+        for address in answer["addresses"]:
+            run("ip", "address", "replace", address, "dev", self.interface)
+        run("ip", "link", "set", self.interface, "mtu", str(self.MTU), "up")
+        run("ip", "route", "replace", "default", "dev", self.interface)
+        run("ip", "-6", "route", "replace", "default", "dev", self.interface)
+
+    def reaches(self, address: str, within_s: int = 3) -> bool:
+        return self.namespace.tried("ping", "-n", "-c1", f"-W{within_s}", address).returncode == 0
+
+    def forget_server(self, answer: dict[str, Any]) -> None:
+        """Drop the session with the gateway."""
+        self.namespace.run("wg", "set", self.interface, "peer", answer["server_public_key"], "remove")
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def ping(self, address: str, interval_s: float) -> "Ping":
+        """Ping until stopped."""
+        return Ping(self.namespace, address, interval_s)
+
+
+class World:
+    """The namespaces, the wireguard process (by gateway.agent.device) and the agent."""
+
+    def __init__(self, directory: Path, wireguard_go: str) -> None:
+        self.directory = directory
+        self.wireguard_go = wireguard_go
+        self.keys = key_pair()
+        tag = f"mg{os.getpid() % 100000}x{next(_counter)}"
+        self.interface = f"{tag}w"
+        self._tag = tag
+        self._clients = itertools.count()
+        self.environment: dict[str, str] = {}
+        self.agent: subprocess.Popen[bytes] | None = None
+        self.device: subprocess.Popen[bytes] | None = None
+        self.gateway = Namespace(f"{tag}-gw")
+        self.client = Namespace(f"{tag}-cl")
+        self.neighbour = Namespace(f"{tag}-nb")
+        self.far = Namespace(f"{tag}-far")
+        self._connect()
+        (directory / "private-key").write_text(self.keys.private + "\n")
+        (directory / "token").write_text(TOKEN + "\n")
+
+    def _connect(self) -> None:
+        gateway, client, neighbour, far = self.gateway, self.client, self.neighbour, self.far
+        gateway.run("ip", "link", "add", "lan", "type", "bridge")
+        for other, here, there in (
+            (client, "lan1", "lan"),
+            (neighbour, "lan2", "lan"),
+            (far, "mesh", "mesh"),
+            (far, "inet", "inet"),
+        ):
+            gateway.run("ip", "link", "add", here, "type", "veth", "peer", "name", there, "netns", other.name)
+        for port in ("lan1", "lan2"):
+            gateway.run("ip", "link", "set", port, "master", "lan", "up")
+        for namespace, link, *addresses in (
+            (gateway, "lan", f"{LAN_GATEWAY}/24"),
+            (client, "lan", f"{LAN_CLIENT}/24"),
+            (neighbour, "lan", f"{LAN_NEIGHBOUR}/24"),
+            (gateway, "mesh", "100.64.0.1/10", "fd7a:115c:a1e0::1/48"),
+            (far, "mesh", f"{MESH_4}/10", f"{MESH_6}/48"),
+            (gateway, "inet", "198.51.100.1/24", "2001:db8:100::1/64", "10.99.0.1/24"),
+            (far, "inet", f"{FAR_4}/24", f"{FAR_6}/64", f"{PRIVATE_4}/24"),
+        ):
+            for address in addresses:
+                namespace.run("ip", "address", "add", address, "dev", link, *(["nodad"] if ":" in address else []))
+            namespace.run("ip", "link", "set", link, "up")
+        for namespace in (gateway, far):
+            namespace.run("ip", "link", "set", "mesh", "mtu", str(MESH_MTU))
+        gateway.run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
+
+    def agent_environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "PATH": f"{Path(self.wireguard_go).parent}:{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT),
+            "MESHGATE_INTERFACE": self.interface,
+            "MESHGATE_LISTEN_PORT": str(LISTEN_PORT),
+            "MESHGATE_ENDPOINT": f"{LAN_GATEWAY}:{LISTEN_PORT}",
+            "MESHGATE_CLIENT_NETWORKS": "10.77.0.0/24,fd77::/64",
+            "MESHGATE_PRIVATE_KEY_FILE": str(self.directory / "private-key"),
+            "MESHGATE_PUBLIC_KEY": self.keys.public,
+            "MESHGATE_TOKEN_FILE": str(self.directory / "token"),
+            "MESHGATE_STATE_DIR": str(self.directory / "state"),
+            "MESHGATE_MESH_INTERFACE": "mesh",
+            "MESHGATE_TAILSCALE_HEALTH_URL": "",
+            **self.environment,
+        }
+
+    def start_device(self) -> None:
+        self.device = self.gateway.start(sys.executable, "-m", "gateway.agent.device", env=self.agent_environment())
+
+    def start_agent(self) -> None:
+        self.agent = self.gateway.start(sys.executable, "-m", "gateway.agent", env=self.agent_environment())
+
+    def start(self) -> None:
+        self.start_device()
+        self.start_agent()
+        self.wait_until_ready()
+
+    def wait_until_ready(self, within: float = 15) -> None:
+        wait_for(lambda: self.readiness()[0] == 200, f"readiness of the gateway ({self.readiness()})", within)
+
+    def readiness(self) -> tuple[int, dict[str, Any]]:
+        try:
+            answer = self.call("GET", "/readyz", token=None)
+        except httpx.HTTPError as error:
+            return 0, {"error": str(error)}
+        return answer.status_code, answer.json()
+
+    def stop_agent(self, how: signal.Signals = signal.SIGTERM) -> float:
+        """End the agent; seconds it took."""
+        assert self.agent is not None
+        start = time.monotonic()
+        self.agent.send_signal(how)
+        self.agent.wait(10)
+        return time.monotonic() - start
+
+    def kill_wireguard(self) -> None:
+        """SIGKILL to wireguard-go itself."""
+        assert self.device is not None
+        (child,) = Path(f"/proc/{self.device.pid}/task/{self.device.pid}/children").read_text().split()
+        os.kill(int(child), signal.SIGKILL)
+
+    @contextlib.contextmanager
+    def http(self, token: str | None = TOKEN) -> Iterator[httpx.Client]:
+        """A client for the agent's API from the gateway's own namespace."""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        with httpx.Client(base_url=BASE_URL, headers=headers, timeout=10, trust_env=False, verify=NO_TLS) as client:
+            with in_namespace(self.gateway.name):
+                client.get("/healthz")  # connects while in the namespace; the connection stays there
+            yield client
+
+    def call(self, method: str, path: str, token: str | None = TOKEN, json: object = None) -> httpx.Response:
+        with self.http(token) as client:
+            return client.request(method, path, json=json)
+
+    def register(self, public_key: str, **more: object) -> dict[str, Any]:
+        answer = self.call("POST", "/v1/peers", json={"public_key": public_key, **more})
+        assert answer.status_code in {200, 201}, answer.text
+        return dict(answer.json())
+
+    def addresses(self, client: Client) -> list[str]:
+        """A registered client's addresses in the tunnel."""
+        answer = self.call("GET", f"/v1/peers/{client.keys.public}").json()
+        return [address.split("/")[0] for address in answer["addresses"]]
+
+    @contextlib.contextmanager
+    def new_client(self, namespace: Namespace | None = None) -> Iterator[Client]:
+        """A client that is not registered yet."""
+        name = f"{self._tag}c{next(self._clients)}"
+        client = Client(namespace or self.client, name, self.wireguard_go)
+        try:
+            yield client
+        finally:
+            client.stop()
+
+    def delete(self) -> None:
+        if self.device is not None and self.device.poll() is None:
+            self.device.terminate()  # it takes wireguard-go along
+            self.device.wait(10)
+        for namespace in (self.client, self.neighbour, self.far, self.gateway):
+            namespace.delete()
+
+
+@contextlib.contextmanager
+def in_namespace(name: str) -> Iterator[None]:
+    """Sockets that this thread opens inside the block are the namespace's (they stay so afterwards)."""
+    clone_newnet = 0x40000000
+    with Path("/proc/thread-self/ns/net").open() as home, Path(f"/run/netns/{name}").open() as there:
+        _setns(there.fileno(), clone_newnet)
+        try:
+            yield
+        finally:
+            _setns(home.fileno(), clone_newnet)
+
+
+def _setns(descriptor: int, kind: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.setns(descriptor, kind) != 0:
+        raise OSError(ctypes.get_errno(), "setns")

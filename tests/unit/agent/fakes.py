@@ -1,0 +1,71 @@
+"""Key pairs, and a data plane that keeps peers in a dictionary and fails when told to."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from gateway.agent.command import CommandError
+from gateway.agent.wireguard import SeenInterface, SeenPeer, WantedPeer
+from infra import wireguard
+
+SERVER_KEY = "c2VydmVyIHB1YmxpYyBrZXkgZm9yIHRlc3RzISEhISE="
+
+
+@dataclass(frozen=True)
+class KeyPair:
+    private: str = field(repr=False)
+    public: str
+
+
+def key_pair() -> KeyPair:
+    private = wireguard.generate_private_key()
+    return KeyPair(private, wireguard.public_key(private))
+
+
+class FakeDataPlane:
+    """Behaves as `wg` does on a real interface: tests/contract/agent/test_data_plane.py holds it to that."""
+
+    def __init__(self) -> None:
+        self.peers: dict[str, SeenPeer] = {}
+        self.broken = False
+        self.changes = 0
+
+    async def show(self) -> SeenInterface:
+        return SeenInterface(SERVER_KEY, 51820, dict(self.peers))
+
+    async def set_peer(self, peer: WantedPeer) -> None:
+        self._change()
+        self._put(peer)
+
+    async def add_peers(self, peers: Sequence[WantedPeer]) -> None:
+        self._change()
+        for peer in peers:
+            self._put(peer)
+
+    async def remove_peers(self, public_keys: Sequence[str]) -> None:
+        self._change()
+        for key in public_keys:
+            self.peers.pop(key, None)
+
+    async def stop_keepalives(self, public_keys: Sequence[str]) -> None:
+        self._change()
+        for key in public_keys:
+            self.peers[key] = replace(self.peers[key], keepalive=0)
+
+    def handshake(self, public_key: str, endpoint: str, time: int) -> None:
+        """The peer is heard from."""
+        self.peers[public_key] = replace(self.peers[public_key], endpoint=endpoint, last_handshake=time)
+
+    def _change(self) -> None:
+        if self.broken:
+            raise CommandError("wg failed: no such interface")
+        self.changes += 1
+
+    def _put(self, peer: WantedPeer) -> None:
+        old = self.peers.get(peer.public_key)
+        self.peers[peer.public_key] = SeenPeer(
+            preshared_key=peer.preshared_key,
+            endpoint=peer.endpoint or (old.endpoint if old else None),
+            allowed_ips=frozenset(peer.allowed_ips),
+            last_handshake=old.last_handshake if old else 0,
+            keepalive=peer.keepalive or (old.keepalive if old else 0),
+        )

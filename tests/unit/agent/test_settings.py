@@ -1,0 +1,133 @@
+import os
+import subprocess
+import sys
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from gateway.agent.settings import DeviceSettings, Settings, SettingsError, load, read_secret
+from tests.unit.agent.fakes import key_pair
+
+GOOD = {
+    "LISTEN_PORT": "51820",
+    "ENDPOINT": "vpn.example.org:51820",
+    "CLIENT_NETWORKS": "10.77.0.0/24, fd77::/64",
+    "PRIVATE_KEY_FILE": "/etc/meshgate/private-key",
+    "PUBLIC_KEY": "hIA3ikjlSOAo0qqrI+rXaS3ZH04nx7Q2YQ4m2Syzi38=",
+    "TOKEN_FILE": "/etc/meshgate/token",
+    "STATE_DIR": "/var/lib/meshgate",
+}
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name in os.environ:
+        if name.startswith("MESHGATE_"):
+            monkeypatch.delenv(name)
+    for name, value in GOOD.items():
+        monkeypatch.setenv(f"MESHGATE_{name}", value)
+    return monkeypatch
+
+
+def test_what_is_not_said_has_a_default(environment: pytest.MonkeyPatch) -> None:
+    settings = load(Settings)
+    assert settings.interface == "wg0"
+    assert settings.client_networks == (ip_network("10.77.0.0/24"), ip_network("fd77::/64"))
+    assert settings.allowed_ips == (ip_network("0.0.0.0/0"), ip_network("::/0"))
+    assert settings.dns == ()
+    assert (settings.mtu, settings.persistent_keepalive, settings.http_port) == (1280, 25, 8080)
+    assert ip_network("192.168.0.0/16") in settings.blocked_networks
+    assert settings.tailscale_health_url == "http://127.0.0.1:9002/healthz"
+    assert load(DeviceSettings).wireguard == "auto"
+
+
+def test_empty_lists_and_no_mesh(environment: pytest.MonkeyPatch) -> None:
+    for name in ("DNS", "BLOCKED_NETWORKS", "TAILSCALE_HEALTH_URL"):
+        environment.setenv(f"MESHGATE_{name}", "")
+    settings = load(Settings)
+    assert (settings.dns, settings.blocked_networks, settings.tailscale_health_url) == ((), (), None)
+
+
+@pytest.mark.parametrize("endpoint", ["vpn.example.org:1", "192.0.2.1:51820", "[2001:db8::1]:65535"])
+def test_good_endpoints(environment: pytest.MonkeyPatch, endpoint: str) -> None:
+    environment.setenv("MESHGATE_ENDPOINT", endpoint)
+    assert load(Settings).endpoint == endpoint
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("ENDPOINT", "vpn.example.org", "not host:port"),
+        ("ENDPOINT", "vpn.example.org:0", "not host:port"),
+        ("ENDPOINT", "2001:db8::1:51820", "stands in brackets"),
+        ("CLIENT_NETWORKS", "", "there must be one IPv4 network, one IPv6 network, or one of each"),
+        ("CLIENT_NETWORKS", "10.1.0.0/24,10.2.0.0/24", "there must be one IPv4 network"),
+        ("CLIENT_NETWORKS", "10.77.0.1/24", "has host bits set"),
+        ("CLIENT_NETWORKS", "everyone", "write a network like"),
+        ("CLIENT_NETWORKS", "10.77.0.0/31", "no room for a gateway and a client"),
+        ("CLIENT_NETWORKS", "100.96.0.0/16", "overlaps 100.64.0.0/10"),
+        ("CLIENT_NETWORKS", "10.77.0.0/24,fd7a:115c:a1e0:1::/64", "overlaps fd7a:115c:a1e0::/48"),
+        ("PUBLIC_KEY", "PLACEHOLDER", "not a WireGuard key"),
+        ("LISTEN_PORT", "0", "greater than or equal to 1"),
+        ("LISTEN_PORT", "many", "valid integer"),
+        ("MTU", "576", "greater than or equal to 1280"),
+        ("DNS", "dns.example.org", "does not appear to be an IPv4 or IPv6 address"),
+        ("INTERFACE", "wg0; reboot", "should match pattern"),
+        ("INTERFACE", "a-name-that-is-too-long", "should match pattern"),
+    ],
+)
+def test_bad_values_get_one_sentence(environment: pytest.MonkeyPatch, name: str, value: str, sentence: str) -> None:
+    environment.setenv(f"MESHGATE_{name}", value)
+    with pytest.raises(SettingsError) as refusal:
+        load(Settings)
+    (line,) = str(refusal.value).splitlines()
+    assert line.startswith(f"MESHGATE_{name}: ")
+    assert sentence in line
+
+
+def test_the_agent_ends_with_2_and_a_line_per_setting(environment: pytest.MonkeyPatch) -> None:
+    environment.delenv("MESHGATE_ENDPOINT")
+    environment.setenv("MESHGATE_MTU", "9")
+    ended = subprocess.run(
+        [sys.executable, "-m", "gateway.agent"], capture_output=True, text=True, check=False, timeout=30
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines() == [
+        "MESHGATE_ENDPOINT is not set",
+        "MESHGATE_MTU: Input should be greater than or equal to 1280 (it is '9')",
+    ]
+
+
+def test_the_device_ends_with_2_too(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("MESHGATE_WIREGUARD", "perhaps")
+    ended = subprocess.run(
+        [sys.executable, "-m", "gateway.agent.device"], capture_output=True, text=True, check=False, timeout=30
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("MESHGATE_WIREGUARD: Input should be 'auto', 'kernel' or 'userspace'")
+
+
+@pytest.mark.parametrize("private_key", ["not a key", key_pair().private])
+def test_the_two_halves_of_the_key_pair_must_fit(
+    environment: pytest.MonkeyPatch, tmp_path: Path, private_key: str
+) -> None:
+    for name, content in (("PRIVATE_KEY_FILE", private_key), ("TOKEN_FILE", "token")):
+        (tmp_path / name).write_text(content)
+        environment.setenv(f"MESHGATE_{name}", str(tmp_path / name))
+    ended = subprocess.run(
+        [sys.executable, "-m", "gateway.agent"], capture_output=True, text=True, check=False, timeout=30
+    )
+    assert ended.returncode == 2
+    (line,) = ended.stderr.splitlines()
+    assert "does not hold a WireGuard private key" in line or "is declared, but the private key in" in line
+    assert private_key not in line
+
+
+def test_secrets_that_are_not_there(tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.write_text("\n")
+    with pytest.raises(SettingsError, match=f"MESHGATE_TOKEN_FILE: {empty} is empty"):
+        read_secret("MESHGATE_TOKEN_FILE", empty)
+    with pytest.raises(SettingsError, match="cannot be read: No such file or directory"):
+        read_secret("MESHGATE_TOKEN_FILE", tmp_path / "none")
