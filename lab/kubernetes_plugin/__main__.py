@@ -1,0 +1,50 @@
+"""`python -m lab.kubernetes_plugin ENGINE_ADDRESS`: serve on a free loopback port and print it.
+
+So Pulumi starts a plugin: the first line of stdout is the port, the rest of stdout belongs to the log.
+"""
+
+import os
+import signal
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+
+from lab.kubernetes_plugin.engine import Engine
+from lab.kubernetes_plugin.protocol import provider_pb2_grpc
+from lab.kubernetes_plugin.server import KubernetesProvider
+
+_THREADS = 64
+"""Calls at the same time; many of them only wait for an object to become ready."""
+
+_PARENT_CHECK_SECONDS = 1.0
+
+
+def main(arguments: list[str]) -> None:
+    """Serve until the engine ends this process, or has ended itself."""
+    # The engine's way to say goodbye; a user's Ctrl-C does not reach the process group of a plugin.
+    signal.signal(signal.SIGINT, lambda *_: _end())
+    engine_process = os.getppid()
+    server = grpc.server(
+        ThreadPoolExecutor(_THREADS),
+        options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)],
+    )
+    engine = Engine(arguments[0] if arguments else None)
+    provider_pb2_grpc.add_ResourceProviderServicer_to_server(KubernetesProvider(engine), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    sys.stdout.write(f"{port}\n")
+    sys.stdout.flush()
+    # An engine that was killed leaves its plugins behind: this one notices and ends.
+    while server.wait_for_termination(timeout=_PARENT_CHECK_SECONDS) and os.getppid() == engine_process:
+        pass
+    _end()
+
+
+def _end() -> None:
+    """End at once: operations that still wait belong to nobody any more."""
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
