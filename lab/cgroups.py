@@ -1,0 +1,48 @@
+"""The one control group below which the kubelet puts every pod, so that `down` can remove them all."""
+
+from pathlib import Path
+
+MOUNT = Path("/sys/fs/cgroup")
+NAME = "meshgate-lab"
+
+CONTROLLERS = ("cpu", "cpuset", "memory", "pids")
+"""What the kubelet wants to control in the group; in version 2 a parent has to hand it down."""
+
+
+def create(mount: Path = MOUNT) -> None:
+    """Make the group in every hierarchy (cgroup v1), or in the only one (v2)."""
+    for hierarchy in _hierarchies(mount):
+        _hand_down(hierarchy)
+        group = hierarchy / NAME
+        group.mkdir(exist_ok=True)
+        # A new cpuset has no processors and no memory until told: give it what its parent has.
+        for setting in ("cpuset.cpus", "cpuset.mems"):
+            if (group / setting).exists() and not (group / setting).read_text().strip():
+                (group / setting).write_text((hierarchy / setting).read_text())
+
+
+def remove(mount: Path = MOUNT) -> None:
+    """Remove the group and all groups below it; their processes must have ended."""
+    for hierarchy in _hierarchies(mount):
+        group = hierarchy / NAME
+        if group.is_dir():
+            below = sorted((path for path in group.rglob("*") if path.is_dir()), reverse=True)
+            for path in [*below, group]:
+                path.rmdir()
+
+
+def _hand_down(hierarchy: Path) -> None:
+    """Let groups below the root of version 2 use the controllers, where they do not yet."""
+    if not (hierarchy / "cgroup.controllers").exists():
+        return
+    available = (hierarchy / "cgroup.controllers").read_text().split()
+    handed_down = (hierarchy / "cgroup.subtree_control").read_text().split()
+    for controller in CONTROLLERS:
+        if controller in available and controller not in handed_down:
+            (hierarchy / "cgroup.subtree_control").write_text(f"+{controller}")
+
+
+def _hierarchies(mount: Path) -> list[Path]:
+    if (mount / "cgroup.controllers").exists():
+        return [mount]
+    return [path for path in mount.iterdir() if path.is_dir() and not path.is_symlink()]

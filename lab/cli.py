@@ -1,0 +1,106 @@
+"""The lab's commands, behind the Makefile: up, status, preview, down, logs, client."""
+
+import sys
+from typing import Annotated
+
+import segno
+import typer
+
+from lab import client as clients
+from lab import june, lifecycle, lock, node, paths, pulumi_host, registration, report
+from lab.errors import LabError
+from lab.progress import console
+from lab.stack import Stack
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+
+
+@app.command()
+def up(
+    *, fresh: Annotated[bool, typer.Option(help="Start from a new cluster state, whatever ran before.")] = False
+) -> None:
+    """Set everything up, bring the cluster to life, run the stack, and show what there is."""
+    lifecycle.require_root()
+    with lock.hold():
+        lifecycle.up(fresh=fresh)
+    report.show()
+
+
+@app.command()
+def status() -> None:
+    """Show what the lab is made of, and how to use it."""
+    lifecycle.require_root()
+    report.show()
+
+
+@app.command()
+def preview() -> None:
+    """Show what `pulumi up` would change."""
+    lifecycle.require_root()
+    _require_running()
+    with lock.hold():
+        typer.echo(Stack(pulumi_host.find()).run("preview", "--diff"))
+
+
+@app.command()
+def down(
+    *, everything: Annotated[bool, typer.Option("--all", help="Remove the caches of built things too.")] = False
+) -> None:
+    """End the lab; no process, mount, namespace, rule or file of it stays."""
+    lifecycle.require_root()
+    with lock.hold():
+        lifecycle.down(caches=everything)
+
+
+@app.command()
+def logs(name: Annotated[str | None, typer.Argument(help="A part, such as kubelet.")] = None) -> None:
+    """Print the log of one part; without a name, the names."""
+    known = {file.stem: file for file in sorted(paths.LOGS.glob("*.log"))}
+    if name is None:
+        typer.echo("\n".join(known))
+        return
+    if name not in known:
+        raise LabError(f"The lab has no log {name!r}; there are {', '.join(known) or 'none'}.")
+    with known[name].open(errors="replace") as log:
+        for line in log:
+            typer.echo(line, nl=False)
+
+
+@app.command()
+def client(
+    name: Annotated[str, typer.Argument(help="The device's name.")] = "my-phone",
+    *,
+    connect: Annotated[bool, typer.Option(help="Also bring it up in a network namespace of this machine.")] = False,
+) -> None:
+    """Register a device at the orchestrator and print its WireGuard config and QR code."""
+    lifecycle.require_root()
+    _require_running()
+    config = clients.Config.from_registration(registration.register(june.URL, name))
+    text = config.wg_quick()
+    typer.echo(text)
+    segno.make(text).terminal(out=sys.stdout, compact=True)
+    if connect:
+        with lock.hold():
+            host = clients.connect(name, config).host
+        console.print(f"The device is up: ip netns exec {host.namespace} curl http://…", markup=False)
+
+
+def main() -> None:
+    """Run a command; an error is its sentence, and Ctrl-C says how to go on."""
+    try:
+        app()
+    except LabError as error:
+        console.print(f"✗ {error}", style="red", markup=False)
+        sys.exit(1)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            console.print("Interrupted. `make up` goes on from here, `make down` ends the lab.")
+        raise
+
+
+def _require_running() -> None:
+    if not node.running():
+        raise LabError("The lab does not run; start it with `make up`.")

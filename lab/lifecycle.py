@@ -1,0 +1,112 @@
+"""The lab from the cold to its end: what `up` and `down` do, step by step."""
+
+import os
+import shutil
+
+from lab import (
+    cluster,
+    containerd,
+    daemon,
+    images,
+    june,
+    marker,
+    network,
+    node,
+    packages,
+    parts,
+    paths,
+    peer,
+    pulumi_host,
+    tools,
+    worker,
+)
+from lab.errors import LabError
+from lab.progress import console, step
+from lab.stack import Facts, Stack
+
+COLD_SECONDS = 120
+"""A build of all tools that takes longer than this is announced before it starts."""
+
+_SURVIVES_FRESH = (worker.CONTAINERD_ROOT, paths.PULUMI_HOME, paths.PULUMI_HOME.parent)
+"""Kept by `fresh`: images and plugins are slow to get and no state of a cluster."""
+
+
+def require_root() -> None:
+    """Refuse to start without the rights that namespaces and mounts need."""
+    if os.geteuid() != 0:
+        raise LabError("The lab makes network namespaces and mounts, which needs root: run it with sudo.")
+
+
+def up(*, fresh: bool = False) -> None:
+    """Make everything and bring it to life; what is there already is kept, with `fresh` only what is no state."""
+    _announce()
+    packages.ensure()
+    programs = parts.Programs(
+        kube=tools.resolve(tools.KUBE),
+        coredns=tools.resolve(tools.COREDNS),
+        tailscaled=tools.resolve(tools.TAILSCALED),
+    )
+    tools.resolve(tools.WIREGUARD_GO)
+    stack = Stack(pulumi_host.find())
+    built = {image.name: image for image in images.ensure()}
+    if fresh:
+        with step("Forget the cluster's state"):
+            forget()
+    cluster.up(programs, built["pause"].reference, lambda: containerd.load(list(built.values())))
+    with step("Install June's orchestrator"):
+        june.apply(built["meshgate/orchestrator"].reference)
+    ca_certificate = cluster.PKI.ca.read_text()
+    stack.prepare(
+        Facts(
+            ca_certificate=ca_certificate,
+            gateway_image=built["meshgate/gateway"].reference,
+            tailscale_image=built["tailscale/tailscale"].reference,
+            headscale_image=built["headscale/headscale"].reference,
+        )
+    )
+    with step("Run `pulumi up` of the stack lab"):
+        stack.up()
+    with step("Let the mesh peer join"):
+        peer.join(programs.tailscaled.with_name("tailscale"), ca_certificate)
+
+
+def down(*, caches: bool = False) -> None:
+    """End everything of the lab and remove its files, with `caches` also what was built."""
+    with step("End the lab"):
+        _end()
+        shutil.rmtree(paths.STATE, ignore_errors=False) if paths.STATE.exists() else None
+    if caches and paths.cache().exists():
+        with step("Remove the caches"):
+            shutil.rmtree(paths.cache())
+
+
+def forget() -> None:
+    """End the lab and remove the state of its cluster, mesh and stack."""
+    _end()
+    if not paths.STATE.exists():
+        return
+    for directory in (paths.STATE, paths.PULUMI_HOME.parent):
+        for entry in directory.iterdir() if directory.exists() else ():
+            if entry in _SURVIVES_FRESH:
+                continue
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+
+
+def _end() -> None:
+    """End every process, mount, control group and namespace of the lab."""
+    marker.end_orphans()
+    for one in daemon.daemons():
+        one.stop()
+    node.stop()
+    network.down()
+
+
+def _announce() -> None:
+    seconds = tools.cold_seconds(*tools.LAB)
+    if seconds > COLD_SECONDS:
+        console.print(
+            f"This machine has not built the lab's tools yet: about {round(seconds / 60)} minutes on 2 cores, once."
+        )

@@ -1,0 +1,77 @@
+"""The mesh peer: a real tailscaled in a namespace of its own, which joins like any user's machine."""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from infra.headscale.client import Headscale
+from lab import kube, network, paths, surroundings
+from lab.errors import LabError
+from lab.run import capture
+
+HOSTNAME = "mesh-peer"
+USER = "lab"
+"""The Headscale user that owns the peer."""
+
+URL = f"https://{network.NODE_IPV4}"
+
+API_KEY_SECRET = ("meshgate", "headscale-api-key", "api-key")
+"""Namespace, name and key of the Secret in which our program keeps a managed server's API key."""
+
+KEY_LIFETIME = timedelta(minutes=10)
+JOIN_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class MeshPeer:
+    """The peer as the mesh knows it."""
+
+    ipv4: str
+    ipv6: str
+    node_key: str
+
+
+def join(tailscale: Path, ca_certificate: str) -> MeshPeer:
+    """Let the peer join the mesh, unless this very Headscale knows it already."""
+    if (api_key := kube.secret_value(*API_KEY_SECRET)) is None:
+        raise LabError("Headscale's API key is not there: the Secret headscale-api-key in namespace meshgate.")
+    with Headscale(URL, api_key, ca_certificate=ca_certificate) as headscale:
+        if (peer := _current(tailscale)) and any(node.node_key == peer.node_key for node in headscale.nodes()):
+            return peer
+        user = headscale.ensure_user(USER)
+        key = headscale.create_pre_auth_key(user, expiration=datetime.now(UTC) + KEY_LIFETIME)
+    key_file = surroundings.MESH_PEER_STATE / "auth-key"
+    key_file.touch(mode=0o600)
+    key_file.write_text(key.key.get_secret_value())
+    try:
+        _tailscale(
+            tailscale,
+            "up",
+            "--reset",
+            "--force-reauth",
+            f"--login-server={URL}",
+            f"--auth-key=file:{key_file}",
+            f"--hostname={HOSTNAME}",
+            "--accept-dns=false",
+            f"--timeout={JOIN_SECONDS}s",
+        )
+    finally:
+        key_file.unlink()
+    if (joined := _current(tailscale)) is None:
+        raise LabError("The mesh peer joined, but has no address.", paths.LOGS / "mesh-peer.log")
+    return joined
+
+
+def _current(tailscale: Path) -> MeshPeer | None:
+    """Return what tailscaled says of itself; None unless it is connected."""
+    status = json.loads(_tailscale(tailscale, "status", "--json", "--peers=false"))
+    addresses = status.get("TailscaleIPs") or []
+    if status["BackendState"] != "Running" or len(addresses) != 2:
+        return None
+    ipv4, ipv6 = sorted(addresses, key=lambda address: ":" in address)
+    return MeshPeer(ipv4, ipv6, status["Self"]["PublicKey"])
+
+
+def _tailscale(tailscale: Path, *arguments: str) -> str:
+    return capture([tailscale, f"--socket={surroundings.MESH_PEER_SOCKET}", *arguments], doing="let the mesh peer join")

@@ -1,0 +1,35 @@
+"""Devices at June's orchestrator, asked as the app asks."""
+
+from typing import Any
+
+import httpx
+
+from lab.errors import LabError
+
+TIMEOUT = 15.0
+_PATH = "/api/v1/device"
+
+
+def register(orchestrator: str, device_name: str) -> dict[str, Any]:
+    """Register a device and return the orchestrator's answer (June's field names)."""
+    answer = _ask(orchestrator, "POST", "register", json={"device_name": device_name, "device_os": "linux"})
+    registered: dict[str, Any] = answer.json()
+    return registered
+
+
+def unregister(orchestrator: str, device_id: str) -> None:
+    """Take a device out again; `device_id` is its public key."""
+    _ask(orchestrator, "DELETE", "unregister", params={"device_id": device_id})
+
+
+def _ask(orchestrator: str, method: str, call: str, **content: Any) -> httpx.Response:  # noqa: ANN401
+    url = f"{orchestrator}{_PATH}/{call}"
+    try:
+        # No proxy of the user's environment stands between the lab and itself.
+        with httpx.Client(timeout=TIMEOUT, trust_env=False) as client:
+            answer = client.request(method, url, **content)
+    except httpx.TransportError as error:
+        raise LabError(f"June's orchestrator at {url} does not answer: {error}.") from error
+    if answer.is_error:
+        raise LabError(f"June's orchestrator refused to {call} the device ({answer.status_code}): {answer.text}")
+    return answer

@@ -1,0 +1,39 @@
+"""Names that the cluster's parts share, and who shows which certificate."""
+
+from lab import network, paths
+from lab.node import HOSTNAME
+from lab.pki import Identity
+
+API_SERVER = f"https://{network.NODE_IPV4}:6443"
+CLUSTER_DOMAIN = "cluster.local"
+
+CONFIG = paths.STATE / "node"
+"""Where the configuration files of all parts are."""
+
+IDENTITIES = (
+    Identity(
+        "kube-apiserver",
+        "kube-apiserver",
+        hosts=(
+            network.NODE_IPV4,
+            network.NODE_IPV6,
+            "127.0.0.1",
+            "10.96.0.1",
+            "localhost",
+            "kubernetes",
+            "kubernetes.default",
+            "kubernetes.default.svc",
+            f"kubernetes.default.svc.{CLUSTER_DOMAIN}",
+        ),
+    ),
+    Identity("kube-apiserver-kubelet-client", "kube-apiserver-kubelet-client", "system:masters"),
+    Identity("front-proxy-client", "front-proxy-client"),
+    Identity("admin", "meshgate-lab-admin", "system:masters"),
+    Identity("node", f"system:node:{HOSTNAME}", "system:nodes", (HOSTNAME, network.NODE_IPV4, network.NODE_IPV6)),
+    Identity("kube-controller-manager", "system:kube-controller-manager"),
+    Identity("kube-scheduler", "system:kube-scheduler"),
+    Identity("kube-proxy", "system:kube-proxy"),
+    Identity("coredns", "system:coredns"),
+    Identity("tls-front", network.NODE_IPV4, hosts=(network.NODE_IPV4, network.NODE_IPV6)),
+)
+"""Everyone in the lab who shows a certificate."""
