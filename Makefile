@@ -54,6 +54,10 @@ prove: .venv/ready
 lock: $(UV)
 	$(UV) pip compile -q pyproject.toml --all-extras --universal --generate-hashes --python-version 3.11 \
 	  --no-header -o requirements.lock
+	$(UV) pip compile -q gateway/requirements.in -c requirements.lock --universal --generate-hashes \
+	  --python-version 3.11 --no-header -o gateway/requirements.lock
+	$(UV) pip compile -q examples/orchestrator/requirements.in -c requirements.lock --universal --generate-hashes \
+	  --python-version 3.11 --no-header -o examples/orchestrator/requirements.lock
 
 # Locked by hashes, without the addresses that a uv.lock would pin to one registry.
 .venv/ready: requirements.lock | $(UV)

@@ -20,8 +20,10 @@ from gateway.agent.wireguard import SeenInterface, WireGuard
 log = logging.getLogger(__name__)
 
 WATCH_EVERY_S = 0.1
-LOOK_EVERY_S = 5.0
-"""How old what is known of peers' endpoints can be."""
+LOOK_EVERY_S = 1.0
+"""How old what is known of peers' endpoints can be; with thousands of peers a look's own cost makes it longer."""
+LOOK_SHARE = 0.05
+"""Of the agent's time, spent on looks at most."""
 STALE_S = 30.0
 
 
@@ -37,9 +39,10 @@ class Tunnel:
         self.seen: SeenInterface | None = None
         self.seen_at = 0.0
         """When `seen` was read, on the monotonic clock."""
+        self._look_took = 0.0
 
     async def keep(self) -> None:
-        """Configure each interface that appears under the name, and look every few seconds that all is well."""
+        """Configure each interface that appears under the name, and look every second or so that all is well."""
         trouble = None
         while True:
             try:
@@ -59,12 +62,12 @@ class Tunnel:
             await self._bring_in_line()
             self._configured = index
             log.info("the interface %s stands with %d peers", self._settings.interface, len(self._peers.pool.taken))
-        elif time.monotonic() - self.seen_at > LOOK_EVERY_S:
+        elif time.monotonic() - self.seen_at > max(LOOK_EVERY_S, self._look_took / LOOK_SHARE):
             await self._bring_in_line()
 
     async def _bring_in_line(self) -> None:
         """Identity, addresses, firewall, peers: read what is, change only what is not as it should be."""
-        wanted = self._settings
+        wanted, started = self._settings, time.monotonic()
         seen = await self._wireguard.show()
         if not self._identified(seen):
             await self._wireguard.set_identity(wanted.private_key_file, wanted.listen_port)
@@ -75,6 +78,7 @@ class Tunnel:
             await self._firewall.apply()
         await self._peers.reconcile(seen)
         self.seen, self.seen_at = seen, time.monotonic()
+        self._look_took = self.seen_at - started
 
     def _identified(self, seen: SeenInterface) -> bool:
         return (seen.public_key, seen.listen_port) == (self._settings.public_key, self._settings.listen_port)

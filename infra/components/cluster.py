@@ -5,6 +5,7 @@ import pulumi_kubernetes as kubernetes
 from pulumi_kubernetes.core.v1 import Namespace
 
 from infra.components.component import Component, labels
+from infra.components.ownership import refusing_hooks
 from infra.settings import Settings
 
 
@@ -23,12 +24,13 @@ class Cluster(Component):
             enable_config_map_mutable=True,
             opts=self.child(),
         )
+        self.ownership = refusing_hooks(settings.cluster.context)
         # NET_ADMIN and the hostPath of /dev/net/tun are outside the "baseline" pod security standard.
         security = {"pod-security.kubernetes.io/enforce": "privileged", "pod-security.kubernetes.io/warn": "baseline"}
         self.resource = Namespace(
             "namespace",
             metadata={"name": settings.namespace, "labels": labels("meshgate", pulumi.get_stack()) | security},
-            opts=self.child(provider=self.provider),
+            opts=self.child(provider=self.provider, hooks=self.ownership),
         )
         self.namespace: pulumi.Output[str] = self.resource.metadata.name
         self.register_outputs({})

@@ -2,22 +2,28 @@
 
 import pulumi
 
+INSTANCE = "app.kubernetes.io/instance"
+PART_OF = "app.kubernetes.io/part-of"
+
 
 class Component(pulumi.ComponentResource):
     """A component whose children are parented by `child()`."""
 
     def child(
-        self, *depends_on: pulumi.Resource, provider: pulumi.ProviderResource | None = None
+        self,
+        *depends_on: pulumi.Resource,
+        provider: pulumi.ProviderResource | None = None,
+        hooks: pulumi.ResourceHookBinding | None = None,
     ) -> pulumi.ResourceOptions:
         """Options of a resource of this component."""
-        return pulumi.ResourceOptions(parent=self, depends_on=list(depends_on), provider=provider)
+        return pulumi.ResourceOptions(parent=self, depends_on=list(depends_on), provider=provider, hooks=hooks)
 
 
 def labels(component: str, instance: str) -> dict[str, str]:
     """Kubernetes' recommended labels."""
     return {
         "app.kubernetes.io/name": component,
-        "app.kubernetes.io/instance": instance,
-        "app.kubernetes.io/part-of": "meshgate",
+        INSTANCE: instance,
+        PART_OF: "meshgate",
         "app.kubernetes.io/managed-by": "pulumi",
     }

@@ -163,7 +163,12 @@ def _agent(gateway: GatewaySettings, public_key: pulumi.Output[str]) -> dict[str
         ports=[{"name": "http", "container_port": HTTP_PORT}],
         startup_probe={"http_get": probe | {"path": "/healthz"}, "period_seconds": 1, "failure_threshold": 60},
         liveness_probe={"http_get": probe | {"path": "/healthz"}, "period_seconds": 10},
-        readiness_probe={"http_get": probe | {"path": "/readyz"}, "period_seconds": 1, "failure_threshold": 3},
+        readiness_probe={
+            "http_get": probe | {"path": "/readyz"},
+            "period_seconds": 1,
+            "timeout_seconds": 3,
+            "failure_threshold": 3,
+        },
         resources={"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
         volume_mounts=[
             {"name": "identity", "mount_path": IDENTITY, "read_only": True},

@@ -31,7 +31,9 @@ class HeadscaleServer(Component):
         super().__init__("meshgate:components:HeadscaleServer", "headscale")
         self._cluster = cluster
         name = "headscale"
-        config = yaml.safe_dump(configuration(settings.url), sort_keys=False)
+        # Headscale tells clients the port that it listens on itself: it must be the published one.
+        self._stun_port = settings.stun_node_port or STUN_PORT
+        config = yaml.safe_dump(configuration(settings.url, self._stun_port), sort_keys=False)
         config_map = ConfigMap(
             "config", metadata=self._metadata(name), data={"config.yaml": config}, opts=self._child()
         )
@@ -66,7 +68,7 @@ class HeadscaleServer(Component):
                             "run_as_user": 0,
                             "seccomp_profile": {"type": "RuntimeDefault"},
                         },
-                        "containers": [_container(settings.image)],
+                        "containers": [_container(settings.image, self._stun_port)],
                         "volumes": [
                             {"name": "config", "config_map": {"name": config_map.metadata.name}},
                             {"name": "state", "persistent_volume_claim": {"claim_name": state.metadata.name}},
@@ -90,7 +92,7 @@ class HeadscaleServer(Component):
     def _services(self, settings: HeadscaleSettings) -> list[Service | Ingress]:
         name, selector = "headscale", {"app.kubernetes.io/name": "headscale"}
         http = {"name": "http", "port": HTTP_PORT, "target_port": "http"}
-        stun = {"name": "stun", "port": STUN_PORT, "target_port": "stun", "protocol": "UDP"}
+        stun = {"name": "stun", "port": self._stun_port, "target_port": "stun", "protocol": "UDP"}
         services: list[Service | Ingress] = [
             Service(
                 "http",
@@ -147,7 +149,7 @@ class HeadscaleServer(Component):
         return self.child(*depends_on, provider=self._cluster.provider)
 
 
-def configuration(url: str) -> dict[str, object]:
+def configuration(url: str, stun_port: int) -> dict[str, object]:
     """Headscale's config.yaml: this one server, its embedded DERP relay, policy by API, nothing phoned home."""
     ipv4, ipv6 = MESH_NETWORKS
     return {
@@ -166,7 +168,7 @@ def configuration(url: str) -> dict[str, object]:
                 "region_code": "headscale",
                 "region_name": "Headscale",
                 "verify_clients": True,
-                "stun_listen_addr": f"0.0.0.0:{STUN_PORT}",
+                "stun_listen_addr": f"0.0.0.0:{stun_port}",
                 "private_key_path": f"{STATE}/derp_private.key",
                 "automatically_add_embedded_derp_region": True,
             },
@@ -186,14 +188,14 @@ def configuration(url: str) -> dict[str, object]:
     }
 
 
-def _container(image: str) -> dict[str, object]:
+def _container(image: str, stun_port: int) -> dict[str, object]:
     return {
         "name": "headscale",
         "image": image,
         "args": ["serve"],
         "ports": [
             {"name": "http", "container_port": HTTP_PORT},
-            {"name": "stun", "container_port": STUN_PORT, "protocol": "UDP"},
+            {"name": "stun", "container_port": stun_port, "protocol": "UDP"},
             {"name": "metrics", "container_port": 9090},
         ],
         "startup_probe": {

@@ -28,10 +28,10 @@ class OrchestratorEnv(Component):
             metadata={
                 "name": TOKEN_SECRET,
                 "namespace": settings.namespace,
-                "labels": labels("orchestrator", settings.deployment),
+                "labels": labels("orchestrator", pulumi.get_stack()),
             },
             string_data={"token": token},
-            opts=self.child(provider=cluster.provider),
+            opts=self.child(provider=cluster.provider, hooks=cluster.ownership),
         )
         WorkloadEnv(
             "env",

@@ -39,6 +39,11 @@ class Cluster:
         self._context = context
         self._kubeconfig = kubeconfig
 
+    def labels(self, path: str) -> dict[str, str] | None:
+        """The labels of the object at a path of the API."""
+        found = self._call("GET", path)
+        return None if found is None else dict(found["metadata"].get("labels", {}))
+
     def secret(self, namespace: str, name: str) -> dict[str, str] | None:
         """The values of a Secret, decoded."""
         found = self._call("GET", f"/api/v1/namespaces/{namespace}/secrets/{name}")

@@ -24,7 +24,7 @@ def test_a_deleted_pod_is_back_within_seconds_with_the_same_identity(
     before = world.node_named(headscale, world.GATEWAY)
 
     with world.longest_gap(client, network.INTERNET_IPV4) as gap:
-        time.sleep(7)
+        time.sleep(2)
         world.kubectl("delete", "pod", "-n", world.NAMESPACE, world.pod()["metadata"]["name"], "--wait=true")
         world.kubectl("rollout", "status", "-n", world.NAMESPACE, f"deploy/{world.GATEWAY}", "--timeout=60s")
         world.seconds_until(lambda: world.passes(client, world.INTERNET[0], 0.3), deadline=30)
