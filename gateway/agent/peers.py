@@ -33,6 +33,9 @@ Result = TypeVar("Result")
 class DataPlane(Protocol):
     """What peers need of the interface; CommandError whenever it cannot be had."""
 
+    async def show(self) -> SeenInterface:
+        """Everything the interface knows."""
+
     async def set_peer(self, peer: WantedPeer) -> None:
         """Let one peer in."""
 
@@ -165,10 +168,8 @@ class Peers:
         loss of its session only after 15 s. CommandError when the interface is not there.
         """
         stored = {peer.public_key: peer for peer in await self._stored(self._store.everyone)}
-        strangers = seen.peers.keys() - stored.keys()
-        wrong = await asyncio.to_thread(self._wrong, seen, stored.values())
-        if strangers or wrong:
-            await self._repair(seen, strangers, wrong)
+        if seen.peers.keys() - stored.keys() or await asyncio.to_thread(self._wrong, seen, stored.values()):
+            await self._repair()
         if called := [key for key, peer in seen.peers.items() if peer.keepalive]:
             await self._data_plane.stop_keepalives(called)
         if sightings := [
@@ -178,19 +179,18 @@ class Peers:
         ]:
             await self._stored(self._store.note, sightings)
 
-    async def _repair(self, seen: SeenInterface, strangers: set[str], wrong: set[str]) -> None:
-        async with self._changes:  # what was seen may be outdated by now: ask the store once more
+    async def _repair(self) -> None:
+        async with self._changes:  # a registration may have come between the two looks: look at both again
+            seen = await self._data_plane.show()
             stored = {peer.public_key: peer for peer in await self._stored(self._store.everyone)}
-            if outsiders := sorted(strangers - stored.keys()):
-                log.warning("%d peers in the interface are unknown: removed", len(outsiders))
-                await self._data_plane.remove_peers(outsiders)
-            if wrong := wrong & stored.keys():
+            if strangers := sorted(seen.peers.keys() - stored.keys()):
+                log.warning("%d peers in the interface are unknown: removed", len(strangers))
+                await self._data_plane.remove_peers(strangers)
+            if wrong := await asyncio.to_thread(self._wrong, seen, stored.values()):
                 log.info("%d peers brought into the interface", len(wrong))
-                wanted = [self._wanted(stored[key], restore=key not in seen.peers) for key in wrong]
-                # Whom someone waits for first; and apart, for wireguard-go calls everyone who stands in one request
-                # after one to call.
-                await self._data_plane.add_peers([peer for peer in wanted if peer.keepalive])
-                await self._data_plane.add_peers([peer for peer in wanted if not peer.keepalive])
+                await self._data_plane.add_peers(
+                    [self._wanted(stored[key], restore=key not in seen.peers) for key in wrong]
+                )
 
     def _wrong(self, seen: SeenInterface, stored: Iterable[Peer]) -> set[str]:
         """Keys of the stored peers that the interface does not have as they should be."""

@@ -124,6 +124,16 @@ async def test_an_intact_interface_is_left_alone(gateway: Gateway) -> None:
     assert gateway.plane.changes == before
 
 
+async def test_a_look_that_a_registration_overtook_changes_nothing(gateway: Gateway) -> None:
+    await gateway.peers.register(Registration(public_key=KEYS[0]))
+    outdated = await gateway.plane.show()
+    await gateway.peers.register(Registration(public_key=KEYS[1]))
+    await gateway.peers.unregister(KEYS[0])
+    before = gateway.plane.changes
+    await gateway.peers.reconcile(outdated)
+    assert gateway.plane.changes == before
+
+
 async def test_on_a_new_interface_peers_seen_lately_are_called_once(gateway: Gateway) -> None:
     for key in KEYS[:3]:
         await gateway.peers.register(Registration(public_key=key))

@@ -2,9 +2,11 @@
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -43,23 +45,111 @@ def test_a_missing_program_is_named() -> None:
         capture(("no-such-program",), doing="talk")
 
 
-def test_an_interrupt_ends_the_command_and_its_children(tmp_path: Path) -> None:
-    children = tmp_path / "children"
-    script = f"sleep 60 & echo $! > {children}.new; mv {children}.new {children}; wait"
+def interrupt_as_soon_as(*moments: Callable[[], bool]) -> None:
+    """Press Ctrl-C at each of these moments."""
 
-    def interrupt_when_started() -> None:
-        while not children.exists():
-            time.sleep(0.01)
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+    def press() -> None:
+        for come in moments:
+            while not come():
+                time.sleep(0.01)
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
-    threading.Thread(target=interrupt_when_started).start()
-    with pytest.raises(KeyboardInterrupt):
-        run(("sh", "-c", script), doing="sleep", log=tmp_path / "log")
-    child = Path("/proc") / children.read_text().strip()
+    threading.Thread(target=press).start()
+
+
+def assert_ended(pid: str) -> None:
+    process = Path("/proc") / pid.strip()
     deadline = time.monotonic() + 5
-    while child.exists() and "\nState:\tZ" not in (child / "status").read_text():
-        assert time.monotonic() < deadline, "the child outlived its parent"
+    while process.exists() and "\nState:\tZ" not in (process / "status").read_text():
+        assert time.monotonic() < deadline, "it outlived the command"
         time.sleep(0.01)
+
+
+CHILD = "sleep 60 & echo $! > child.new; mv child.new child"
+
+
+def test_an_interrupt_ends_the_command_and_its_children(tmp_path: Path) -> None:
+    child = tmp_path / "child"
+    interrupt_as_soon_as(child.exists)
+    with pytest.raises(KeyboardInterrupt):
+        run(("sh", "-c", f"{CHILD}; wait"), doing="sleep", log=tmp_path / "log", cwd=tmp_path)
+    assert_ended(child.read_text())
+
+
+def test_a_command_that_may_finish_is_told_alone(tmp_path: Path) -> None:
+    """Its child hears of no interrupt while it finishes, and ends with it at last."""
+    child, finished = tmp_path / "child", tmp_path / "finished"
+    finish = "kill -0 $(cat child) && sleep 0.3 && kill -0 $(cat child) && touch finished; exit 0"
+    interrupt_as_soon_as(child.exists)
+    with pytest.raises(KeyboardInterrupt):
+        run(
+            ("bash", "-c", f"trap '{finish}' INT; {CHILD}; wait"),
+            doing="finish",
+            log=tmp_path / "log",
+            cwd=tmp_path,
+            finish_seconds=30,
+        )
+    assert finished.exists()
+    assert_ended(child.read_text())
+
+
+def test_a_second_interrupt_does_not_wait_for_it_to_finish(tmp_path: Path) -> None:
+    child, told = tmp_path / "child", tmp_path / "told"
+    interrupt_as_soon_as(child.exists, told.exists)
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        run(
+            ("bash", "-c", f"trap 'touch told' INT; {CHILD}; while true; do sleep 0.1; done"),
+            doing="finish",
+            log=tmp_path / "log",
+            cwd=tmp_path,
+            finish_seconds=30,
+        )
+    assert time.monotonic() - started < 10
+    assert_ended(child.read_text())
+
+
+def test_sigterm_ends_the_lab_as_ctrl_c_does(tmp_path: Path) -> None:
+    """A command in a session of its own, under the CLI's own handling of signals."""
+    program = (
+        "import sys; from pathlib import Path; from lab import cli; from lab.run import run\n"
+        "@cli.app.command()\n"
+        f"def sleep() -> None: run(('sh', '-c', '{CHILD}; wait'), doing='sleep', log=Path('log'), cwd=Path('.'))\n"
+        "sys.argv = ['lab', 'sleep']\n"
+        "cli.main()\n"
+    )
+    child = tmp_path / "child"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    with subprocess.Popen(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
+    ) as lab:
+        deadline = time.monotonic() + 20
+        while not child.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        lab.send_signal(signal.SIGTERM)
+        _, said = lab.communicate()
+    assert lab.returncode == 130
+    assert "`make up` goes on from here" in said
+    assert "Traceback" not in said
+    assert_ended(child.read_text())
+
+
+def test_the_output_can_be_followed(tmp_path: Path) -> None:
+    lines: list[str] = []
+    script = "echo one; until [ -e seen ]; do sleep 0.05; done; echo two"
+
+    def follow(line: str) -> None:
+        lines.append(line)
+        (tmp_path / "seen").touch()
+
+    run(("sh", "-c", script), doing="talk", log=tmp_path / "log", cwd=tmp_path, follow=follow)
+    assert lines[0] == "one"
+    assert (tmp_path / "log").read_text() == "one\ntwo\n"
+
+
+def test_capture_gives_the_command_its_input() -> None:
+    assert capture(("cat",), doing="echo", stdin="secret") == "secret"
 
 
 def test_env_is_added_to_the_environment() -> None:

@@ -1,0 +1,88 @@
+"""The program under the real Pulumi engine: a stack of its own in a directory, apart from every other Pulumi."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lab import paths, plugin
+
+PROJECT, STACK = "meshgate", "errors"
+TIMEOUT = 100
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a user sees of one run: the exit code and all that was printed."""
+
+    code: int
+    text: str
+
+
+class Engine:
+    """Runs the program with one stack: file backend, passphrase, plugins and config file are in `directory`."""
+
+    def __init__(self, directory: Path, programs: Path, kubeconfig: Path) -> None:
+        self._directory = directory
+        self._programs = programs
+        self._config = directory / f"Pulumi.{STACK}.yaml"
+        (directory / "state").mkdir()
+        (directory / "Pulumi.yaml").write_text(f"name: {PROJECT}\nruntime: python\n")
+        (directory / "passphrase").write_text("the right one")
+        self._environment = {
+            **os.environ,
+            "PATH": os.pathsep.join((str(programs), str(Path(sys.executable).parent), os.environ["PATH"])),
+            "PULUMI_HOME": str(directory / "home"),
+            "PULUMI_BACKEND_URL": f"file://{directory / 'state'}",
+            "PULUMI_CONFIG_PASSPHRASE_FILE": str(directory / "passphrase"),
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+            "KUBECONFIG": str(kubeconfig),
+        }
+        plugin._write_stand_in(directory / "home" / "plugins" / plugin._DIRECTORY)
+        self._here("stack", "init", STACK)
+        self._made_by_pulumi: dict[str, Any] = yaml.safe_load(self._config.read_text())
+
+    def configure(self, settings: dict[str, object], **secrets: str) -> None:
+        """Set the stack's whole config anew; the secrets as `pulumi config set --secret` does."""
+        config = {f"{PROJECT}:{key}": value for key, value in settings.items()}
+        self._config.write_text(yaml.safe_dump({**self._made_by_pulumi, "config": config}))
+        for key, value in secrets.items():
+            self._here("config", "set", "--secret", key, value, f"--stack={STACK}")
+
+    def run(self, operation: str, *options: str, **environment: str) -> Run:
+        """Run an operation on the program, in the work tree, as a user does without a terminal."""
+        common = (f"--stack={STACK}", f"--config-file={self._config}", "--non-interactive", "--color=never")
+        done = subprocess.run(
+            [str(self._programs / "pulumi"), operation, *common, *options],
+            cwd=paths.REPOSITORY,
+            env=self._environment | environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=TIMEOUT,
+            check=False,
+        )
+        return Run(done.returncode, done.stdout)
+
+    def state(self) -> dict[str, Any]:
+        """The stack's last checkpoint; empty before the first run that made something."""
+        file = self._directory / "state" / ".pulumi" / "stacks" / PROJECT / f"{STACK}.json"
+        latest: dict[str, Any] = json.loads(file.read_text())["checkpoint"].get("latest") or {}
+        return latest
+
+    def resources(self) -> list[str]:
+        """The URNs of what the state holds."""
+        return [resource["urn"] for resource in self.state().get("resources") or []]
+
+    def _here(self, *arguments: str) -> None:
+        command = [str(self._programs / "pulumi"), *arguments, "--non-interactive", "--color=never"]
+        done = subprocess.run(
+            command, cwd=self._directory, env=self._environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr

@@ -1,0 +1,59 @@
+"""What throughput is compared with: wireguard-go on the node itself, one peer, a masquerade, and nothing more."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from infra import wireguard
+from lab import network, tools
+from lab.client import Config
+from lab.daemon import Daemon
+from lab.errors import LabError
+from lab.run import capture
+from lab.sandbox import Sandbox
+from lab.waiting import until
+
+INTERFACE, PORT, MTU = "wgbare", 31999, 1280
+SERVER, CLIENT, NETWORK = "10.78.0.1/24", "10.78.0.2/32", "10.78.0.0/24"
+DAEMON = Daemon("bare-gateway")
+RULES = (
+    f"table ip bare {{ chain post {{ type nat hook postrouting priority srcnat; ip saddr {NETWORK} masquerade; }}; }}"
+)
+
+
+@contextmanager
+def bare_gateway(directory: Path) -> Iterator[Config]:
+    """Give the config of its one client."""
+    server_key, client_key = wireguard.generate_private_key(), wireguard.generate_private_key()
+    key_file = directory / "private-key"
+    key_file.write_text(server_key)
+    sandbox = Sandbox(network=network.NODE, hostname="bare", empty=("/run",))
+    process = DAEMON.start(sandbox.command([str(tools.resolve(tools.WIREGUARD_GO)), "-f", INTERFACE]))
+
+    def run(*command: str, stdin: str = "") -> str:
+        enter = ["nsenter", f"--target={process.pid}", "--net", "--mount", "--", *command]
+        return subprocess.run(enter, input=stdin, text=True, capture_output=True, check=True).stdout
+
+    try:
+        until(
+            lambda: INTERFACE in capture(["ip", "-netns", network.NODE, "-brief", "link"], doing="list links"),
+            deadline=5,
+            otherwise=lambda: LabError("wireguard-go made no interface.", DAEMON.log),
+        )
+        peer = ("peer", wireguard.public_key(client_key), "allowed-ips", CLIENT)
+        run("wg", "set", INTERFACE, "listen-port", str(PORT), "private-key", str(key_file), *peer)
+        run("ip", "address", "add", SERVER, "dev", INTERFACE)
+        run("ip", "link", "set", INTERFACE, "mtu", str(MTU), "up")
+        run("nft", "-f", "-", stdin=RULES)
+        yield Config(
+            private_key=client_key,
+            addresses=(CLIENT,),
+            server_public_key=wireguard.public_key(server_key),
+            endpoint=f"{network.NODE_IPV4}:{PORT}",
+            allowed_ips=("0.0.0.0/0",),
+            mtu=MTU,
+        )
+    finally:
+        run("nft", "-f", "-", stdin="add table ip bare; delete table ip bare")
+        DAEMON.stop()

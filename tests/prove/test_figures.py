@@ -1,0 +1,142 @@
+"""The figures of docs/figures.md: measured side by side where they are ratios, and printed, not judged by the clock."""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra import wireguard
+from lab import client as clients
+from lab import kube, network, paths, registration
+from lab.client import INTERFACE, Client, Config
+from lab.june import URL as ORCHESTRATOR
+from lab.sandbox import in_network
+from lab.stack import Stack
+from tests.e2e import world
+from tests.prove.bare_gateway import MTU, bare_gateway
+
+pytestmark = pytest.mark.timeout(900)
+
+ROUNDS = 3
+EMPTY = """
+import pulumi, pulumi_kubernetes
+from infra.resources.token import Token
+pulumi_kubernetes.Provider("kubernetes")
+Token("token")
+"""
+
+
+def show(figure: str) -> None:
+    print(f"\n{figure}")  # noqa: T201
+
+
+def test_a_preview_without_changes_against_an_empty_program(stack: Stack, tmp_path: Path) -> None:
+    environment = {**os.environ, **stack.environment(), "PYTHONPATH": str(paths.REPOSITORY)}
+    environment["PULUMI_BACKEND_URL"] = f"file://{tmp_path}"
+    (tmp_path / "Pulumi.yaml").write_text("name: empty\nruntime: python\n")
+    (tmp_path / "__main__.py").write_text(EMPTY)
+    pulumi = str(stack.programs / "pulumi")
+
+    def empty(*arguments: str) -> None:
+        command = [pulumi, *arguments, "--non-interactive", "--color=never"]
+        subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
+
+    empty("stack", "init", "empty")
+    empty("up", "--yes", "--skip-preview", "--stack=empty")
+    ours, nothing = _alternately(
+        lambda: stack.run("preview", "--expect-no-changes"),
+        lambda: empty("preview", "--expect-no-changes", "--stack=empty"),
+    )
+    show(
+        f"no-op preview: {ours:.2f} s, empty program with the same plugins: {nothing:.2f} s, ratio {ours / nothing:.2f}"
+    )
+
+
+def test_registering_at_the_peer_api(stack: Stack) -> None:
+    show(_at_the_peer_api().strip())
+
+
+def test_a_peer_is_usable_when_its_registration_is_answered(stack: Stack) -> None:
+    answer = registration.register(ORCHESTRATOR, f"usable-{time.time_ns()}")
+    config = Config.from_registration(answer)
+    with clients.connected("usable", config) as client:
+        times = [_usable_after(client, config) for _ in range(20)]
+    world.unregister(answer["publicKey"])
+    show(
+        f"answer of a registration to the first answered ping, commands included: "
+        f"median {statistics.median(times) * 1000:.0f} ms, worst {max(times) * 1000:.0f} ms"
+    )
+
+
+def test_throughput_against_bare_wireguard_go(stack: Stack, tmp_path: Path) -> None:
+    answer = registration.register(ORCHESTRATOR, f"throughput-{time.time_ns()}")
+    config = replace(Config.from_registration(answer), mtu=MTU)
+    server = subprocess.Popen(
+        [*in_network(network.INTERNET), "iperf3", "--server"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        with (
+            bare_gateway(tmp_path) as bare_config,
+            clients.connected("gateway", config) as through_gateway,
+            clients.connected("bare", bare_config) as through_bare,
+        ):
+            rates = [(_rate(through_gateway), _rate(through_bare)) for _ in range(ROUNDS)]
+    finally:
+        server.terminate()
+        server.wait()
+        world.unregister(answer["publicKey"])
+    ours, bare = (statistics.median(column) for column in zip(*rates, strict=True))
+    show(f"one TCP stream to the Internet host: {ours:.2f} Gb/s, bare {bare:.2f} Gb/s, ratio {ours / bare:.2f}")
+
+
+def _alternately(one: Callable[[], object], other: Callable[[], object]) -> tuple[float, float]:
+    """Median seconds of each, run in turns."""
+    times: list[tuple[float, float]] = [(_seconds(one), _seconds(other)) for _ in range(ROUNDS)]
+    return statistics.median(time for time, _ in times), statistics.median(time for _, time in times)
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    start = time.monotonic()
+    call()
+    return time.monotonic() - start
+
+
+def _rate(client: Client) -> float:
+    """Gb/s of one TCP stream for five seconds."""
+    report: dict[str, Any] = json.loads(client.run(["iperf3", "-J", "-t", "5", "-c", network.INTERNET_IPV4]))
+    return float(report["end"]["sum_received"]["bits_per_second"]) / 1e9
+
+
+def _usable_after(client: Client, config: Config) -> float:
+    """Register the client's key anew, and ping as soon as that is answered."""
+    public_key = wireguard.public_key(config.private_key)
+    world.unregister(public_key)
+    # A new session: the client forgets the one that it had.
+    client.set_peer("peer", config.server_public_key, "remove")
+    peer = ("peer", config.server_public_key, "endpoint", config.endpoint, "allowed-ips", "0.0.0.0/0,::/0")
+    client.set_peer(*peer)
+    addresses = json.loads(_at_the_peer_api(public_key))
+    start = time.monotonic()
+    client.run(["ip", "address", "replace", addresses[0], "dev", INTERFACE])
+    client.run(["ping", "-n", "-c", "1", "-W", "1", "-I", addresses[0].split("/")[0], network.INTERNET_IPV4])
+    took = time.monotonic() - start
+    client.run(["ip", "address", "del", addresses[0], "dev", INTERFACE])
+    return took
+
+
+def _at_the_peer_api(*arguments: str) -> str:
+    """Run register_load.py where the cluster's Services are reached: on the node."""
+    service = json.loads(world.kubectl("get", "svc", "-n", world.NAMESPACE, "-o", "json", f"{world.GATEWAY}-peers"))
+    url = f"http://{service['spec']['clusterIP']}:8080"
+    token = kube.secret_value("june-services", "meshgate-gateway", "token")
+    program = str(Path(__file__).with_name("register_load.py"))
+    command = [*in_network(network.NODE), sys.executable, program, url, *arguments]
+    return subprocess.run(command, input=token, text=True, capture_output=True, check=True).stdout
