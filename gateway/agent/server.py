@@ -26,9 +26,13 @@ def listen(settings: Settings) -> socket.socket:
     host, port = settings.http_host, settings.http_port
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, dualstack_ipv6=family is socket.AF_INET6)
+        listener = socket.create_server((host, port), family=family, dualstack_ipv6=family is socket.AF_INET6)
     except OSError as error:
         raise SettingsError(f"MESHGATE_HTTP_PORT: cannot listen on {host}, port {port}: {error.strerror}") from error
+    # Head and body of an answer are two writes: the second must not wait 40 ms for a delayed acknowledgement.
+    # asyncio sees to that only for sockets that name their protocol; connections inherit it from their listener.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 async def serve(app: FastAPI, listener: socket.socket) -> None:

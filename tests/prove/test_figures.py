@@ -119,16 +119,15 @@ def _usable_after(client: Client, config: Config) -> float:
     """Register the client's key anew, and ping as soon as that is answered."""
     public_key = wireguard.public_key(config.private_key)
     world.unregister(public_key)
-    # A new session: the client forgets the one that it had.
+    # Without a peer the client cannot dial too early: it would not dial again within the next five seconds.
     client.set_peer("peer", config.server_public_key, "remove")
-    peer = ("peer", config.server_public_key, "endpoint", config.endpoint, "allowed-ips", "0.0.0.0/0,::/0")
-    client.set_peer(*peer)
-    addresses = json.loads(_at_the_peer_api(public_key))
+    address = json.loads(_at_the_peer_api(public_key))[0]
     start = time.monotonic()
-    client.run(["ip", "address", "replace", addresses[0], "dev", INTERFACE])
-    client.run(["ping", "-n", "-c", "1", "-W", "1", "-I", addresses[0].split("/")[0], network.INTERNET_IPV4])
+    client.run(["ip", "address", "replace", address, "dev", INTERFACE])
+    client.set_peer("peer", config.server_public_key, "endpoint", config.endpoint, "allowed-ips", "0.0.0.0/0,::/0")
+    client.run(["ping", "-n", "-c", "1", "-W", "1", "-I", address.split("/")[0], network.INTERNET_IPV4])
     took = time.monotonic() - start
-    client.run(["ip", "address", "del", addresses[0], "dev", INTERFACE])
+    client.run(["ip", "address", "del", address, "dev", INTERFACE])
     return took
 
 
