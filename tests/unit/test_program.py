@@ -14,6 +14,10 @@ from pulumi.runtime.mocks import MockMonitor, MockResourceArgs, Mocks, set_mocks
 from pulumi.runtime.settings import SETTINGS
 from pulumi.runtime.stack import run_pulumi_func
 
+from gateway.agent import settings as agent
+from infra.values import MESH_NETWORKS
+from tests.unit.agent.fakes import SERVER_KEY
+
 # The SDK's mock monitor makes an event loop in each of its threads and closes none.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 
@@ -181,6 +185,26 @@ async def test_an_existing_headscale_is_not_declared() -> None:
         headscale={"managed": False, "url": "https://headscale.example.com"}, headscale_api_key="an existing one"
     )
     assert not [key for key in declared if "HeadscaleServer" in key or "HeadscaleApiKey" in key]
+
+
+async def test_the_agent_takes_the_environment_that_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LEARNED["WireGuardKey"], "public_key", SERVER_KEY)
+    networks = ["10.77.0.0/16", "fd77::/64"]
+    gateway = CONFIG["gateways"][0] | {"client_networks": networks, "dns": ["192.0.2.53"], "mtu": 1300}
+    pod = gateway_pod(await declare(gateways=[gateway]))
+    for container in pod["containers"][1:]:
+        for variable in container["env"]:
+            monkeypatch.setenv(variable["name"], variable["value"])
+    settings, device = agent.load(agent.Settings), agent.load(agent.DeviceSettings)
+    assert (settings.listen_port, settings.endpoint, settings.mtu) == (31820, "vpn.example.com:31820", 1300)
+    assert ([*map(str, settings.client_networks)], [*map(str, settings.dns)]) == (networks, ["192.0.2.53"])
+    assert device.interface == settings.interface
+    known = {f"MESHGATE_{name}".upper() for name in {*agent.Settings.model_fields, *agent.DeviceSettings.model_fields}}
+    assert {variable["name"] for container in pod["containers"][1:] for variable in container["env"]} <= known
+
+
+def test_the_program_and_the_agent_agree_on_what_the_mesh_is() -> None:
+    assert agent.MESH_NETWORKS == MESH_NETWORKS
 
 
 async def test_a_private_ca_reaches_tailscaled() -> None:
