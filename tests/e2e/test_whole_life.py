@@ -3,11 +3,8 @@
 Last of the e2e tests, and in this order: each leaves the stack as `make up` made it.
 """
 
-import os
 import ssl
-import subprocess
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -18,43 +15,17 @@ from lab import paths, peer, tools
 from lab.client import Client
 from lab.cluster import PKI
 from lab.stack import Stack
-from tests.e2e import world
+from tests.e2e import life, world
 
 pytestmark = pytest.mark.timeout(600)
 
 Connect = Callable[[str], Client]
-OURS = {"HEADSCALE_SERVER_PUBLIC_KEY", "HEADSCALE_SERVER_ENDPOINT", "GATEWAY_PEERS_URL", "GATEWAY_PEERS_TOKEN"}
-
-
-def up(stack: Stack) -> None:
-    stack.recover()
-    stack.up()
-
-
-def assert_settled(stack: Stack) -> None:
-    """One more look finds nothing to do, in the cluster neither."""
-    stack.run("preview", "--refresh", "--expect-no-changes")
-
-
-def assert_whole(stack: Stack) -> None:
-    """Everything is there once: node, user, usable keys, env; and the next preview agrees."""
-    assert_settled(stack)
-    with Headscale(peer.URL, world.api_key(), ca_certificate=PKI.ca.read_text()) as headscale:
-        gateway = world.node_named(headscale, world.GATEWAY)
-        assert gateway.is_exit
-        assert stack.outputs()["exit_node"]["id"] == gateway.id
-        assert [key.usable for key in headscale.pre_auth_keys(headscale.user("meshgate-lab"))].count(True) == 0
-        month = datetime.now(UTC) + timedelta(days=30)
-        assert len([key for key in headscale.api_keys() if key.expiration and key.expiration > month]) == 1
-    env = world.orchestrator_env()
-    assert env["HEADSCALE_SERVER_PUBLIC_KEY"] == stack.outputs()["server_public_key"]
-    assert env.keys() >= OURS
 
 
 def test_a_second_up_changes_nothing(stack: Stack) -> None:
     stack.run("preview", "--expect-no-changes")
     stack.run("up", "--yes", "--skip-preview", "--expect-no-changes")
-    assert_whole(stack)
+    life.assert_whole(stack)
 
 
 def test_the_state_holds_no_secret_in_the_clear(stack: Stack) -> None:
@@ -72,7 +43,7 @@ def test_a_route_un_approved_by_hand_is_seen_and_approved_again(stack: Stack, he
     assert "exit-node update" in stack.run("refresh", "--yes", "--skip-preview")
     stack.up()
     assert world.node_named(headscale, world.GATEWAY).id == gateway.id
-    assert_whole(stack)
+    life.assert_whole(stack)
 
 
 def test_a_node_deleted_by_hand_joins_again(stack: Stack, headscale: Headscale, connect: Connect) -> None:
@@ -80,7 +51,7 @@ def test_a_node_deleted_by_hand_joins_again(stack: Stack, headscale: Headscale, 
     headscale.delete_node(world.node_named(headscale, world.GATEWAY).id)
     assert "exit-node delete" in stack.run("refresh", "--yes", "--skip-preview")
     stack.up()
-    assert_whole(stack)
+    life.assert_whole(stack)
     for url in (*world.INTERNET, *world.urls(world.node_named(headscale, peer.HOSTNAME))):
         assert world.passes(client, url, 10)
 
@@ -91,14 +62,14 @@ def test_a_variable_edited_by_hand_is_seen_and_set_again(stack: Stack) -> None:
     stack.run("refresh", "--yes", "--skip-preview")
     stack.up()
     assert world.orchestrator_env()["HEADSCALE_SERVER_ENDPOINT"] == stack.outputs()["server_endpoint"]
-    assert_whole(stack)
+    life.assert_whole(stack)
 
 
 def test_destroy_takes_everything_back_and_leaves_june_running(stack: Stack) -> None:
     before = world.orchestrator_env()
-    stack.run("destroy", "--yes", "--skip-preview")
+    life.destroy(stack)
     after = world.orchestrator_env()
-    assert after == {name: value for name, value in before.items() if name not in OURS}
+    assert after == {name: value for name, value in before.items() if name not in life.OURS}
     assert "meshgate" not in world.kubectl("get", "namespaces", "-o", "name")
     assert "meshgate" not in world.kubectl("get", "secrets", "-n", "june-services", "-o", "name")
     world.kubectl("rollout", "status", "-n", "june-services", "deploy/june-orchestrator", "--timeout=60s")
@@ -108,11 +79,10 @@ def test_destroy_takes_everything_back_and_leaves_june_running(stack: Stack) -> 
 @pytest.mark.parametrize("moment", ["HeadscaleApiKey api-key", "Deployment gateway", "ExitNode exit-node"])
 def test_an_up_that_was_killed_is_finished_by_the_next(stack: Stack, moment: str) -> None:
     """From nothing; killed as soon as the engine says that it creates the thing."""
-    if stack.outputs():
-        stack.run("destroy", "--yes", "--skip-preview")
-    _kill_up(stack, f"{moment} creating")
-    up(stack)
-    assert_whole(stack)
+    life.destroy(stack)
+    assert life.kill(stack, "up", lambda line: f"{moment} creating" in line)
+    life.up(stack)
+    life.assert_whole(stack)
 
 
 def test_a_new_mesh_carries_packets_like_the_first(stack: Stack, connect: Connect) -> None:
@@ -130,16 +100,3 @@ def _un_approve(node: Node) -> None:
     url = f"{peer.URL}/api/v1/node/{node.id}/approve_routes"
     trust = ssl.create_default_context(cafile=str(PKI.ca))
     httpx.post(url, json={"routes": []}, headers=headers, verify=trust).raise_for_status()
-
-
-def _kill_up(stack: Stack, line: str) -> None:
-    """SIGKILL to the engine alone: its plugins and its program live on, as they do when it crashes."""
-    command = stack.command("up", "--yes", "--skip-preview")
-    environment = {**os.environ, **stack.environment()}
-    with subprocess.Popen(
-        command, cwd=paths.REPOSITORY, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
-        assert process.stdout is not None
-        said = any(line in printed for printed in process.stdout)
-        process.kill()
-    assert said, f"the engine never said {line!r}"

@@ -1,0 +1,63 @@
+"""A stack's life as tests drive it: up again after anything, killed anywhere, and looked at when it is whole."""
+
+import os
+import subprocess
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from infra.headscale.client import Headscale
+from lab import paths, peer
+from lab.cluster import PKI
+from lab.stack import Stack
+from tests.e2e import world
+
+OURS = {"HEADSCALE_SERVER_PUBLIC_KEY", "HEADSCALE_SERVER_ENDPOINT", "GATEWAY_PEERS_URL", "GATEWAY_PEERS_TOKEN"}
+
+
+def up(stack: Stack) -> None:
+    """What `make up` does, whatever ran before."""
+    stack.recover()
+    stack.up()
+
+
+def assert_settled(stack: Stack) -> None:
+    """One more look finds nothing to do, in the cluster neither."""
+    stack.run("preview", "--refresh", "--expect-no-changes")
+
+
+def assert_whole(stack: Stack) -> None:
+    """Everything is there once: node, user, usable keys, env; and the next preview agrees."""
+    assert_settled(stack)
+    with Headscale(peer.URL, world.api_key(), ca_certificate=PKI.ca.read_text()) as headscale:
+        gateway = world.node_named(headscale, world.GATEWAY)
+        assert gateway.is_exit
+        assert stack.outputs()["exit_node"]["id"] == gateway.id
+        assert [key.usable for key in headscale.pre_auth_keys(headscale.user("meshgate-lab"))].count(True) == 0
+        month = datetime.now(UTC) + timedelta(days=30)
+        assert len([key for key in headscale.api_keys() if key.expiration and key.expiration > month]) == 1
+    env = world.orchestrator_env()
+    assert env["HEADSCALE_SERVER_PUBLIC_KEY"] == stack.outputs()["server_public_key"]
+    assert env.keys() >= OURS
+
+
+def destroy(stack: Stack) -> None:
+    """Take everything back, if there is anything."""
+    stack.recover()
+    if stack.outputs():
+        stack.run("destroy", "--yes", "--skip-preview")
+
+
+def kill(stack: Stack, operation: str, when: Callable[[str], bool]) -> bool:
+    """SIGKILL to the engine when a line that it prints asks for it; whether one did.
+
+    To the engine alone: its plugins and its program live on, as they do when it crashes.
+    """
+    command = stack.command(operation, "--yes", "--skip-preview")
+    environment = {**os.environ, **stack.environment()}
+    with subprocess.Popen(
+        command, cwd=paths.REPOSITORY, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        assert process.stdout is not None
+        killed = any(map(when, process.stdout))
+        process.kill()
+    return killed
