@@ -1,6 +1,7 @@
 """Build images from Dockerfiles with buildah, in a storage of the lab's own and without a registry."""
 
 import fcntl
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,6 +11,9 @@ from pathlib import Path
 from lab import paths
 from lab.errors import LabError
 from lab.run import capture, run
+
+_CONTAINERS = Path("/var/lib/containers")
+"""Where root's own images lie by default; buildah keeps notes about blobs there wherever its storage is."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ def session() -> Iterator[Builder]:
     """Give a builder whose mounts and processes end with it, however it ends; one session at a time.
 
     The storage stays for the next session; what counts its mounts (the run root) does not, as
-    every command has its own mount namespace.
+    every command has its own mount namespace, and neither does what it writes elsewhere.
     """
     storage = paths.cache() / "buildah"
     for directory in (storage, paths.RUN):
@@ -88,3 +92,11 @@ def session() -> Iterator[Builder]:
             yield copies
         else:
             yield overlay
+        finally:
+            remove_traces()
+
+
+def remove_traces() -> None:
+    """Remove what buildah wrote outside of its storage; a user's own images and notes stay."""
+    if _CONTAINERS.is_dir() and {entry.name for entry in _CONTAINERS.iterdir()} <= {"cache"}:
+        shutil.rmtree(_CONTAINERS)

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 _IGNORED = {"__pycache__", ".mypy_cache", ".ruff_cache"}
@@ -52,3 +52,9 @@ def keep(entry: Path, make: Callable[[Path], None]) -> Path:
         if not entry.exists():
             made.rename(entry)
     return entry
+
+
+def drop_oldest(entries: Iterable[Path], kept: int) -> None:
+    """Remove files of the cache but for the `kept` latest of them."""
+    for entry in sorted(entries, key=lambda entry: entry.stat().st_mtime_ns, reverse=True)[kept:]:
+        entry.unlink()

@@ -1,5 +1,6 @@
 """The lab's commands, behind the Makefile: up, status, preview, down, logs, client."""
 
+import signal
 import sys
 from typing import Annotated
 
@@ -9,7 +10,7 @@ import typer
 from lab import client as clients
 from lab import june, lifecycle, lock, node, paths, pulumi_host, registration, report
 from lab.errors import LabError
-from lab.progress import console
+from lab.progress import console, step
 from lab.stack import Stack
 
 INTERRUPTED = 130
@@ -42,7 +43,10 @@ def preview() -> None:
     lifecycle.require_root()
     _require_running()
     with lock.hold():
-        typer.echo(Stack(pulumi_host.find()).run("preview", "--diff"))
+        stack = Stack(pulumi_host.find())
+        with step("Run `pulumi preview` of the stack lab"):
+            shown = stack.run("preview", "--diff")
+    typer.echo(shown)
 
 
 @app.command()
@@ -89,7 +93,8 @@ def client(
 
 
 def main() -> None:
-    """Run a command; an error is its sentence, and Ctrl-C says how to go on."""
+    """Run a command; an error is its sentence, and Ctrl-C (or SIGTERM) says how to go on."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
     except LabError as error:

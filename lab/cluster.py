@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-from lab import kube, network, node, parts, paths, roles
+from lab import kube, network, node, parts, paths, roles, supervision
 from lab.errors import LabError
 from lab.pki import Pki, kubeconfig
 from lab.progress import step
@@ -61,7 +61,7 @@ def up(programs: parts.Programs, pause_image: str, load_images: Callable[[], obj
         all_parts = parts.all_parts(programs, PKI, pause_image, Path(sys.executable))
         node.start(all_parts)
         until(
-            node.answers,
+            supervision.answers,
             deadline=SUPERVISOR_DEADLINE,
             otherwise=lambda: LabError("The node's supervisord does not answer.", node.DAEMON.log),
         )
@@ -69,7 +69,7 @@ def up(programs: parts.Programs, pause_image: str, load_images: Callable[[], obj
         later = [check.part for check in REST]
         for name in names:
             if name not in later:
-                node.start_part(name)
+                supervision.start_part(name)
     with _http() as client:
         with step("Start the API server") as current:
             current.now("etcd")
@@ -81,7 +81,7 @@ def up(programs: parts.Programs, pause_image: str, load_images: Callable[[], obj
             kube.apply(kube.manifest("cluster"), manager="meshgate-lab")
         with step("Start the node's other parts") as current:
             for name in later:
-                node.start_part(name)
+                supervision.start_part(name)
             for check in REST:
                 current.now(check.part)
                 wait_for(check, client)
@@ -101,7 +101,7 @@ def wait_for(check: Check, client: httpx.Client) -> None:
     def works() -> bool:
         if _healthy(check, client):
             return True
-        if node.state(check.part) == "FATAL":
+        if supervision.state(check.part) == "FATAL":
             raise LabError(f"{check.part} ends again and again as soon as it is started.", log)
         return False
 

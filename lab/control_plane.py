@@ -6,9 +6,9 @@ Every health endpoint listens on the node's address on the lan, so that `lab.clu
 from pathlib import Path
 
 from lab import network, paths
-from lab.node import Part
 from lab.pki import Pki, kubeconfig
-from lab.roles import API_SERVER, CLUSTER_DOMAIN, CONFIG
+from lab.roles import API_SERVER, CLUSTER_DOMAIN
+from lab.supervision import Part
 
 
 def etcd() -> Part:
@@ -67,7 +67,7 @@ def kube_apiserver(kube: Path, pki: Pki) -> Part:
 
 def kube_controller_manager(kube: Path, pki: Pki) -> Part:
     """The controllers, the host path provisioner among them: it makes and deletes volumes."""
-    path = CONFIG / "kube-controller-manager.kubeconfig"
+    path = paths.CONFIG / "kube-controller-manager.kubeconfig"
     return Part(
         "kube-controller-manager",
         [
@@ -87,7 +87,7 @@ def kube_controller_manager(kube: Path, pki: Pki) -> Part:
 
 def kube_scheduler(kube: Path, pki: Pki) -> Part:
     """The scheduler."""
-    path = CONFIG / "kube-scheduler.kubeconfig"
+    path = paths.CONFIG / "kube-scheduler.kubeconfig"
     return Part(
         "kube-scheduler",
         [kube, "kube-scheduler", *_control_plane_flags(path, pki)],

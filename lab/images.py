@@ -7,6 +7,9 @@ from pathlib import Path
 from lab import buildah, cache, paths, recipes
 from lab.progress import step
 
+KEPT = 2
+"""Archives of the same image: of this work tree's state, and of the one before or of another clone's."""
+
 
 @dataclass(frozen=True)
 class Image:
@@ -28,13 +31,19 @@ def ensure() -> list[Image]:
             for recipe in absent:
                 _build(recipe, builder)
                 with step(f"Save the image {recipe.reference} for the cluster"):
-                    cache.keep(_archive(recipe), functools.partial(builder.save, recipe.reference))
+                    archive = cache.keep(_archive(recipe), functools.partial(builder.save, recipe.reference))
+                cache.drop_oldest(archive.parent.glob("*.tar"), KEPT)
     return [Image(recipe.name, recipe.reference, _archive(recipe)) for recipe in wanted]
+
+
+def cold_seconds() -> int:
+    """Return about how long the images will take on 2 cores, when none was ever made; 0 when some were."""
+    return 0 if any((paths.cache() / "images").rglob("*.tar")) else recipes.COLD_SECONDS
 
 
 def _archive(recipe: recipes.Recipe) -> Path:
     """Return an image's file in the cache, whether or not it is there."""
-    return paths.cache() / "images" / f"{recipe.key}.tar"
+    return paths.cache() / "images" / recipe.name / f"{recipe.key}.tar"
 
 
 def _build(recipe: recipes.Recipe, builder: buildah.Builder) -> None:
@@ -43,6 +52,6 @@ def _build(recipe: recipes.Recipe, builder: buildah.Builder) -> None:
         _build(base, builder)
     if builder.find(recipe.keyed_reference) is None:
         log = paths.cache() / "logs" / f"image-{recipe.name.replace('/', '-')}.log"
-        with step(f"Build the image {recipe.reference}"):
+        with step(f"Build the image {recipe.reference}", recipe.seconds):
             builder.build(recipe.keyed_reference, recipe.context, recipe.dockerfile, recipe.parts, log)
     builder.tag(recipe.keyed_reference, recipe.reference)

@@ -7,6 +7,9 @@ NODE_PORT = 30880
 URL = f"http://{network.NODE_IPV4}:{NODE_PORT}"
 """Where the lab's clients reach the orchestrator."""
 
+VARIABLES = ("HEADSCALE_SERVER_PUBLIC_KEY", "HEADSCALE_SERVER_ENDPOINT", "GATEWAY_PEERS_URL", "GATEWAY_PEERS_TOKEN")
+"""What the stack adds to the orchestrator's env (docs/june.md)."""
+
 FIELD_MANAGER = "helm"
 """Who owns June's objects in a user's cluster: its chart was installed by Helm."""
 

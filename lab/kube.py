@@ -12,8 +12,9 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.config import new_client_from_config
 from kubernetes.dynamic import DynamicClient
 
-from lab import paths
+from lab import paths, tools
 from lab.errors import LabError
+from lab.run import capture
 from lab.waiting import until
 
 MANIFESTS = Path(__file__).with_name("manifests")
@@ -23,6 +24,14 @@ def client() -> ApiClient:
     """Return a client of the lab's cluster; the user's own kubeconfig is not looked at."""
     api: ApiClient = new_client_from_config(str(paths.KUBECONFIG))
     return api
+
+
+def kubectl(*arguments: str) -> str:
+    """Run the lab's kubectl on its cluster and return what it printed; raise LabError if it fails."""
+    program = tools.resolve(tools.KUBE).with_name("kubectl")
+    # What it learns of the API it would else write into the user's home.
+    options = (f"--kubeconfig={paths.KUBECONFIG}", f"--cache-dir={paths.RUN / 'kubectl'}")
+    return capture([program, *options, *arguments], doing=f"run `kubectl {' '.join(arguments)}`")
 
 
 def manifest(name: str, values: Mapping[str, str] | None = None) -> list[dict[str, Any]]:

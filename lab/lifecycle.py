@@ -4,6 +4,7 @@ import os
 import shutil
 
 from lab import (
+    buildah,
     cluster,
     containerd,
     daemon,
@@ -17,17 +18,18 @@ from lab import (
     paths,
     peer,
     pulumi_host,
+    settings,
     tools,
     worker,
 )
 from lab.errors import LabError
 from lab.progress import console, step
-from lab.stack import Facts, Stack
+from lab.stack import Stack
 
 COLD_SECONDS = 120
-"""A build of all tools that takes longer than this is announced before it starts."""
+"""A run that builds for longer than this is announced before it starts."""
 
-_SURVIVES_FRESH = (worker.CONTAINERD_ROOT, paths.PULUMI_HOME, paths.PULUMI_HOME.parent)
+_SURVIVES_FRESH = (worker.CONTAINERD_ROOT, paths.PULUMI_HOME, paths.PULUMI)
 """Kept by `fresh`: images and plugins are slow to get and no state of a cluster."""
 
 
@@ -56,16 +58,16 @@ def up(*, fresh: bool = False) -> None:
     with step("Install June's orchestrator"):
         june.apply(built["meshgate/orchestrator"].reference)
     ca_certificate = cluster.PKI.ca.read_text()
-    stack.prepare(
-        Facts(
-            ca_certificate=ca_certificate,
-            gateway_image=built["meshgate/gateway"].reference,
-            tailscale_image=built["tailscale/tailscale"].reference,
-            headscale_image=built["headscale/headscale"].reference,
-        )
+    facts = settings.Facts(
+        ca_certificate=ca_certificate,
+        gateway_image=built["meshgate/gateway"].reference,
+        tailscale_image=built["tailscale/tailscale"].reference,
+        headscale_image=built["headscale/headscale"].reference,
     )
-    with step("Run `pulumi up` of the stack lab"):
-        stack.up()
+    stack.prepare(settings.complete(facts))
+    with step("Run `pulumi up` of the stack lab") as current:
+        stack.up(current.now)
+        current.now("")
     with step("Let the mesh peer join"):
         peer.join(programs.tailscaled.with_name("tailscale"), ca_certificate)
 
@@ -74,7 +76,9 @@ def down(*, caches: bool = False) -> None:
     """End everything of the lab and remove its files, with `caches` also what was built."""
     with step("End the lab"):
         _end()
-        shutil.rmtree(paths.STATE, ignore_errors=False) if paths.STATE.exists() else None
+        if paths.STATE.exists():
+            shutil.rmtree(paths.STATE)
+        buildah.remove_traces()
     if caches and paths.cache().exists():
         with step("Remove the caches"):
             shutil.rmtree(paths.cache())
@@ -85,7 +89,7 @@ def forget() -> None:
     _end()
     if not paths.STATE.exists():
         return
-    for directory in (paths.STATE, paths.PULUMI_HOME.parent):
+    for directory in (paths.STATE, paths.PULUMI):
         for entry in directory.iterdir() if directory.exists() else ():
             if entry in _SURVIVES_FRESH:
                 continue
@@ -105,8 +109,9 @@ def _end() -> None:
 
 
 def _announce() -> None:
-    seconds = tools.cold_seconds(*tools.LAB)
+    """Say how long it will take, when that is long."""
+    seconds = tools.cold_seconds(*tools.LAB) + images.cold_seconds()
     if seconds > COLD_SECONDS:
         console.print(
-            f"This machine has not built the lab's tools yet: about {round(seconds / 60)} minutes on 2 cores, once."
+            f"This takes about {round(seconds / 60)} minutes on 2 cores: tools and images are built here, once."
         )

@@ -23,15 +23,19 @@ PACKAGES = (
     "nginx-light",
     "runc",
     # networks, clients and the proof by packets
+    "curl",
     "iperf3",
     "iproute2",
     "iputils-ping",
+    "kmod",
     "nftables",
+    "procps",
     "tcpdump",
     "wireguard-tools",
     # images
     "buildah",
     "busybox-static",
+    "ca-certificates",
     "debian-archive-keyring",
     "mmdebstrap",
 )

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from lab import network
 from lab.control_plane import etcd, kube_apiserver, kube_controller_manager, kube_scheduler
-from lab.node import Part
 from lab.pki import Pki
+from lab.supervision import Part
 from lab.surroundings import http_host, mesh_peer, tls_front
 from lab.worker import containerd, coredns, kube_proxy, kubelet
 

@@ -19,6 +19,9 @@ LOGS = STATE / "logs"
 RUN = STATE / "run"
 """Unix sockets and process ids."""
 
+CONFIG = STATE / "node"
+"""Configuration files of the node and of its parts."""
+
 PKI = STATE / "pki"
 """The lab's own CA (`ca.crt`) and the certificates that it signed."""
 
@@ -28,14 +31,14 @@ VOLUMES = STATE / "volumes"
 KUBECONFIG = STATE / "kubeconfig"
 """Administrator's kubeconfig of the lab's cluster."""
 
-PULUMI_HOME = STATE / "pulumi" / "home"
-"""PULUMI_HOME of the lab's stack: plugins and credentials, apart from the user's own."""
+PULUMI = STATE / "pulumi"
+"""The lab's stacks: the config file of each, and what follows."""
 
-PULUMI_STATE = STATE / "pulumi" / "state"
-"""File backend of the lab's stack."""
+PULUMI_HOME = PULUMI / "home"
+"""PULUMI_HOME of the lab's stacks: plugins and credentials, apart from the user's own."""
 
-PULUMI_STACK_CONFIG = STATE / "pulumi" / "Pulumi.lab.yaml"
-"""The committed stack settings plus this machine's facts."""
+PULUMI_STATE = PULUMI / "state"
+"""File backend of the lab's stacks."""
 
 GO_MODULES = REPOSITORY / "lab" / "go"
 """One pinned Go module per directory."""

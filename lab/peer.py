@@ -32,15 +32,20 @@ class MeshPeer:
     node_key: str
 
 
-def join(tailscale: Path, ca_certificate: str) -> MeshPeer:
-    """Let the peer join the mesh, unless this very Headscale knows it already."""
+def headscale(ca_certificate: str) -> Headscale:
+    """Return a client of the stack's Headscale, with the API key that our program keeps in the cluster."""
     if (api_key := kube.secret_value(*API_KEY_SECRET)) is None:
         raise LabError("Headscale's API key is not there: the Secret headscale-api-key in namespace meshgate.")
-    with Headscale(URL, api_key, ca_certificate=ca_certificate) as headscale:
-        if (peer := _current(tailscale)) and any(node.node_key == peer.node_key for node in headscale.nodes()):
+    return Headscale(URL, api_key, ca_certificate=ca_certificate)
+
+
+def join(tailscale: Path, ca_certificate: str) -> MeshPeer:
+    """Let the peer join the mesh, unless this very Headscale knows it already."""
+    with headscale(ca_certificate) as server:
+        if (peer := _current(tailscale)) and any(node.node_key == peer.node_key for node in server.nodes()):
             return peer
-        user = headscale.ensure_user(USER)
-        key = headscale.create_pre_auth_key(user, expiration=datetime.now(UTC) + KEY_LIFETIME)
+        user = server.ensure_user(USER)
+        key = server.create_pre_auth_key(user, expiration=datetime.now(UTC) + KEY_LIFETIME)
     key_file = surroundings.MESH_PEER_STATE / "auth-key"
     key_file.touch(mode=0o600)
     key_file.write_text(key.key.get_secret_value())

@@ -1,9 +1,11 @@
 """One line per step on stderr: what is done and why, and how long it took.
 
-On a terminal a running step shows a spinner and its elapsed seconds; elsewhere (a log, CI) the
-line's first half appears when the step starts, its second half when the step ends.
+On a terminal a running step shows a spinner and its elapsed seconds. Elsewhere (a log, CI) every
+line is whole, so nothing lands in the middle of one: a step that takes long says now and then
+what it is at, and each ends with its line.
 """
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,12 +18,16 @@ from rich.text import Text
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 """Where people read what the lab does; stdout is kept for results."""
 
+FIRST_WORD, NEXT_WORD = 5.0, 30.0
+"""Seconds until a step without a terminal says that it is still at work, then says so again."""
+
 
 @dataclass
 class Step:
     """A running step."""
 
     text: str
+    expected_seconds: int | None = None
     note: str = ""
     _live: tuple[Progress, TaskID] | None = None
 
@@ -30,7 +36,12 @@ class Step:
         self.note = note
         if self._live:
             progress, task = self._live
-            progress.update(task, description=self.line)
+            progress.update(task, description=self.running)
+
+    @property
+    def running(self) -> str:
+        """The line of a step that is not over yet."""
+        return f"{self.line} (about {self.expected_seconds} s)" if self.expected_seconds else self.line
 
     @property
     def line(self) -> str:
@@ -42,13 +53,13 @@ class Step:
 def step(text: str, expected_seconds: int | None = None) -> Iterator[Step]:
     """Show the block as one step, `text` in the imperative ("Build headscale …").
 
-    A step that is known to be long says so with `expected_seconds`. The line ends in ✓ and the
-    seconds that the block took, or in ✗ when it raised; the exception goes on to the caller.
+    A step that is known to be long says so when it starts, with `expected_seconds`. The line ends in
+    the seconds that the block took, behind ✓ or, when it raised, ✗; the exception goes on to the caller.
     """
-    current = Step(f"{text} (about {expected_seconds} s)" if expected_seconds else text)
+    current = Step(text, expected_seconds)
     started = time.monotonic()
     try:
-        with _running(current):
+        with _on_terminal(current) if console.is_terminal else _in_log(current):
             yield current
     except BaseException:
         _end(current, "[red]✗[/red]", started)
@@ -57,24 +68,40 @@ def step(text: str, expected_seconds: int | None = None) -> Iterator[Step]:
 
 
 @contextmanager
-def _running(current: Step) -> Iterator[None]:
-    """Keep the line alive on a terminal; write its first half elsewhere."""
-    if not console.is_terminal:
-        console.print(f"• {current.text} …", end=" ", markup=False)
-        yield
-        return
+def _on_terminal(current: Step) -> Iterator[None]:
+    """Keep the line alive."""
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
-        current._live = (progress, progress.add_task(current.line, total=None))
+        current._live = (progress, progress.add_task(current.running, total=None))
         yield
+
+
+@contextmanager
+def _in_log(current: Step) -> Iterator[None]:
+    """Write a line about the step now and then; about one that is known to be long, at once too."""
+    over = threading.Event()
+
+    def write() -> None:
+        console.print(f"• {current.running} …", markup=False)
+
+    def keep_writing() -> None:
+        pause = FIRST_WORD
+        while not over.wait(pause):
+            write()
+            pause = NEXT_WORD
+
+    if current.expected_seconds:
+        write()
+    writer = threading.Thread(target=keep_writing, daemon=True)
+    writer.start()
+    try:
+        yield
+    finally:
+        over.set()
+        writer.join()
 
 
 def _end(current: Step, mark: str, started: float) -> None:
-    """Write the finished line, or its second half where the first stands already."""
-    seconds = f"{time.monotonic() - started:.1f} s"
-    outcome = Text.from_markup(f"{mark} ")
-    if console.is_terminal:
-        outcome.append(f"{current.line}  ").append(seconds, style="dim")
-    else:
-        outcome.append(f"{current.note}, {seconds}" if current.note else seconds)
-    console.print(outcome)
+    """Write the finished line."""
+    line = Text.from_markup(f"{mark} ").append(f"{current.line}  ")
+    console.print(line.append(f"{time.monotonic() - started:.1f} s", style="dim"))

@@ -17,6 +17,9 @@ from lab.run import run
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 """The CAs that this machine trusts, in one file."""
 
+COLD_SECONDS = 180
+"""How long it takes about to make all images from nothing but the tools, on 2 cores."""
+
 _BUSYBOX = Path("/bin/busybox")
 """Static, from Debian's busybox-static."""
 
@@ -36,7 +39,8 @@ class Recipe:
 
     `context` is the directory that is sent to the build, `parts` are further directories by name;
     `inputs` is what counts of both for the hash. `bases` are the images the Dockerfile starts
-    from. Without a `version` the tag is the start of the hash.
+    from. Without a `version` the tag is the start of the hash. `seconds` is the time of a cold build
+    on 2 cores, of one that takes long.
     """
 
     name: str
@@ -46,6 +50,7 @@ class Recipe:
     version: str = ""
     bases: tuple["Recipe", ...] = ()
     parts: Mapping[str, Path] = field(default_factory=dict)
+    seconds: int | None = None
 
     @cached_property
     def key(self) -> str:
@@ -75,14 +80,14 @@ def cluster() -> list[Recipe]:
         _pause(),
         _headscale(),
         _tailscale(debian),
-        _own("meshgate/gateway", paths.REPOSITORY / "gateway", debian, _golang(debian)),
-        _own("meshgate/orchestrator", paths.REPOSITORY / "examples" / "orchestrator", debian),
+        _own("meshgate/gateway", paths.REPOSITORY / "gateway", debian, _golang(debian), seconds=55),
+        _own("meshgate/orchestrator", paths.REPOSITORY / "examples" / "orchestrator", debian, seconds=30),
     ]
 
 
-def _own(name: str, directory: Path, *bases: Recipe) -> Recipe:
+def _own(name: str, directory: Path, *bases: Recipe, seconds: int) -> Recipe:
     """An image of the project: everything in its directory counts."""
-    return Recipe(name, directory / "Dockerfile", directory, inputs=(directory,), bases=bases)
+    return Recipe(name, directory / "Dockerfile", directory, inputs=(directory,), bases=bases, seconds=seconds)
 
 
 def _stand_in(
@@ -93,10 +98,11 @@ def _stand_in(
     parts: Mapping[str, Path],
     bases: tuple[Recipe, ...] = (),
     context: Path | None = None,
+    seconds: int | None = None,
 ) -> Recipe:
     """A public image made here, from the Dockerfile in the directory that has the image's name."""
     directory = paths.REPOSITORY / "lab" / "dockerfiles" / name.split("/")[0]
-    return Recipe(name, directory / "Dockerfile", context or directory, inputs, version, bases, parts)
+    return Recipe(name, directory / "Dockerfile", context or directory, inputs, version, bases, parts, seconds)
 
 
 def _debian() -> Recipe:
@@ -108,6 +114,7 @@ def _debian() -> Recipe:
         inputs=(root.name, _CERTIFICATES),
         parts={"certificates": _CERTIFICATES.parent},
         context=cache.keep(root, _bootstrap),
+        seconds=10,
     )
 
 
@@ -123,7 +130,9 @@ def _bootstrap(directory: Path) -> None:
 def _golang(debian: Recipe) -> Recipe:
     """The toolchain that also builds the lab's tools."""
     go = toolchain.find()
-    return _stand_in("golang", "1.26-bookworm", inputs=(go.version,), parts={"goroot": go.root}, bases=(debian,))
+    return _stand_in(
+        "golang", "1.26-bookworm", inputs=(go.version,), parts={"goroot": go.root}, bases=(debian,), seconds=15
+    )
 
 
 def _pause() -> Recipe:
@@ -151,4 +160,5 @@ def _tailscale(debian: Recipe) -> Recipe:
         inputs=tuple(directory.name for directory in parts.values()),
         parts=parts,
         bases=(debian,),
+        seconds=10,
     )

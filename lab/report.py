@@ -1,9 +1,12 @@
 """What there is: the lab's parts, what the stack made, and how to use it."""
 
+import shutil
 from collections.abc import Mapping
 from typing import Any
 
-from lab import june, kube, node, paths, plugin, pulumi_host
+from infra.headscale.errors import HeadscaleError
+from lab import june, kube, node, paths, peer, plugin, pulumi_host, supervision, tools
+from lab.cluster import PKI
 from lab.errors import LabError
 from lab.progress import console
 from lab.stack import Stack
@@ -15,17 +18,42 @@ def show() -> None:
     """Print the state of the lab."""
     if not node.running():
         raise LabError("The lab does not run; start it with `make up`.")
-    _section("The node", _by_state(node.states()))
+    _section("The node", _by_state(supervision.states()))
     outputs = Stack(pulumi_host.find()).outputs()
     if not outputs:
         _line("The stack has made nothing yet; `make up` does.")
         return
     _section("The stack", _flat(outputs))
-    _section("June's orchestrator has", kube.environment(june.NAMESPACE, june.DEPLOYMENT))
+    _section("Headscale's nodes", _mesh())
+    _section("June's orchestrator has", _given())
+    _section("Now", {"a client of your own": "make client NAME=my-phone", "look inside": _look_inside()})
     if plugin.is_stand_in():
-        _line("Kubernetes objects were made by a stand-in for Pulumi's Kubernetes plugin (docs/lab.md says why).")
-    _line(f"Look inside:               export KUBECONFIG={paths.KUBECONFIG}")
-    _line("A client of your own:      make client NAME=my-phone")
+        _line("\nKubernetes objects were made by a stand-in for Pulumi's Kubernetes plugin (docs/lab.md says why).")
+
+
+def _mesh() -> dict[str, str]:
+    """Return the nodes of the mesh: whether each is there, and the routes that it may offer."""
+    try:
+        with peer.headscale(PKI.ca.read_text()) as headscale:
+            nodes = headscale.nodes()
+    except (HeadscaleError, LabError) as error:
+        return {"unknown": str(error)}
+    return {
+        one.given_name: f"{'online' if one.online else 'offline'}, routes: {', '.join(one.approved_routes) or 'none'}"
+        for one in nodes
+    }
+
+
+def _given() -> dict[str, str]:
+    """Return the env that the stack gave to the orchestrator; a secret is where it comes from."""
+    environment = kube.environment(june.NAMESPACE, june.DEPLOYMENT)
+    return {name: environment.get(name, "(not set; `make up` does)") for name in june.VARIABLES}
+
+
+def _look_inside() -> str:
+    """Return the line that lets a shell's kubectl speak to the lab's cluster."""
+    line = f"export KUBECONFIG={paths.KUBECONFIG}"
+    return line if shutil.which("kubectl") else f"{line} PATH=$PATH:{tools.resolve(tools.KUBE).parent}"
 
 
 def _by_state(states: Mapping[str, str]) -> dict[str, str]:

@@ -1,14 +1,11 @@
 """Names that the cluster's parts share, and who shows which certificate."""
 
-from lab import network, paths
+from lab import network
 from lab.node import HOSTNAME
 from lab.pki import Identity
 
 API_SERVER = f"https://{network.NODE_IPV4}:6443"
 CLUSTER_DOMAIN = "cluster.local"
-
-CONFIG = paths.STATE / "node"
-"""Where the configuration files of all parts are."""
 
 IDENTITIES = (
     Identity(

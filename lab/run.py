@@ -3,12 +3,13 @@
 import os
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 from lab.errors import LabError
+from lab.progress import console
 
 Command = Sequence[str | Path]
 
@@ -16,6 +17,7 @@ _CONTAINED = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-
 """Prefix that gives a command mounts and process numbers of its own."""
 
 _GRACE_SECONDS = 5.0
+_FOLLOW_SECONDS = 0.25
 
 
 def run(
@@ -26,16 +28,24 @@ def run(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     contained: bool = False,
+    finish_seconds: float = 0,
+    follow: Callable[[str], object] | None = None,
 ) -> None:
     """Run a command to its end, its output into `log` (written anew).
 
     `doing` names the work in the error's sentence ("build headscale"); `env` is added to the
     environment. Whatever a `contained` command starts or mounts ends with it (needs root).
+    A command that is interrupted ends with all that it started; with `finish_seconds` it is told
+    alone, as by Ctrl-C, and may take so long to finish what it is at. `follow` is given each line
+    of the output soon after it was written.
     Raises LabError with the log's tail when the command is missing or fails.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as output, _started(command, doing, cwd, env, contained, output, subprocess.STDOUT) as process:
-        status = process.wait()
+    with (
+        log.open("wb") as output,
+        _started(command, doing, cwd, env, contained, output, subprocess.STDOUT, finish_seconds) as process,
+    ):
+        status = _follow(process, log, follow) if follow else process.wait()
     if status != 0:
         raise LabError(f"Could not {doing}: {Path(command[0]).name} ended with status {status}.", log)
 
@@ -47,13 +57,15 @@ def capture(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     contained: bool = False,
+    stdin: str | None = None,
 ) -> str:
-    """Run a short command and return what it wrote to stdout; options as for `run`.
+    """Run a short command and return what it wrote to stdout; `stdin` is what it reads, else as for `run`.
 
     Raises LabError, with the last line of its stderr, when the command is missing or fails.
     """
-    with _started(command, doing, cwd, env, contained, subprocess.PIPE, subprocess.PIPE) as process:
-        stdout, stderr = process.communicate()
+    source = subprocess.DEVNULL if stdin is None else subprocess.PIPE
+    with _started(command, doing, cwd, env, contained, subprocess.PIPE, subprocess.PIPE, stdin=source) as process:
+        stdout, stderr = process.communicate(None if stdin is None else stdin.encode())
     if process.returncode != 0:
         last = (stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
         raise LabError(f"Could not {doing}: {Path(command[0]).name} ended with status {process.returncode}: {last}")
@@ -69,6 +81,8 @@ def _started(
     contained: bool,
     stdout: IO[bytes] | int,
     stderr: int,
+    finish_seconds: float = 0,
+    stdin: int = subprocess.DEVNULL,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Start a command in a session of its own, which ends when the block is interrupted."""
     try:
@@ -76,7 +90,7 @@ def _started(
             (*_CONTAINED, *command) if contained else command,
             cwd=cwd,
             env={**os.environ, **(env or {})},
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=stdout,
             stderr=stderr,
             start_new_session=True,
@@ -87,17 +101,33 @@ def _started(
         try:
             yield process
         except BaseException:
-            _end(process)
+            _end(process, finish_seconds)
             raise
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a process and its session: politely, then for good."""
-    for signal_number, patience in ((signal.SIGTERM, _GRACE_SECONDS), (signal.SIGKILL, None)):
-        try:
-            os.killpg(process.pid, signal_number)
-            process.wait(timeout=patience)
-        except ProcessLookupError:
-            return
-        except subprocess.TimeoutExpired:
-            continue
+def _follow(process: subprocess.Popen[bytes], log: Path, tell: Callable[[str], object]) -> int:
+    """Wait for a process, telling the lines of its log; return its status."""
+    with log.open(errors="replace") as lines:
+        while True:
+            try:
+                return process.wait(_FOLLOW_SECONDS)
+            except subprocess.TimeoutExpired:
+                for line in lines:
+                    tell(line.rstrip())
+
+
+def _end(process: subprocess.Popen[bytes], finish_seconds: float) -> None:
+    """End a process and its session: politely, then (or at the next Ctrl-C) for good."""
+    try:
+        if finish_seconds:
+            console.print(f"It may take up to {finish_seconds:.0f} s to finish what it is at; Ctrl-C again ends it.")
+            process.send_signal(signal.SIGINT)
+        else:
+            os.killpg(process.pid, signal.SIGTERM)
+        process.wait(finish_seconds or _GRACE_SECONDS)
+    except (ProcessLookupError, subprocess.TimeoutExpired):
+        pass
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

@@ -1,4 +1,4 @@
-"""Run Pulumi for the stack `lab`: apart from the user's own Pulumi, and unattended.
+"""Run Pulumi for a stack of the lab: apart from the user's own Pulumi, and unattended.
 
 What a killed run leaves behind (a lock, orphaned processes, creations of unknown outcome) is
 cleared before the next one starts.
@@ -6,9 +6,10 @@ cleared before the next one starts.
 
 import json
 import os
+import re
 import secrets
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,33 +21,49 @@ from lab.errors import LabError
 from lab.progress import step
 from lab.run import capture, run
 
-NAME = "lab"
-PROJECT = "meshgate"
-DIRECTORY = paths.PULUMI_STACK_CONFIG.parent
-"""Commands that do not run the program work here: they write beside the stack's config file."""
+LAB = "lab"
+"""The stack that `make up` runs; tests run others beside it."""
 
-PASSPHRASE_FILE = DIRECTORY / "passphrase"
-LOG = paths.LOGS / "pulumi.log"
+PROJECT = "meshgate"
+PREFIX = f"{PROJECT}:"
+"""Stands before each setting in a stack's config file."""
+
+PASSPHRASE_FILE = paths.PULUMI / "passphrase"
+
+FINISH_SECONDS = 60
+"""How long an interrupted run may take to finish the step it is at and to write its state."""
 
 _KEPT = ("encryptionsalt", "secretsprovider", "encryptedkey")
 """What Pulumi itself writes into a stack's config file."""
 
-
-@dataclass(frozen=True)
-class Facts:
-    """What only this machine knows of the lab's stack."""
-
-    ca_certificate: str
-    gateway_image: str
-    tailscale_image: str
-    headscale_image: str
+_AT_WORK = re.compile(r" [-+~]+ +(?:\S*:)?(?P<kind>\S+) (?P<name>\S+) (?P<doing>\w+ing)\b")
+"""A line of Pulumi's output about a resource, as ` +  kubernetes:core/v1:Secret token creating (0s)`."""
 
 
 @dataclass(frozen=True)
 class Stack:
-    """The lab's stack and the directory with Pulumi's programs."""
+    """A stack of this work tree's program in the lab, and the directory with Pulumi's programs.
+
+    All stacks share the lab's backend, passphrase and cluster; each has a config file and a log.
+    """
 
     programs: Path
+    name: str = LAB
+
+    @property
+    def config_file(self) -> Path:
+        """The stack's settings, outside of the work tree."""
+        return paths.PULUMI / f"Pulumi.{self.name}.yaml"
+
+    @property
+    def log(self) -> Path:
+        """What the latest run printed."""
+        return paths.LOGS / f"pulumi-{self.name}.log"
+
+    @property
+    def state_file(self) -> Path:
+        """The stack's checkpoint in the file backend."""
+        return paths.PULUMI_STATE / ".pulumi" / "stacks" / PROJECT / f"{self.name}.json"
 
     def environment(self) -> dict[str, str]:
         """Return what to add to the environment of `pulumi`."""
@@ -63,85 +80,107 @@ class Stack:
 
     def command(self, operation: str, *options: str) -> list[str]:
         """Return the command that runs the program; its working directory is the repository."""
-        common = (f"--stack={NAME}", f"--config-file={paths.PULUMI_STACK_CONFIG}", "--non-interactive", "--color=never")
+        common = (f"--stack={self.name}", f"--config-file={self.config_file}", "--non-interactive", "--color=never")
         return [str(self.programs / "pulumi"), operation, *common, *options]
 
-    def prepare(self, facts: Facts) -> None:
-        """Make the stack ready to run: config file, passphrase, plugin, and clear a killed run's traces."""
+    def prepare(self, settings: Mapping[str, Any]) -> None:
+        """Make the stack ready to run with these settings: passphrase, plugin, no traces of a killed run."""
         paths.PULUMI_STATE.mkdir(parents=True, exist_ok=True)
         paths.PULUMI_HOME.mkdir(parents=True, exist_ok=True)
         if not PASSPHRASE_FILE.exists():
             PASSPHRASE_FILE.touch(mode=0o600)
             PASSPHRASE_FILE.write_text(secrets.token_urlsafe(32))
         # So that Pulumi knows, here as well, which project the stack belongs to.
-        (DIRECTORY / "Pulumi.yaml").write_text(f"name: {PROJECT}\nruntime: python\n")
-        write_config(facts)
+        (paths.PULUMI / "Pulumi.yaml").write_text(f"name: {PROJECT}\nruntime: python\n")
+        self.write(settings)
         plugin.ensure(self.programs / "pulumi", self.environment())
-        if not _state_file().exists():
-            self._here("stack", "init", NAME)
+        if not self.state_file.exists():
+            self._here("stack", "init", self.name)
         self.recover()
+
+    def write(self, settings: Mapping[str, Any]) -> None:
+        """Write the stack's config file: `settings` as in infra.settings, and what Pulumi itself wrote.
+
+        A secret setting that is not among them is forgotten.
+        """
+        previous = yaml.safe_load(self.config_file.read_text()) if self.config_file.exists() else {}
+        content = {
+            "config": {f"{PREFIX}{key}": value for key, value in settings.items()},
+            **{key: previous[key] for key in _KEPT if key in previous},
+        }
+        draft = self.config_file.with_suffix(".new")
+        draft.write_text(yaml.safe_dump(content, sort_keys=False))
+        draft.replace(self.config_file)
+
+    def settings(self) -> dict[str, Any]:
+        """Return the settings in the config file; secret ones are encrypted there."""
+        config: dict[str, Any] = yaml.safe_load(self.config_file.read_text())["config"]
+        return {key.removeprefix(PREFIX): value for key, value in config.items()}
+
+    def set_secret(self, path: str, value: str) -> None:
+        """Set a secret setting; `path` is its key, or `key.inner` within an object."""
+        self._here("config", "set", "--secret", "--path", f"{PREFIX}{path}", f"--stack={self.name}", stdin=value)
 
     def recover(self) -> None:
         """Clear what a killed run left behind; nothing happens when there is nothing."""
         marker.end_orphans()
-        if any((paths.PULUMI_STATE / ".pulumi" / "locks").rglob("*.json")):
+        if any((paths.PULUMI_STATE / ".pulumi" / "locks").rglob(f"{self.name}/*.json")):
             with step("Release the lock of a Pulumi run that was killed"):
-                self._here("cancel", "--yes", f"--stack={NAME}")
-        if pending_operations(_state_file()):
+                self._here("cancel", "--yes", f"--stack={self.name}")
+        if pending_operations(self.state_file):
             with step("Look at what a killed Pulumi run was just creating"):
                 self.run("refresh", "--yes", "--skip-preview", "--clear-pending-creates")
 
-    def up(self) -> None:
-        """Run `pulumi up` to its end."""
-        self.run("up", "--yes", "--skip-preview", "--suppress-outputs")
+    def up(self, tell: Callable[[str], object] = lambda _: None) -> None:
+        """Run `pulumi up` to its end; `tell` is told which resource it is at."""
+        self.run("up", "--yes", "--skip-preview", "--suppress-outputs", tell=tell)
 
-    def run(self, operation: str, *options: str) -> str:
-        """Run an operation and return what Pulumi printed; raise LabError with its diagnostics if it fails."""
-        doing = f"run `pulumi {operation}` of the stack {NAME}"
-        command = self.command(operation, *options)
+    def run(self, operation: str, *options: str, tell: Callable[[str], object] = lambda _: None) -> str:
+        """Run an operation and return what Pulumi printed; raise LabError with its diagnostics if it fails.
+
+        When it is interrupted Pulumi finishes the step it is at, so that its state stays true.
+        """
+
+        def follow(line: str) -> None:
+            if at_work := _AT_WORK.match(line):
+                tell("{kind} {name} {doing}".format(**at_work.groupdict()))
+
         try:
-            run(command, doing=doing, log=LOG, cwd=paths.REPOSITORY, env=self.environment())
+            run(
+                self.command(operation, *options),
+                doing=f"run `pulumi {operation}` of the stack {self.name}",
+                log=self.log,
+                cwd=paths.REPOSITORY,
+                env=self.environment(),
+                finish_seconds=FINISH_SECONDS,
+                follow=follow,
+            )
         except LabError as error:
-            if not (said := diagnostics(LOG.read_text())):
+            if not (said := diagnostics(self.log.read_text())):
                 raise
-            raise LabError(f"{error.sentence}\n{said}\n    (all of it: {LOG})") from error
-        return LOG.read_text()
+            raise LabError(f"{error.sentence}\n{said}\n    (all of it: {self.log})") from error
+        except KeyboardInterrupt:
+            marker.end_orphans()
+            raise
+        return self.log.read_text()
 
     def outputs(self) -> dict[str, Any]:
         """Return the stack's outputs; secret ones are hidden."""
-        if not _state_file().exists():
+        if not self.state_file.exists():
             return {}
-        outputs: dict[str, Any] = json.loads(self._here("stack", "output", "--json", f"--stack={NAME}"))
+        outputs: dict[str, Any] = json.loads(self._here("stack", "output", "--json", f"--stack={self.name}"))
         return outputs
 
-    def _here(self, *arguments: str) -> str:
-        """Run a command that concerns the stack alone, not the program."""
+    def remove(self) -> None:
+        """Forget the stack, whose resources are destroyed; LabError while it has any."""
+        self._here("stack", "rm", "--yes", f"--stack={self.name}")
+        self.config_file.unlink(missing_ok=True)
+
+    def _here(self, *arguments: str, stdin: str | None = None) -> str:
+        """Run a command that concerns the stack alone, not the program, beside its config file."""
         command = [str(self.programs / "pulumi"), *arguments, "--non-interactive", "--color=never"]
         doing = f"run `pulumi {' '.join(arguments[:2])}`"
-        return capture(command, doing=doing, cwd=DIRECTORY, env=self.environment())
-
-
-def write_config(facts: Facts) -> None:
-    """Write the stack's config file: the committed one plus this machine's facts."""
-    committed = yaml.safe_load((paths.REPOSITORY / f"Pulumi.{NAME}.yaml").read_text())
-    path = paths.PULUMI_STACK_CONFIG
-    previous = yaml.safe_load(path.read_text()) if path.exists() else None
-    draft = path.with_suffix(".new")
-    draft.write_text(yaml.safe_dump(merge(committed, facts, previous or {}), sort_keys=False))
-    draft.replace(path)
-
-
-def merge(committed: Mapping[str, Any], facts: Facts, previous: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the committed settings with this machine's facts, and what Pulumi wrote itself."""
-    settings = dict(committed["config"])
-    settings[f"{PROJECT}:headscale"] = {
-        **settings[f"{PROJECT}:headscale"],
-        "ca_certificate": facts.ca_certificate,
-        "image": facts.headscale_image,
-    }
-    images = {"image": facts.gateway_image, "tailscale_image": facts.tailscale_image}
-    settings[f"{PROJECT}:gateways"] = [gateway | images for gateway in settings[f"{PROJECT}:gateways"]]
-    return {**committed, "config": settings, **{key: previous[key] for key in _KEPT if key in previous}}
+        return capture(command, doing=doing, cwd=paths.PULUMI, env=self.environment(), stdin=stdin)
 
 
 def diagnostics(printed: str) -> str:
@@ -159,7 +198,3 @@ def pending_operations(state_file: Path) -> Sequence[Any]:
     latest = json.loads(state_file.read_text())["checkpoint"].get("latest") or {}
     pending: Sequence[Any] = latest.get("pending_operations") or []
     return pending
-
-
-def _state_file() -> Path:
-    return paths.PULUMI_STATE / ".pulumi" / "stacks" / PROJECT / f"{NAME}.json"

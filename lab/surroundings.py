@@ -3,10 +3,9 @@
 from pathlib import Path
 
 from lab import network, paths
-from lab.node import Part
 from lab.pki import Pki
-from lab.roles import CONFIG
 from lab.sandbox import in_network
+from lab.supervision import Part
 
 MESH_PEER_STATE = paths.STATE / "peer"
 MESH_PEER_SOCKET = paths.RUN / "mesh-peer.sock"
@@ -59,7 +58,7 @@ http {{
     }}
 }}
 """
-    path = CONFIG / "nginx.conf"
+    path = paths.CONFIG / "nginx.conf"
     return Part("tls-front", ["nginx", "-e", "/dev/stderr", "-c", path], files={path: config})
 
 

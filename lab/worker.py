@@ -6,9 +6,10 @@ from pathlib import Path
 import yaml
 
 from lab import cgroups, network, paths
-from lab.node import HOSTNAME, Part
+from lab.node import HOSTNAME
 from lab.pki import Pki, kubeconfig
-from lab.roles import API_SERVER, CLUSTER_DOMAIN, CONFIG
+from lab.roles import API_SERVER, CLUSTER_DOMAIN
+from lab.supervision import Part
 
 CONTAINERD_SOCKET = paths.RUN / "containerd.sock"
 CONTAINERD_ROOT = paths.STATE / "containerd"
@@ -17,7 +18,7 @@ CONTAINERD_ROOT = paths.STATE / "containerd"
 
 def containerd(pause_image: str) -> Part:
     """The container runtime, with directories and a socket of its own."""
-    networks = CONFIG / "cni"
+    networks = paths.CONFIG / "cni"
     ranges = [[{"subnet": network.POD_IPV4}], [{"subnet": network.POD_IPV6}]]
     conflist = {
         "cniVersion": "1.0.0",
@@ -65,7 +66,7 @@ runtime_type = "io.containerd.runc.v2"
 bin_dir = "/usr/lib/cni"
 conf_dir = "{networks}"
 """
-    path = CONFIG / "containerd.toml"
+    path = paths.CONFIG / "containerd.toml"
     return Part(
         "containerd",
         ["containerd", f"--config={path}"],
@@ -75,7 +76,7 @@ conf_dir = "{networks}"
 
 def kubelet(kube: Path, pki: Pki) -> Part:
     """The node's agent. It is not the machine's: its control groups are the lab's own."""
-    resolv_conf = CONFIG / "resolv.conf"
+    resolv_conf = paths.CONFIG / "resolv.conf"
     config = {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
@@ -93,7 +94,7 @@ def kubelet(kube: Path, pki: Pki) -> Part:
         "clusterDNS": [network.NODE_IPV4],
         "clusterDomain": CLUSTER_DOMAIN,
         "resolvConf": str(resolv_conf),
-        "volumePluginDir": str(CONFIG / "volume-plugins"),
+        "volumePluginDir": str(paths.CONFIG / "volume-plugins"),
         "cgroupDriver": "cgroupfs",
         "cgroupRoot": f"/{cgroups.NAME}",
         "failCgroupV1": False,
@@ -107,8 +108,8 @@ def kubelet(kube: Path, pki: Pki) -> Part:
         "evictionHard": {"memory.available": "100Mi"},
         "imageGCHighThresholdPercent": 100,
     }
-    config_path = CONFIG / "kubelet.yaml"
-    kubeconfig_path = CONFIG / "kubelet.kubeconfig"
+    config_path = paths.CONFIG / "kubelet.yaml"
+    kubeconfig_path = paths.CONFIG / "kubelet.kubeconfig"
     return Part(
         "kubelet",
         [
@@ -130,7 +131,7 @@ def kubelet(kube: Path, pki: Pki) -> Part:
 
 def kube_proxy(kube: Path, pki: Pki) -> Part:
     """Services. Connection tracking is the whole machine's: its size is left alone."""
-    path = CONFIG / "kube-proxy.kubeconfig"
+    path = paths.CONFIG / "kube-proxy.kubeconfig"
     return Part(
         "kube-proxy",
         [
@@ -149,7 +150,7 @@ def kube_proxy(kube: Path, pki: Pki) -> Part:
 
 def coredns(program: Path, pki: Pki) -> Part:
     """The cluster's names; every other name does not exist, since the lab knows no outside."""
-    kubeconfig_path = CONFIG / "coredns.kubeconfig"
+    kubeconfig_path = paths.CONFIG / "coredns.kubeconfig"
     corefile = f"""\
 {CLUSTER_DOMAIN} in-addr.arpa ip6.arpa {{
     errors
@@ -166,7 +167,7 @@ def coredns(program: Path, pki: Pki) -> Part:
     }}
 }}
 """
-    path = CONFIG / "Corefile"
+    path = paths.CONFIG / "Corefile"
     return Part(
         "coredns",
         [program, f"-conf={path}"],

@@ -85,8 +85,10 @@ def test_a_killed_node_comes_back_with_the_same_identities() -> None:
     assert outputs() == before
 
 
-@pytest.mark.parametrize("seconds", [3, 6, 12, 20])
-def test_an_interrupted_up_goes_on(seconds: float) -> None:
+@pytest.mark.parametrize(
+    ("seconds", "ending"), [(3, signal.SIGINT), (6, signal.SIGTERM), (12, signal.SIGINT), (20, signal.SIGTERM)]
+)
+def test_an_interrupted_up_goes_on(seconds: float, ending: signal.Signals) -> None:
     run = subprocess.Popen(
         [*LAB, "up", "--fresh"], cwd=paths.REPOSITORY, stderr=subprocess.PIPE, start_new_session=True
     )
@@ -94,7 +96,7 @@ def test_an_interrupted_up_goes_on(seconds: float) -> None:
         try:
             run.wait(seconds)
         except subprocess.TimeoutExpired:
-            os.killpg(run.pid, signal.SIGINT)  # as a terminal's Ctrl-C does
+            os.killpg(run.pid, ending)  # the whole group, as a terminal's Ctrl-C does
         run.communicate()
     assert run.returncode in {0, 130}
     lab("up")

@@ -1,5 +1,6 @@
 """The cache: names by content, entries that are whole or not there."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,13 @@ def test_of_two_makers_at_once_the_first_entry_stays(tmp_path: Path) -> None:
         a_directory(entry, winner="1")
 
     assert (cache.keep(entry, make) / "winner").exists()
+
+
+def test_the_latest_files_are_kept(tmp_path: Path) -> None:
+    for age, name in enumerate(("newest", "newer", "old", "older")):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (1000 - age, 1000 - age))
+    cache.drop_oldest(tmp_path.iterdir(), kept=2)
+    assert {entry.name for entry in tmp_path.iterdir()} == {"newest", "newer"}
+    cache.drop_oldest(tmp_path.iterdir(), kept=2)
+    assert len(list(tmp_path.iterdir())) == 2

@@ -3,7 +3,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from lab import cluster, node, paths
+from lab import cluster, paths, supervision
 from lab.cluster import Check
 from lab.errors import LabError
 
@@ -32,12 +32,12 @@ def client(*statuses: int | None) -> httpx.Client:
 
 
 def test_a_part_is_waited_for_until_it_is_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(node, "state", lambda _: "STARTING")
+    monkeypatch.setattr(supervision, "state", lambda _: "STARTING")
     cluster.wait_for(Check("kubelet", CHECK.url, deadline=5), client(None, 503, 200))
 
 
 def test_after_its_deadline_the_error_shows_the_parts_own_log(monkeypatch: pytest.MonkeyPatch, log: Path) -> None:
-    monkeypatch.setattr(node, "state", lambda _: "RUNNING")
+    monkeypatch.setattr(supervision, "state", lambda _: "RUNNING")
     with pytest.raises(LabError, match="kubelet does not work 0 s after its start") as failure:
         cluster.wait_for(CHECK, client(503))
     assert "why it failed" in str(failure.value)
@@ -45,7 +45,7 @@ def test_after_its_deadline_the_error_shows_the_parts_own_log(monkeypatch: pytes
 
 
 def test_a_part_that_keeps_dying_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(node, "state", lambda _: "FATAL")
+    monkeypatch.setattr(supervision, "state", lambda _: "FATAL")
     with pytest.raises(LabError, match="ends again and again"):
         cluster.wait_for(Check("kubelet", CHECK.url, deadline=60), client(None))
 

@@ -1,10 +1,13 @@
-"""Images: their names, and what makes one a different image."""
+"""Images: their names, what makes one a different image, and what is kept of them."""
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from lab import buildah, images, paths, recipes
 from lab.recipes import Recipe
 
 
@@ -43,3 +46,52 @@ def test_the_same_files_elsewhere_make_the_same_image(recipe: Recipe, tmp_path_f
         (clone / file.name).write_bytes(file.read_bytes())
     again = dataclasses.replace(recipe, dockerfile=clone / "Dockerfile", context=clone, inputs=(clone,))
     assert again.key == recipe.key
+
+
+class InstantBuilder:
+    """A builder whose images are there at once."""
+
+    def find(self, reference: str) -> str:
+        return reference
+
+    def tag(self, reference: str, alias: str) -> None:
+        pass
+
+    def save(self, reference: str, archive: Path) -> None:
+        archive.write_text(reference)
+
+
+@contextmanager
+def instantly() -> Iterator[InstantBuilder]:
+    yield InstantBuilder()
+
+
+def test_of_an_image_that_changes_again_and_again_two_archives_stay(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(buildah, "session", instantly)
+    other = dataclasses.replace(recipe, name="meshgate/other")
+    assert images.cold_seconds() == recipes.COLD_SECONDS
+    for version in ("1", "2", "3", "4"):
+        changed = dataclasses.replace(recipe, version=version)
+        monkeypatch.setattr(recipes, "cluster", lambda changed=changed: [changed, other])
+        for image in images.ensure():
+            assert image.archive.read_text() == image.reference
+    kept = sorted(file.read_text() for file in (paths.cache() / "images").rglob("*.tar"))
+    assert kept == ["meshgate/app:3", "meshgate/app:4", other.reference]
+    assert images.cold_seconds() == 0
+
+
+def test_buildahs_notes_go_and_a_users_own_images_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    notes = tmp_path / "containers" / "cache" / "blob-info-cache-v1.boltdb"
+    monkeypatch.setattr(buildah, "_CONTAINERS", tmp_path / "containers")
+    (tmp_path / "containers" / "storage").mkdir(parents=True)
+    notes.parent.mkdir()
+    notes.touch()
+    buildah.remove_traces()
+    assert notes.exists()
+    (tmp_path / "containers" / "storage").rmdir()
+    for _ in range(2):
+        buildah.remove_traces()
+        assert not (tmp_path / "containers").exists()

@@ -5,8 +5,8 @@ import pytest
 import yaml
 
 from lab import parts, roles
-from lab.node import Part
 from lab.pki import Pki
+from lab.supervision import Part
 
 PROGRAMS = parts.Programs(Path("/x/kube"), Path("/x/coredns"), Path("/x/tailscaled"))
 

@@ -73,6 +73,12 @@ def test_a_build_is_kept_with_its_aliases(module: Path) -> None:
     assert built.stat().st_mtime_ns == modified
 
 
+def test_without_a_toolchain_everything_is_still_to_be_built(module: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tools.build(TOOL)
+    monkeypatch.setattr(toolchain, "at_hand", lambda: None)
+    assert tools.cold_seconds(TOOL) == 1
+
+
 def test_source_flags_and_go_version_decide_the_entry(module: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = tools.build(TOOL)
     flags = tools.build(dataclasses.replace(TOOL, variables=()))
