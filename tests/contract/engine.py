@@ -13,6 +13,8 @@ import yaml
 from lab import paths, plugin
 
 PROJECT, STACK = "meshgate", "errors"
+API_KEY = f"{PROJECT}:headscale_api_key"
+PASSPHRASE = "the right passphrase"
 TIMEOUT = 100
 
 
@@ -22,6 +24,11 @@ class Run:
 
     code: int
     text: str
+
+    @property
+    def said(self) -> str:
+        """Its diagnostics, or all of it when it has none, on one line."""
+        return " ".join((self.text.partition("\nDiagnostics:\n")[2] or self.text).split())
 
 
 class Engine:
@@ -33,7 +40,7 @@ class Engine:
         self._config = directory / f"Pulumi.{STACK}.yaml"
         (directory / "state").mkdir()
         (directory / "Pulumi.yaml").write_text(f"name: {PROJECT}\nruntime: python\n")
-        (directory / "passphrase").write_text("the right one")
+        (directory / "passphrase").write_text(PASSPHRASE)
         self._environment = {
             **os.environ,
             "PATH": os.pathsep.join((str(programs), str(Path(sys.executable).parent), os.environ["PATH"])),
@@ -46,13 +53,19 @@ class Engine:
         plugin._write_stand_in(directory / "home" / "plugins" / plugin._DIRECTORY)
         self._here("stack", "init", STACK)
         self._made_by_pulumi: dict[str, Any] = yaml.safe_load(self._config.read_text())
+        self._encrypted: dict[str, Any] = {}
 
-    def configure(self, settings: dict[str, object], **secrets: str) -> None:
-        """Set the stack's whole config anew; the secrets as `pulumi config set --secret` does."""
+    def configure(self, settings: dict[str, object], *, api_key: str | None = None) -> None:
+        """Set the stack's whole config anew; the API key as `pulumi config set --secret` does."""
         config = {f"{PROJECT}:{key}": value for key, value in settings.items()}
+        if api_key is not None:
+            config[API_KEY] = self._encrypted.get(api_key) or self._encrypt(api_key)
         self._config.write_text(yaml.safe_dump({**self._made_by_pulumi, "config": config}))
-        for key, value in secrets.items():
-            self._here("config", "set", "--secret", key, value, f"--stack={STACK}")
+
+    def _encrypt(self, api_key: str) -> object:
+        self._here("config", "set", "--secret", API_KEY, api_key, f"--stack={STACK}")
+        self._encrypted[api_key] = yaml.safe_load(self._config.read_text())["config"][API_KEY]
+        return self._encrypted[api_key]
 
     def run(self, operation: str, *options: str, **environment: str) -> Run:
         """Run an operation on the program, in the work tree, as a user does without a terminal."""
@@ -70,15 +83,11 @@ class Engine:
         )
         return Run(done.returncode, done.stdout)
 
-    def state(self) -> dict[str, Any]:
-        """The stack's last checkpoint; empty before the first run that made something."""
-        file = self._directory / "state" / ".pulumi" / "stacks" / PROJECT / f"{STACK}.json"
-        latest: dict[str, Any] = json.loads(file.read_text())["checkpoint"].get("latest") or {}
-        return latest
-
     def resources(self) -> list[str]:
         """The URNs of what the state holds."""
-        return [resource["urn"] for resource in self.state().get("resources") or []]
+        file = self._directory / "state" / ".pulumi" / "stacks" / PROJECT / f"{STACK}.json"
+        latest = json.loads(file.read_text())["checkpoint"].get("latest") or {}
+        return [resource["urn"] for resource in latest.get("resources") or []]
 
     def _here(self, *arguments: str) -> None:
         command = [str(self._programs / "pulumi"), *arguments, "--non-interactive", "--color=never"]

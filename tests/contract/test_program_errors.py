@@ -1,7 +1,7 @@
 """Bad input to the whole program, on the real engine, API server and Headscale: what a user reads, and what is left.
 
-Every refusal is one sentence that says what is wrong and what would be right, without a traceback or a secret; it comes
-in `pulumi up`'s own preview, so that nothing is made: no resource, no object, no user, no key.
+A refusal is one sentence that says what is wrong and what would be right, without a traceback or a secret. It comes in
+the preview that `pulumi up` starts with, so that nothing is made: no resource, no object, no user, no key.
 """
 
 import re
@@ -15,26 +15,31 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
+import httpx
 import pytest
 from kubernetes.client import AppsV1Api, CoreV1Api, StorageV1Api
 
 from infra.headscale import EXIT_ROUTES
 from infra.headscale.client import Headscale
+from infra.headscale.models import api_key_prefix
 from infra.resources.base import ResourceError
 from infra.resources.connections import Connections
 from infra.resources.exit_node import ExitNodeProvider
 from lab import pki, pulumi_host, tools
 from tests.contract.apiserver import ApiServer, api_server
-from tests.contract.engine import PASSPHRASE, Engine, Run
+from tests.contract.engine import PASSPHRASE, STACK, Engine, Run
 from tests.contract.headscale_server import HeadscaleServer, running_headscale
 
 pytestmark = pytest.mark.timeout(900)  # the first run on a machine builds Pulumi, the API server and Headscale
 
-NAMESPACE, JUNE, ORCHESTRATOR = "meshgate", "june-services", "june-orchestrator"
+JUNE, ORCHESTRATOR = "june-services", "june-orchestrator"
+OUR_LABELS = {"app.kubernetes.io/part-of": "meshgate", "app.kubernetes.io/instance": STACK}
 UNKNOWN_KEY = f"hskey-api-{'a' * 12}-{'b' * 64}"
-NEW_KEY = "`headscale apikeys create` there makes one, `pulumi config set --secret headscale_api_key` sets it."
+NEW_KEY = (
+    "`headscale apikeys create` there makes one, `pulumi config set --secret headscale_api_key` sets it; "
+    "refresh and destroy heed it with --run-program."
+)
 
 Settings = dict[str, object]
 
@@ -45,48 +50,53 @@ class World:
 
     api: ApiServer
     headscale: HeadscaleServer
-    client: Headscale
     api_key: str
     engine: Engine
 
     def settings(self, **changes: object) -> Settings:
-        """Settings that work, with these changed; None leaves one out."""
+        """Settings that work, but for these changes."""
         good: Settings = {
             "headscale": {"managed": False, "url": self.headscale.url},
-            "gateways": [{"name": "one", "endpoint": "127.0.0.1:31820", "storage_class": "later"}],
+            "gateways": [{"name": "one", "endpoint": "127.0.0.1:31820"}],
             "orchestrator": {"deployment": ORCHESTRATOR},
         }
-        return {key: value for key, value in (good | changes).items() if value is not None}
+        return good | changes
 
-    def everything(self) -> dict[str, object]:
-        """What a run could change: objects with their versions, users, keys, the stack's resources."""
-        core, apps = CoreV1Api(self.api.api), AppsV1Api(self.api.api)
-        objects = (*core.list_namespace().items, *core.list_secret_for_all_namespaces().items)
-        return {
-            "objects": [(one.metadata.namespace, one.metadata.name, one.metadata.labels) for one in objects],
-            "orchestrator": apps.read_namespaced_deployment(ORCHESTRATOR, JUNE).metadata.generation,
-            "headscale": self.client.nodes(),
-            "resources": self.engine.resources(),
-        }
-
-    def refusal(self, settings: Settings, api_key: str | None = None, **environment: str) -> str:
-        """What `pulumi up` says when it refuses these settings; it must have changed nothing."""
-        self.engine.configure(settings, headscale_api_key=api_key or self.api_key)
+    def refusal(self, settings: Settings, *, api_key: str | None = None, **environment: str) -> str:
+        """What `pulumi up` says of such settings, which must have changed nothing."""
+        self.engine.configure(settings, api_key=api_key or self.api_key)
         return self.refused(lambda: self.engine.run("up", "--yes", **environment))
 
     def refused(self, run: Callable[[], Run]) -> str:
-        before = self.everything(), self._users()
+        """What a run says that must fail and change nothing: its diagnostics on one line."""
+        before = self.everything()
         done = run()
         assert done.code != 0, done.text
-        assert (self.everything(), self._users()) == before
+        assert self.everything() == before
         assert "Traceback" not in done.text
         assert 'File "' not in done.text
         for secret in (self.api_key, UNKNOWN_KEY, PASSPHRASE):
             assert secret not in done.text
-        return " ".join(done.text.partition("\nDiagnostics:\n")[2].split()) or done.text
+        return done.said
 
-    def _users(self) -> list[str]:
-        return [user.name for user in self.headscale.users()]
+    def everything(self) -> dict[str, object]:
+        """All that a run could change: the stack's resources, the cluster's objects, Headscale's users and keys."""
+        core, apps = CoreV1Api(self.api.api), AppsV1Api(self.api.api)
+        objects = (
+            core.list_namespace(),
+            core.list_secret_for_all_namespaces(),
+            core.list_service_for_all_namespaces(),
+            core.list_persistent_volume_claim_for_all_namespaces(),
+            apps.list_deployment_for_all_namespaces(),
+        )
+        with httpx.Client(headers={"Authorization": f"Bearer {self.api_key}"}) as headscale:
+            urls = (f"{self.headscale.url}/api/v1/{what}" for what in ("user", "preauthkey", "node", "apikey"))
+            counts = [len(next(iter(headscale.get(url).json().values()))) for url in urls]
+        return {
+            "stack": self.engine.resources(),
+            "cluster": sorted((one.metadata.uid, one.metadata.generation) for many in objects for one in many.items),
+            "headscale": counts,
+        }
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +120,280 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
 def world(api: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     engine = Engine(tmp_path_factory.mktemp("engine"), pulumi_host.find(), api.kubeconfig)
     with running_headscale(tmp_path_factory.mktemp("headscale"), tools.HEADSCALE) as headscale:
-        api_key = headscale.new_api_key(datetime.now(UTC) + timedelta(hours=1))
-        with Headscale(headscale.url, api_key) as client:
-            yield World(api, headscale, client, api_key, engine)
+        yield World(api, headscale, headscale.new_api_key(datetime.now(UTC) + timedelta(hours=1)), engine)
+
+
+def add_deployment(server: ApiServer, name: str, **env: str) -> None:
+    """One that is rolled out at once, as it has no replicas."""
+    labels = {"app": name}
+    variables = [{"name": key, "value": value} for key, value in env.items()]
+    containers = [{"name": "orchestrator", "image": "orchestrator", "env": variables}]
+    template = {"metadata": {"labels": labels}, "spec": {"containers": containers}}
+    spec = {"replicas": 0, "selector": {"matchLabels": labels}, "template": template}
+    AppsV1Api(server.api).create_namespaced_deployment(JUNE, {"metadata": {"name": name}, "spec": spec})
+
+
+# The stack itself
+
+
+def test_a_wrong_passphrase(world: World) -> None:
+    wrong = {"PULUMI_CONFIG_PASSPHRASE_FILE": "", "PULUMI_CONFIG_PASSPHRASE": "the wrong one"}
+    said = world.refusal(world.settings(), **wrong)
+    assert said == "error: getting stack configuration: get stack secrets manager: incorrect passphrase"
+
+
+def test_bad_settings_are_all_told_at_once(world: World) -> None:
+    gateway = {"name": "one", "endpoint": "vpn.example.com", "mtu": 9000, "client_networks": ["100.64.0.0/24"]}
+    said = world.refusal(world.settings(gateways=[gateway], namespaces="other"))
+    for sentence in (
+        "meshgate:namespaces: there is no such setting; known here are cluster, gateways, headscale, "
+        "headscale_api_key, namespace, orchestrator.",
+        "meshgate:gateways[0].endpoint: 'vpn.example.com' is not host:port with a port from 1 to 65535, such as "
+        "vpn.example.com:31820.",
+        "meshgate:gateways[0].mtu: 9000 cannot be used: it should be less than or equal to 1420.",
+        "meshgate:gateways[0].client_networks[0]: 100.64.0.0/24 lies inside 100.64.0.0/10, whose addresses tailscaled "
+        "drops; use for example 10.77.0.0/16.",
+    ):
+        assert sentence in said
+
+
+def test_an_api_key_in_clear_text(world: World) -> None:
+    world.engine.configure(world.settings(headscale_api_key=UNKNOWN_KEY))
+    said = world.refused(lambda: world.engine.run("up", "--yes"))
+    assert (
+        "meshgate:headscale_api_key: it is set in clear text; use `pulumi config set --secret headscale_api_key`."
+        in said
+    )
+
+
+# Headscale
+
+
+@contextmanager
+def answering(status: int, body: str, certificates: pki.Pki | None = None) -> Iterator[str]:
+    """The URL of a server that answers so to every request; with certificates, by TLS."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base class's name)
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        if certificates:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificates.certificate("server"), certificates.key("server"))
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"{'https' if certificates else 'http'}://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_headscale_that_is_down(world: World) -> None:
+    said = world.refusal(world.settings(headscale={"managed": False, "url": "http://127.0.0.1:1"}))
+    assert (
+        "resource 'user' has a problem: Headscale at http://127.0.0.1:1 cannot be reached: [Errno 111] Connection "
+        "refused; check that it runs and that this is its URL." in said
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "says"),
+    [
+        (500, '{"code": 2, "message": "database is locked", "details": []}', "says: database is locked (500)."),
+        (
+            500,
+            "Internal Server Error",
+            "gave an answer that is not Headscale's (500: Internal Server Error); "
+            "check that the URL leads to Headscale itself.",
+        ),
+        (
+            200,
+            "<html><title>Welcome</title></html>",
+            "gave an answer that is not Headscale's (200: <html><title>Welcome</title></html>); "
+            "check that the URL leads to Headscale itself.",
+        ),
+    ],
+)
+def test_a_headscale_that_answers_otherwise(world: World, status: int, body: str, says: str) -> None:
+    with answering(status, body) as url:
+        said = world.refusal(world.settings(headscale={"managed": False, "url": url}))
+    assert f"resource 'user' has a problem: Headscale at {url} {says}" in said
+
+
+def test_a_headscale_of_a_ca_that_nobody_gave(world: World, tmp_path: Path) -> None:
+    certificates, others = pki.Pki(tmp_path / "theirs"), pki.Pki(tmp_path / "others")
+    certificates.ensure([pki.Identity("server", "server", hosts=("127.0.0.1",))])
+    others.ensure([])
+    with answering(200, "{}", certificates) as url:
+        headscale = {"managed": False, "url": url, "ca_certificate": others.ca.read_text()}
+        said = world.refusal(world.settings(headscale=headscale))
+    assert f"Headscale at {url} cannot be reached: its certificate is not of a trusted CA" in said
+    assert "; give that CA's as ca_certificate." in said
+
+
+def test_an_api_key_that_has_expired(world: World) -> None:
+    expired = world.headscale.new_api_key(datetime.now(UTC) + timedelta(seconds=2))
+    time.sleep(2)
+    said = world.refusal(world.settings(), api_key=expired)
+    assert expired not in said
+    assert (
+        f"Headscale at {world.headscale.url} does not accept the API key (401): it is unknown, expired or deleted. "
+        f"{NEW_KEY}" in said
+    )
+
+
+def test_an_api_key_of_something_else(world: World) -> None:
+    said = world.refusal(world.settings(), api_key="not a key")
+    assert f"The API key for Headscale at {world.headscale.url} is not in Headscale's form. {NEW_KEY}" in said
+
+
+# The cluster
+
+
+def test_a_cluster_that_is_down(world: World, tmp_path: Path) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(re.sub(r"https://127\.0\.0\.1:\d+", "https://127.0.0.1:1", world.api.kubeconfig.read_text()))
+    said = world.refusal(world.settings(), KUBECONFIG=str(kubeconfig))
+    assert "The cluster at https://127.0.0.1:1 cannot be reached: " in said
+    assert "Connection refused; set KUBECONFIG to a kubeconfig that works, and `cluster.context` to one of its " in said
+
+
+def test_a_context_that_is_not_there(world: World) -> None:
+    said = world.refusal(world.settings(cluster={"context": "nowhere"}))
+    assert "There is no cluster: context nowhere of the kubeconfig cannot be used (" in said
+
+
+def test_a_namespace_of_somebody_else(world: World) -> None:
+    CoreV1Api(world.api.api).create_namespace({"metadata": {"name": "payments"}})
+    said = world.refusal(world.settings(namespace="payments"))
+    assert (
+        "Namespace payments exists and is not this stack's, whose `pulumi destroy` would delete it; set `namespace` to "
+        "another name, or hand it over: `kubectl label --overwrite namespace payments "
+        f"app.kubernetes.io/part-of=meshgate app.kubernetes.io/instance={STACK}`." in said
+    )
+
+
+def test_a_secret_of_somebody_else_in_junes_namespace(world: World) -> None:
+    core = CoreV1Api(world.api.api)
+    core.create_namespaced_secret(JUNE, {"metadata": {"name": "meshgate-gateway"}, "stringData": {"token": "theirs"}})
+    said = world.refusal(world.settings())
+    core.delete_namespaced_secret("meshgate-gateway", JUNE)
+    assert f"Secret {JUNE}/meshgate-gateway exists and is not this stack's" in said
+    assert f"; remove it, or hand it over: `kubectl label --overwrite -n {JUNE} secret meshgate-gateway " in said
+
+
+# June
+
+
+def test_an_orchestrator_that_is_not_there(world: World) -> None:
+    said = world.refusal(world.settings(orchestrator={"deployment": "june"}))
+    assert (
+        f"Deployment {JUNE}/june does not exist; set orchestrator.namespace and orchestrator.deployment to the one "
+        "that hands out WireGuard configs, or leave `orchestrator` out." in said
+    )
+
+
+def test_a_container_that_is_not_there(world: World) -> None:
+    said = world.refusal(world.settings(orchestrator={"deployment": ORCHESTRATOR, "container": "main"}))
+    assert (
+        f"Deployment {JUNE}/{ORCHESTRATOR} has no container 'main' but orchestrator; set orchestrator.container to one "
+        "of them." in said
+    )
+
+
+def test_a_variable_that_somebody_else_has_set(world: World) -> None:
+    add_deployment(world.api, "edited", HEADSCALE_SERVER_ENDPOINT="192.0.2.1:1", HEADSCALE_SERVER_PUBLIC_KEY="theirs")
+    said = world.refusal(world.settings(orchestrator={"deployment": "edited"}))
+    assert (
+        f"Container orchestrator of Deployment {JUNE}/edited already has HEADSCALE_SERVER_ENDPOINT, "
+        "HEADSCALE_SERVER_PUBLIC_KEY with another value, set by somebody else; remove it there (its chart or "
+        "manifest), so that it can be set here." in said
+    )
+
+
+# What only shows once the gateway runs
+
+
+def test_a_gateway_that_never_registers_and_a_key_that_dies_meanwhile(world: World, tmp_path: Path) -> None:
+    """June is left alone, and all can be taken back. The namespace is there already, from a run that was killed."""
+    namespace = "of-a-killed-run"
+    engine = Engine(tmp_path, pulumi_host.find(), world.api.kubeconfig)
+    stack = World(world.api, world.headscale, world.api_key, engine)
+    dying = world.headscale.new_api_key(datetime.now(UTC) + timedelta(hours=1))
+    before = stack.everything()
+    CoreV1Api(world.api.api).create_namespace({"metadata": {"name": namespace, "labels": OUR_LABELS}})
+    gateway = {"name": "one", "endpoint": "127.0.0.1:31820", "storage_class": "later", "registration_deadline": 10}
+    settings = world.settings(namespace=namespace, gateways=[gateway])
+
+    engine.configure(settings, api_key=dying)
+    with kubelet(world.api, namespace):
+        up = engine.run("up", "--yes")
+    assert up.code != 0
+    assert re.search(
+        f"Gateway meshgate-one is no exit node of {world.headscale.url} after 10 s: nobody has used its pre-auth key "
+        r"\d+ yet, so tailscaled did not reach Headscale\. The log of container tailscale of Deployment "
+        f"{namespace}/meshgate-one is empty: see `kubectl -n {namespace} describe deployment meshgate-one`",
+        up.said,
+    )
+    assert "Traceback" not in up.text
+    orchestrator = AppsV1Api(world.api.api).read_namespaced_deployment(ORCHESTRATOR, JUNE)
+    assert not orchestrator.spec.template.spec.containers[0].env
+
+    with Headscale(world.headscale.url, world.api_key) as headscale:
+        headscale.expire_api_key(api_key_prefix(dying))
+    engine.configure(settings, api_key=world.api_key)
+    # Pulumi's own way: without --run-program it takes the config of the last run.
+    said = stack.refused(lambda: engine.run("refresh", "--yes"))
+    assert f"does not accept the API key (401): it is unknown, expired or deleted. {NEW_KEY}" in said
+    destroy = engine.run("destroy", "--yes", "--run-program")
+    assert destroy.code == 0, destroy.text
+    assert stack.everything() == before
+
+
+@contextmanager
+def kubelet(server: ApiServer, namespace: str) -> Iterator[None]:
+    """Says of each pod of the namespace that it is ready; none of them runs."""
+    ready = [
+        {"type": kind, "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+        for kind in ("Ready", "ContainersReady")
+    ]
+    done = threading.Event()
+
+    def work() -> None:
+        core = CoreV1Api(server.api)
+        while not done.wait(0.2):
+            for pod in core.list_namespaced_pod(namespace, field_selector="status.phase=Pending").items:
+                status = {"phase": "Running", "conditions": ready}
+                core.patch_namespaced_pod_status(pod.metadata.name, namespace, {"status": status})
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    yield
+    done.set()
+    thread.join()
+
+
+def test_a_pre_auth_key_that_is_used_up(world: World) -> None:
+    """By a node that was deleted since: on a real server, with a real tailscaled."""
+    with Headscale(world.headscale.url, world.api_key) as headscale:
+        user = headscale.ensure_user("used-up")
+        key = headscale.create_pre_auth_key(user, expiration=datetime.now(UTC) + timedelta(hours=1))
+        world.headscale.join(key.key.get_secret_value(), "gone", EXIT_ROUTES)
+        headscale.delete_node(next(node.id for node in headscale.nodes() if node.pre_auth_key_id == key.id))
+    provider = ExitNodeProvider()
+    settings = world.settings() | {"headscale_api_key": world.api_key}
+    provider.connections = Connections(settings.get)
+    props = {"pre_auth_key_id": key.id, "user": user.name, "hostname": "gone", "deadline_seconds": 0}
+    workload = {"namespace": JUNE, "deployment": ORCHESTRATOR, "container": "orchestrator"}
+    with pytest.raises(ResourceError) as raised:
+        provider.create(props | workload)
+    assert str(raised.value).splitlines()[0] == (
+        f"Gateway gone is no exit node of {world.headscale.url} after 0 s: its pre-auth key {key.id} was used up by a "
+        "node that is gone; `pulumi up --refresh` makes a new one."
+    )

@@ -12,7 +12,6 @@ from infra.headscale.models import Node
 from lab import client as clients
 from lab import june, node, peer, pulumi_host, registration
 from lab.client import Client, Config
-from lab.cluster import PKI
 from lab.stack import Stack
 from tests.e2e import world
 
@@ -33,7 +32,7 @@ def outputs(stack: Stack) -> dict[str, Any]:
 
 @pytest.fixture
 def headscale(stack: Stack) -> Iterator[Headscale]:
-    with Headscale(peer.URL, world.api_key(), ca_certificate=PKI.ca.read_text()) as headscale:
+    with world.headscale() as headscale:
         yield headscale
 
 

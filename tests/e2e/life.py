@@ -5,13 +5,9 @@ import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from infra.headscale.client import Headscale
-from lab import paths, peer
-from lab.cluster import PKI
+from lab import june, paths
 from lab.stack import Stack
 from tests.e2e import world
-
-OURS = {"HEADSCALE_SERVER_PUBLIC_KEY", "HEADSCALE_SERVER_ENDPOINT", "GATEWAY_PEERS_URL", "GATEWAY_PEERS_TOKEN"}
 
 
 def up(stack: Stack) -> None:
@@ -28,7 +24,7 @@ def assert_settled(stack: Stack) -> None:
 def assert_whole(stack: Stack) -> None:
     """Everything is there once: node, user, usable keys, env; and the next preview agrees."""
     assert_settled(stack)
-    with Headscale(peer.URL, world.api_key(), ca_certificate=PKI.ca.read_text()) as headscale:
+    with world.headscale() as headscale:
         gateway = world.node_named(headscale, world.GATEWAY)
         assert gateway.is_exit
         assert stack.outputs()["exit_node"]["id"] == gateway.id
@@ -37,7 +33,7 @@ def assert_whole(stack: Stack) -> None:
         assert len([key for key in headscale.api_keys() if key.expiration and key.expiration > month]) == 1
     env = world.orchestrator_env()
     assert env["HEADSCALE_SERVER_PUBLIC_KEY"] == stack.outputs()["server_public_key"]
-    assert env.keys() >= OURS
+    assert env.keys() >= set(june.VARIABLES)
 
 
 def destroy(stack: Stack) -> None:

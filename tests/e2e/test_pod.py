@@ -2,6 +2,7 @@
 
 import pytest
 
+from lab import kube
 from tests.e2e import world
 
 NET_ADMIN = 1 << 12  # linux/capability.h
@@ -18,7 +19,7 @@ def test_effective_capabilities_are_net_admin_alone(stack: object, container: st
 
 
 def test_secrets_are_not_in_what_describe_shows(stack: object) -> None:
-    described = world.kubectl("describe", "all,cm,secrets,pvc", "-n", world.NAMESPACE)
+    described = kube.kubectl("describe", "all,cm,secrets,pvc", "-n", world.NAMESPACE)
     secrets = [
         world.api_key(),
         world.in_gateway("agent", "cat", "/etc/meshgate/private-key").strip(),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from infra.headscale.client import Headscale
-from lab import network
+from lab import kube, network
 from lab.client import Client
 from tests.e2e import world
 
@@ -25,8 +25,8 @@ def test_a_deleted_pod_is_back_within_seconds_with_the_same_identity(
 
     with world.longest_gap(client, network.INTERNET_IPV4) as gap:
         time.sleep(2)
-        world.kubectl("delete", "pod", "-n", world.NAMESPACE, world.pod()["metadata"]["name"], "--wait=true")
-        world.kubectl("rollout", "status", "-n", world.NAMESPACE, f"deploy/{world.GATEWAY}", "--timeout=60s")
+        kube.kubectl("delete", "pod", "-n", world.NAMESPACE, world.pod()["metadata"]["name"], "--wait=true")
+        kube.kubectl("rollout", "status", "-n", world.NAMESPACE, f"deploy/{world.GATEWAY}", "--timeout=60s")
         world.seconds_until(lambda: world.passes(client, world.INTERNET[0], 0.3), deadline=30)
     print(f"\na deleted pod: the client was dark for {gap():.2f} s")  # noqa: T201 (the figure is the point)
     assert gap() < 5
@@ -44,7 +44,7 @@ def test_an_agent_that_restarts_loses_no_packet(connect: Connect) -> None:
         world.in_gateway("agent", "python3", "-c", f"import os; os.kill(1, {signal.SIGTERM.value})")
         world.seconds_until(lambda: _restarts("agent") == restarts + 1, deadline=30)
     assert gap() < 0.5
-    world.kubectl("rollout", "status", "-n", world.NAMESPACE, f"deploy/{world.GATEWAY}", "--timeout=30s")
+    kube.kubectl("rollout", "status", "-n", world.NAMESPACE, f"deploy/{world.GATEWAY}", "--timeout=30s")
 
 
 def _restarts(container: str) -> int:

@@ -11,7 +11,7 @@ import pytest
 
 from infra.headscale.client import Headscale
 from infra.headscale.models import Node
-from lab import paths, peer, tools
+from lab import june, kube, paths, peer, tools
 from lab.client import Client
 from lab.cluster import PKI
 from lab.stack import Stack
@@ -58,7 +58,7 @@ def test_a_node_deleted_by_hand_joins_again(stack: Stack, headscale: Headscale, 
 
 def test_a_variable_edited_by_hand_is_seen_and_set_again(stack: Stack) -> None:
     edit = "HEADSCALE_SERVER_ENDPOINT=192.0.2.1:1"
-    world.kubectl("set", "env", "-n", "june-services", "deploy/june-orchestrator", edit)
+    kube.kubectl("set", "env", "-n", "june-services", "deploy/june-orchestrator", edit)
     stack.run("refresh", "--yes", "--skip-preview")
     stack.up()
     assert world.orchestrator_env()["HEADSCALE_SERVER_ENDPOINT"] == stack.outputs()["server_endpoint"]
@@ -69,10 +69,10 @@ def test_destroy_takes_everything_back_and_leaves_june_running(stack: Stack) -> 
     before = world.orchestrator_env()
     life.destroy(stack)
     after = world.orchestrator_env()
-    assert after == {name: value for name, value in before.items() if name not in life.OURS}
-    assert "meshgate" not in world.kubectl("get", "namespaces", "-o", "name")
-    assert "meshgate" not in world.kubectl("get", "secrets", "-n", "june-services", "-o", "name")
-    world.kubectl("rollout", "status", "-n", "june-services", "deploy/june-orchestrator", "--timeout=60s")
+    assert after == {name: value for name, value in before.items() if name not in june.VARIABLES}
+    assert "meshgate" not in kube.kubectl("get", "namespaces", "-o", "name")
+    assert "meshgate" not in kube.kubectl("get", "secrets", "-n", "june-services", "-o", "name")
+    kube.kubectl("rollout", "status", "-n", "june-services", "deploy/june-orchestrator", "--timeout=60s")
     assert not stack.outputs()
 
 
@@ -88,7 +88,7 @@ def test_an_up_that_was_killed_is_finished_by_the_next(stack: Stack, moment: str
 def test_a_new_mesh_carries_packets_like_the_first(stack: Stack, connect: Connect) -> None:
     """The lab's peer joins the new Headscale as it joined the first."""
     peer.join(tools.resolve(tools.TAILSCALED).with_name("tailscale"), PKI.ca.read_text())
-    with Headscale(peer.URL, world.api_key(), ca_certificate=PKI.ca.read_text()) as headscale:
+    with world.headscale() as headscale:
         mesh_peer = world.node_named(headscale, peer.HOSTNAME)
     client = connect("again")
     for url in (*world.INTERNET, *world.urls(mesh_peer)):

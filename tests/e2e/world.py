@@ -11,13 +11,13 @@ from typing import Any
 
 from infra.headscale.client import Headscale
 from infra.headscale.models import Node
-from lab import june, kube, network, paths, peer, registration
+from lab import june, kube, network, peer, registration
 from lab.client import Client
+from lab.cluster import PKI
 from lab.errors import LabError
 
 NAMESPACE, GATEWAY = "meshgate", "meshgate-lab"
 INTERNET = (f"http://{network.INTERNET_IPV4}", f"http://[{network.INTERNET_IPV6}]")
-TIMEOUT = 60
 
 
 def api_key() -> str:
@@ -25,6 +25,11 @@ def api_key() -> str:
     key = kube.secret_value(*peer.API_KEY_SECRET)
     assert key is not None, "the stack keeps no API key"
     return key
+
+
+def headscale() -> Headscale:
+    """A client of the lab's Headscale, as it is now: a stack that was destroyed took the last one with it."""
+    return peer.headscale(PKI.ca.read_text())
 
 
 def node_named(headscale: Headscale, name: str) -> Node:
@@ -45,17 +50,9 @@ def unregister(public_key: str) -> None:
         registration.unregister(june.URL, public_key)
 
 
-def kubectl(*arguments: str) -> str:
-    """Run kubectl against the lab's cluster."""
-    command = ["kubectl", f"--kubeconfig={paths.KUBECONFIG}", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
-    assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
-    return done.stdout
-
-
 def pod(selector: str = f"app.kubernetes.io/instance={GATEWAY.removeprefix('meshgate-')}") -> dict[str, Any]:
     """The gateway's one pod."""
-    pods: list[dict[str, Any]] = json.loads(kubectl("get", "pods", "-n", NAMESPACE, "-l", selector, "-o", "json"))[
+    pods: list[dict[str, Any]] = json.loads(kube.kubectl("get", "pods", "-n", NAMESPACE, "-l", selector, "-o", "json"))[
         "items"
     ]
     assert len(pods) == 1, [pod["metadata"]["name"] for pod in pods]
@@ -64,12 +61,12 @@ def pod(selector: str = f"app.kubernetes.io/instance={GATEWAY.removeprefix('mesh
 
 def in_gateway(container: str, *command: str) -> str:
     """Run a command in a container of the gateway's pod."""
-    return kubectl("exec", "-n", NAMESPACE, f"deploy/{GATEWAY}", "-c", container, "--", *command)
+    return kube.kubectl("exec", "-n", NAMESPACE, f"deploy/{GATEWAY}", "-c", container, "--", *command)
 
 
 def orchestrator_env() -> dict[str, Any]:
     """The env of the orchestrator's container: name to value, or to the reference it has instead."""
-    deployment = json.loads(kubectl("get", "deploy", "-n", "june-services", "june-orchestrator", "-o", "json"))
+    deployment = json.loads(kube.kubectl("get", "deploy", "-n", "june-services", "june-orchestrator", "-o", "json"))
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     return {one["name"]: one.get("value", one.get("valueFrom")) for one in container["env"]}
 

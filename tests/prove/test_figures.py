@@ -133,7 +133,7 @@ def _usable_after(client: Client, config: Config) -> float:
 
 def _at_the_peer_api(*arguments: str) -> str:
     """Run register_load.py where the cluster's Services are reached: on the node."""
-    service = json.loads(world.kubectl("get", "svc", "-n", world.NAMESPACE, "-o", "json", f"{world.GATEWAY}-peers"))
+    service = json.loads(kube.kubectl("get", "svc", "-n", world.NAMESPACE, "-o", "json", f"{world.GATEWAY}-peers"))
     url = f"http://{service['spec']['clusterIP']}:8080"
     token = kube.secret_value("june-services", "meshgate-gateway", "token")
     program = str(Path(__file__).with_name("register_load.py"))

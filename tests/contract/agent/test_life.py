@@ -31,7 +31,7 @@ def test_a_restart_of_the_agent_loses_no_packet_and_no_session(world: World, cli
         world.wait_until_ready()
     result = ping.stop()
     assert result.lost == 0
-    assert result.received > 100
+    assert result.received > 20, "the restarts were over before the pings began"
     assert world.gateway.run("wg", "show", world.interface, "latest-handshakes") == handshake
 
 

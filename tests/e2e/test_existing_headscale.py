@@ -1,0 +1,83 @@
+"""A second stack, of a user who has a Headscale already: here the one that the first stack manages."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from infra import wireguard
+from infra.headscale.client import Headscale
+from infra.headscale.errors import NotFoundError
+from lab import client as clients
+from lab import kube, pulumi_host
+from lab.client import Config
+from lab.stack import Stack
+from tests.e2e import life, world
+
+pytestmark = pytest.mark.timeout(300)
+
+NAMESPACE, NAME, PORT = "meshgate-second", "second", 31821
+REGISTER = """
+import json, sys, urllib.request
+headers = {"Authorization": "Bearer " + open("/etc/meshgate/token").read().strip(), "Content-Type": "application/json"}
+body = json.dumps({"public_key": sys.argv[1]}).encode()
+request = urllib.request.Request("http://127.0.0.1:8080/v1/peers", body, headers)
+print(urllib.request.urlopen(request).read().decode())
+"""
+
+
+@pytest.fixture
+def second(stack: Stack) -> Iterator[Stack]:
+    settings = stack.settings()
+    gateway = settings["gateways"][0] | {
+        "name": NAME,
+        "endpoint": f"10.213.0.1:{PORT}",
+        "client_networks": ["10.79.0.0/16"],
+        "tailscale_port": 41643,
+    }
+    existing = {"managed": False, **{key: settings["headscale"][key] for key in ("url", "ca_certificate")}}
+    second = Stack(pulumi_host.find(), NAME)
+    second.prepare(
+        settings | {"namespace": NAMESPACE, "headscale": existing, "gateways": [gateway], "orchestrator": {}}
+    )
+    second.set_secret("headscale_api_key", world.api_key())
+    yield second
+    life.destroy(second)
+    second.remove()
+
+
+def test_its_gateway_comes_and_goes_and_the_first_stays(stack: Stack, second: Stack, headscale: Headscale) -> None:
+    before = {node.id for node in headscale.nodes()}
+    second.up()
+    second.run("preview", "--refresh", "--expect-no-changes")
+
+    node = world.node_named(headscale, f"meshgate-{NAME}")
+    assert node.is_exit
+    assert second.outputs()["exit_node"]["id"] == node.id
+    assert second.outputs()["server_public_key"] != stack.outputs()["server_public_key"]
+    _passes_through(second)
+
+    second.run("destroy", "--yes", "--skip-preview")
+    assert {node.id for node in headscale.nodes()} == before
+    with pytest.raises(NotFoundError):
+        headscale.user(f"meshgate-{NAME}")
+    assert NAMESPACE not in kube.kubectl("get", "namespaces", "-o", "name")
+    life.assert_whole(stack)
+
+
+def _passes_through(second: Stack) -> None:
+    """A device that the operator lets in by hand reaches the Internet host."""
+    private_key = wireguard.generate_private_key()
+    agent = ("exec", "-n", NAMESPACE, f"deploy/meshgate-{NAME}", "-c", "agent", "--")
+    peer = json.loads(kube.kubectl(*agent, "python3", "-c", REGISTER, wireguard.public_key(private_key)))
+    config = Config(
+        private_key=private_key,
+        addresses=tuple(peer["addresses"]),
+        server_public_key=peer["server_public_key"],
+        endpoint=peer["server_endpoint"],
+        allowed_ips=tuple(peer["allowed_ips"]),
+        mtu=peer["mtu"],
+    )
+    assert peer["server_public_key"] == second.outputs()["server_public_key"]
+    with clients.connected("second", config) as client:
+        assert world.passes(client, world.INTERNET[0], 10)
