@@ -221,6 +221,10 @@ def _sentence(error: ErrorDetails) -> str:
         what = f"there is no such setting; known here are {', '.join(_known(error['loc'][:-1]))}"
     if error["type"] == "missing":
         what = "it is missing and has no default"
+    elif error["loc"] == ("headscale_api_key",):
+        what = "it is not text"  # and is not repeated
+    elif isinstance(error["input"], int | float | str) and what.startswith(("Input ", "String ")):
+        what = f"{error['input']!r} cannot be used: it {what.partition(' ')[2]}"
     return f"{where}: {what}." if error["loc"] else f"meshgate: {what}."
 
 

@@ -15,19 +15,21 @@ NAME = "pulumi-resource-kubernetes"
 VERSION = version("pulumi-kubernetes")
 """The plugin's version is the SDK's."""
 
-_DIRECTORY = f"resource-kubernetes-v{VERSION}"
+DIRECTORY = f"resource-kubernetes-v{VERSION}"
+"""Where Pulumi looks for it, below plugins/ of its home."""
+
 _STAND_IN = "lab.kubernetes_plugin"
 _DOWNLOAD_SECONDS = 30
 
 
 def ensure(pulumi: Path, environment: Mapping[str, str]) -> None:
     """Install the plugin into the lab's PULUMI_HOME; a stand-in is made to be this clone's."""
-    home = paths.PULUMI_HOME / "plugins" / _DIRECTORY
+    home = paths.PULUMI_HOME / "plugins" / DIRECTORY
     if _official(home):
         return
     if not home.exists():
         with step(f"Get Pulumi's Kubernetes plugin {VERSION}") as current:
-            own = Path.home() / ".pulumi" / "plugins" / _DIRECTORY
+            own = Path.home() / ".pulumi" / "plugins" / DIRECTORY
             if _official(own):
                 current.now("the one that is installed")
                 home.parent.mkdir(parents=True, exist_ok=True)
@@ -36,12 +38,12 @@ def ensure(pulumi: Path, environment: Mapping[str, str]) -> None:
             if _download(pulumi, environment):
                 return
             current.now("not within reach, so the lab's own stand-in takes its place")
-    _write_stand_in(home)
+    write_stand_in(home)
 
 
 def is_stand_in() -> bool:
     """Say whether the lab's stand-in is what is installed."""
-    return not _official(paths.PULUMI_HOME / "plugins" / _DIRECTORY)
+    return not _official(paths.PULUMI_HOME / "plugins" / DIRECTORY)
 
 
 def _official(directory: Path) -> bool:
@@ -59,7 +61,8 @@ def _download(pulumi: Path, environment: Mapping[str, str]) -> bool:
     return True
 
 
-def _write_stand_in(directory: Path) -> None:
+def write_stand_in(directory: Path) -> None:
+    """Make the stand-in what Pulumi starts as the plugin in that directory: this clone's, by this Python."""
     directory.mkdir(parents=True, exist_ok=True)
     program = directory / NAME
     repository, python = shlex.quote(str(paths.REPOSITORY)), shlex.quote(sys.executable)

@@ -8,7 +8,8 @@ import pulumi
 
 from infra.components.cluster import Cluster
 from infra.components.component import Component
-from infra.components.gateway_workload import GatewayWorkload, Identity
+from infra.components.gateway_pod import Identity
+from infra.components.gateway_workload import GatewayWorkload
 from infra.resources.exit_node import ExitNode
 from infra.resources.pre_auth_key import PreAuthKey
 from infra.resources.token import Token

@@ -1,8 +1,8 @@
-"""The cluster as the stack sees it: the Kubernetes provider and the stack's namespace."""
+"""The cluster as the stack sees it: the Kubernetes provider, the stack's namespace, and what lives in it."""
 
 import pulumi
 import pulumi_kubernetes as kubernetes
-from pulumi_kubernetes.core.v1 import Namespace
+from pulumi_kubernetes.core.v1 import Namespace, PersistentVolumeClaim
 
 from infra.components.component import Component, labels
 from infra.components.ownership import refusing_hooks
@@ -34,3 +34,33 @@ class Cluster(Component):
         )
         self.namespace: pulumi.Output[str] = self.resource.metadata.name
         self.register_outputs({})
+
+
+class Inhabitant(Component):
+    """A component whose Kubernetes objects live in the stack's namespace and share its labels."""
+
+    def __init__(
+        self, kind: str, cluster: Cluster, component: str, instance: str, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__(kind, instance, opts=opts)
+        self.cluster = cluster
+        self.labels = labels(component, instance)
+
+    def metadata(self, name: str, annotations: dict[str, str] | None = None) -> dict[str, object]:
+        """Metadata of an object of this component."""
+        metadata: dict[str, object] = {"name": name, "namespace": self.cluster.namespace, "labels": self.labels}
+        return metadata | ({"annotations": annotations} if annotations else {})
+
+    def object(self, *depends_on: pulumi.Resource) -> pulumi.ResourceOptions:
+        """Options of a Kubernetes object of this component."""
+        return self.child(*depends_on, provider=self.cluster.provider)
+
+    def claim(self, name: str, size: str, storage_class: str | None) -> PersistentVolumeClaim:
+        """The volume that this component's state is on."""
+        chosen = {"storage_class_name": storage_class} if storage_class else {}
+        return PersistentVolumeClaim(
+            "state",
+            metadata=self.metadata(name),
+            spec={"access_modes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}, **chosen},
+            opts=self.object(),
+        )

@@ -6,6 +6,7 @@ without it would be a new node to Headscale, and its pre-auth key is used up (ta
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import pulumi
 
@@ -22,14 +23,23 @@ TAILSCALE_STATE = "/var/lib/tailscale"
 WIREGUARD_SOCKETS = "/var/run/wireguard"
 
 
-def annotations(
-    settings: Settings, public_key: pulumi.Output[str], pre_auth_key: pulumi.Output[str]
-) -> dict[str, pulumi.Input[str]]:
+@dataclass(frozen=True)
+class Identity:
+    """What a gateway is known by; the first three are secrets."""
+
+    private_key: pulumi.Output[str]
+    token: pulumi.Output[str]
+    pre_auth_key: pulumi.Output[str]
+    public_key: pulumi.Output[str]
+
+
+def annotations(settings: Settings, identity: Identity) -> dict[str, pulumi.Input[str]]:
     """What a running pod does not notice by itself: a change of these replaces it."""
     return {
-        "meshgate/public-key": public_key,
-        # A digest of a random key tells nothing of it.
-        "meshgate/pre-auth-key": pulumi.Output.unsecret(pre_auth_key.apply(_digest)),
+        "meshgate/public-key": identity.public_key,
+        # Digests of random keys tell nothing of them.
+        "meshgate/token": pulumi.Output.unsecret(identity.token.apply(_digest)),
+        "meshgate/pre-auth-key": pulumi.Output.unsecret(identity.pre_auth_key.apply(_digest)),
         "meshgate/ca-certificate": _digest(settings.headscale.ca_certificate or ""),
     }
 

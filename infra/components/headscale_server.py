@@ -7,57 +7,44 @@ The embedded DERP relay shares the HTTP port, STUN has one of its own. Configura
 import hashlib
 from urllib.parse import urlsplit
 
-import pulumi
 import yaml
 from pulumi_kubernetes.apps.v1 import Deployment
-from pulumi_kubernetes.core.v1 import ConfigMap, PersistentVolumeClaim, Service
+from pulumi_kubernetes.core.v1 import ConfigMap, Service
 from pulumi_kubernetes.networking.v1 import Ingress
 
-from infra.components.cluster import Cluster
-from infra.components.component import Component, labels
+from infra.components.cluster import Cluster, Inhabitant
 from infra.resources.api_key import HeadscaleApiKey
 from infra.settings import HeadscaleSettings
 from infra.values import MESH_NETWORKS
 
+NAME = "headscale"
+SELECTOR = {"app.kubernetes.io/name": NAME}
 HTTP_PORT = 8080
 STUN_PORT = 3478
 STATE = "/var/lib/headscale"
 
 
-class HeadscaleServer(Component):
+class HeadscaleServer(Inhabitant):
     """ConfigMap, volume, Deployment, Services, optional Ingress, and the API key that this program uses."""
 
     def __init__(self, cluster: Cluster, settings: HeadscaleSettings) -> None:
-        super().__init__("meshgate:components:HeadscaleServer", "headscale")
-        self._cluster = cluster
-        name = "headscale"
+        super().__init__("meshgate:components:HeadscaleServer", cluster, NAME, "headscale")
         # Headscale tells clients the port that it listens on itself: it must be the published one.
         self._stun_port = settings.stun_node_port or STUN_PORT
         config = yaml.safe_dump(configuration(settings.url, self._stun_port), sort_keys=False)
-        config_map = ConfigMap(
-            "config", metadata=self._metadata(name), data={"config.yaml": config}, opts=self._child()
-        )
-        state = PersistentVolumeClaim(
-            "state",
-            metadata=self._metadata(name),
-            spec={
-                "access_modes": ["ReadWriteOnce"],
-                "resources": {"requests": {"storage": settings.storage}},
-                **({"storage_class_name": settings.storage_class} if settings.storage_class else {}),
-            },
-            opts=self._child(),
-        )
+        config_map = ConfigMap("config", metadata=self.metadata(NAME), data={"config.yaml": config}, opts=self.object())
+        state = self.claim(NAME, settings.storage, settings.storage_class)
         self.deployment = Deployment(
             "server",
-            metadata=self._metadata(name),
+            metadata=self.metadata(NAME),
             spec={
                 "replicas": 1,
                 # SQLite and the in-memory netmap allow one server at a time.
                 "strategy": {"type": "Recreate"},
-                "selector": {"match_labels": {"app.kubernetes.io/name": name}},
+                "selector": {"match_labels": SELECTOR},
                 "template": {
                     "metadata": {
-                        "labels": labels(name, "server"),
+                        "labels": self.labels,
                         "annotations": {"meshgate/config": hashlib.sha256(config.encode()).hexdigest()[:16]},
                     },
                     "spec": {
@@ -78,7 +65,7 @@ class HeadscaleServer(Component):
                     },
                 },
             },
-            opts=self._child(),
+            opts=self.object(),
         )
         services = self._services(settings)
         self.api_key = HeadscaleApiKey(
@@ -90,43 +77,42 @@ class HeadscaleServer(Component):
         self.register_outputs({})
 
     def _services(self, settings: HeadscaleSettings) -> list[Service | Ingress]:
-        name, selector = "headscale", {"app.kubernetes.io/name": "headscale"}
         http = {"name": "http", "port": HTTP_PORT, "target_port": "http"}
         stun = {"name": "stun", "port": self._stun_port, "target_port": "stun", "protocol": "UDP"}
         services: list[Service | Ingress] = [
             Service(
                 "http",
-                metadata=self._metadata(name),
+                metadata=self.metadata(NAME),
                 spec={
                     "type": "NodePort" if settings.node_port else "ClusterIP",
-                    "selector": selector,
+                    "selector": SELECTOR,
                     "ports": [http | ({"node_port": settings.node_port} if settings.node_port else {})],
                 },
-                opts=self._child(self.deployment),
+                opts=self.object(self.deployment),
             )
         ]
         if settings.stun_node_port:
             services.append(
                 Service(
                     "stun",
-                    metadata=self._metadata(f"{name}-stun"),
+                    metadata=self.metadata(f"{NAME}-stun"),
                     spec={
                         "type": "NodePort",
-                        "selector": selector,
+                        "selector": SELECTOR,
                         # STUN answers with the address it sees: it must be the client's own.
                         "external_traffic_policy": "Local",
                         "ports": [stun | {"node_port": settings.stun_node_port}],
                     },
-                    opts=self._child(self.deployment),
+                    opts=self.object(self.deployment),
                 )
             )
         if settings.ingress:
             host = urlsplit(settings.url).hostname
-            backend = {"service": {"name": name, "port": {"name": "http"}}}
+            backend = {"service": {"name": NAME, "port": {"name": "http"}}}
             services.append(
                 Ingress(
                     "ingress",
-                    metadata=self._metadata(name),
+                    metadata=self.metadata(NAME),
                     spec={
                         "ingress_class_name": settings.ingress.class_name,
                         "tls": [{"hosts": [host], "secret_name": settings.ingress.tls_secret}],
@@ -137,16 +123,10 @@ class HeadscaleServer(Component):
                             }
                         ],
                     },
-                    opts=self._child(*services),
+                    opts=self.object(*services),
                 )
             )
         return services
-
-    def _metadata(self, name: str) -> dict[str, object]:
-        return {"name": name, "namespace": self._cluster.namespace, "labels": labels("headscale", name)}
-
-    def _child(self, *depends_on: pulumi.Resource) -> pulumi.ResourceOptions:
-        return self.child(*depends_on, provider=self._cluster.provider)
 
 
 def configuration(url: str, stun_port: int) -> dict[str, object]:
@@ -190,7 +170,7 @@ def configuration(url: str, stun_port: int) -> dict[str, object]:
 
 def _container(image: str, stun_port: int) -> dict[str, object]:
     return {
-        "name": "headscale",
+        "name": NAME,
         "image": image,
         "args": ["serve"],
         "ports": [

@@ -91,9 +91,7 @@ class Session:
         try:
             response = self._http.send(request)
         except httpx.TransportError as error:
-            raise UnavailableError(
-                f"Headscale at {self.url} cannot be reached: {excerpt(str(error)) or type(error).__name__}."
-            ) from error
+            raise UnavailableError(f"Headscale at {self.url} cannot be reached: {_reason(error)}.") from error
         return answers.payload(self.url, response)
 
     def close(self) -> None:
@@ -107,12 +105,17 @@ class Session:
         self.close()
 
 
+def _reason(error: httpx.TransportError) -> str:
+    text = excerpt(str(error)) or type(error).__name__
+    if "CERTIFICATE_VERIFY_FAILED" in text:  # httpx tells the TLS errors apart by their text alone
+        return f"its certificate is not of a trusted CA ({text}); give that CA's as ca_certificate"
+    return f"{text}; check that it runs and that this is its URL"
+
+
 def _checked(api_key: str, url: str) -> str:
     key = api_key.strip()
     if not re.fullmatch(r"[\w.-]+", key, re.ASCII):
-        raise UnauthorizedError(
-            f"The API key for Headscale at {url} is not in Headscale's form; `headscale apikeys create` makes one."
-        )
+        raise UnauthorizedError(f"The API key for Headscale at {url} is not in Headscale's form.")
     return key
 
 

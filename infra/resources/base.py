@@ -142,8 +142,11 @@ class Provider(ResourceProvider):
             yield
         except (HeadscaleError, ClusterError, ConnectionsError, ResourceError) as error:
             sys.tracebacklimit = 0
-            remedy = f" {self.connections.new_key}" if isinstance(error, UnauthorizedError) else ""
-            raise ResourceError(f"{error}{remedy}") from None
+            raise ResourceError(self._sentence(error)) from None
+
+    def _sentence(self, error: Exception) -> str:
+        """What the user reads of an error: with the remedy, where only the stack's config tells it."""
+        return f"{error} {self.connections.new_key}" if isinstance(error, UnauthorizedError) else str(error)
 
 
 def secret_outputs(opts: ResourceOptions | None, *names: str) -> ResourceOptions:

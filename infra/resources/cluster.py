@@ -18,6 +18,7 @@ _APPLY = "application/apply-patch+yaml"
 _TIMEOUT = (5, 20)
 """Seconds to connect, and to answer."""
 _EXEC_SECONDS = 30
+_REMEDY = "set KUBECONFIG to a kubeconfig that works, and `cluster.context` to one of its contexts"
 
 
 class ClusterError(Exception):
@@ -174,9 +175,10 @@ class Cluster:
             try:
                 yield api
             except (HTTPError, OSError) as error:
-                reason = type(error).__name__
+                # urllib3 tells the connection and all attempts before it comes to the reason.
+                reason = excerpt(str(getattr(error, "reason", error)).rpartition("): ")[2]) or type(error).__name__
                 raise ClusterUnavailableError(
-                    f"The cluster at {configuration.host} cannot be reached: {reason}."
+                    f"The cluster at {configuration.host} cannot be reached: {reason}; {_REMEDY}."
                 ) from error
 
 
@@ -193,7 +195,9 @@ def _configuration(kubeconfig: str | None, context: str | None) -> "Configuratio
             config.load_kube_config(kubeconfig, context, configuration, persist_config=False)
     except config.ConfigException as error:
         which = f"context {context} of the kubeconfig" if context else "the kubeconfig"
-        raise ClusterUnavailableError(f"There is no cluster: {which} cannot be used: {excerpt(str(error))}.") from error
+        raise ClusterUnavailableError(
+            f"There is no cluster: {which} cannot be used ({excerpt(str(error))}); {_REMEDY}."
+        ) from error
     return configuration
 
 

@@ -43,7 +43,11 @@ class Connections:
         """How a user comes by an API key that works."""
         if self.managed:
             return _NEW_KEY
-        return "`headscale apikeys create` there makes one, `pulumi config set --secret headscale_api_key` sets it."
+        # Without --run-program those take the config of the last `up`, as a provider's settings are part of the state.
+        return (
+            "`headscale apikeys create` there makes one, `pulumi config set --secret headscale_api_key` sets it; "
+            "refresh and destroy heed it with --run-program."
+        )
 
     def headscale(self) -> "Headscale":
         """A client with the stack's API key. Raises KeyLostError, and ConnectionsError for bad settings."""

@@ -1,12 +1,13 @@
 """HeadscaleUser: the Headscale user that owns a stack's nodes and keys."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from pulumi import Input, Output, ResourceOptions
 from pulumi.dynamic import Resource
 from typing_extensions import override
 
-from infra.headscale.errors import ConflictError, NotFoundError
+from infra.headscale.errors import ConflictError, HeadscaleError, NotFoundError
 from infra.resources.base import Props, Provider, log
 
 
@@ -15,6 +16,19 @@ class HeadscaleUserProvider(Provider):
 
     INPUTS = ("user",)
     REPLACING = INPUTS
+
+    @override
+    def refusals(self, olds: Props, news: Props) -> Iterator[tuple[str, str]]:
+        """An existing server must answer, and to this key: told before anything is made anywhere."""
+        if self.connections.managed or olds.get("user") == news["user"]:
+            return
+        try:
+            with self.connections.headscale() as headscale:
+                headscale.user(news["user"])
+        except NotFoundError:
+            pass
+        except HeadscaleError as error:
+            yield "", self._sentence(error)  # it is not the name that is wrong
 
     @override
     def make(self, props: Props) -> tuple[str, dict[str, Any]]:

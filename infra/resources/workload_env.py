@@ -32,7 +32,7 @@ class WorkloadEnvProvider(Provider):
 
     @override
     def refusals(self, olds: Props, news: Props) -> Iterator[tuple[str, str]]:
-        """A Deployment or container that is not there: told before anything is made, when it can be known."""
+        """What is not there, or set by others: told before anything is made, when it can be known."""
         target = [news.get(name) for name in ("namespace", "deployment", "container")]
         seen_before = target == [olds.get(name) for name in ("namespace", "deployment", "container")]
         if seen_before or contains_unknowns(target):
@@ -41,7 +41,10 @@ class WorkloadEnvProvider(Provider):
             found = self.connections.cluster().deployment(news["namespace"], news["deployment"])
         except ClusterUnavailableError:  # a preview may come before the cluster
             return
-        yield from _lacks(found, news)
+        lacks = list(_lacks(found, news))
+        yield from lacks
+        if found is not None and not lacks and not news["force"]:
+            yield from _taken(found, news, _owned(found, news))
 
     @override
     def make(self, props: Props) -> tuple[str, dict[str, Any]]:
@@ -92,7 +95,8 @@ class WorkloadEnvProvider(Provider):
         if found is None:
             return
         if not props["force"]:
-            _refuse_taken(found, props, ours | _owned(found, props))
+            for _, sentence in _taken(found, props, ours | _owned(found, props)):
+                raise ResourceError(sentence)
         entries = [_entry(name, value) for name, value in sorted(_wanted(props).items())]
         container = {"name": props["container"], "env": entries}
         self._send(props, {"template": {"spec": {"containers": [container]}}})
@@ -134,15 +138,16 @@ def _lacks(found: dict[str, Any] | None, props: Props) -> Iterator[tuple[str, st
         )
 
 
-def _refuse_taken(found: dict[str, Any], props: Props, ours: set[str]) -> None:
+def _taken(found: dict[str, Any], props: Props, ours: set[str]) -> Iterator[tuple[str, str]]:
     live = _env(found, props["container"])
     wanted = _wanted(props).items()
     taken = [name for name, value in wanted if name not in ours and live.get(name, value) != value]
     if taken:
-        raise ResourceError(
+        yield (
+            "",
             f"Container {props['container']} of Deployment {props['namespace']}/{props['deployment']} already has "
             f"{', '.join(sorted(taken))} with another value, set by somebody else; remove it there (its chart or "
-            "manifest), so that it can be set here."
+            "manifest), so that it can be set here.",
         )
 
 

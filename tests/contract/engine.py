@@ -50,7 +50,7 @@ class Engine:
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "KUBECONFIG": str(kubeconfig),
         }
-        plugin._write_stand_in(directory / "home" / "plugins" / plugin._DIRECTORY)
+        plugin.write_stand_in(directory / "home" / "plugins" / plugin.DIRECTORY)
         self._here("stack", "init", STACK)
         self._made_by_pulumi: dict[str, Any] = yaml.safe_load(self._config.read_text())
         self._encrypted: dict[str, Any] = {}

@@ -73,8 +73,8 @@ def test_a_number_like_api_key_stays_text() -> None:
         (with_gateway(endpoint="vpn.example.com:51820"), "is no NodePort; use 30000-32767"),
         (with_gateway(tailscale_port=41641), "tailscale_port 41641"),
         (with_gateway(tailscale_port=31820), "tailscale_port 31820 is also the endpoint's port"),
-        (with_gateway(mtu=500), "meshgate:gateways[0].mtu: "),
-        (with_gateway(mtu=1500), "meshgate:gateways[0].mtu: "),
+        (with_gateway(mtu=500), "mtu: 500 cannot be used: it should be greater than or equal to 576."),
+        (with_gateway(mtu=1500), "meshgate:gateways[0].mtu: 1500 cannot be used: it should be less than"),
         (with_gateway(mtu=1200, client_networks=["10.77.0.0/16", "fd77::/64"]), "mtu 1200 cannot carry IPv6"),
         (with_gateway(name="One Gateway"), "meshgate:gateways[0].name: 'One Gateway' is not a name"),
         (GOOD | {"gateways": [GATEWAY, GATEWAY]}, "gateways share the name one"),
@@ -108,3 +108,8 @@ def test_a_refused_url_with_a_password_is_not_repeated() -> None:
     with pytest.raises(SettingsError) as error:
         load_values(with_headscale(url="https://user:secret@headscale.example.com"))
     assert "secret" not in str(error.value)
+
+
+def test_a_refused_api_key_is_not_repeated() -> None:
+    with pytest.raises(SettingsError, match=r"^meshgate:headscale_api_key: it is not text\.$"):
+        load((with_headscale(managed=False) | {"headscale_api_key": 12345}).get)

@@ -67,6 +67,11 @@ def _answering(*answers: httpx.Response | httpx.TransportError) -> tuple[Headsca
         (httpx.Response(500), UnexpectedAnswerError, "empty"),
         (httpx.Response(200, json={"nodes": [{"id": "1"}]}), UnexpectedAnswerError, "Node in a form unknown"),
         (httpx.ConnectError("refused"), UnavailableError, "cannot be reached: refused"),
+        (
+            httpx.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: unknown issuer"),
+            UnavailableError,
+            "its certificate is not of a trusted CA",
+        ),
         (httpx.ReadTimeout(""), UnavailableError, "ReadTimeout"),
     ],
 )

@@ -2,9 +2,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from infra.headscale.client import Headscale
+from infra.resources.connections import Connections
 from infra.resources.user import HeadscaleUserProvider
 from tests.unit.headscale.fake import FakeHeadscale
-from tests.unit.resources.world import Connect
+from tests.unit.resources.world import CONFIG, Connect
 
 INPUTS = {"user": "meshgate-lab", "user_id": None}
 
@@ -44,3 +46,32 @@ def test_user_with_nodes_of_others_is_left(
     provider.delete(made.id, made.outs)
     assert "meshgate-lab" in server.users
     assert "it owns nodes that are not ours" in caplog.text
+
+
+class _ExistingServer(Connections):
+    """A stack with an existing server."""
+
+    def __init__(self, server: FakeHeadscale, api_key: str) -> None:
+        headscale = {"managed": False, "url": "https://headscale.test"}
+        super().__init__((CONFIG | {"headscale": headscale, "headscale_api_key": api_key}).get)
+        self._server = server
+
+    def headscale_with(self, api_key: str) -> Headscale:
+        return Headscale(self._server.url, api_key, transport=self._server)
+
+
+def test_an_existing_server_is_asked_before_anything_is_made(server: FakeHeadscale) -> None:
+    provider = HeadscaleUserProvider()
+    provider.connections = _ExistingServer(server, server.new_api_key(datetime.now(UTC) + timedelta(days=1)))
+    assert not provider.check({}, dict(INPUTS)).failures
+    assert not server.users
+    provider.connections = _ExistingServer(server, "abcdefg.unknown")
+    (failure,) = provider.check({}, dict(INPUTS)).failures
+    assert "does not accept the API key" in failure.reason
+    assert "`pulumi config set --secret headscale_api_key` sets it" in failure.reason
+    assert not provider.check(dict(INPUTS), dict(INPUTS)).failures, "a user that was seen before is not looked at"
+
+
+def test_a_managed_server_need_not_be_there_yet(provider: HeadscaleUserProvider, server: FakeHeadscale) -> None:
+    server.api_keys.clear()
+    assert not provider.check({}, dict(INPUTS)).failures

@@ -76,6 +76,21 @@ def test_missing_deployment_is_refused_in_preview(provider: WorkloadEnvProvider,
         provider.create({**INPUTS, "deployment": "june"})
 
 
+def test_a_name_set_by_others_is_refused_in_preview(provider: WorkloadEnvProvider, cluster: FakeCluster) -> None:
+    cluster.edit_env(*WHERE, "orchestrator", [{"name": "HEADSCALE_SERVER_PUBLIC_KEY", "value": "theirs"}])
+    for value in ("ours", UNKNOWN):
+        news = INPUTS | {"values": {"HEADSCALE_SERVER_PUBLIC_KEY": value}}
+        (failure,) = provider.check({}, news).failures
+        assert "already has HEADSCALE_SERVER_PUBLIC_KEY with another value" in failure.reason
+        assert not provider.check({}, news | {"force": True}).failures
+    assert not provider.check({}, INPUTS | {"values": {"HEADSCALE_SERVER_PUBLIC_KEY": "theirs"}}).failures
+
+
+def test_a_name_that_a_killed_run_set_is_not_refused(provider: WorkloadEnvProvider, cluster: FakeCluster) -> None:
+    provider.create(dict(INPUTS))
+    assert not provider.check({}, INPUTS | {"values": {"HEADSCALE_SERVER_PUBLIC_KEY": "key-2"}}).failures
+
+
 def test_preview_without_changes_asks_no_cluster(
     provider: WorkloadEnvProvider, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
