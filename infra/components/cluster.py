@@ -36,7 +36,7 @@ class Cluster(Component):
         self.register_outputs({})
 
 
-class Inhabitant(Component):
+class NamespacedComponent(Component):
     """A component whose Kubernetes objects live in the stack's namespace and share its labels."""
 
     def __init__(
@@ -51,7 +51,7 @@ class Inhabitant(Component):
         metadata: dict[str, object] = {"name": name, "namespace": self.cluster.namespace, "labels": self.labels}
         return metadata | ({"annotations": annotations} if annotations else {})
 
-    def object(self, *depends_on: pulumi.Resource) -> pulumi.ResourceOptions:
+    def opts(self, *depends_on: pulumi.Resource) -> pulumi.ResourceOptions:
         """Options of a Kubernetes object of this component."""
         return self.child(*depends_on, provider=self.cluster.provider)
 
@@ -62,5 +62,5 @@ class Inhabitant(Component):
             "state",
             metadata=self.metadata(name),
             spec={"access_modes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}, **chosen},
-            opts=self.object(),
+            opts=self.opts(),
         )

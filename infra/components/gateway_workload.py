@@ -6,14 +6,14 @@ from pulumi_kubernetes.core.v1 import ConfigMap, Secret, Service
 from pulumi_kubernetes.networking.v1 import NetworkPolicy
 
 from infra.components import gateway_pod
-from infra.components.cluster import Cluster, Inhabitant
+from infra.components.cluster import Cluster, NamespacedComponent
 from infra.components.gateway_pod import Identity
 from infra.settings import GatewaySettings, Settings
 
 NOT_AWAITED = {"pulumi.com/skipAwait": "true"}
 
 
-class GatewayWorkload(Inhabitant):
+class GatewayWorkload(NamespacedComponent):
     """A gateway's Kubernetes objects, all named meshgate-<gateway>."""
 
     def __init__(
@@ -36,7 +36,7 @@ class GatewayWorkload(Inhabitant):
                 gateway_pod.TOKEN: identity.token,
                 gateway_pod.PRE_AUTH_KEY: identity.pre_auth_key,
             },
-            opts=self.object(),
+            opts=self.opts(),
         )
         certificates = None
         if settings.headscale.ca_certificate:
@@ -44,7 +44,7 @@ class GatewayWorkload(Inhabitant):
                 "certificates",
                 metadata=self.metadata(self.name),
                 data={gateway_pod.CA_CERTIFICATE: settings.headscale.ca_certificate},
-                opts=self.object(),
+                opts=self.opts(),
             )
         state = self.claim(self.name, gateway.storage, gateway.storage_class)
         # Before the pod: it is let in from its first moment, and not a moment longer.
@@ -66,7 +66,7 @@ class GatewayWorkload(Inhabitant):
                     "spec": gateway_pod.spec(settings, gateway, self.name, identity.public_key),
                 },
             },
-            opts=self.object(secret, state, policy, *([certificates] if certificates else [])),
+            opts=self.opts(secret, state, policy, *([certificates] if certificates else [])),
         )
         self.peers_url = pulumi.Output.format(
             "http://{0}-peers.{1}.svc.cluster.local:{2}", self.name, cluster.namespace, gateway_pod.HTTP_PORT
@@ -85,7 +85,7 @@ class GatewayWorkload(Inhabitant):
                 "selector": self.selector,
                 "ports": [{"name": "http", "port": gateway_pod.HTTP_PORT, "target_port": "http"}],
             },
-            opts=self.object(),
+            opts=self.opts(),
         )
         if self._gateway.exposure == "HostPort":
             return
@@ -103,7 +103,7 @@ class GatewayWorkload(Inhabitant):
                 "publish_not_ready_addresses": True,
                 "ports": [{"name": "wireguard", "port": port, "target_port": port, "protocol": "UDP"} | node_port],
             },
-            opts=self.object(),
+            opts=self.opts(),
         )
 
     def _network_policy(self, settings: Settings) -> NetworkPolicy:
@@ -128,5 +128,5 @@ class GatewayWorkload(Inhabitant):
             "policy",
             metadata=self.metadata(self.name),
             spec={"pod_selector": {"match_labels": self.selector}, "policy_types": ["Ingress"], "ingress": ingress},
-            opts=self.object(),
+            opts=self.opts(),
         )

@@ -12,7 +12,7 @@ from pulumi_kubernetes.apps.v1 import Deployment
 from pulumi_kubernetes.core.v1 import ConfigMap, Service
 from pulumi_kubernetes.networking.v1 import Ingress
 
-from infra.components.cluster import Cluster, Inhabitant
+from infra.components.cluster import Cluster, NamespacedComponent
 from infra.resources.api_key import HeadscaleApiKey
 from infra.settings import HeadscaleSettings
 from infra.values import MESH_NETWORKS
@@ -24,7 +24,7 @@ STUN_PORT = 3478
 STATE = "/var/lib/headscale"
 
 
-class HeadscaleServer(Inhabitant):
+class HeadscaleServer(NamespacedComponent):
     """ConfigMap, volume, Deployment, Services, optional Ingress, and the API key that this program uses."""
 
     def __init__(self, cluster: Cluster, settings: HeadscaleSettings) -> None:
@@ -32,7 +32,7 @@ class HeadscaleServer(Inhabitant):
         # Headscale tells clients the port that it listens on itself: it must be the published one.
         self._stun_port = settings.stun_node_port or STUN_PORT
         config = yaml.safe_dump(configuration(settings.url, self._stun_port), sort_keys=False)
-        config_map = ConfigMap("config", metadata=self.metadata(NAME), data={"config.yaml": config}, opts=self.object())
+        config_map = ConfigMap("config", metadata=self.metadata(NAME), data={"config.yaml": config}, opts=self.opts())
         state = self.claim(NAME, settings.storage, settings.storage_class)
         self.deployment = Deployment(
             "server",
@@ -65,7 +65,7 @@ class HeadscaleServer(Inhabitant):
                     },
                 },
             },
-            opts=self.object(),
+            opts=self.opts(),
         )
         services = self._services(settings)
         self.api_key = HeadscaleApiKey(
@@ -88,7 +88,7 @@ class HeadscaleServer(Inhabitant):
                     "selector": SELECTOR,
                     "ports": [http | ({"node_port": settings.node_port} if settings.node_port else {})],
                 },
-                opts=self.object(self.deployment),
+                opts=self.opts(self.deployment),
             )
         ]
         if settings.stun_node_port:
@@ -103,7 +103,7 @@ class HeadscaleServer(Inhabitant):
                         "external_traffic_policy": "Local",
                         "ports": [stun | {"node_port": settings.stun_node_port}],
                     },
-                    opts=self.object(self.deployment),
+                    opts=self.opts(self.deployment),
                 )
             )
         if settings.ingress:
@@ -123,7 +123,7 @@ class HeadscaleServer(Inhabitant):
                             }
                         ],
                     },
-                    opts=self.object(*services),
+                    opts=self.opts(*services),
                 )
             )
         return services
