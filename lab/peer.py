@@ -40,12 +40,15 @@ def headscale(ca_certificate: str) -> Headscale:
 
 
 def join(tailscale: Path, ca_certificate: str) -> MeshPeer:
-    """Let the peer join the mesh, unless this very Headscale knows it already."""
+    """Let the peer join the mesh, unless it is connected to this very Headscale already."""
     with headscale(ca_certificate) as server:
-        if (peer := _current(tailscale)) and any(node.node_key == peer.node_key for node in server.nodes()):
+        if (peer := _current(tailscale)) and any(
+            node.node_key == peer.node_key and node.online for node in server.nodes()
+        ):
             return peer
         user = server.ensure_user(USER)
-        key = server.create_pre_auth_key(user, expiration=datetime.now(UTC) + KEY_LIFETIME)
+        # Not for one use: a forced login that has to be repeated comes with a new node key, which such a key refuses.
+        key = server.create_pre_auth_key(user, expiration=datetime.now(UTC) + KEY_LIFETIME, reusable=True)
     key_file = surroundings.MESH_PEER_STATE / "auth-key"
     key_file.touch(mode=0o600)
     key_file.write_text(key.key.get_secret_value())
