@@ -4,7 +4,7 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 from pulumi_kubernetes.core.v1 import Namespace, PersistentVolumeClaim
 
-from infra.components.component import Component, labels
+from infra.components.component import ADOPTED, Component, labels
 from infra.components.ownership import refusing_hooks
 from infra.settings import Settings
 
@@ -29,7 +29,11 @@ class Cluster(Component):
         security = {"pod-security.kubernetes.io/enforce": "privileged", "pod-security.kubernetes.io/warn": "baseline"}
         self.resource = Namespace(
             "namespace",
-            metadata={"name": settings.namespace, "labels": labels("meshgate", pulumi.get_stack()) | security},
+            metadata={
+                "name": settings.namespace,
+                "labels": labels("meshgate", pulumi.get_stack()) | security,
+                "annotations": ADOPTED,
+            },
             opts=self.child(provider=self.provider, hooks=self.ownership),
         )
         self.namespace: pulumi.Output[str] = self.resource.metadata.name
@@ -48,8 +52,12 @@ class NamespacedComponent(Component):
 
     def metadata(self, name: str, annotations: dict[str, str] | None = None) -> dict[str, object]:
         """Metadata of an object of this component."""
-        metadata: dict[str, object] = {"name": name, "namespace": self.cluster.namespace, "labels": self.labels}
-        return metadata | ({"annotations": annotations} if annotations else {})
+        return {
+            "name": name,
+            "namespace": self.cluster.namespace,
+            "labels": self.labels,
+            "annotations": ADOPTED | (annotations or {}),
+        }
 
     def opts(self, *depends_on: pulumi.Resource) -> pulumi.ResourceOptions:
         """Options of a Kubernetes object of this component."""

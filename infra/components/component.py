@@ -2,6 +2,9 @@
 
 import pulumi
 
+ADOPTED = {"pulumi.com/patchForce": "true"}
+"""Annotation of every object of ours: after a killed run its fields belong to that run's field manager, and the next
+run, whose manager has another name, takes them over."""
 INSTANCE = "app.kubernetes.io/instance"
 PART_OF = "app.kubernetes.io/part-of"
 

@@ -189,7 +189,8 @@ def _agent(gateway: GatewaySettings, public_key: pulumi.Output[str]) -> dict[str
 
 
 def _environment(values: Mapping[str, pulumi.Input[str]]) -> list[dict[str, pulumi.Input[str]]]:
-    return [{"name": name, "value": value} for name, value in values.items()]
+    # The API server keeps no empty value: to say one would differ from what is kept for ever.
+    return [{"name": name} if value == "" else {"name": name, "value": value} for name, value in values.items()]
 
 
 def _digest(text: str) -> str:

@@ -4,7 +4,7 @@ import pulumi
 from pulumi_kubernetes.core.v1 import Secret
 
 from infra.components.cluster import Cluster
-from infra.components.component import Component, labels
+from infra.components.component import ADOPTED, Component, labels
 from infra.resources.workload_env import WorkloadEnv
 from infra.settings import OrchestratorSettings
 
@@ -29,6 +29,7 @@ class OrchestratorEnv(Component):
                 "name": TOKEN_SECRET,
                 "namespace": settings.namespace,
                 "labels": labels("orchestrator", pulumi.get_stack()),
+                "annotations": ADOPTED,
             },
             string_data={"token": token},
             opts=self.child(provider=cluster.provider, hooks=cluster.ownership),
