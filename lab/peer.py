@@ -3,12 +3,15 @@
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from infra.headscale.client import Headscale
+from infra.headscale.errors import UnavailableError
 from lab import kube, network, paths, surroundings
 from lab.errors import LabError
 from lab.run import capture
+from lab.waiting import until
 
 HOSTNAME = "mesh-peer"
 USER = "lab"
@@ -21,6 +24,7 @@ API_KEY_SECRET = ("meshgate", "headscale-api-key", "api-key")
 
 KEY_LIFETIME = timedelta(minutes=10)
 JOIN_SECONDS = 60
+ANSWER_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,11 @@ def headscale(ca_certificate: str) -> Headscale:
 def join(tailscale: Path, ca_certificate: str) -> MeshPeer:
     """Let the peer join the mesh, unless it is connected to this very Headscale already."""
     with headscale(ca_certificate) as server:
+        until(
+            partial(_answers, server),
+            deadline=ANSWER_SECONDS,
+            otherwise=lambda: LabError(f"Headscale at {URL} does not answer.", paths.LOGS / "tls-front.log"),
+        )
         if (peer := _current(tailscale)) and any(
             node.node_key == peer.node_key and node.online for node in server.nodes()
         ):
@@ -69,6 +78,15 @@ def join(tailscale: Path, ca_certificate: str) -> MeshPeer:
     if (joined := _current(tailscale)) is None:
         raise LabError("The mesh peer joined, but has no address.", paths.LOGS / "mesh-peer.log")
     return joined
+
+
+def _answers(server: Headscale) -> bool:
+    """Say whether Headscale answers; after a restart of the node its pod comes up last."""
+    try:
+        server.nodes()
+    except UnavailableError:
+        return False
+    return True
 
 
 def _current(tailscale: Path) -> MeshPeer | None:
