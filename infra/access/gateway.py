@@ -40,7 +40,7 @@ class Gateway(Component):
             ),
             opts=self.child(),
         )
-        self.exit_node = ExitNode(
+        exit_node = ExitNode(
             "exit-node",
             pre_auth_key_id=pre_auth_key.id,
             user=user.user,
@@ -60,11 +60,11 @@ class Gateway(Component):
             "server_public_key": key.public_key,
             "server_endpoint": gateway.endpoint,
             "exit_node": {
-                "id": self.exit_node.node_id,
-                "name": self.exit_node.node_name,
-                "addresses": self.exit_node.addresses,
-                "node_key": self.exit_node.node_key,
-                "routes": self.exit_node.routes,
+                "id": exit_node.node_id,
+                "name": exit_node.node_name,
+                "addresses": exit_node.addresses,
+                "node_key": exit_node.node_key,
+                "routes": exit_node.routes,
             },
             "headscale_url": settings.headscale.url,
             "peers_url": workload.peers_url,

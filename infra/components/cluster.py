@@ -27,7 +27,7 @@ class Cluster(Component):
         self.ownership = refusing_hooks(settings.cluster.context)
         # NET_ADMIN and the hostPath of /dev/net/tun are outside the "baseline" pod security standard.
         security = {"pod-security.kubernetes.io/enforce": "privileged", "pod-security.kubernetes.io/warn": "baseline"}
-        self.resource = Namespace(
+        namespace = Namespace(
             "namespace",
             metadata={
                 "name": settings.namespace,
@@ -36,7 +36,7 @@ class Cluster(Component):
             },
             opts=self.child(provider=self.provider, hooks=self.ownership),
         )
-        self.namespace: pulumi.Output[str] = self.resource.metadata.name
+        self.namespace: pulumi.Output[str] = namespace.metadata.name
         self.register_outputs({})
 
 
