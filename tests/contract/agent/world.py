@@ -96,11 +96,12 @@ class Ping:
     def stop(self) -> "PingResult":
         self._process.send_signal(signal.SIGINT)
         output = self._process.communicate(timeout=10)[0].decode()
-        counts = re.search(r"(\d+) packets transmitted, (\d+) received", output)
-        assert counts, output
-        times = [float(time) for time in re.findall(r"^\[([\d.]+)\] \d+ bytes from", output, re.MULTILINE)]
-        gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
-        return PingResult(lost=int(counts[1]) - int(counts[2]), received=int(counts[2]), longest_gap_s=max(gaps))
+        answers = re.findall(r"^\[([\d.]+)\] \d+ bytes from .*icmp_seq=(\d+)", output, re.MULTILINE)
+        times = [float(moment) for moment, _ in answers]
+        gaps = [later - earlier for earlier, later in itertools.pairwise([*times, time.time()])]
+        numbers = {int(number) for _, number in answers}
+        # ping also counts those as lost whose answer was on its way when it was told to end.
+        return PingResult(lost=max(numbers) - len(numbers), received=len(numbers), longest_gap_s=max(gaps))
 
 
 @dataclass(frozen=True)
