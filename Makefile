@@ -64,6 +64,8 @@ lock: $(UV)
 	@echo "Python packages: into .venv, from requirements.lock"
 	@$(UV) venv -q --allow-existing --python $(PYTHON) .venv
 	@$(UV) pip sync -q --python $(BIN)/python --require-hashes --compile-bytecode requirements.lock
+	@# Ansible's modules and plugins import the same packages as the program does.
+	@pwd > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/meshgate.pth"
 	@touch $@
 
 $(CACHE)/uv/bin/uv:
