@@ -6,12 +6,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help up status down logs client preview check test prove lock
+.PHONY: help up status down logs client artifact preview check test prove lock
 
 help:
 	@echo "make up        everything: tools, images, a one-node Kubernetes, Headscale, the gateway (cold: about 25 minutes)"
 	@echo "make status    what the lab is made of, and how to use it"
 	@echo "make client    a WireGuard config and its QR code for a device of your own"
+	@echo "make artifact  the gateway as one file for a bare-metal host: dist/meshgate-gateway.tar.gz"
 	@echo "make preview   what 'pulumi up' would change in the lab"
 	@echo "make down      nothing of the lab is left (ALL=1: nor of its caches)"
 	@echo "make check     lint, types, unit tests: under a minute"
@@ -32,6 +33,9 @@ logs: .venv/ready
 
 client lab-client: .venv/ready
 	@$(BIN)/python -m lab client $(NAME)
+
+artifact: .venv/ready
+	@$(BIN)/python -m lab artifact
 
 preview: .venv/ready
 	@$(BIN)/python -m lab preview

@@ -1,19 +1,20 @@
-"""The one control group below which the kubelet puts every pod, so that `down` can remove them all."""
+"""Control groups of the lab, each with all that is put below it, so that `down` can remove them."""
 
 from pathlib import Path
 
 MOUNT = Path("/sys/fs/cgroup")
 NAME = "meshgate-lab"
+"""The one below which the kubelet puts every pod."""
 
 CONTROLLERS = ("cpu", "cpuset", "memory", "pids")
-"""What the kubelet wants to control in the group; in version 2 a parent has to hand it down."""
+"""What the kubelet wants to control in its group; in version 2 a parent has to hand it down."""
 
 
-def create(mount: Path = MOUNT) -> None:
-    """Make the group in every hierarchy (cgroup v1), or in the only one (v2)."""
+def create(name: str = NAME, mount: Path = MOUNT) -> None:
+    """Make a group in every hierarchy (cgroup v1), or in the only one (v2)."""
     for hierarchy in _hierarchies(mount):
         _hand_down(hierarchy)
-        group = hierarchy / NAME
+        group = hierarchy / name
         group.mkdir(exist_ok=True)
         # A new cpuset has no processors and no memory until told: give it what its parent has.
         for setting in ("cpuset.cpus", "cpuset.mems"):
@@ -21,10 +22,17 @@ def create(mount: Path = MOUNT) -> None:
                 (group / setting).write_text((hierarchy / setting).read_text())
 
 
-def remove(mount: Path = MOUNT) -> None:
-    """Remove the group and all groups below it; their processes must have ended."""
+def join(name: str, mount: Path = MOUNT) -> None:
+    """Move this process into a group."""
     for hierarchy in _hierarchies(mount):
-        group = hierarchy / NAME
+        # Not by its number, which is another one in a process namespace.
+        (hierarchy / name / "cgroup.procs").write_text("0")
+
+
+def remove(name: str = NAME, mount: Path = MOUNT) -> None:
+    """Remove a group and all groups below it; their processes must have ended."""
+    for hierarchy in _hierarchies(mount):
+        group = hierarchy / name
         if group.is_dir():
             below = sorted((path for path in group.rglob("*") if path.is_dir()), reverse=True)
             for path in [*below, group]:

@@ -1,4 +1,4 @@
-"""The lab's commands, behind the Makefile: up, status, preview, down, logs, client."""
+"""The lab's commands, behind the Makefile: up, status, preview, down, logs, artifact, client."""
 
 import signal
 import sys
@@ -7,8 +7,9 @@ from typing import Annotated
 import segno
 import typer
 
+from lab import artifact as artifacts
 from lab import client as clients
-from lab import june, lifecycle, lock, node, paths, pulumi_host, registration, report
+from lab import june, lifecycle, lock, node, packages, paths, pulumi_host, registration, report
 from lab.errors import LabError
 from lab.progress import console, step
 from lab.stack import Stack
@@ -71,6 +72,14 @@ def logs(name: Annotated[str | None, typer.Argument(help="A part, such as kubele
     with known[name].open(errors="replace") as log:
         for line in log:
             typer.echo(line, nl=False)
+
+
+@app.command()
+def artifact() -> None:
+    """Make the gateway's artifact for hosts without containers, and print where it is."""
+    lifecycle.require_root()
+    packages.ensure()
+    typer.echo(artifacts.ensure())
 
 
 @app.command()

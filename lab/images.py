@@ -1,6 +1,7 @@
-"""The images that the lab's cluster runs, as archives in the cache."""
+"""The images that the lab makes, as archives in the cache."""
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,12 +21,11 @@ class Image:
     archive: Path
 
 
-def ensure() -> list[Image]:
-    """Return the cluster's images, after building those whose inputs changed.
+def ensure(wanted: Sequence[recipes.Recipe]) -> list[Image]:
+    """Return images by their recipes, after building those whose inputs changed.
 
     Raises LabError, with the build's log, when one cannot be built.
     """
-    wanted = recipes.cluster()
     if absent := [recipe for recipe in wanted if not _archive(recipe).exists()]:
         with buildah.session() as builder:
             for recipe in absent:

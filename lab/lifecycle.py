@@ -11,6 +11,7 @@ from lab import (
     images,
     june,
     marker,
+    metal,
     network,
     node,
     packages,
@@ -18,6 +19,7 @@ from lab import (
     paths,
     peer,
     pulumi_host,
+    recipes,
     settings,
     tools,
     worker,
@@ -50,7 +52,7 @@ def up(*, fresh: bool = False) -> None:
     )
     tools.resolve(tools.WIREGUARD_GO)
     stack = Stack(pulumi_host.find())
-    built = {image.name: image for image in images.ensure()}
+    built = {image.name: image for image in images.ensure(recipes.cluster())}
     if fresh:
         with step("Forget the cluster's state"):
             forget()
@@ -104,6 +106,7 @@ def _end() -> None:
     marker.end_orphans()
     for one in daemon.daemons():
         one.stop()
+    metal.down()
     node.stop()
     network.down()
 

@@ -1,11 +1,13 @@
-"""The lab's network: three namespaces around one bridge, and clients that join it.
+"""The lab's network: three namespaces around one bridge, and clients and machines that join it.
 
     host ── 10.213.0.254 ─┐
     mg-peer ─ 10.213.0.10 ┼─ lan ─ 10.213.0.1 ─ mg-node ─ 198.51.100.1 ── 198.51.100.2 ─ mg-internet
-    mg-client-* ── .100 + ┘
+    mg-client-* ── .100 + ┤                                                                  │
+    machines ────── .20 + ┴──────────────────────────── 203.0.113.20 + ──────── 203.0.113.1 ─┘
 
-Pods live behind the node, which masquerades them. The Internet host knows no way back to the lan,
-and clients have no default route: only through a pod's masquerade can one reach the other.
+Pods live behind the node, which masquerades them; a bare-metal machine has a line of its own. The
+Internet host knows no way back to the lan, and clients have no default route: only through a
+gateway's masquerade can one reach the other.
 """
 
 import json
@@ -29,8 +31,11 @@ POD_IPV4, POD_IPV6 = "10.244.0.0/24", "fd44:244::/64"
 SERVICE_IPV4 = "10.96.0.0/16"
 
 CLIENT_PREFIX = "mg-client-"
-FIRST_CLIENT, LAST_CLIENT = 100, 199
-"""Host numbers on the lan that clients take."""
+MACHINES, CLIENTS = range(20, 30), range(100, 200)
+"""Host numbers on the lan that bare-metal machines and clients take."""
+
+METAL = "mg-metal"
+"""A bare-metal machine's namespace, which has this name only where the machine runs."""
 
 HOST_PORT = "mg-host"
 """The host's own interface on the lan, the only one that the lab adds to the root namespace."""
@@ -90,6 +95,16 @@ class Host:
     ipv4: str
 
 
+def on_lan(number: int) -> tuple[str, str]:
+    """Return the addresses of a host number on the lan: IPv4, IPv6."""
+    return f"10.213.0.{number}", f"fd10:213::{number:x}"
+
+
+def on_line(number: int) -> tuple[str, str]:
+    """Return the addresses that a bare-metal machine has at the Internet host: IPv4, IPv6."""
+    return f"203.0.113.{number}", f"2001:db8:113::{number:x}"
+
+
 def complete() -> bool:
     """Say whether the whole network is there, as a finished `up` left it."""
     existing = namespaces()
@@ -133,9 +148,9 @@ def attach(name: str) -> Host:
     namespace = CLIENT_PREFIX + name
     detach(name)
     clients = [other for other in namespaces() if other.startswith(CLIENT_PREFIX)]
-    number = free_number(set().union(*map(_addresses, clients)))
+    number = free_number(CLIENTS, set().union(*map(_addresses, clients)))
     port = f"client{number}"
-    ipv4 = f"10.213.0.{number}"
+    ipv4, ipv6 = on_lan(number)
     _ip(f"netns add {namespace}\nlink add eth0 netns {namespace} type veth peer name {port} netns {NODE}")
     _ip(f"link set {port} master lan up", NODE)
     _ip(
@@ -143,7 +158,7 @@ def attach(name: str) -> Host:
         link set lo up
         link set eth0 up
         address add {ipv4}/24 dev eth0
-        address add fd10:213::{number:x}/64 dev eth0 nodad
+        address add {ipv6}/64 dev eth0 nodad
         """,
         namespace,
     )
@@ -161,14 +176,58 @@ def detach(name: str) -> None:
     _ip(f"netns delete {namespace}")
 
 
-def free_number(taken: set[str]) -> int:
-    """Return the first host number on the lan that no client has; `taken` are their addresses."""
-    for number in range(FIRST_CLIENT, LAST_CLIENT + 1):
-        if f"10.213.0.{number}" not in taken:
+def plug(number: int) -> None:
+    """Make the namespace of a bare-metal machine, on the lan and on a line of its own to the Internet host.
+
+    Called where the machine boots (its own mounts); an earlier boot's namespace is replaced.
+    """
+    port, (ipv4, ipv6), (line_ipv4, line_ipv6) = f"metal{number}", on_lan(number), on_line(number)
+    if METAL in [entry["name"] for entry in _json("netns", "list")]:
+        _ip(f"netns delete {METAL}")
+    for end in (NODE, INTERNET):
+        # The last reference to a namespace may go a moment later, and the ends of its pairs with it.
+        if port in _links(end):
+            _ip(f"link delete {port}", end)
+    _ip(
+        f"""
+        netns add {METAL}
+        link add eth0 netns {METAL} address 02:00:00:00:00:{number:02x} type veth peer name {port} netns {NODE}
+        link add eth1 netns {METAL} address 02:00:00:00:01:{number:02x} type veth peer name {port} netns {INTERNET}
+        """
+    )
+    _ip(f"link set {port} master lan up", NODE)
+    _ip(
+        f"""
+        link set {port} up
+        address add 203.0.113.1 peer {line_ipv4} dev {port}
+        address add 2001:db8:113::1 peer {line_ipv6} dev {port} nodad
+        """,
+        INTERNET,
+    )
+    _ip(
+        f"""
+        link set lo up
+        link set eth0 up
+        link set eth1 up
+        address add {ipv4}/24 dev eth0
+        address add {ipv6}/64 dev eth0 nodad
+        address add {line_ipv4}/24 dev eth1
+        address add {line_ipv6}/64 dev eth1 nodad
+        route add default via 203.0.113.1
+        route add default via 2001:db8:113::1
+        """,
+        METAL,
+    )
+
+
+def free_number(numbers: range, taken: set[str]) -> int:
+    """Return the first of some host numbers on the lan whose address is not among those `taken`."""
+    for number in numbers:
+        if on_lan(number)[0] not in taken:
             return number
     raise LabError(
-        f"All {LAST_CLIENT - FIRST_CLIENT + 1} client addresses of the lab's lan are taken;"
-        " end some clients (`make down` ends all)."
+        f"All {len(numbers)} addresses from {on_lan(numbers[0])[0]} on are taken on the lab's lan;"
+        " end what has them (`make down` ends all)."
     )
 
 

@@ -38,6 +38,9 @@ PACKAGES = (
     "ca-certificates",
     "debian-archive-keyring",
     "mmdebstrap",
+    # bare-metal machines
+    "openssh-client",
+    "systemd-container",
 )
 """Names are the same in Debian 12, Debian 13 and Ubuntu 24.04."""
 

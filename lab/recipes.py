@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from lab import cache, paths, toolchain, tools
+from lab import cache, debian, paths, toolchain, tools
 from lab.progress import step
-from lab.run import run
 
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 """The CAs that this machine trusts, in one file."""
@@ -22,15 +21,6 @@ COLD_SECONDS = 180
 
 _BUSYBOX = Path("/bin/busybox")
 """Static, from Debian's busybox-static."""
-
-_DEBIAN_OPTIONS = (
-    # What the official slim variant leaves out as well.
-    "--variant=minbase",
-    "--dpkgopt=path-exclude=/usr/share/doc/*",
-    "--dpkgopt=path-include=/usr/share/doc/*/copyright",
-    "--dpkgopt=path-exclude=/usr/share/locale/*",
-    "--dpkgopt=path-exclude=/usr/share/man/*",
-)
 
 
 @dataclass(frozen=True)
@@ -75,14 +65,20 @@ def cluster() -> list[Recipe]:
 
     Tools and file systems that go into them are made on the way. Raises LabError when one cannot.
     """
-    debian = _debian()
+    base = _debian()
     return [
         _pause(),
         _headscale(),
-        _tailscale(debian),
-        _own("meshgate/gateway", paths.REPOSITORY / "gateway", debian, _golang(debian), seconds=55),
-        _own("meshgate/orchestrator", paths.REPOSITORY / "examples" / "orchestrator", debian, seconds=30),
+        _tailscale(base),
+        gateway(),
+        _own("meshgate/orchestrator", paths.REPOSITORY / "examples" / "orchestrator", base, seconds=30),
     ]
+
+
+def gateway() -> Recipe:
+    """Return the recipe of the gateway's image."""
+    base = _debian()
+    return _own("meshgate/gateway", paths.REPOSITORY / "gateway", base, _golang(base), seconds=55)
 
 
 def _own(name: str, directory: Path, *bases: Recipe, seconds: int) -> Recipe:
@@ -107,7 +103,7 @@ def _stand_in(
 
 def _debian() -> Recipe:
     """The official base image's package set, from the same archive."""
-    root = paths.cache() / "rootfs" / cache.fingerprint("bookworm", *_DEBIAN_OPTIONS)
+    root = paths.cache() / "rootfs" / cache.fingerprint(debian.SUITE, *debian.OPTIONS)
     return _stand_in(
         "debian",
         "bookworm-slim",
@@ -121,17 +117,15 @@ def _debian() -> Recipe:
 def _bootstrap(directory: Path) -> None:
     """Make a Debian root file system, as the one file rootfs.tar in a new directory."""
     directory.mkdir()
-    log = paths.cache() / "logs" / "mmdebstrap.log"
     with step("Make a Debian root file system for the images", expected_seconds=55):
-        command = ("mmdebstrap", "--mode=root", *_DEBIAN_OPTIONS, "bookworm", directory / "rootfs.tar")
-        run(command, doing="make a Debian root file system", log=log, contained=True)
+        debian.bootstrap(directory / "rootfs.tar")
 
 
-def _golang(debian: Recipe) -> Recipe:
+def _golang(base: Recipe) -> Recipe:
     """The toolchain that also builds the lab's tools."""
     go = toolchain.find()
     return _stand_in(
-        "golang", "1.26-bookworm", inputs=(go.version,), parts={"goroot": go.root}, bases=(debian,), seconds=15
+        "golang", "1.26-bookworm", inputs=(go.version,), parts={"goroot": go.root}, bases=(base,), seconds=15
     )
 
 
@@ -151,7 +145,7 @@ def _headscale() -> Recipe:
     )
 
 
-def _tailscale(debian: Recipe) -> Recipe:
+def _tailscale(base: Recipe) -> Recipe:
     """The mesh node that runs in a gateway's pod."""
     parts = {tool.name: tools.build(tool).parent for tool in (tools.TAILSCALED, tools.CONTAINERBOOT)}
     return _stand_in(
@@ -159,6 +153,6 @@ def _tailscale(debian: Recipe) -> Recipe:
         f"v{tools.TAILSCALED.version}",
         inputs=tuple(directory.name for directory in parts.values()),
         parts=parts,
-        bases=(debian,),
+        bases=(base,),
         seconds=10,
     )

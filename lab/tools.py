@@ -131,6 +131,24 @@ WIREGUARD_GO = Tool(
     package="golang.zx2c4.com/wireguard",
     seconds=3,
 )
+VERSITYGW = Tool(
+    # Only for the contract tests: an S3 server that keeps a stack's state.
+    name="versitygw",
+    version="1.8.0",
+    module="versitygw",
+    package="github.com/versity/versitygw/cmd/versitygw",
+    seconds=60,
+)
+ACTIONLINT = Tool(
+    # Only for the contract tests: it reads the workflows as GitHub would.
+    name="actionlint",
+    version="1.7.12",
+    module="actionlint",
+    package="github.com/rhysd/actionlint/cmd/actionlint",
+    seconds=10,
+    variables=("github.com/rhysd/actionlint.version=v1.7.12",),
+    own=Own(("-version",), at_least=(1, 7, 7), below=(2, 0, 0)),
+)
 
 LAB = (KUBE, HEADSCALE, TAILSCALED, CONTAINERBOOT, WIREGUARD_GO, COREDNS, PULUMI, PULUMI_LANGUAGE_PYTHON)
 """What `up` needs, in the order of building."""

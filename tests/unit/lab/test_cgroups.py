@@ -6,12 +6,12 @@ from lab import cgroups
 def test_control_groups_come_and_go_in_every_hierarchy(tmp_path: Path) -> None:
     for hierarchy in ("memory", "cpuset"):
         (tmp_path / hierarchy).mkdir()
-    cgroups.create(tmp_path)
-    cgroups.create(tmp_path)
+    cgroups.create(mount=tmp_path)
+    cgroups.create(mount=tmp_path)
     (tmp_path / "memory" / cgroups.NAME / "kubepods" / "pod1").mkdir(parents=True)
     assert (tmp_path / "cpuset" / cgroups.NAME).is_dir()
-    cgroups.remove(tmp_path)
-    cgroups.remove(tmp_path)
+    cgroups.remove(mount=tmp_path)
+    cgroups.remove(mount=tmp_path)
     assert sorted(tmp_path.rglob("*")) == [tmp_path / "cpuset", tmp_path / "memory"]
 
 
@@ -21,7 +21,7 @@ def test_a_new_cpuset_gets_what_its_parent_has(tmp_path: Path) -> None:
     for directory, processors in ((group.parent, "0-1\n"), (group, "\n")):
         (directory / "cpuset.cpus").write_text(processors)
         (directory / "cpuset.mems").write_text("0\n")
-    cgroups.create(tmp_path)
+    cgroups.create(mount=tmp_path)
     assert (group / "cpuset.cpus").read_text() == "0-1\n"
 
 
@@ -29,7 +29,7 @@ def test_the_one_hierarchy_of_version_2_is_recognised(tmp_path: Path) -> None:
     (tmp_path / "cgroup.controllers").write_text("cpuset cpu io memory pids\n")
     (tmp_path / "cgroup.subtree_control").write_text("cpu memory pids\n")
     (tmp_path / "system.slice").mkdir()
-    cgroups.create(tmp_path)
+    cgroups.create(mount=tmp_path)
     assert (tmp_path / cgroups.NAME).is_dir()
     assert (tmp_path / "cgroup.subtree_control").read_text() == "+cpuset"
     assert not (tmp_path / "system.slice" / cgroups.NAME).exists()

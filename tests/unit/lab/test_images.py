@@ -75,8 +75,7 @@ def test_of_an_image_that_changes_again_and_again_two_archives_stay(
     assert images.cold_seconds() == recipes.COLD_SECONDS
     for version in ("1", "2", "3", "4"):
         changed = dataclasses.replace(recipe, version=version)
-        monkeypatch.setattr(recipes, "cluster", lambda changed=changed: [changed, other])
-        for image in images.ensure():
+        for image in images.ensure([changed, other]):
             assert image.archive.read_text() == image.reference
     kept = sorted(file.read_text() for file in (paths.cache() / "images").rglob("*.tar"))
     assert kept == ["meshgate/app:3", "meshgate/app:4", other.reference]
