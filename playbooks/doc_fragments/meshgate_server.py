@@ -1,0 +1,24 @@
+"""Documentation of the arguments that lead to a Headscale server: `SERVER` in module_utils/meshgate.py."""
+
+
+class ModuleDocFragment:
+    """What Ansible looks for in here."""
+
+    DOCUMENTATION = r"""
+options:
+  url:
+    description: Where Headscale answers, such as V(https://headscale.example.com); C(http://) only on this machine.
+    type: str
+    required: true
+  api_key:
+    description: An API key of the server (C(headscale apikeys create)). It is sent in a header and shown nowhere.
+    type: str
+    required: true
+  ca_certificate:
+    description: The CA that signed the server's certificate, as PEM text, when it is not a public one.
+    type: str
+notes:
+  - Runs on the controller in the Python of this repository's C(.venv), whose packages do the work. So give the task
+    C(delegate_to=localhost) and C(ansible_python_interpreter) V({{ ansible_playbook_python }}).
+  - Headscale 0.23 to 0.29.
+"""

@@ -1,0 +1,243 @@
+"""Inventory plugin: the gateways on bare metal of a Meshgate stack, with all that its `pulumi up` made for them.
+
+It reads by the `pulumi` command, as its user could, and writes nothing: secrets go from there into host variables.
+"""
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import yaml
+from ansible.errors import AnsibleError, ExitCode
+from ansible.inventory.data import InventoryData
+from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.inventory import BaseInventoryPlugin
+
+from infra.headscale.redaction import excerpt
+from infra.resources.cluster import ClusterError
+from infra.resources.connections import Connections, ConnectionsError, KeyLostError
+
+DOCUMENTATION = r"""
+name: meshgate_stack
+short_description: The gateways on bare metal of a Meshgate stack
+description:
+  - Reads the stack's output C(metal) and its config by the command C(pulumi).
+  - Makes one host of each gateway with C(target) V(metal), in group C(meshgate), with the variables of
+    C(playbooks/gateway.yml).
+  - The API key of Headscale is the stack's own; that of a managed server is read from its Secret in the cluster. If the
+    cluster cannot be reached the variable is not set, and the next C(pulumi up) approves the node.
+  - The name of the source file ends with C(meshgate_stack.yml) or C(meshgate_stack.yaml).
+requirements:
+  - pulumi on PATH, logged in (or E(PULUMI_BACKEND_URL)), with the passphrase (E(PULUMI_CONFIG_PASSPHRASE) or
+    E(PULUMI_CONFIG_PASSPHRASE_FILE)) of a stack that has one
+author:
+  - Meshgate
+options:
+  plugin:
+    description: The name of this plugin.
+    type: str
+    required: true
+    choices: [meshgate_stack]
+  stack:
+    description: The stack.
+    type: str
+    required: true
+  project_dir:
+    description:
+      - Where the stack's C(Pulumi.yaml) is and its config file; relative to the source file.
+      - The repository of this plugin if not set.
+    type: str
+"""
+
+EXAMPLES = r"""
+# ansible-playbook -i prod.meshgate_stack.yml playbooks/gateway.yml
+plugin: meshgate_stack
+stack: prod
+"""
+
+GROUP = "meshgate"
+REPOSITORY = Path(__file__).resolve().parents[2]
+TIMEOUT = 120
+
+Pulumi = Callable[[Sequence[str], Path], "subprocess.CompletedProcess[str]"]
+"""Runs `pulumi` with arguments in a directory."""
+
+
+class StackError(Exception):
+    """Why the stack cannot be read: one sentence for the user, without a secret."""
+
+
+def pulumi(arguments: Sequence[str], directory: Path) -> "subprocess.CompletedProcess[str]":
+    """Run the command; PULUMI_* and KUBECONFIG are those of the environment."""
+    command = ["pulumi", *arguments, "--non-interactive", "--color=never"]
+    environment = {"PULUMI_SKIP_UPDATE_CHECK": "true", **os.environ}
+    return subprocess.run(
+        command,
+        cwd=directory,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+
+
+class Stack:
+    """A stack of the project in `directory`, read by `run`; every method raises StackError."""
+
+    def __init__(self, name: str, directory: Path, run: Pulumi = pulumi) -> None:
+        self._name = name
+        self._directory = directory
+        self._run = run
+
+    def gateways(self) -> dict[str, dict[str, Any]]:
+        """The output `metal`: what the program hands over of each gateway (infra/access/metal.py)."""
+        self._refuse_unsettled()
+        try:
+            found = self._read("stack", "output", "metal", "--json", "--show-secrets", *self._stack)
+        except StackError as error:
+            if "does not have output property" not in str(error):
+                raise
+            found = {}
+        if not found:
+            raise StackError(
+                f"Stack {self._name} has no gateway on bare metal; set `target: metal` for one of its gateways and run "
+                "`pulumi up`"
+            )
+        return dict(found)
+
+    def connections(self) -> Connections:
+        """The way to Headscale's API key, by the stack's config."""
+        config = self._read("config", "--json", "--show-secrets", *self._stack)
+        prefix = f"{self._project()}:"
+        if f"{prefix}headscale" not in config:
+            raise StackError(
+                f"{self._directory} has no config of stack {self._name} (Pulumi.{_short(self._name)}.yaml); set "
+                "`project_dir` to where it is"
+            )
+        values = {key.removeprefix(prefix): entry.get("value") for key, entry in config.items()}
+        return Connections(values.get)
+
+    @property
+    def _stack(self) -> tuple[str, str]:
+        return ("--stack", self._name)
+
+    def _refuse_unsettled(self) -> None:
+        """A stack that is not there, and one that is just being changed."""
+        project = self._project()
+        stacks = {one["name"]: one for one in self._read("stack", "ls", "--json")}
+        found = next((one for name, one in stacks.items() if _short(name) == _short(self._name)), None)
+        if found is None:
+            there = f"there are {', '.join(sorted(stacks))}" if stacks else "it has none yet"
+            raise StackError(f"Project {project} has no stack {self._name}: {there}; set `stack` to one that is there")
+        if found.get("updateInProgress") or self._locked(project):
+            raise StackError(
+                f"Stack {self._name} is locked: it is being updated right now; run this again when that has ended, or "
+                f"`pulumi cancel --stack {self._name}` first if that run was killed"
+            )
+
+    def _locked(self, project: str) -> bool:
+        """Whether a run holds the lock of a stack that is kept in files; other backends tell by `stack ls`."""
+        url = urlsplit(self._read("whoami", "--verbose", "--json")["url"])
+        if url.scheme != "file":
+            return False
+        backend = self._directory / Path(unquote(url.netloc + url.path)).expanduser()
+        locks = backend / ".pulumi" / "locks" / "organization" / project / _short(self._name)
+        return any(locks.glob("*.json"))
+
+    def _project(self) -> str:
+        try:
+            return str(yaml.safe_load((self._directory / "Pulumi.yaml").read_text())["name"])
+        except (OSError, yaml.YAMLError, LookupError, TypeError) as error:
+            raise StackError(
+                f"{self._directory} has no Pulumi.yaml with a project's name in it; set `project_dir` to where it is"
+            ) from error
+
+    def _read(self, *arguments: str) -> Any:  # noqa: ANN401 (JSON)
+        """The JSON that `pulumi` prints."""
+        command = " ".join(("pulumi", *arguments[:2])).removesuffix(" --json").removesuffix(" --verbose")
+        try:
+            done = self._run(arguments, self._directory)
+        except FileNotFoundError as error:
+            raise StackError(
+                "The command pulumi is not on PATH; install it (https://www.pulumi.com/docs/install/) or put it there"
+            ) from error
+        except subprocess.TimeoutExpired as error:
+            raise StackError(f"`{command}` did not end within {TIMEOUT} s; see whether its backend answers") from error
+        if done.returncode:
+            raise StackError(_reason(command, done.stderr))
+        try:
+            return json.loads(done.stdout)
+        except ValueError as error:  # what it printed may be secret
+            raise StackError(f"`{command}` printed no JSON; see that the pulumi on PATH is Pulumi's") from error
+
+
+def _short(stack: str) -> str:
+    """The stack's name without organization and project."""
+    return stack.rpartition("/")[2]
+
+
+def _reason(command: str, errors: str) -> str:
+    if "passphrase" in errors:
+        what = "is wrong" if "incorrect passphrase" in errors else "is missing"
+        return (
+            f"The stack's passphrase {what}; set PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE to the one "
+            "that the stack was made with"
+        )
+    return f"`{command}` failed: {excerpt(errors.removeprefix('error: '))}"
+
+
+def variables(handover: dict[str, Any], api_key: str | None) -> dict[str, Any]:
+    """The host variables of one gateway."""
+    return {
+        "ansible_host": handover["host"],
+        "meshgate_gateway": handover["gateway"],
+        "meshgate_headscale": handover["headscale"],
+        **({"meshgate_headscale_api_key": api_key} if api_key else {}),
+        "meshgate_private_key": handover["private_key"],
+        "meshgate_public_key": handover["public_key"],
+        "meshgate_token": handover["token"],
+        "meshgate_pre_auth_key": handover["pre_auth_key"],
+        "meshgate_pre_auth_key_id": handover["pre_auth_key_id"],
+    }
+
+
+class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc]  # Ansible has no types
+    """Ansible's side."""
+
+    NAME = "meshgate_stack"
+
+    def verify_file(self, path: str) -> bool:
+        """Whether the source is one of ours, by its name."""
+        return bool(super().verify_file(path)) and path.endswith(("meshgate_stack.yml", "meshgate_stack.yaml"))
+
+    def parse(self, inventory: InventoryData, loader: DataLoader, path: str, cache: bool = True) -> None:
+        """Add the stack's gateways; nothing of it is ever cached."""
+        super().parse(inventory, loader, path, cache)
+        try:
+            self._read_config_data(path)
+            directory = Path(path).resolve().parent / (self.get_option("project_dir") or REPOSITORY)
+            stack = Stack(self.get_option("stack"), directory)
+            gateways = stack.gateways()
+            api_key = self._api_key(stack.connections())
+        except (AnsibleError, StackError, ConnectionsError) as error:
+            # Raised, it would have Ansible try its other plugins on this file, and bury the sentence under theirs.
+            self.display.error(f"{str(error).rstrip('.')}.")
+            raise SystemExit(ExitCode.PARSER_ERROR) from None
+        inventory.add_group(GROUP)
+        for name, handover in gateways.items():
+            inventory.add_host(name, group=GROUP)
+            for variable, value in variables(handover, api_key).items():
+                inventory.set_variable(name, variable, value)
+
+    def _api_key(self, connections: Connections) -> str | None:
+        try:
+            return connections.api_key()
+        except (KeyLostError, ClusterError) as error:
+            self.display.warning(f"Without Headscale's API key the play leaves the node to `pulumi up`. {error}")
+            return None

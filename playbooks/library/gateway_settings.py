@@ -1,0 +1,227 @@
+"""Ansible module: a gateway's settings, checked by the rules of a stack's, and what follows from them on a machine."""
+
+from typing import TYPE_CHECKING
+
+from ansible.module_utils.meshgate import Params, Result, start
+
+if TYPE_CHECKING:
+    from infra.agent import Places
+    from infra.settings import GatewaySettings, HeadscaleSettings
+
+DOCUMENTATION = r"""
+module: gateway_settings
+short_description: A gateway's settings, checked, and what its programs are told on a machine
+description:
+  - Takes a gateway as it stands among a stack's C(gateways), refuses what cannot work in one sentence each, and returns
+    the environment and the arguments of the programs that make a machine this gateway. It changes nothing.
+author: Meshgate
+options:
+  gateway:
+    description: The gateway's settings, C(meshgate_gateway) in the playbooks; its C(target) is V(metal) here.
+    type: dict
+    required: true
+  headscale:
+    description: The Headscale server, C(meshgate_headscale) in the playbooks.
+    type: dict
+    required: true
+    suboptions:
+      url:
+        description: Where Headscale answers.
+        type: str
+        required: true
+      ca_certificate:
+        description: The CA that signed its certificate, as PEM text, when it is not a public one.
+        type: str
+      user:
+        description: Name of the Headscale user who owns the node.
+        type: str
+        default: meshgate
+  public_key:
+    description: The public key of the machine's WireGuard key pair, once there is one.
+    type: str
+  private_key_file:
+    description: Where the agent reads the private key.
+    type: str
+    default: /etc/meshgate/private-key
+  token_file:
+    description: Where the agent reads the token of its peer API.
+    type: str
+    default: /etc/meshgate/token
+  state_dir:
+    description: Where the agent keeps its peers.
+    type: str
+    default: /var/lib/meshgate
+  interface:
+    description: Name of the WireGuard interface.
+    type: str
+    default: meshgate0
+attributes:
+  check_mode:
+    support: full
+    description: It never changes anything.
+  diff_mode:
+    support: none
+    description: There is nothing to show.
+notes:
+  - Runs on the controller in the Python of this repository's C(.venv), whose packages do the work. So give the task
+    C(delegate_to=localhost) and C(ansible_python_interpreter) V({{ ansible_playbook_python }}).
+"""
+
+EXAMPLES = r"""
+- name: Check the gateway's settings
+  gateway_settings:
+    gateway:
+      name: edge
+      endpoint: vpn.example.com:51820
+      peers_url: http://10.0.0.5:8080
+    headscale:
+      url: https://headscale.example.com
+  delegate_to: localhost
+  register: settings
+"""
+
+RETURN = r"""
+name: {description: The gateway's name., returned: success, type: str, sample: edge}
+endpoint: {description: The address that clients dial., returned: success, type: str, sample: "vpn.example.com:51820"}
+port: {description: The UDP port that WireGuard listens on., returned: success, type: int, sample: 51820}
+client_networks: {description: The devices' address pools., returned: success, type: list, sample: [10.77.0.0/16]}
+tags: {description: Tags of the node., returned: success, type: list, sample: []}
+registration_deadline: {description: Seconds that the node has to join., returned: success, type: int, sample: 180}
+interface: {description: Name of the WireGuard interface., returned: success, type: str, sample: meshgate0}
+environment:
+  description: What the agent is told; its public key only when O(public_key) is given.
+  returned: success
+  type: dict
+  sample: {MESHGATE_LISTEN_PORT: "51820"}
+device_environment:
+  description: What the process that makes the WireGuard interface is told.
+  returned: success
+  type: dict
+  sample: {MESHGATE_WIREGUARD: auto}
+http_host: {description: The address that the peer API listens on., returned: success, type: str, sample: 10.0.0.5}
+http_port: {description: The port that the peer API listens on., returned: success, type: int, sample: 8080}
+peers_url:
+  description: Where the peer API is reached, on the machine itself when nothing else is set.
+  returned: success
+  type: str
+  sample: http://10.0.0.5:8080
+tailscale:
+  description: How the machine joins the mesh.
+  returned: success
+  type: dict
+  contains:
+    hostname: {description: The name that it tells Headscale., type: str, sample: meshgate-edge}
+    port: {description: The UDP port of tailscaled., type: int, sample: 41642}
+    arguments: {description: "Of tailscaled, but for its state and socket.", type: list, elements: str}
+    up_arguments: {description: "Of C(tailscale up), but for the pre-auth key.", type: list, elements: str}
+    environment: {description: Of tailscaled., type: dict}
+headscale:
+  description: The server, with what was left out.
+  returned: success
+  type: dict
+  contains:
+    url: {description: As given., type: str, sample: https://headscale.example.com}
+    ca_certificate: {description: As given., type: str}
+    user: {description: As given., type: str, sample: meshgate}
+"""
+
+ARGUMENTS = {
+    "gateway": {"type": "dict", "required": True},
+    "headscale": {
+        "type": "dict",
+        "required": True,
+        "options": {
+            "url": {"type": "str", "required": True},
+            "ca_certificate": {"type": "str"},
+            "user": {"type": "str", "default": "meshgate"},
+        },
+    },
+    "public_key": {"type": "str"},
+    "private_key_file": {"type": "str", "default": "/etc/meshgate/private-key", "no_log": False},
+    "token_file": {"type": "str", "default": "/etc/meshgate/token", "no_log": False},
+    "state_dir": {"type": "str", "default": "/var/lib/meshgate"},
+    "interface": {"type": "str", "default": "meshgate0"},
+}
+
+
+def checked(params: Params) -> "tuple[GatewaySettings, HeadscaleSettings]":
+    """The settings; raises SettingsError, whose sentences name them as the playbooks do."""
+    from infra.settings import SettingsError, load
+
+    values = {
+        "headscale": {**params["headscale"], "managed": False},
+        "headscale_api_key": "none is needed to check the rest",
+        "gateways": [{"target": "metal", **params["gateway"]}],
+    }
+    try:
+        settings = load(values.get)
+    except SettingsError as error:
+        names = {"meshgate:gateways[0]": "meshgate_gateway", "meshgate:headscale": "meshgate_headscale"}
+        sentences = str(error)
+        for name, here in names.items():
+            sentences = sentences.replace(name, here)
+        raise SettingsError(sentences) from None
+    (gateway,) = settings.gateways
+    if gateway.target != "metal":
+        raise SettingsError("meshgate_gateway.target: a kubernetes gateway is made by `pulumi up`; a machine is metal.")
+    return gateway, settings.headscale
+
+
+def facts(gateway: "GatewaySettings", headscale: "HeadscaleSettings", params: Params) -> Result:
+    """What follows from the settings."""
+    from infra import agent
+
+    host, port = agent.metal_listener(gateway)
+    places = agent.Places(
+        private_key_file=params["private_key_file"],
+        token_file=params["token_file"],
+        state_dir=params["state_dir"],
+        interface=params["interface"],
+        http_host=host,
+        http_port=port,
+    )
+    return {
+        "name": gateway.name,
+        "endpoint": gateway.endpoint,
+        "port": gateway.port,
+        "client_networks": list(map(str, gateway.client_networks)),
+        "tags": list(gateway.tags),
+        "registration_deadline": gateway.registration_deadline,
+        "interface": params["interface"],
+        "environment": _environment(gateway, params["public_key"], places),
+        "device_environment": agent.device_environment(gateway, places),
+        "http_host": host,
+        "http_port": port,
+        "peers_url": gateway.peers_url or f"http://{host}:{port}",
+        "tailscale": {
+            "hostname": gateway.hostname,
+            "port": gateway.tailscale_port,
+            "arguments": list(agent.tailscaled_arguments(gateway)),
+            "up_arguments": [*agent.tailscale_up_arguments(headscale.url), f"--hostname={gateway.hostname}"],
+            "environment": agent.TAILSCALED_ENVIRONMENT,
+        },
+        "headscale": {"url": headscale.url, "ca_certificate": headscale.ca_certificate, "user": headscale.user},
+    }
+
+
+def _environment(gateway: "GatewaySettings", public_key: str | None, places: "Places") -> dict[str, str]:
+    """The agent's; what is empty stands for none and is left out."""
+    from infra import agent
+
+    return {name: value for name, value in agent.environment(gateway, public_key or "", places).items() if value}
+
+
+def main() -> None:
+    """Run as a module."""
+    module = start(ARGUMENTS)
+    from infra.settings import SettingsError
+
+    try:
+        result = facts(*checked(module.params), module.params)
+    except SettingsError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=False, **result)
+
+
+if __name__ == "__main__":
+    main()

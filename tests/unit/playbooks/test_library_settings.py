@@ -1,0 +1,106 @@
+"""The Ansible module gateway_settings: a stack's rules for a machine, and what follows from them."""
+
+from typing import Any
+
+import pytest
+
+from gateway.agent.settings import DeviceSettings, Settings, load
+from infra.wireguard import generate_private_key, public_key
+from tests.unit.playbooks.modules import Outcome, run
+
+# After `modules`, which lets it find what it shares.
+from playbooks.library import gateway_settings  # isort: skip
+
+GATEWAY = {
+    "name": "edge",
+    "endpoint": "vpn.example.com:51820",
+    "peers_url": "http://10.0.0.5:8081",
+    "client_networks": ["10.78.0.0/16", "fd78::/64"],
+    "dns": ["10.0.0.53"],
+    "mtu": 1400,
+}
+HEADSCALE = {"url": "https://headscale.example.com/"}
+
+
+def _settings(gateway: dict[str, Any] | None = None, **arguments: object) -> Outcome:
+    return run(gateway_settings, {"gateway": {**GATEWAY, **(gateway or {})}, "headscale": HEADSCALE, **arguments})
+
+
+def _refused(gateway: dict[str, Any] | None = None, **arguments: object) -> list[str]:
+    outcome = _settings(gateway, **arguments)
+    assert outcome["failed"]
+    return str(outcome["msg"]).splitlines()
+
+
+def test_agent_understands_what_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = public_key(generate_private_key())
+    told = _settings(public_key=key, interface="wg7", private_key_file="/a", token_file="/b", state_dir="/c")
+    assert not told["changed"]
+    for name, value in {**told["environment"], **told["device_environment"]}.items():
+        monkeypatch.setenv(name, value)
+    agent = load(Settings)
+    assert (agent.interface, agent.listen_port, agent.endpoint) == ("wg7", 51820, "vpn.example.com:51820")
+    assert ([*map(str, agent.client_networks)], agent.mtu, agent.public_key) == (GATEWAY["client_networks"], 1400, key)
+    assert [*map(str, agent.dns)] == ["10.0.0.53"]
+    assert [*map(str, (agent.private_key_file, agent.token_file, agent.state_dir))] == ["/a", "/b", "/c"]
+    assert (agent.http_host, agent.http_port) == ("10.0.0.5", 8081)
+    device = load(DeviceSettings)
+    assert (device.interface, device.wireguard) == ("wg7", "auto")
+
+
+def test_what_the_roles_need() -> None:
+    told = _settings()
+    assert "MESHGATE_PUBLIC_KEY" not in told["environment"]
+    assert (told["name"], told["port"], told["interface"]) == ("edge", 51820, "meshgate0")
+    assert told["client_networks"] == GATEWAY["client_networks"]
+    assert (told["http_host"], told["http_port"], told["peers_url"]) == ("10.0.0.5", 8081, GATEWAY["peers_url"])
+    assert told["headscale"] == {"url": "https://headscale.example.com", "ca_certificate": None, "user": "meshgate"}
+    assert (told["tailscale"]["hostname"], told["tailscale"]["port"]) == ("meshgate-edge", 41642)
+    assert "--port=41642" in told["tailscale"]["arguments"]
+    assert {
+        "--login-server=https://headscale.example.com",
+        "--hostname=meshgate-edge",
+        "--advertise-exit-node",
+    } <= set(told["tailscale"]["up_arguments"])
+
+
+def test_peer_api_is_the_machines_own_when_nobody_is_told_of_it() -> None:
+    told = _settings({"peers_url": None})
+    assert (told["http_host"], told["peers_url"]) == ("127.0.0.1", "http://127.0.0.1:8080")
+    told = _settings({"peers_url": "https://vpn.example.com/edge"})
+    assert (told["http_host"], told["peers_url"]) == ("127.0.0.1", "https://vpn.example.com/edge")
+
+
+def test_refusals_name_the_setting_as_the_playbooks_do() -> None:
+    assert _refused({"endpoint": "vpn.example.com", "mtu": 9000}) == [
+        "meshgate_gateway.endpoint: 'vpn.example.com' is not host:port with a port from 1 to 65535, such as "
+        "vpn.example.com:31820.",
+        "meshgate_gateway.mtu: 9000 cannot be used: it should be less than or equal to 1420.",
+    ]
+    assert _refused({"client_networks": ["100.64.0.0/24"]}) == [
+        "meshgate_gateway.client_networks[0]: 100.64.0.0/24 lies inside 100.64.0.0/10, whose addresses tailscaled "
+        "drops; use for example 10.77.0.0/16."
+    ]
+    assert _refused({"tailscale_port": 51820}) == [
+        "meshgate_gateway: tailscale_port 51820 is also the endpoint's port; they need two ports."
+    ]
+    assert _refused({"storage": "2Gi"}) == [
+        "meshgate_gateway: storage describe a pod; leave them out or set target: kubernetes."
+    ]
+    (unknown,) = _refused({"networks": []})
+    assert unknown.startswith("meshgate_gateway.networks: there is no such setting; known here are allowed_ips, ")
+    assert _refused(headscale={"url": "http://headscale.example.com"}) == [
+        "meshgate_headscale.url: 'http://headscale.example.com' would carry the API key in clear text; use https:// "
+        "(a private CA goes into ca_certificate)."
+    ]
+
+
+def test_gateway_of_the_cluster_is_no_machine() -> None:
+    assert _refused({"target": "kubernetes", "endpoint": "vpn.example.com:31820", "peers_url": None}) == [
+        "meshgate_gateway: peers_url describe a machine; leave them out or set target: metal."
+    ]
+    gateway = {"target": "kubernetes", "name": "edge", "endpoint": "vpn.example.com:31820"}
+    outcome = run(gateway_settings, {"gateway": gateway, "headscale": HEADSCALE})
+    assert outcome["msg"] == (
+        "meshgate_gateway.target: a kubernetes gateway is made by `pulumi up`; a machine is metal."
+    )
