@@ -1,0 +1,44 @@
+"""An endpoint set: a gateway, or an app that is told of one, without it hands out configs that reach nothing."""
+
+import ipaddress
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+
+from infra.values import split_endpoint
+from policy.declared import Resource, Stack, at, containers, each
+from policy.plain_secrets import WORKLOAD_ENV
+
+_KEY, _ENDPOINT = "_PUBLIC_KEY", "_ENDPOINT"
+
+
+def endpoints(resource: Resource, stack: Stack) -> Iterator[str]:
+    """Each public key of a server goes with the host:port that clients dial for it."""
+    if resource.type == WORKLOAD_ENV:
+        yield from _with_keys(at(resource.props, "values") or {}, stack)
+    for container in containers(resource):
+        yield from _with_keys({one["name"]: one.get("value", "") for one in each(container, "env")}, stack)
+
+
+def _with_keys(values: Mapping[str, object], stack: Stack) -> Iterator[str]:
+    for name in values:
+        # A key that is empty says that there is no gateway yet: then there is no endpoint either.
+        if name.endswith(_KEY) and values[name] != "":
+            endpoint = name.removesuffix(_KEY) + _ENDPOINT
+            if why := _unusable(at(values, endpoint) if endpoint in values else "", stack):
+                yield f"{endpoint} {why}; set the gateway's endpoint to the host:port that clients dial."
+
+
+def _unusable(endpoint: object, stack: Stack) -> str | None:
+    if not isinstance(endpoint, str):
+        return None  # not known yet
+    if not endpoint:
+        return "is not set, so that clients have nothing to dial"
+    try:
+        host, _ = split_endpoint(endpoint)
+    except ValueError as error:
+        return f"is of no use: {error}"
+    with suppress(ValueError):  # a name
+        address = ipaddress.ip_address(host)
+        if address.is_unspecified or (address.is_loopback and not stack.lab):
+            return f"is {endpoint}, which no client reaches"
+    return None

@@ -1,0 +1,16 @@
+"""Images by digest: what runs is what was looked at, also after somebody moved the tag."""
+
+import re
+from collections.abc import Iterator
+
+from policy.declared import Resource, Stack, at, containers
+
+_BY_DIGEST = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
+
+
+def images(resource: Resource, stack: Stack) -> Iterator[str]:
+    """The images by tag alone; the lab builds its own and has no registry that would name a digest."""
+    for container in () if stack.lab else containers(resource):
+        image = at(container, "image")
+        if isinstance(image, str) and not _BY_DIGEST.fullmatch(image):
+            yield f"image {image} of container {container['name']} has no digest; write {image}@sha256:…"

@@ -1,0 +1,39 @@
+"""What `pulumi destroy` would lose of a stack that is protected, and how to mean it: the engine names but the first.
+
+pulumi stack export | python -m policy.kept
+"""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from infra.protection import KEPT
+from policy.declared import Resource
+
+
+def kept(export: Mapping[str, Any]) -> Iterator[Resource]:
+    """The resources of a stack's state that the engine will not let go."""
+    for state in (export.get("deployment") or {}).get("resources") or []:
+        if state.get("protect"):
+            yield Resource(state["urn"], state["type"], state.get("inputs") or {}, protect=True)
+
+
+def refusal(resources: list[Resource]) -> str:
+    """What to tell somebody who is about to destroy them."""
+    lost = (
+        f"  {one.type.rpartition(':')[2]} {one.name}: {KEPT.get(one.type, 'protected by hand')}" for one in resources
+    )
+    return "\n".join(
+        (
+            "`pulumi destroy` is refused. It would lose for good:",
+            *lost,
+            "To mean it: `pulumi config set protect false`, `pulumi up`, then `pulumi destroy`.",
+            f"To let go of one alone: `pulumi state unprotect '{resources[0].urn}'`.",
+        )
+    )
+
+
+if __name__ == "__main__":
+    if found := list(kept(json.load(sys.stdin))):
+        sys.exit(refusal(found))

@@ -1,0 +1,66 @@
+"""No secret where it can be read by whoever may look at a workload: by its name in the environment, or by its form.
+
+CrossGuard shows a policy the values themselves and hides which of them Pulumi knows to be secret; a preview shows
+that and hides the values. Both are a violation here: what is in a Deployment, the cluster shows to many.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+
+from policy.declared import SECRET, Resource, Stack, at, containers, each, environment
+
+WORKLOAD_ENV = "pulumi-python:dynamic/meshgate:WorkloadEnv"
+CONFIG_MAP = "kubernetes:core/v1:ConfigMap"
+
+_NAME = re.compile(r"(TOKEN|KEY|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL)S?(_|$)", re.IGNORECASE)
+_PUBLIC = re.compile(r"PUBLIC_?KEY", re.IGNORECASE)
+_REFERENCE = re.compile(r"_(FILE|PATH|DIR|NAME|ID|URL)$", re.IGNORECASE)
+_KEY = re.compile(r"[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=")
+"""32 bytes in base64, as WireGuard writes its keys: a private one looks like a public one."""
+_FORMS = {
+    "a key of Headscale": re.compile(r"\bhskey-[a-z]+-"),
+    "a key of Tailscale": re.compile(r"\btskey-[a-z]+-"),
+    "a private key of a mesh node": re.compile(r"\bprivkey:[0-9a-f]{64}"),
+    "a private key in PEM form": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
+    "credentials in a URL": re.compile(r"://[^/\s:@]+:[^/\s@]+@"),
+}
+_RIGHT = "give it by reference, from a Secret."
+
+
+def plain_secrets(resource: Resource, _: Stack) -> Iterator[str]:
+    """The secrets in environments, commands and ConfigMaps; never their values."""
+    for container in containers(resource):
+        where = f"container {container['name']}"
+        yield from _in_environment(where, environment(container))
+        for argument in (*each(container, "command"), *each(container, "args")):
+            yield from _in_text(f"the command of {where}", argument)
+    if resource.type == WORKLOAD_ENV:
+        values = at(resource.props, "values")
+        yield from _in_environment(f"container {at(resource.props, 'container')}", values if values != SECRET else {})
+        if values == SECRET:
+            yield f"the values of {resource.name} are a secret in plain text; {_RIGHT}"
+    if resource.type.removesuffix("Patch") == CONFIG_MAP:
+        for key, text in (at(resource.props, "data") or {}).items():
+            yield from _in_text(f"{key} of ConfigMap {resource.name}", text)
+
+
+def _in_environment(where: str, values: Mapping[str, object] | None) -> Iterator[str]:
+    for name in values or {}:
+        value = at(values, name)
+        if not isinstance(value, str) or not value:
+            continue
+        public, reference = _PUBLIC.search(name), _REFERENCE.search(name) or value.startswith("file:")
+        if not public and _NAME.search(name) and not reference:
+            yield f"{name} of {where} is a secret by its name, in plain text; {_RIGHT}"
+        elif not public and _KEY.fullmatch(value):
+            yield f"{name} of {where} has the form of a private WireGuard key, in plain text; {_RIGHT}"
+        else:
+            yield from _in_text(f"{name} of {where}", value)
+
+
+def _in_text(where: str, text: object) -> Iterator[str]:
+    if text == SECRET:
+        yield f"{where} is a secret in plain text; {_RIGHT}"
+    for what, form in _FORMS.items():
+        if isinstance(text, str) and form.search(text):
+            yield f"{where} holds {what}, in plain text; {_RIGHT}"

@@ -1,0 +1,40 @@
+"""Nothing privileged: a pod has no capability but NET_ADMIN, and nothing of its node but /dev/net/tun."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from policy.declared import Resource, Stack, at, containers, each, pod
+
+ALLOWED_CAPABILITY = "NET_ADMIN"
+ALLOWED_HOST_PATH = "/dev/net/tun"
+
+
+def privileges(resource: Resource, _: Stack) -> Iterator[str]:
+    """What a pod would be allowed beyond that."""
+    spec = pod(resource)
+    for namespace in ("hostNetwork", "hostPID", "hostIPC"):
+        if at(spec, namespace):
+            yield f"{namespace} puts the pod into the node's own namespace; leave it out."
+    for volume in each(spec, "volumes"):
+        path = at(volume, "hostPath", "path")
+        if path not in {None, ALLOWED_HOST_PATH}:
+            yield f"volume {volume['name']} is {path} of the node; only {ALLOWED_HOST_PATH} may be."
+    if at(spec, "securityContext", "seccompProfile", "type") == "Unconfined":
+        yield "its seccomp profile is Unconfined; use RuntimeDefault."
+    for container in containers(resource):
+        for what in _of_container(container):
+            yield f"container {container['name']} {what}"
+
+
+def _of_container(container: Mapping[str, Any]) -> Iterator[str]:
+    context = at(container, "securityContext")
+    if at(context, "privileged"):
+        yield f"is privileged; give it the capability {ALLOWED_CAPABILITY} instead."
+    if at(context, "allowPrivilegeEscalation") is not False:
+        yield "may escalate its privileges; set allowPrivilegeEscalation to false."
+    if more := sorted({*each(context, "capabilities", "add")} - {ALLOWED_CAPABILITY}):
+        yield f"adds the capabilities {', '.join(more)}; only {ALLOWED_CAPABILITY} may be added."
+    if "ALL" not in each(context, "capabilities", "drop"):
+        yield "keeps the runtime's own capabilities; drop ALL."
+    if at(context, "seccompProfile", "type") == "Unconfined":
+        yield "has the seccomp profile Unconfined; use RuntimeDefault."

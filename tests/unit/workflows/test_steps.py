@@ -1,0 +1,272 @@
+"""The shell steps of the workflows: what they call, what they make of the answers, what they leave to a reader."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from review import markdown
+from review.report import Report, Verdict
+from tests.unit.workflows.runner import Runner
+
+MARKER = "<!-- meshgate-review -->"
+REVIEW = (
+    MARKER
+    + """
+<!-- verdicts: {0}={1} -->
+## What `pulumi up` would do
+
+### `{0}`: {2}
+
+<details>
+<summary>Every change, field by field</summary>
+{3}
+</details>
+"""
+)
+UNCHANGED = ("unchanged", "NO CHANGES", "")
+CHANGED = ("danger", "1 replaced", "- the key")
+PREVIEWS = [("preview", "preview"), ("drift", "look")]
+FINDERS = ["preview", "deploy", "drift"]
+
+
+@pytest.fixture
+def runner(tmp_path: Path) -> Runner:
+    return Runner(tmp_path)
+
+
+# Which environments there are
+
+
+@pytest.mark.parametrize("name", FINDERS)
+def test_every_stack_with_settings_but_the_lab_is_an_environment(runner: Runner, name: str) -> None:
+    settings = "config:\n  meshgate:protect: true\n"
+    for stack, text in {
+        "lab": settings,
+        "dev": settings,
+        "prod": settings,
+        "example": "# config:\n#  key: 1\n",
+    }.items():
+        (runner.work / f"Pulumi.{stack}.yaml").write_text(text)
+    (runner.work / "Pulumi.yaml").write_text("name: meshgate\n")
+    done = runner.run(name, "environments", "Find")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert runner.output == 'names=["dev","prod"]\n'
+
+
+def test_without_any_the_list_is_empty(runner: Runner) -> None:
+    (runner.work / "Pulumi.lab.yaml").write_text("config:\n  meshgate:headscale: {}\n")
+    assert runner.run("deploy", "environments", "Find").returncode == 0
+    assert runner.output == "names=[]\n"
+
+
+# A preview
+
+
+@pytest.mark.parametrize(("name", "job"), PREVIEWS)
+def test_a_preview_is_kept_for_the_next_job_and_shown_in_the_summary(runner: Runner, name: str, job: str) -> None:
+    runner.program(
+        "make",
+        'echo "$@" >make.txt; cat "$KUBECONFIG"; echo "$PULUMI_BACKEND_URL $PULUMI_CONFIG_PASSPHRASE"; '
+        'echo "[${KUBECONFIG_CONTENT-unset}]"; stat -c %a "$KUBECONFIG"',
+    )
+    done = runner.run(name, job, "Preview")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (runner.work / "make.txt").read_text() == "-s preview STACK=prod FORMAT=markdown POLICY_PACK=policy\n"
+    report = (runner.work / "reports" / "preview-prod.md").read_text()
+    assert report == "apiVersion: v1\ns3://state the passphrase\n[unset]\n600\n"
+    assert runner.summary == report
+
+
+def test_a_preview_that_fails_fails_the_step_and_is_shown_all_the_same(runner: Runner) -> None:
+    runner.program("make", "echo '### prod'; echo why >&2; exit 2")
+    done = runner.run("preview", "preview", "Preview")
+    assert (done.returncode, done.stderr) == (2, "why\n")
+    assert (runner.work / "reports" / "preview-prod.md").read_text() == "### prod\n"
+    assert runner.summary == "### prod\n"
+
+
+def test_a_preview_that_never_began_says_so(runner: Runner) -> None:
+    runner.github["vars.PULUMI_BACKEND_URL"] = ""
+    done = runner.run("preview", "preview", "Preview")
+    assert done.returncode == 1
+    assert done.stderr == ("PULUMI_BACKEND_URL is missing: add it to the variables of prod's GitHub environment.\n")
+    assert runner.summary.startswith(f"{MARKER}\n<!-- verdicts: prod=failed -->\n\n### `prod`: no preview\n")
+
+
+def test_a_stack_of_machines_alone_needs_no_kubeconfig(runner: Runner) -> None:
+    runner.github["secrets.KUBECONFIG"] = ""
+    runner.program("make", 'echo "[${KUBECONFIG-unset}]"')
+    assert runner.run("preview", "preview", "Preview").returncode == 0
+    assert runner.summary == "[unset]\n"
+
+
+# A deployment
+
+
+@pytest.mark.parametrize("code", [0, 255])
+def test_up_runs_with_the_rules_and_without_a_question(runner: Runner, code: int) -> None:
+    runner.program("pulumi", f'echo "$@"; exit {code}')
+    done = runner.run("deploy", "up", "Up")
+    assert done.returncode == code
+    assert done.stdout == "up --stack prod --yes --non-interactive --policy-pack policy\n"
+
+
+@pytest.mark.parametrize(("name", "job"), [("checks", "check"), ("deploy", "check")])
+def test_the_check_is_the_projects_own(runner: Runner, name: str, job: str) -> None:
+    runner.program("make", 'echo "$@"')
+    assert runner.run(name, job, "Check").stdout == "check\n"
+
+
+# The comment
+
+
+def report(runner: Runner, **texts: tuple[str, str, str]) -> None:
+    """Let there be reports of just these environments: verdict, heading, details."""
+    (runner.work / "reports").mkdir(exist_ok=True)
+    for file in (runner.work / "reports").iterdir():
+        file.unlink()
+    for name, text in texts.items():
+        (runner.work / "reports" / f"preview-{name}.md").write_text(REVIEW.format(name, *text))
+
+
+def publish(runner: Runner, *, drift: bool = False) -> dict[str, Any]:
+    done = runner.run(*(("drift", "issue", "Issue") if drift else ("preview", "comment", "Comment")))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    return runner.read_github()
+
+
+def someones(body: str, kind: str = "User") -> dict[str, Any]:
+    return {"body": body, "user": {"login": "someone", "type": kind}}
+
+
+def test_all_previews_are_one_comment(runner: Runner) -> None:
+    report(runner, dev=UNCHANGED, prod=CHANGED)
+    world = publish(runner)
+    (comment,) = world["comments"]
+    assert comment["issue"] == 7
+    assert comment["body"].splitlines() == [
+        MARKER,
+        "<!-- verdicts: dev=unchanged prod=danger -->",
+        "## What `pulumi up` would do",
+        "",
+        "### `dev`: NO CHANGES",
+        "",
+        "<details>",
+        "<summary>Every change, field by field</summary>",
+        "",
+        "</details>",
+        "",
+        "### `prod`: 1 replaced",
+        "",
+        "<details>",
+        "<summary>Every change, field by field</summary>",
+        "- the key",
+        "</details>",
+        "",
+        "Of 0123456789, by [this run](https://github.com/acme/mesh/actions/runs/42).",
+    ]
+
+
+def test_a_report_is_understood_as_the_project_writes_it(runner: Runner) -> None:
+    report(runner)
+    written = {
+        "dev": Report("dev", Verdict.UNCHANGED),
+        "prod": Report("prod", Verdict.FAILED, errors=("It is broken.",)),
+    }
+    for name, one in written.items():
+        (runner.work / "reports" / f"preview-{name}.md").write_text(markdown.comment([one]))
+    (comment,) = publish(runner)["comments"]
+    assert comment["body"].startswith(markdown.comment([*written.values()]).partition("\n###")[0].rstrip())
+    assert "It is broken." in comment["body"]
+    assert publish(runner, drift=True)["issues"][0]["title"] == "Not as the repository says: prod"
+
+
+def test_the_next_push_updates_it(runner: Runner) -> None:
+    others = [someones("looks good"), someones(f"{MARKER} not yours"), someones("by another bot", "Bot")]
+    world = runner.read_github()
+    world["comments"] = [{"id": number, "issue": 7} | one for number, one in enumerate(others)]
+    runner.write_github(world)
+    report(runner, dev=CHANGED, prod=CHANGED)
+    publish(runner)
+    report(runner, dev=CHANGED, prod=UNCHANGED)
+    world = publish(runner)
+    assert world["calls"] == [
+        ["POST", "repos/acme/mesh/issues/7/comments"],
+        ["PATCH", "repos/acme/mesh/issues/comments/1003"],
+    ]
+    assert [one["body"] for one in world["comments"][:3]] == [one["body"] for one in others]
+    assert "<!-- verdicts: dev=danger prod=unchanged -->" in world["comments"][3]["body"]
+
+
+def test_an_environment_without_a_report_is_told(runner: Runner) -> None:
+    report(runner, dev=UNCHANGED)
+    (comment,) = publish(runner)["comments"]
+    assert "<!-- verdicts: dev=unchanged prod=failed -->" in comment["body"]
+    assert "### `prod`: no preview" in comment["body"]
+
+
+def test_what_github_would_not_take_loses_details_of_the_longest_first(runner: Runner) -> None:
+    report(runner, dev=("changes", "1 changed", "- short"), prod=("danger", "1 replaced", "- a line\n" * 8000))
+    (comment,) = publish(runner)["comments"]
+    assert len(comment["body"]) < 1000
+    assert "- short" in comment["body"]
+    assert "### `prod`: 1 replaced\n\nThe rest would be too long here: the run's summary has it." in comment["body"]
+
+
+def test_then_all_but_the_first_lines(runner: Runner) -> None:
+    report(runner, dev=CHANGED, prod=("danger", "1 replaced\n\n" + "loud\n" * 20000, ""))
+    (comment,) = publish(runner)["comments"]
+    assert len(comment["body"]) < 1000
+    assert "### `prod`: 1 replaced\n\nThe rest would be too long here" in comment["body"]
+    assert comment["body"].count("The rest") == 2
+
+
+def test_a_refused_call_fails_the_step(runner: Runner) -> None:
+    runner.github["github.token"] = "another"
+    report(runner, dev=CHANGED, prod=CHANGED)
+    done = runner.run("preview", "comment", "Comment")
+    assert done.returncode == 1
+    assert "Bad credentials" in done.stderr
+    assert "repos/acme/mesh/issues/7/comments?per_page=100 ended with status 1." in done.stderr
+    assert "another" not in done.stderr
+
+
+# The issue
+
+
+def test_no_drift_opens_nothing(runner: Runner) -> None:
+    report(runner, dev=UNCHANGED, prod=UNCHANGED)
+    assert publish(runner, drift=True)["calls"] == []
+
+
+def test_drift_opens_one_issue_updates_it_and_closes_it(runner: Runner) -> None:
+    world = runner.read_github()
+    world["issues"] = [{"number": number, "state": "open"} | someones("something else") for number in range(1, 6)]
+    runner.write_github(world)
+
+    report(runner, dev=UNCHANGED, prod=CHANGED)
+    world = publish(runner, drift=True)
+    issue = world["issues"][-1]
+    assert issue["title"] == "Not as the repository says: prod"
+    assert issue["body"].startswith("<!-- meshgate-drift -->")
+    assert "### `prod`: 1 replaced" in issue["body"]
+    assert "`dev`" not in issue["body"]
+
+    report(runner, dev=CHANGED)
+    world = publish(runner, drift=True)
+    assert len(world["issues"]) == 6
+    assert world["issues"][-1]["title"] == "Not as the repository says: dev, prod"
+
+    report(runner, dev=UNCHANGED, prod=UNCHANGED)
+    world = publish(runner, drift=True)
+    assert (world["issues"][-1]["state"], world["issues"][-1]["state_reason"]) == ("closed", "completed")
+    assert world["comments"][-1]["body"].startswith("All is as the repository says")
+    assert [one["state"] for one in world["issues"][:-1]] == ["open"] * 5
+    assert [call[0] for call in world["calls"]] == ["POST", "PATCH", "POST", "PATCH"]
+
+
+def test_an_environment_that_could_not_be_looked_at_is_no_all_clear(runner: Runner) -> None:
+    report(runner, dev=UNCHANGED)
+    (issue,) = publish(runner, drift=True)["issues"]
+    assert issue["title"] == "Not as the repository says: prod"

@@ -1,0 +1,126 @@
+"""What holds for every workflow: who it trusts, what it may do, what it runs."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.workflows.runner import ROOT, WORKFLOWS, workflow
+
+NAMES = sorted(file.stem for file in WORKFLOWS.glob("*.yml"))
+workflows = pytest.mark.parametrize("name", NAMES)
+OF_THIS_REPOSITORY = "github.event.pull_request.head.repo.full_name == github.repository"
+
+
+def jobs(name: str) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = workflow(name)["jobs"]
+    return found
+
+
+def steps() -> Iterator[dict[str, Any]]:
+    for name in NAMES:
+        for job in jobs(name).values():
+            yield from job["steps"]
+
+
+def test_these_are_all() -> None:
+    assert NAMES == ["checks", "deploy", "drift", "preview"]
+    assert [file.name for file in WORKFLOWS.iterdir() if file.suffix != ".yml"] == []
+
+
+def test_zizmor_finds_nothing() -> None:
+    zizmor = Path(sys.executable).with_name("zizmor")
+    done = subprocess.run(
+        [zizmor, "--offline", "--no-progress", "--no-config", "--format=plain", ROOT / ".github"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.startswith("No findings to report.")
+
+
+@workflows
+def test_a_job_may_only_what_it_says(name: str) -> None:
+    assert workflow(name)["permissions"] == {}
+    writes = {
+        (job, scope)
+        for job, content in jobs(name).items()
+        for scope, access in content["permissions"].items()
+        if access != "read"
+    }
+    assert writes == {"preview": {("comment", "pull-requests")}, "drift": {("issue", "issues")}}.get(name, set())
+
+
+@workflows
+def test_a_job_that_may_write_sees_no_secret_and_a_job_ends_in_time(name: str) -> None:
+    for job in jobs(name).values():
+        assert job["timeout-minutes"] <= 60
+        if "write" in job["permissions"].values():
+            assert "secrets." not in str(job)
+
+
+@workflows
+def test_secrets_are_of_one_environment_and_reach_one_step(name: str) -> None:
+    for job in jobs(name).values():
+        steps_with_secrets = [step for step in job["steps"] if "secrets." in str(step)]
+        if steps_with_secrets:
+            assert job["environment"].startswith("${{ matrix.environment }}")
+        assert all(set(step) == {"name", "env", "run"} for step in steps_with_secrets)
+        assert len(steps_with_secrets) <= 1
+
+
+def test_what_a_fork_sends_reaches_neither_secrets_nor_a_token_that_may_write() -> None:
+    for name in NAMES:
+        assert not {"pull_request_target", "workflow_run", "issue_comment"} & set(workflow(name)["on"])
+    preview = jobs("preview")
+    assert preview["environments"]["if"] == f"${{{{ {OF_THIS_REPOSITORY} }}}}"
+    for job in ("preview", "comment"):
+        assert "environments" in preview[job]["needs"]  # skipped with it
+    assert preview["comment"]["steps"][0]["with"]["ref"] == "${{ github.event.pull_request.base.sha }}"
+
+
+def test_an_environment_is_deployed_one_run_at_a_time_and_after_the_checks() -> None:
+    up = jobs("deploy")["up"]
+    assert up["concurrency"] == {"group": "up-${{ matrix.environment }}", "cancel-in-progress": False}
+    assert up["environment"] == "${{ matrix.environment }}"
+    assert "check" in up["needs"]
+    assert workflow("deploy")["on"] == {"push": {"branches": ["main"]}}
+
+
+def test_actions_are_pinned_by_commit_each_to_one() -> None:
+    pins = set()
+    for file in WORKFLOWS.glob("*.yml"):
+        for line in re.findall(r"uses: (.*)", file.read_text()):
+            assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line), line
+            pins.add(line)
+    assert len({pin.split("@")[0] for pin in pins}) == len(pins)
+
+
+def test_no_checkout_leaves_its_token_behind() -> None:
+    checkouts = [step for step in steps() if step.get("uses", "").startswith("actions/checkout@")]
+    assert len(checkouts) == 10
+    assert all(step["with"]["persist-credentials"] is False for step in checkouts)
+
+
+def test_expressions_reach_shell_steps_by_their_env_alone() -> None:
+    for step in steps():
+        assert "${{" not in step.get("run", "")
+
+
+def test_pulumi_is_of_the_sdks_version() -> None:
+    versions = {step["with"]["pulumi-version"] for step in steps() if "pulumi/actions" in step.get("uses", "")}
+    assert versions == {version("pulumi")}
+
+
+def test_every_script_is_called_and_can_be() -> None:
+    called = {step["run"].split()[0] for step in steps() if step.get("run", "").startswith(".github/")}
+    scripts = {f".github/scripts/{file.name}" for file in (ROOT / ".github" / "scripts").iterdir() if file.is_file()}
+    assert scripts - called == {".github/scripts/access.sh"}  # sourced by the others
+    assert called <= scripts
+    assert all((ROOT / script).stat().st_mode & 0o111 for script in called)
