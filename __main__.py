@@ -6,10 +6,13 @@ from infra.access.gateway import Gateway
 from infra.components.cluster import Cluster
 from infra.components.headscale_server import HeadscaleServer
 from infra.components.orchestrator import OrchestratorEnv
+from infra.protection import protect
 from infra.resources.user import HeadscaleUser
 from infra.stack import stack_settings
 
 settings = stack_settings()
+if settings.protect:
+    protect()
 
 cluster = Cluster(settings)
 server = [HeadscaleServer(cluster, settings.headscale)] if settings.headscale.managed else []
@@ -19,11 +22,12 @@ user = HeadscaleUser(
     opts=pulumi.ResourceOptions(depends_on=server),
 )
 gateways = {gateway.name: Gateway(cluster, settings, gateway, user) for gateway in settings.gateways}
-first = next(iter(gateways.values()))
 if settings.orchestrator:
-    OrchestratorEnv(cluster, settings.orchestrator, first.env, first.token, first)
+    OrchestratorEnv(cluster, settings.orchestrator, {name: gateway.access for name, gateway in gateways.items()})
 
-for name, value in first.outputs.items():
+for name, value in next(iter(gateways.values())).outputs.items():
     pulumi.export(name, value)
 if len(gateways) > 1:
     pulumi.export("gateways", {name: gateway.outputs for name, gateway in gateways.items()})
+if machines := {name: gateway.handover for name, gateway in gateways.items() if gateway.handover}:
+    pulumi.export("metal", pulumi.Output.secret(machines))

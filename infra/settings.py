@@ -2,14 +2,14 @@
 
 Every rule that can be checked without touching a system is checked here, so that `pulumi preview` refuses a bad
 value before anything is changed. One sentence an error: the setting, what is wrong, what would be right.
-No Pulumi in here: the program, the dynamic resources and (later) the playbooks read the same settings.
+No Pulumi in here: the program, the dynamic resources and the playbooks read the same settings.
 """
 
 import ipaddress
 import itertools
 import json
 from collections.abc import Callable, Iterable
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
@@ -21,11 +21,13 @@ from infra.values import (
     Certificate,
     ClientNetwork,
     Endpoint,
+    Host,
     IPNetwork,
     Name,
     Network,
     NodePort,
     NotEmpty,
+    PeersUrl,
     Port,
     Quantity,
     ServerUrl,
@@ -78,9 +80,21 @@ class HeadscaleSettings(_Settings):
 class GatewaySettings(_Settings):
     """One gateway: exit node of the mesh and WireGuard endpoint of native clients."""
 
+    KUBERNETES_ONLY: ClassVar = frozenset(
+        {"exposure", "service_annotations", "image", "tailscale_image", "storage", "storage_class"}
+    )
+    METAL_ONLY: ClassVar = frozenset({"host", "peers_url"})
+
     name: Name
     endpoint: Endpoint
     """host:port that clients dial. WireGuard listens on that port too: so its first packet fits a client's NAT."""
+    target: Literal["kubernetes", "metal"] = "kubernetes"
+    """Where it runs: a pod that the stack declares, or a machine that `playbooks/gateway.yml` converges."""
+    host: Host | None = None
+    """Of a machine, what SSH dials; the endpoint's host when not set."""
+    peers_url: PeersUrl | None = None
+    """Of a machine, where the orchestrator reaches the peer API: http:// at a private address, on which the agent then
+    listens, or https:// with a certificate that the playbook is given, or of a proxy on the machine."""
     exposure: Literal["NodePort", "LoadBalancer", "HostPort"] = "NodePort"
     service_annotations: dict[str, str] = {}
     client_networks: Annotated[tuple[ClientNetwork, ...], NotEmpty] = (ipaddress.IPv4Network("10.77.0.0/16"),)
@@ -91,8 +105,9 @@ class GatewaySettings(_Settings):
     )
     """What clients send into the tunnel."""
     dns: tuple[Address, ...] = ()
-    mtu: Annotated[int, Field(ge=576, le=1420)] = 1280
-    """Of the tunnel, in bytes: 1280 is tailscale0's, 1420 what a 1500-byte path leaves to WireGuard."""
+    mtu: Annotated[int, Field(ge=1280, le=1420)] = 1280
+    """Of the tunnel, in bytes: 1280 is tailscale0's and the least of IPv6 (RFC 8200), 1420 what a 1500-byte path leaves
+    to WireGuard."""
     persistent_keepalive: Annotated[int, Field(ge=0, le=65535)] = 25
     """Seconds between a client's keepalives; 0 for none."""
     tailscale_port: Port = 41642
@@ -116,13 +131,22 @@ class GatewaySettings(_Settings):
         return f"meshgate-{self.name}"
 
     @property
+    def ssh_host(self) -> str | None:
+        """What SSH dials; None of a gateway in the cluster."""
+        return (self.host or split_endpoint(self.endpoint)[0]) if self.target == "metal" else None
+
+    @property
     def ipv6(self) -> bool:
         """Whether devices get IPv6 addresses."""
         return any(network.version == 6 for network in self.client_networks)
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
-        if self.exposure == "NodePort" and self.port not in NODE_PORTS:
+        metal = self.target == "metal"
+        if given := sorted((self.KUBERNETES_ONLY if metal else self.METAL_ONLY) & self.model_fields_set):
+            what, right = ("a pod", "kubernetes") if metal else ("a machine", "metal")
+            raise ValueError(f"{', '.join(given)} describe {what}; leave them out or set target: {right}")
+        if not metal and self.exposure == "NodePort" and self.port not in NODE_PORTS:
             raise ValueError(
                 f"endpoint port {self.port} is no NodePort; use {NODE_PORTS.start}-{NODE_PORTS[-1]} or another exposure"
             )
@@ -132,10 +156,6 @@ class GatewaySettings(_Settings):
             )
         if self.tailscale_port == self.port:
             raise ValueError(f"tailscale_port {self.port} is also the endpoint's port; they need two ports")
-        if self.ipv6 and self.mtu < 1280:
-            raise ValueError(
-                f"mtu {self.mtu} cannot carry IPv6, which needs 1280 (RFC 8200); raise it or drop the IPv6 network"
-            )
         for one, other in itertools.combinations(self.client_networks, 2):
             if one.version == other.version:
                 raise ValueError(
@@ -152,6 +172,8 @@ class OrchestratorSettings(_Settings):
     deployment: str
     namespace: str = "june-services"
     container: str = "orchestrator"
+    gateway: Name | None = None
+    """Of several, the one of HEADSCALE_SERVER_PUBLIC_KEY and the like; the first when not set."""
 
 
 class ClusterSettings(_Settings):
@@ -167,6 +189,9 @@ class Settings(_Settings):
     """All settings of a stack."""
 
     namespace: Name = "meshgate"
+    protect: bool | None = None
+    """Whether Pulumi refuses to replace or delete what cannot be had again: gateways' keys, nodes and volumes. The
+    policy pack wants every stack but the lab to say: true for prod, false where all may be lost."""
     cluster: ClusterSettings = ClusterSettings()
     headscale: HeadscaleSettings
     headscale_api_key: SecretStr | None = None
@@ -187,7 +212,10 @@ class Settings(_Settings):
             )
         _refuse_repeats("name", [gateway.name for gateway in self.gateways])
         _refuse_repeats("endpoint", [gateway.endpoint for gateway in self.gateways])
+        _refuse_repeats("host", [gateway.ssh_host for gateway in self.gateways if gateway.ssh_host])
         _refuse_overlaps(self)
+        if self.orchestrator:
+            _refuse_unreachable(self.orchestrator, self.gateways)
         return self
 
 
@@ -248,15 +276,28 @@ def _refuse_repeats(what: str, values: list[str]) -> None:
 
 
 def _refuse_overlaps(settings: Settings) -> None:
-    taken: list[tuple[str, IPNetwork]] = [
+    cluster: list[tuple[str, IPNetwork]] = [
         *(("cluster.pod_networks", network) for network in settings.cluster.pod_networks),
         *(("cluster.service_networks", network) for network in settings.cluster.service_networks),
     ]
+    clients: list[tuple[str, IPNetwork]] = []
     for index, gateway in enumerate(settings.gateways):
         for network in gateway.client_networks:
-            for owner, other in taken:
+            for owner, other in [*(cluster if gateway.target == "kubernetes" else []), *clients]:
                 if network.version == other.version and network.overlaps(other):
                     raise ValueError(
                         f"gateways[{index}].client_networks {network} overlaps {other} of {owner}; choose a free one"
                     )
-            taken.append((f"gateways[{index}].client_networks", network))
+            clients.append((f"gateways[{index}].client_networks", network))
+
+
+def _refuse_unreachable(orchestrator: OrchestratorSettings, gateways: tuple[GatewaySettings, ...]) -> None:
+    names = [gateway.name for gateway in gateways]
+    if orchestrator.gateway and orchestrator.gateway not in names:
+        raise ValueError(f"orchestrator.gateway {orchestrator.gateway} is no gateway; there are {', '.join(names)}")
+    for index, gateway in enumerate(gateways):
+        if gateway.target == "metal" and not gateway.peers_url:
+            raise ValueError(
+                f"gateways[{index}].peers_url is missing: the orchestrator lets devices in there; "
+                "give for example http://10.0.0.5:8080, or leave `orchestrator` out"
+            )

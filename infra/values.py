@@ -3,7 +3,7 @@
 import ipaddress
 import re
 from typing import Annotated, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -12,6 +12,10 @@ IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 # RFC 6598 and Tailscale's ULA: tailscaled drops such sources on their way into the mesh (linuxfw's ts-forward).
 MESH_NETWORKS = (ipaddress.ip_network("100.64.0.0/10"), ipaddress.ip_network("fd7a:115c:a1e0::/48"))
+# RFC 1918, RFC 4193, loopback: what is_private says of documentation networks as well.
+PRIVATE_NETWORKS = tuple(
+    map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "fc00::/7", "::1/128"))
+)
 TAILSCALED_DEFAULT_PORT = 41641
 NODE_PORTS = range(30000, 32768)
 
@@ -25,17 +29,48 @@ def _dns_label(value: str) -> str:
 
 
 def _server_url(value: str) -> str:
-    parts = urlsplit(value)
-    loopback = parts.hostname in {"localhost", "127.0.0.1", "::1"}
-    if not parts.hostname or parts.scheme not in {"http", "https"}:
-        raise ValueError(f"{value!r} is not a URL such as https://headscale.example.com")
-    if parts.scheme == "http" and not loopback:
+    parts = _url(value, "https://headscale.example.com")
+    if parts.scheme == "http" and parts.hostname not in {"localhost", "127.0.0.1", "::1"}:
         raise ValueError(
             f"{value!r} would carry the API key in clear text; use https:// (a private CA goes into ca_certificate)"
         )
+    return value.rstrip("/")
+
+
+def _peers_url(value: str) -> str:
+    parts = _url(value, "http://10.0.0.5:8080 or https://gateway.example.com")
+    if parts.scheme == "http" and not _is_private(parts.hostname or ""):
+        raise ValueError(
+            f"{value!r} would carry the token in clear text outside a private network; use https://, "
+            "or http:// with a private address such as http://10.0.0.5:8080"
+        )
+    return value.rstrip("/")
+
+
+def _url(value: str, example: str) -> SplitResult:
+    parts = urlsplit(value)
+    if not parts.hostname or parts.scheme not in {"http", "https"} or parts.port == 0:
+        raise ValueError(f"{value!r} is not a URL such as {example}")
     if parts.username or parts.query or parts.fragment:
         raise ValueError("the URL must not hold credentials, a query or a fragment")
-    return value.rstrip("/")
+    return parts
+
+
+def _is_private(host: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return any(address in network for network in PRIVATE_NETWORKS)
+
+
+def _host(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", value):
+        try:
+            ipaddress.IPv6Address(value)
+        except ValueError:
+            raise ValueError(f"{value!r} is neither a host name nor an IP address") from None
+    return value
 
 
 def _certificate(value: str) -> str:
@@ -96,6 +131,8 @@ def split_endpoint(endpoint: str) -> tuple[str, int]:
 
 Name = Annotated[str, AfterValidator(_dns_label)]
 ServerUrl = Annotated[str, AfterValidator(_server_url)]
+PeersUrl = Annotated[str, AfterValidator(_peers_url)]
+Host = Annotated[str, AfterValidator(_host)]
 Certificate = Annotated[str, AfterValidator(_certificate)]
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
 Address = Annotated[IPAddress, BeforeValidator(_address)]

@@ -2,14 +2,17 @@
 
 The way of the key: a WireGuard key pair → the gateway's Deployment, ready only when the running interface reports
 that same public key → the exit node, which Headscale knows by the pre-auth key that it used → the stack's outputs.
+On bare metal a playbook is in the Deployment's place: the stack hands over to it, and takes up the node once it joined.
 """
 
 import pulumi
 
+from infra.access import metal
 from infra.components.cluster import Cluster
 from infra.components.component import Component
 from infra.components.gateway_pod import Identity
 from infra.components.gateway_workload import GatewayWorkload
+from infra.components.orchestrator import GatewayAccess
 from infra.resources.exit_node import ExitNode
 from infra.resources.pre_auth_key import PreAuthKey
 from infra.resources.token import Token
@@ -21,41 +24,62 @@ from infra.settings import GatewaySettings, Settings
 class Gateway(Component):
     """One gateway, from its keys to the approved exit node."""
 
+    handover: dict[str, pulumi.Input[object]] | None = None
+    """What the playbook is to know of a gateway on bare metal."""
+
     def __init__(self, cluster: Cluster, settings: Settings, gateway: GatewaySettings, user: HeadscaleUser) -> None:
-        super().__init__("meshgate:access:Gateway", gateway.name)
-        key = WireGuardKey("key", opts=self.child())
-        token = Token("token", opts=self.child())
+        former = [_former_names(gateway.name)] if gateway == settings.gateways[0] else []
+        super().__init__("meshgate:access:Gateway", gateway.name, opts=pulumi.ResourceOptions(transformations=former))
+        on_metal = gateway.target == "metal"
+        key = WireGuardKey(f"{gateway.name}-key", opts=self.child())
+        token = Token(f"{gateway.name}-token", opts=self.child())
         pre_auth_key = PreAuthKey(
-            "pre-auth-key", user=user.user, owner=gateway.name, tags=list(gateway.tags), opts=self.child(user)
-        )
-        workload = GatewayWorkload(
-            cluster,
-            settings,
-            gateway,
-            Identity(
-                private_key=key.private_key,
-                public_key=key.public_key,
-                token=token.value,
-                pre_auth_key=pre_auth_key.key,
-            ),
-            opts=self.child(),
-        )
-        exit_node = ExitNode(
-            "exit-node",
-            pre_auth_key_id=pre_auth_key.id,
+            f"{gateway.name}-pre-auth-key",
             user=user.user,
-            hostname=gateway.hostname,
-            namespace=cluster.namespace,
-            deployment=workload.name,
-            deadline_seconds=gateway.registration_deadline,
-            opts=self.child(workload),
+            owner=gateway.name,
+            tags=list(gateway.tags),
+            expiration_hours=metal.JOIN_HOURS if on_metal else 1,
+            awaited=on_metal,
+            opts=self.child(user),
         )
-        self.token = token.value
-        self.env: dict[str, pulumi.Input[str]] = {
-            "HEADSCALE_SERVER_PUBLIC_KEY": key.public_key,
-            "HEADSCALE_SERVER_ENDPOINT": gateway.endpoint,
-            "GATEWAY_PEERS_URL": workload.peers_url,
-        }
+        identity = Identity(
+            private_key=key.private_key,
+            public_key=key.public_key,
+            token=token.value,
+            pre_auth_key=pre_auth_key.key,
+        )
+        if on_metal:
+            self.handover = metal.handover(settings, gateway, identity, pre_auth_key.id, user.user)
+            peers_url = pulumi.Output.from_input(gateway.peers_url or "")
+            exit_node = ExitNode(
+                f"{gateway.name}-exit-node",
+                pre_auth_key_id=pre_auth_key.id,
+                user=user.user,
+                hostname=gateway.hostname,
+                awaited=True,
+                opts=self.child(),
+            )
+        else:
+            workload = GatewayWorkload(cluster, settings, gateway, identity, opts=self.child())
+            peers_url = workload.peers_url
+            exit_node = ExitNode(
+                f"{gateway.name}-exit-node",
+                pre_auth_key_id=pre_auth_key.id,
+                user=user.user,
+                hostname=gateway.hostname,
+                namespace=cluster.namespace,
+                deployment=workload.name,
+                deadline_seconds=gateway.registration_deadline,
+                opts=self.child(workload),
+            )
+        self.access = GatewayAccess(
+            gateway=self,
+            public_key=key.public_key,
+            endpoint=gateway.endpoint,
+            peers_url=peers_url,
+            token=token.value,
+            joined=exit_node.node_id.apply(bool) if on_metal else None,
+        )
         self.outputs: dict[str, pulumi.Input[object]] = {
             "server_public_key": key.public_key,
             "server_endpoint": gateway.endpoint,
@@ -67,7 +91,20 @@ class Gateway(Component):
                 "routes": exit_node.routes,
             },
             "headscale_url": settings.headscale.url,
-            "peers_url": workload.peers_url,
+            "peers_url": peers_url,
             "client_networks": list(map(str, gateway.client_networks)),
         }
         self.register_outputs(self.outputs)
+
+
+def _former_names(gateway: str) -> pulumi.ResourceTransformation:
+    """Finds the parts of the gateway in a state of the time when a stack had only one: `key`, `exit-node` and so on."""
+
+    def transform(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
+        former = args.name.removeprefix(f"{gateway}-")
+        if former == args.name:
+            return None
+        aliases = pulumi.ResourceOptions(aliases=[pulumi.Alias(name=former)])
+        return pulumi.ResourceTransformationResult(args.props, pulumi.ResourceOptions.merge(args.opts, aliases))
+
+    return transform

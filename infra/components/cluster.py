@@ -1,5 +1,7 @@
 """The cluster as the stack sees it: the Kubernetes provider, the stack's namespace, and what lives in it."""
 
+from functools import cached_property
+
 import pulumi
 import pulumi_kubernetes as kubernetes
 from pulumi_kubernetes.core.v1 import Namespace, PersistentVolumeClaim
@@ -10,13 +12,19 @@ from infra.settings import Settings
 
 
 class Cluster(Component):
-    """Provider and namespace; children of other components take both from here."""
+    """Provider and namespace, each declared when somebody first takes it: gateways on bare metal need neither."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__("meshgate:components:Cluster", "cluster")
-        self.provider = kubernetes.Provider(
+        self._settings = settings
+        self.register_outputs({})
+
+    @cached_property
+    def provider(self) -> kubernetes.Provider:
+        """For all that is in the cluster."""
+        return kubernetes.Provider(
             "kubernetes",
-            context=settings.cluster.context,
+            context=self._settings.cluster.context,
             # A run killed between the API call and the state write leaves objects that only this adopts.
             upsert_existing_objects=True,
             # A changed Secret or ConfigMap is updated in place; pods notice by an annotation of theirs.
@@ -24,20 +32,28 @@ class Cluster(Component):
             enable_config_map_mutable=True,
             opts=self.child(),
         )
-        self.ownership = refusing_hooks(settings.cluster.context)
+
+    @cached_property
+    def ownership(self) -> pulumi.ResourceHookBinding:
+        """For what may be somebody else's already."""
+        return refusing_hooks(self._settings.cluster.context)
+
+    @cached_property
+    def namespace(self) -> pulumi.Output[str]:
+        """The stack's own."""
         # NET_ADMIN and the hostPath of /dev/net/tun are outside the "baseline" pod security standard.
         security = {"pod-security.kubernetes.io/enforce": "privileged", "pod-security.kubernetes.io/warn": "baseline"}
         namespace = Namespace(
             "namespace",
             metadata={
-                "name": settings.namespace,
+                "name": self._settings.namespace,
                 "labels": labels("meshgate", pulumi.get_stack()) | security,
                 "annotations": ADOPTED,
             },
             opts=self.child(provider=self.provider, hooks=self.ownership),
         )
-        self.namespace: pulumi.Output[str] = namespace.metadata.name
-        self.register_outputs({})
+        name: pulumi.Output[str] = namespace.metadata.name
+        return name
 
 
 class NamespacedComponent(Component):
@@ -63,11 +79,11 @@ class NamespacedComponent(Component):
         """Options of a Kubernetes object of this component."""
         return self.child(*depends_on, provider=self.cluster.provider)
 
-    def claim(self, name: str, size: str, storage_class: str | None) -> PersistentVolumeClaim:
-        """The volume that this component's state is on."""
+    def claim(self, resource: str, name: str, size: str, storage_class: str | None) -> PersistentVolumeClaim:
+        """The volume that this component's state is on; `resource` is its name in the stack."""
         chosen = {"storage_class_name": storage_class} if storage_class else {}
         return PersistentVolumeClaim(
-            "state",
+            resource,
             metadata=self.metadata(name),
             spec={"access_modes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}, **chosen},
             opts=self.opts(),

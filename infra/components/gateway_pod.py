@@ -10,17 +10,19 @@ from dataclasses import dataclass
 
 import pulumi
 
+from infra import agent
 from infra.settings import GatewaySettings, Settings
 
-HTTP_PORT = 8080
 PRIVATE_KEY, TOKEN, PRE_AUTH_KEY, CA_CERTIFICATE = "private-key", "token", "pre-auth-key", "ca.crt"
-TAILSCALE_HEALTH_PORT = 9002
 TAILSCALE_SOCKET = "/tmp/tailscaled.sock"  # noqa: S108 (an emptyDir of the container)
 IDENTITY = "/etc/meshgate"
 CERTIFICATES = "/etc/meshgate-certificates"
 AGENT_STATE = "/var/lib/meshgate"
 TAILSCALE_STATE = "/var/lib/tailscale"
 WIREGUARD_SOCKETS = "/var/run/wireguard"
+PLACES = agent.Places(
+    private_key_file=f"{IDENTITY}/{PRIVATE_KEY}", token_file=f"{IDENTITY}/{TOKEN}", state_dir=AGENT_STATE
+)
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,6 @@ def _container(name: str, image: str, **more: object) -> dict[str, object]:
 
 
 def _tailscale(settings: Settings, gateway: GatewaySettings) -> dict[str, object]:
-    url = settings.headscale.url
     environment = {
         "TS_AUTHKEY": f"file:/run/meshgate/{PRE_AUTH_KEY}",
         "TS_AUTH_ONCE": "true",
@@ -101,12 +102,11 @@ def _tailscale(settings: Settings, gateway: GatewaySettings) -> dict[str, object
         "TS_SOCKET": TAILSCALE_SOCKET,
         "TS_KUBE_SECRET": "",
         "TS_USERSPACE": "false",
-        # iptables-legacy, the image's default, needs NET_RAW.
-        "TS_DEBUG_FIREWALL_MODE": "nftables",
+        **agent.TAILSCALED_ENVIRONMENT,
         "TS_ENABLE_HEALTH_CHECK": "true",
-        "TS_LOCAL_ADDR_PORT": f"0.0.0.0:{TAILSCALE_HEALTH_PORT}",
-        "TS_EXTRA_ARGS": f"--login-server={url} --advertise-exit-node --stateful-filtering=false",
-        "TS_TAILSCALED_EXTRA_ARGS": f"--port={gateway.tailscale_port} --no-logs-no-support",
+        "TS_LOCAL_ADDR_PORT": f"0.0.0.0:{agent.TAILSCALE_HEALTH_PORT}",
+        "TS_EXTRA_ARGS": " ".join(agent.tailscale_up_arguments(settings.headscale.url)),
+        "TS_TAILSCALED_EXTRA_ARGS": " ".join(agent.tailscaled_arguments(gateway)),
     }
     mounts = [
         {"name": "pre-auth-key", "mount_path": "/run/meshgate", "read_only": True},
@@ -119,7 +119,7 @@ def _tailscale(settings: Settings, gateway: GatewaySettings) -> dict[str, object
         # Go reads files of SSL_CERT_FILE instead of the system's, directories of SSL_CERT_DIR as well.
         environment["SSL_CERT_DIR"] = f"/etc/ssl/certs:{CERTIFICATES}"
         mounts.append({"name": "certificates", "mount_path": CERTIFICATES, "read_only": True})
-    health = {"http_get": {"path": "/healthz", "port": TAILSCALE_HEALTH_PORT}}
+    health = {"http_get": {"path": "/healthz", "port": agent.TAILSCALE_HEALTH_PORT}}
     return _container(
         "tailscale",
         gateway.tailscale_image,
@@ -139,7 +139,7 @@ def _wireguard(gateway: GatewaySettings) -> dict[str, object]:
         "wireguard",
         gateway.image,
         command=["python3", "-m", "gateway.agent.device"],
-        env=_environment({"MESHGATE_WIREGUARD": gateway.wireguard}),
+        env=_environment(agent.device_environment(gateway, PLACES)),
         ports=[port],
         resources={"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "1Gi"}},
         volume_mounts=[
@@ -150,27 +150,12 @@ def _wireguard(gateway: GatewaySettings) -> dict[str, object]:
 
 
 def _agent(gateway: GatewaySettings, public_key: pulumi.Output[str]) -> dict[str, object]:
-    environment: dict[str, pulumi.Input[str]] = {
-        "MESHGATE_LISTEN_PORT": str(gateway.port),
-        "MESHGATE_ENDPOINT": gateway.endpoint,
-        "MESHGATE_CLIENT_NETWORKS": ",".join(map(str, gateway.client_networks)),
-        "MESHGATE_ALLOWED_IPS": ",".join(map(str, gateway.allowed_ips)),
-        "MESHGATE_DNS": ",".join(map(str, gateway.dns)),
-        "MESHGATE_MTU": str(gateway.mtu),
-        "MESHGATE_PERSISTENT_KEEPALIVE": str(gateway.persistent_keepalive),
-        "MESHGATE_PUBLIC_KEY": public_key,
-        "MESHGATE_PRIVATE_KEY_FILE": f"{IDENTITY}/{PRIVATE_KEY}",
-        "MESHGATE_TOKEN_FILE": f"{IDENTITY}/{TOKEN}",
-        "MESHGATE_STATE_DIR": AGENT_STATE,
-        "MESHGATE_HTTP_PORT": str(HTTP_PORT),
-        "MESHGATE_TAILSCALE_HEALTH_URL": f"http://127.0.0.1:{TAILSCALE_HEALTH_PORT}/healthz",
-    }
     probe = {"port": "http"}
     return _container(
         "agent",
         gateway.image,
-        env=_environment(environment),
-        ports=[{"name": "http", "container_port": HTTP_PORT}],
+        env=_environment(agent.environment(gateway, public_key, PLACES)),
+        ports=[{"name": "http", "container_port": agent.HTTP_PORT}],
         startup_probe={"http_get": probe | {"path": "/healthz"}, "period_seconds": 1, "failure_threshold": 60},
         liveness_probe={"http_get": probe | {"path": "/healthz"}, "period_seconds": 10},
         readiness_probe={

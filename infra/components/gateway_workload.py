@@ -5,6 +5,7 @@ from pulumi_kubernetes.apps.v1 import Deployment
 from pulumi_kubernetes.core.v1 import ConfigMap, Secret, Service
 from pulumi_kubernetes.networking.v1 import NetworkPolicy
 
+from infra import agent
 from infra.components import gateway_pod
 from infra.components.cluster import Cluster, NamespacedComponent
 from infra.components.gateway_pod import Identity
@@ -29,7 +30,7 @@ class GatewayWorkload(NamespacedComponent):
         self.name = f"meshgate-{gateway.name}"
         self.selector = {"app.kubernetes.io/name": "gateway", "app.kubernetes.io/instance": gateway.name}
         secret = Secret(
-            "identity",
+            f"{gateway.name}-identity",
             metadata=self.metadata(self.name),
             string_data={
                 gateway_pod.PRIVATE_KEY: identity.private_key,
@@ -41,17 +42,17 @@ class GatewayWorkload(NamespacedComponent):
         certificates = None
         if settings.headscale.ca_certificate:
             certificates = ConfigMap(
-                "certificates",
+                f"{gateway.name}-certificates",
                 metadata=self.metadata(self.name),
                 data={gateway_pod.CA_CERTIFICATE: settings.headscale.ca_certificate},
                 opts=self.opts(),
             )
-        state = self.claim(self.name, gateway.storage, gateway.storage_class)
+        state = self.claim(f"{gateway.name}-state", self.name, gateway.storage, gateway.storage_class)
         # Before the pod: it is let in from its first moment, and not a moment longer.
         policy = self._network_policy(settings)
         self._services()
         Deployment(
-            "gateway",
+            f"{gateway.name}-gateway",
             metadata=self.metadata(self.name),
             spec={
                 "replicas": 1,
@@ -69,7 +70,7 @@ class GatewayWorkload(NamespacedComponent):
             opts=self.opts(secret, state, policy, *([certificates] if certificates else [])),
         )
         self.peers_url = pulumi.Output.format(
-            "http://{0}-peers.{1}.svc.cluster.local:{2}", self.name, cluster.namespace, gateway_pod.HTTP_PORT
+            "http://{0}-peers.{1}.svc.cluster.local:{2}", self.name, cluster.namespace, agent.HTTP_PORT
         )
         self.register_outputs({})
 
@@ -79,11 +80,11 @@ class GatewayWorkload(NamespacedComponent):
         They are not awaited: the Deployment's rollout and the exit node prove that they have a ready pod.
         """
         Service(
-            "peers",
+            f"{self._gateway.name}-peers",
             metadata=self.metadata(f"{self.name}-peers", NOT_AWAITED),
             spec={
                 "selector": self.selector,
-                "ports": [{"name": "http", "port": gateway_pod.HTTP_PORT, "target_port": "http"}],
+                "ports": [{"name": "http", "port": agent.HTTP_PORT, "target_port": "http"}],
             },
             opts=self.opts(),
         )
@@ -92,7 +93,7 @@ class GatewayWorkload(NamespacedComponent):
         port = self._gateway.port
         node_port = {"node_port": port} if self._gateway.exposure == "NodePort" else {}
         Service(
-            "wireguard",
+            f"{self._gateway.name}-wireguard",
             metadata=self.metadata(self.name, NOT_AWAITED | self._gateway.service_annotations),
             spec={
                 "type": self._gateway.exposure,
@@ -121,11 +122,11 @@ class GatewayWorkload(NamespacedComponent):
             ingress.append(
                 {
                     "from": [{"namespace_selector": {"match_labels": orchestrator}}],
-                    "ports": [{"port": gateway_pod.HTTP_PORT, "protocol": "TCP"}],
+                    "ports": [{"port": agent.HTTP_PORT, "protocol": "TCP"}],
                 }
             )
         return NetworkPolicy(
-            "policy",
+            f"{self._gateway.name}-policy",
             metadata=self.metadata(self.name),
             spec={"pod_selector": {"match_labels": self.selector}, "policy_types": ["Ingress"], "ingress": ingress},
             opts=self.opts(),

@@ -33,7 +33,7 @@ class HeadscaleServer(NamespacedComponent):
         self._stun_port = settings.stun_node_port or STUN_PORT
         config = yaml.safe_dump(configuration(settings.url, self._stun_port), sort_keys=False)
         config_map = ConfigMap("config", metadata=self.metadata(NAME), data={"config.yaml": config}, opts=self.opts())
-        state = self.claim(NAME, settings.storage, settings.storage_class)
+        state = self.claim("state", NAME, settings.storage, settings.storage_class)
         self.deployment = Deployment(
             "server",
             metadata=self.metadata(NAME),

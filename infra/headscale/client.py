@@ -127,10 +127,15 @@ class Headscale:
 
     def delete_pre_auth_key(self, user: User, key: PreAuthKey) -> None:
         """Remove the key; servers before 0.28 can only expire it."""
-        if self._keys is _Keys.BY_ID:
+        if self.deletes_pre_auth_keys:
             self._session.send(Call("DELETE", "preauthkey", query={"id": key.id}))
         else:
             self.expire_pre_auth_key(user, key)
+
+    @property
+    def deletes_pre_auth_keys(self) -> bool:
+        """Whether a key can be removed; servers before 0.28 only let it expire."""
+        return self._keys is _Keys.BY_ID
 
     @cached_property
     def _keys(self) -> _Keys:
@@ -178,9 +183,35 @@ class Headscale:
                 self._session.send(Call("POST", f"routes/{_segment(row.id)}/enable", body={}, repeatable=True))
         return self.node(node.id)
 
+    def set_tags(self, node: Node, tags: Iterable[str]) -> Node:
+        """The node with these tags and no other; from 0.28 on, only with tags that the policy knows, and not without.
+
+        Raises RefusedError, and NotFoundError when the node is gone.
+        """
+        body = {"tags": sorted(tags)}
+        self._session.send(Call("POST", f"node/{_segment(node.id)}/tags", body=body, repeatable=True))
+        return self.node(node.id)
+
     def delete_node(self, node_id: str) -> None:
         """Remove the node from the mesh; raises NotFoundError when it is gone."""
         self._session.send(Call("DELETE", f"node/{_segment(node_id)}"))
+
+    # The server itself
+
+    def noise_key(self) -> str:
+        """`mkey:` and 64 hexadecimal digits: the server's key of the control protocol, which all clients know."""
+        # By the version of that protocol Tailscale's clients ask for the key's form; 39 is Noise's first.
+        key = self._session.send(Call("GET", f"{self.url}/key", {"v": "39"})).get("publicKey")
+        if not isinstance(key, str):
+            raise UnexpectedAnswerError(f"Headscale at {self.url} does not tell its Noise key.")
+        return key
+
+    def api_description(self) -> dict[str, Any] | None:
+        """The server's own description of its API (Swagger 2.0), or None when it serves none."""
+        try:
+            return self._session.send(Call("GET", f"{self.url}/swagger/v1/openapiv2.json"))
+        except (NotFoundError, UnexpectedAnswerError):
+            return None
 
     # API keys
 

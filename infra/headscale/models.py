@@ -47,6 +47,11 @@ class PreAuthKey(_Answer):
     acl_tags: tuple[str, ...] = ()
 
     @property
+    def expires_at(self) -> str:
+        """Its end, ISO 8601; empty when it has none, unlike all those that are made here."""
+        return self.expiration.isoformat() if self.expiration else ""
+
+    @property
     def usable(self) -> bool:
         """Whether a node could still register with it."""
         expired = self.expiration is not None and self.expiration <= datetime.now(UTC)

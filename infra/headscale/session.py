@@ -30,6 +30,7 @@ class Call:
 
     method: str
     path: str
+    """Below /api/v1/, or a whole URL of the server."""
     query: Mapping[str, str] = field(default_factory=dict)
     body: Mapping[str, object] | None = None
     repeatable: bool = False

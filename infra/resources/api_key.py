@@ -14,12 +14,12 @@ from pulumi import Input, Output, ResourceOptions
 from pulumi.dynamic import Resource
 from typing_extensions import override
 
+from infra.headscale import markers
 from infra.headscale.errors import HeadscaleError, NotFoundError, UnauthorizedError, UnavailableError
-from infra.resources import markers
+from infra.headscale.polling import poll
 from infra.resources.base import Props, Provider, ResourceError, log
 from infra.resources.cluster import ClusterError
 from infra.resources.connections import API_KEY, API_KEY_SECRET
-from infra.resources.polling import poll
 
 _FIRST_KEY = ("headscale", "apikeys", "create", "--expiration", "10m", "--output", "json")
 _T = TypeVar("_T")

@@ -50,16 +50,20 @@ class Connections:
         )
 
     def headscale(self) -> "Headscale":
-        """A client with the stack's API key. Raises KeyLostError, and ConnectionsError for bad settings."""
+        """A client with the stack's API key. Raises as `api_key`."""
+        return self.headscale_with(self.api_key())
+
+    def api_key(self) -> str:
+        """The stack's API key. Raises KeyLostError, ClusterError, and ConnectionsError for bad settings."""
         if key := self._settings.headscale_api_key:  # an existing server's, and only that
-            return self.headscale_with(key.get_secret_value())
+            return key.get_secret_value()
         namespace = self._settings.namespace
         secret = self.cluster().secret(namespace, API_KEY_SECRET)
         if secret is None or API_KEY not in secret:
             raise KeyLostError(
                 f"Secret {namespace}/{API_KEY_SECRET}, which holds the API key of Headscale, is gone. {_NEW_KEY}"
             )
-        return self.headscale_with(secret[API_KEY])
+        return secret[API_KEY]
 
     def headscale_with(self, api_key: str) -> "Headscale":
         """A client with another API key."""

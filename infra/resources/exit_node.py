@@ -1,27 +1,26 @@
 """ExitNode: a gateway's node in Headscale, awaited, approved as an exit node, read back from the server.
 
-The node is known by the pre-auth key that it joined with; one that joined by an earlier key (a volume that outlived
-the stack's state) by its host name and owner.
+A pod's node is waited for: the pod was made just before. A machine's (`awaited`) joins when its playbook runs, so
+that until then there is none, which is no failure: each `up` looks again.
 """
 
-from collections.abc import Iterable
-from contextlib import suppress
-from functools import partial
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from pulumi import Input, Output, ResourceOptions
 from pulumi.dynamic import Resource
 from typing_extensions import override
 
-from infra.headscale import EXIT_ROUTES
-from infra.headscale.errors import NotFoundError, UnavailableError
+from infra.headscale import EXIT_ROUTES, exit_nodes
+from infra.headscale.errors import NotFoundError
 from infra.resources import registration
-from infra.resources.base import Props, Provider, ResourceError
-from infra.resources.polling import poll
+from infra.resources.base import Props, Provider, ResourceError, log
 
 if TYPE_CHECKING:
     from infra.headscale.client import Headscale
     from infra.headscale.models import Node
+
+_NOT_JOINED: dict[str, Any] = {"node_id": "", "node_name": "", "addresses": [], "node_key": "", "routes": []}
 
 
 class ExitNodeProvider(Provider):
@@ -30,20 +29,30 @@ class ExitNodeProvider(Provider):
     INPUTS = ("pre_auth_key_id", "hostname", "user", "namespace", "deployment", "container")
 
     @override
+    def refusals(self, olds: Props, news: Props) -> Iterator[tuple[str, str]]:
+        """A gateway stays what it is: a machine's would be taken for the pod's node, and the other way round."""
+        if olds and bool(olds.get("awaited")) != bool(news.get("awaited")):
+            kind = "a machine" if olds.get("awaited") else "in the cluster"
+            yield "", f"gateway {news['hostname']} is {kind}, which cannot change: add one of another name in its place"
+
+    @override
     def drifted(self, olds: Props, news: Props) -> bool:
-        """Whether somebody took the approval back."""
+        """Whether somebody took the approval back, or the machine had not joined yet."""
         return not set(EXIT_ROUTES) <= set(olds.get("routes") or ())
 
     @override
     def make(self, props: Props) -> tuple[str, dict[str, Any]]:
-        """Wait for the node and approve it. The id is the host name: a node that joins anew has a new node id."""
+        """Approve the node, waiting for a pod's. The id is the host name: a node that joins anew has a new node id."""
         with self.connections.headscale() as headscale:
-            return props["hostname"], _outputs(self._approved(headscale, props, None))
+            return props["hostname"], self._approved(headscale, props, _gateway(props))
 
     @override
     def look_up(self, id_: str, props: Props) -> dict[str, Any] | None:
         """The node as Headscale has it."""
         with self.connections.headscale() as headscale:
+            if not props["node_id"]:
+                node = exit_nodes.find(headscale, _gateway(props))
+                return _outputs(node) if node else _NOT_JOINED
             try:
                 return _outputs(headscale.node(props["node_id"]))
             except NotFoundError:
@@ -52,53 +61,41 @@ class ExitNodeProvider(Provider):
     @override
     def change(self, id_: str, olds: Props, news: Props) -> dict[str, Any]:
         """Approve again; when the gateway joined anew, its new node takes the place of the old."""
+        known = olds["node_id"]
         with self.connections.headscale() as headscale:
-            node = self._approved(headscale, news, olds["node_id"])
-            if node.id != olds["node_id"]:
-                _delete(headscale, olds["node_id"])
-            return _outputs(node)
+            outputs = self._approved(headscale, news, _gateway(news, known))
+            if known and outputs["node_id"] and outputs["node_id"] != known:
+                exit_nodes.delete(headscale, known)
+            return outputs
 
     @override
     def remove(self, id_: str, props: Props) -> None:
-        """Take the node out of the mesh."""
+        """Take the node out of the mesh, also one that joined after the last `up`."""
         with self.connections.headscale() as headscale:
-            _delete(headscale, props["node_id"])
+            node_id = props["node_id"]
+            if not node_id and (node := exit_nodes.find(headscale, _gateway(props))):
+                node_id = node.id
+            if node_id:
+                exit_nodes.delete(headscale, node_id)
 
-    def _approved(self, headscale: "Headscale", props: Props, known_id: str | None) -> "Node":
-        node = poll(partial(_look, headscale, props, known_id), props["deadline_seconds"])
-        if node is None:
-            raise ResourceError(registration.failure(headscale, self.connections.cluster(), props))
-        if not node.is_exit:
-            node = headscale.approve_routes(node, EXIT_ROUTES)
-        return node
-
-
-def _look(headscale: "Headscale", props: Props, known_id: str | None) -> "Node | None":
-    try:
-        nodes = headscale.nodes()
-    except UnavailableError:  # a server that restarts meanwhile is no failure; at the deadline it is told
-        return None
-    return next((node for node in _ours(nodes, props, known_id) if node.connected and node.offers_exit), None)
-
-
-def _ours(nodes: "Iterable[Node]", props: Props, known_id: str | None) -> "list[Node]":
-    """The nodes that can be the gateway, the surest first."""
-    nodes = list(nodes)
-    by_key = [node for node in nodes if node.pre_auth_key_id == props["pre_auth_key_id"]]
-    by_id = [node for node in nodes if node.id == known_id]
-    by_name = [node for node in nodes if node.name == props["hostname"] and _owned(node, props)]
-    return [*by_key, *by_id, *by_name]
+    def _approved(self, headscale: "Headscale", props: Props, gateway: exit_nodes.Gateway) -> dict[str, Any]:
+        if not props.get("awaited"):
+            node = exit_nodes.wait(headscale, gateway, props["deadline_seconds"])
+            if node is None:
+                raise ResourceError(registration.failure(headscale, self.connections.cluster(), gateway, props))
+            return _outputs(exit_nodes.approve(headscale, node))
+        node = exit_nodes.find(headscale, gateway)
+        if node and node.offers_exit:
+            return _outputs(exit_nodes.approve(headscale, node))
+        if node:
+            log.warning("%s", registration.sentence(headscale, gateway))
+            return _outputs(node)
+        log.warning("Gateway %s has not joined yet: run the playbook, then `pulumi up` again.", gateway.hostname)
+        return _NOT_JOINED
 
 
-def _owned(node: "Node", props: Props) -> bool:
-    """Whether the node is of our user; a tagged one is by the key that it joined with."""
-    owners = {user.name for user in (node.user, node.pre_auth_key and node.pre_auth_key.user) if user}
-    return props["user"] in owners
-
-
-def _delete(headscale: "Headscale", node_id: str) -> None:
-    with suppress(NotFoundError):
-        headscale.delete_node(node_id)
+def _gateway(props: Props, node_id: str | None = None) -> exit_nodes.Gateway:
+    return exit_nodes.Gateway(props["hostname"], props["user"], props["pre_auth_key_id"], node_id)
 
 
 def _outputs(node: "Node") -> dict[str, Any]:
@@ -114,8 +111,9 @@ def _outputs(node: "Node") -> dict[str, Any]:
 class ExitNode(Resource, module="meshgate", name="ExitNode"):
     """The node of the gateway that joins with a pre-auth key, approved as an exit node.
 
-    Inputs: `pre_auth_key_id`, `user` and `hostname` tell which node; `deadline_seconds` how long it may take to come;
-    `namespace`, `deployment`, `container` whose log tells why it did not.
+    Inputs: `pre_auth_key_id`, `user` and `hostname` tell which node. For a pod's, `deadline_seconds` is how long it may
+    take to come, and the log of `namespace`, `deployment`, `container` tells why it did not. An `awaited` one has no
+    pod and is not waited for: until it has joined, the outputs are empty.
     """
 
     node_id: Output[str]
@@ -136,10 +134,11 @@ class ExitNode(Resource, module="meshgate", name="ExitNode"):
         pre_auth_key_id: Input[str],
         user: Input[str],
         hostname: Input[str],
-        namespace: Input[str],
-        deployment: Input[str],
+        namespace: Input[str] | None = None,
+        deployment: Input[str] | None = None,
         container: Input[str] = "tailscale",
         deadline_seconds: Input[float] = 180,
+        awaited: Input[bool] = False,
         opts: ResourceOptions | None = None,
     ) -> None:
         inputs = {
@@ -150,6 +149,7 @@ class ExitNode(Resource, module="meshgate", name="ExitNode"):
             "deployment": deployment,
             "container": container,
             "deadline_seconds": deadline_seconds,
+            "awaited": awaited,
         }
         outputs = dict.fromkeys(("node_id", "node_name", "addresses", "node_key", "routes"))
         super().__init__(ExitNodeProvider(), name, {**inputs, **outputs}, opts)

@@ -1,20 +1,18 @@
-"""PreAuthKey: the key by which a gateway joins the mesh without hands.
-
-A run that dies between making a key and storing its id leaves one that nobody holds; the mark in its expiration
-(markers.py) lets the next run of the same owner find and remove it.
-"""
+"""PreAuthKey: the key by which a gateway joins the mesh without hands."""
 
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pulumi import Input, Output, ResourceOptions, contains_unknowns
-from pulumi.dynamic import Resource
+from pulumi.dynamic import DiffResult, Resource
 from typing_extensions import override
 
-from infra.headscale.errors import NotFoundError
-from infra.resources import markers
+from infra.headscale import pre_auth_keys
+from infra.headscale.errors import HeadscaleError, NotFoundError
 from infra.resources.base import Props, Provider, secret_outputs
+from infra.resources.cluster import ClusterError
+from infra.resources.connections import ConnectionsError
 
 
 class PreAuthKeyProvider(Provider):
@@ -22,6 +20,23 @@ class PreAuthKeyProvider(Provider):
 
     INPUTS = ("user", "owner", "reusable", "ephemeral", "tags")
     REPLACING = INPUTS
+
+    @override
+    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
+        """As ever; and a machine that has not joined before its key expired needs another."""
+        result = super().diff(_id, _olds, _news)
+        if not result.changes and _news.get("awaited") and self._missed(_id, _olds):
+            return DiffResult(changes=True, replaces=["expires_at"])
+        return result
+
+    def _missed(self, id_: str, props: Props) -> bool:
+        """Asks Headscale only about a key that has expired; one that cannot be asked now will be another time."""
+        if datetime.fromisoformat(props["expires_at"]) > datetime.now(UTC):
+            return False
+        try:
+            return self.look_up(id_, props) is None
+        except (HeadscaleError, ClusterError, ConnectionsError):
+            return False
 
     @override
     def refusals(self, olds: Props, news: Props) -> Iterator[tuple[str, str]]:
@@ -39,40 +54,34 @@ class PreAuthKeyProvider(Provider):
     def make(self, props: Props) -> tuple[str, dict[str, Any]]:
         """Make a key, after removing the unused one that a killed run of the same owner left."""
         with self.connections.headscale() as headscale:
-            user = headscale.user(props["user"])
-            for old in headscale.pre_auth_keys(user):
-                if old.usable and markers.is_marked(old.expiration, props["owner"]):
-                    headscale.delete_pre_auth_key(user, old)
-            end = markers.expiration(props["owner"], after=timedelta(hours=props["expiration_hours"]))
-            key = headscale.create_pre_auth_key(
-                user, expiration=end, reusable=props["reusable"], ephemeral=props["ephemeral"], tags=props["tags"]
+            key = pre_auth_keys.make(
+                headscale,
+                headscale.user(props["user"]),
+                props["owner"],
+                lifetime=timedelta(hours=props["expiration_hours"]),
+                reusable=props["reusable"],
+                ephemeral=props["ephemeral"],
+                tags=props["tags"],
             )
-        return key.id, {"key": key.key.get_secret_value(), "expires_at": end.isoformat()}
+        return key.id, {"key": key.key.get_secret_value(), "expires_at": key.expires_at}
 
     @override
     def look_up(self, id_: str, props: Props) -> dict[str, Any] | None:
-        """Gone when nobody can join by it any more and the node that did is gone too."""
+        """Gone when nobody can join by it any more and no node of its owner is there."""
         with self.connections.headscale() as headscale:
-            try:
-                user = headscale.user(props["user"])
-            except NotFoundError:
-                return None
-            key = next((key for key in headscale.pre_auth_keys(user) if key.id == id_), None)
-            if key is None:
-                return None
-            alive = key.usable or (key.used and any(node.pre_auth_key_id == id_ for node in headscale.nodes()))
-        return {} if alive else None
+            key = pre_auth_keys.find(headscale, props["user"], id_)
+            return {} if key and pre_auth_keys.serves(headscale, key, props["owner"]) else None
 
     @override
     def remove(self, id_: str, props: Props) -> None:
-        """Remove the key; the node that joined by it stays."""
+        """Remove the key, and those of its owner that are spent; a node that joined by one stays."""
         with self.connections.headscale() as headscale:
             try:
                 user = headscale.user(props["user"])
             except NotFoundError:
                 return
-            for key in headscale.pre_auth_keys(user):
-                if key.id == id_:
+            for key in pre_auth_keys.removable(headscale, user, props["owner"], id_):
+                if key.id == id_ or not key.usable:  # its successor is usable
                     headscale.delete_pre_auth_key(user, key)
 
 
@@ -80,6 +89,7 @@ class PreAuthKey(Resource, module="meshgate", name="PreAuthKey"):
     """A pre-auth key of Headscale user `user`, single-use unless `reusable`; its id is Headscale's.
 
     `owner` names who will join by it, one gateway, say: a new key of the same owner takes the place of an unused one.
+    `awaited`: that one joins in its own time, so a key that expired before is made anew.
     """
 
     key: Output[str]
@@ -97,6 +107,7 @@ class PreAuthKey(Resource, module="meshgate", name="PreAuthKey"):
         ephemeral: Input[bool] = False,
         tags: Input[Sequence[Input[str]]] | None = None,
         expiration_hours: Input[float] = 1,
+        awaited: Input[bool] = False,
         opts: ResourceOptions | None = None,
     ) -> None:
         inputs = {
@@ -106,6 +117,7 @@ class PreAuthKey(Resource, module="meshgate", name="PreAuthKey"):
             "ephemeral": ephemeral,
             "tags": [] if tags is None else tags,
             "expiration_hours": expiration_hours,
+            "awaited": awaited,
         }
         outputs = {"key": None, "expires_at": None}
         super().__init__(PreAuthKeyProvider(), name, {**inputs, **outputs}, secret_outputs(opts, "key"))

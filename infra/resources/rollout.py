@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from infra.headscale.polling import poll
 from infra.headscale.redaction import excerpt
 from infra.resources.cluster import Cluster
-from infra.resources.polling import poll
 
 
 def wait(cluster: Cluster, namespace: str, name: str, deadline_seconds: float) -> str | None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypedDict
 
 from pulumi import Input, Output, ResourceOptions, contains_unknowns
-from pulumi.dynamic import Resource
+from pulumi.dynamic import CheckResult, Resource
 from typing_extensions import override
 
 from infra.resources import rollout
@@ -20,8 +20,8 @@ from infra.resources.cluster import FIELD_MANAGER, ClusterUnavailableError
 class SecretKey(TypedDict):
     """A variable whose value is a key of a Secret in the Deployment's namespace."""
 
-    secret: str
-    key: str
+    secret: Input[str]
+    key: Input[str]
 
 
 class WorkloadEnvProvider(Provider):
@@ -29,6 +29,11 @@ class WorkloadEnvProvider(Provider):
 
     INPUTS = ("namespace", "deployment", "container", "manager", "values", "secrets")
     REPLACING = ("namespace", "deployment", "container", "manager")
+
+    @override
+    def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
+        """Take names without a value out first: from here on they are none of the inputs."""
+        return super().check(_olds, news | {kind: _given(news[kind]) for kind in ("values", "secrets")})
 
     @override
     def refusals(self, olds: Props, news: Props) -> Iterator[tuple[str, str]]:
@@ -97,7 +102,10 @@ class WorkloadEnvProvider(Provider):
         if not props["force"]:
             for _, sentence in _taken(found, props, ours | _owned(found, props)):
                 raise ResourceError(sentence)
-        entries = [_entry(name, value) for name, value in sorted(_wanted(props).items())]
+        if not (wanted := _wanted(props)):
+            self._give_back(props)
+            return
+        entries = [_entry(name, value) for name, value in sorted(wanted.items())]
         container = {"name": props["container"], "env": entries}
         self._send(props, {"template": {"spec": {"containers": [container]}}})
 
@@ -151,8 +159,21 @@ def _taken(found: dict[str, Any], props: Props, ours: set[str]) -> Iterator[tupl
         )
 
 
+def _given(variables: object) -> object:
+    """The variables that have a value; all, while in a preview nobody knows which there are."""
+    if not isinstance(variables, Mapping):
+        return variables
+    return {name: value for name, value in variables.items() if value != "" and not _lacks_key(value)}
+
+
+def _lacks_key(value: object) -> bool:
+    return isinstance(value, Mapping) and value["key"] == ""
+
+
 def _wanted(props: Props) -> dict[str, Any]:
-    return {**props["values"], **props["secrets"]}
+    """Both kinds of variables, but for a kind that a preview knows nothing of."""
+    kinds = (props["values"], props["secrets"])
+    return {name: value for kind in kinds if isinstance(kind, Mapping) for name, value in kind.items()}
 
 
 def _env(deployment: dict[str, Any], container: str) -> dict[str, Any]:
@@ -171,7 +192,7 @@ def _value(entry: dict[str, Any]) -> object:
     return source
 
 
-def _entry(name: str, value: str | SecretKey) -> dict[str, Any]:
+def _entry(name: str, value: str | Mapping[str, str]) -> dict[str, Any]:
     if isinstance(value, str):
         return {"name": name, "value": value}
     return {"name": name, "valueFrom": {"secretKeyRef": {"name": value["secret"], "key": value["key"]}}}
@@ -193,8 +214,9 @@ def _owned(deployment: dict[str, Any], props: Props) -> set[str]:
 class WorkloadEnv(Resource, module="meshgate", name="WorkloadEnv"):
     """Variables of a container, owned by field manager `manager`; every other variable is left alone.
 
-    `values` maps names to values, `secrets` names to keys of Secrets. A name that somebody else has set to another
-    value is refused unless `force`. `deadline_seconds` is how long the Deployment may take to roll out.
+    `values` maps names to values, `secrets` names to keys of Secrets; a name whose value or key is empty is left out.
+    A name that somebody else has set to another value is refused unless `force`. `deadline_seconds` is how long the
+    Deployment may take to roll out.
     """
 
     values: Output[dict[str, str]]

@@ -32,16 +32,19 @@ class Run:
 
 
 class Engine:
-    """Runs the program with one stack: file backend, passphrase, plugins and config file are in `directory`."""
+    """Runs the program with one stack: file backend, passphrase, plugins and config file are in `directory`.
+
+    `environment` is that of `pulumi`, for programs that call it.
+    """
 
     def __init__(self, directory: Path, programs: Path, kubeconfig: Path) -> None:
-        self._directory = directory
+        self.directory = directory
         self._programs = programs
         self._config = directory / f"Pulumi.{STACK}.yaml"
         (directory / "state").mkdir()
         (directory / "Pulumi.yaml").write_text(f"name: {PROJECT}\nruntime: python\n")
         (directory / "passphrase").write_text(PASSPHRASE)
-        self._environment = {
+        self.environment = {
             **os.environ,
             "PATH": os.pathsep.join((str(programs), str(Path(sys.executable).parent), os.environ["PATH"])),
             "PULUMI_HOME": str(directory / "home"),
@@ -73,7 +76,7 @@ class Engine:
         done = subprocess.run(
             [str(self._programs / "pulumi"), operation, *common, *options],
             cwd=paths.REPOSITORY,
-            env=self._environment | environment,
+            env=self.environment | environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -85,13 +88,30 @@ class Engine:
 
     def resources(self) -> list[str]:
         """The URNs of what the state holds."""
-        file = self._directory / "state" / ".pulumi" / "stacks" / PROJECT / f"{STACK}.json"
+        file = self.directory / "state" / ".pulumi" / "stacks" / PROJECT / f"{STACK}.json"
         latest = json.loads(file.read_text())["checkpoint"].get("latest") or {}
         return [resource["urn"] for resource in latest.get("resources") or []]
 
-    def _here(self, *arguments: str) -> None:
+    def export(self) -> str:
+        """The stack's state, as `pulumi stack export` prints it."""
+        return self._here("stack", "export", f"--stack={STACK}")
+
+    def restore(self, state: str) -> None:
+        """Put a state in the place of the stack's."""
+        file = self.directory / "restored.json"
+        file.write_text(state)
+        self._here("stack", "import", f"--file={file}", f"--stack={STACK}")
+
+    def outputs(self) -> dict[str, Any]:
+        """The stack's outputs, secret ones too."""
+        printed = self._here("stack", "output", "--json", "--show-secrets", f"--stack={STACK}")
+        outputs: dict[str, Any] = json.loads(printed)
+        return outputs
+
+    def _here(self, *arguments: str) -> str:
         command = [str(self._programs / "pulumi"), *arguments, "--non-interactive", "--color=never"]
         done = subprocess.run(
-            command, cwd=self._directory, env=self._environment, capture_output=True, text=True, check=False
+            command, cwd=self.directory, env=self.environment, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
+        return done.stdout

@@ -47,6 +47,18 @@ class HeadscaleServer:
             time.sleep(0.2)
         return str(json.loads(done.stdout))
 
+    def own_tags(self, tags: tuple[str, ...]) -> None:
+        """Set a policy by which everybody reaches everybody and these tags may be given."""
+        policy = {
+            "tagOwners": {tag: ["somebody@"] for tag in tags},
+            "acls": [{"action": "accept", "src": ["*"], "dst": ["*:*"]}],
+        }
+        file = self._directory / "policy.json"
+        file.write_text(json.dumps(policy))
+        command = [self._headscale, "-c", str(self._config), "policy", "set", "-f", str(file)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
     def join(self, auth_key: str, hostname: str, routes: tuple[str, ...]) -> None:
         """Start a tailscaled that registers with the key; PermissionError when Headscale does not let it in."""
         home = self._directory / hostname

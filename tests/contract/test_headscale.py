@@ -4,6 +4,7 @@ What passes here on the fake is true of the real thing, for both ends of the ran
 """
 
 import itertools
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ class _Server(Protocol):
     def new_api_key(self, expiration: datetime) -> str: ...
 
     def join(self, auth_key: str, hostname: str, routes: tuple[str, ...]) -> None: ...
+
+    def own_tags(self, tags: tuple[str, ...]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -209,6 +212,33 @@ def test_used_key_lets_nobody_else_in(mesh: Mesh) -> None:
 def test_tagged_key_tags_its_node(mesh: Mesh) -> None:
     node, _ = mesh.node(mesh.user(), tags=("tag:gateway",))
     assert node.tags == ("tag:gateway",)
+
+
+def test_tags_of_a_node_are_set(mesh: Mesh) -> None:
+    user = mesh.user()
+    node, key = mesh.node(user)
+    mesh.server.own_tags(("tag:one", "tag:two"))
+    node = mesh.client.set_tags(node, ["tag:two", "tag:one"])
+    assert sorted(node.tags) == ["tag:one", "tag:two"]
+    assert mesh.client.set_tags(node, ["tag:one"]).tags == ("tag:one",)
+    node = next(one for one in mesh.client.nodes() if one.id == node.id)
+    assert node.pre_auth_key is not None
+    assert node.pre_auth_key.user is not None
+    assert node.pre_auth_key.user.name == user.name, "by which a tagged node's user is known"
+    assert node.pre_auth_key.expiration == key.expiration, "by whose mark its owner is known"
+
+
+def test_tag_in_a_bad_form_is_refused(mesh: Mesh) -> None:
+    node, _ = mesh.node(mesh.user())
+    with pytest.raises(RefusedError, match="tag"):
+        mesh.client.set_tags(node, ["gateway"])
+
+
+def test_server_tells_its_noise_key_and_describes_its_api(mesh: Mesh) -> None:
+    assert re.fullmatch(r"mkey:[0-9a-f]{64}", mesh.client.noise_key())
+    description = mesh.client.api_description()
+    assert description
+    assert "nodeKey" in description["definitions"]["v1Node"]["properties"]
 
 
 def test_exit_routes_wait_for_approval(mesh: Mesh) -> None:

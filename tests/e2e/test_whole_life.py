@@ -76,7 +76,7 @@ def test_destroy_takes_everything_back_and_leaves_june_running(stack: Stack) -> 
     assert not stack.outputs()
 
 
-@pytest.mark.parametrize("moment", ["HeadscaleApiKey api-key", "Deployment gateway", "ExitNode exit-node"])
+@pytest.mark.parametrize("moment", ["HeadscaleApiKey api-key", "Deployment lab-gateway", "ExitNode lab-exit-node"])
 def test_an_up_that_was_killed_is_finished_by_the_next(stack: Stack, moment: str) -> None:
     """From nothing; killed as soon as the engine says that it creates the thing."""
     life.destroy(stack)

@@ -43,6 +43,6 @@ def test_every_setting_of_the_table_exists_and_has_the_default_that_it_names() -
         assert name in models[section].model_fields, path
 
 
-def test_pulumi_yaml_declares_every_setting_but_the_optional_secret() -> None:
+def test_pulumi_yaml_declares_every_setting_but_the_optional_ones() -> None:
     declared = set(re.findall(r"^  ([a-z_]+):$", (ROOT / "Pulumi.yaml").read_text(), re.MULTILINE))
-    assert declared - {"name", "options"} == set(settings.Settings.model_fields) - {"headscale_api_key"}
+    assert declared - {"name", "options"} == set(settings.Settings.model_fields) - {"headscale_api_key", "protect"}

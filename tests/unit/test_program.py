@@ -10,9 +10,10 @@ from typing import Any
 
 import pulumi
 import pytest
+from google.protobuf.json_format import MessageToDict
 from pulumi.runtime.mocks import MockMonitor, MockResourceArgs, Mocks, set_mocks
-from pulumi.runtime.settings import SETTINGS
-from pulumi.runtime.stack import run_pulumi_func
+from pulumi.runtime.settings import ROOT, SETTINGS
+from pulumi.runtime.stack import run_in_stack
 
 from gateway.agent import settings as agent
 from infra.values import MESH_NETWORKS
@@ -27,11 +28,26 @@ CONFIG: dict[str, Any] = {
     "gateways": [{"name": "one", "endpoint": "vpn.example.com:31820"}],
     "orchestrator": {"deployment": "june-orchestrator"},
 }
+JUNE: dict[str, Any] = CONFIG["orchestrator"]
+EDGE: dict[str, Any] = {
+    "name": "edge-1",
+    "endpoint": "edge.example.com:51820",
+    "target": "metal",
+    "peers_url": "http://10.0.0.5:8080",
+    "client_networks": ["10.78.0.0/16"],
+}
+EXISTING: dict[str, Any] = {
+    "headscale": {"managed": False, "url": "https://headscale.example.com"},
+    "headscale_api_key": "an existing one",
+}
 LEARNED: dict[str, dict[str, Any]] = {
     "WireGuardKey": {"private_key": "the private key", "public_key": "the public key"},
     "Token": {"value": "the token"},
     "PreAuthKey": {"key": "the pre-auth key"},
+    "ExitNode": {"node_id": "7"},
 }
+SECRET = "4dabf18193072939515e22adb298388d"
+"""The SDK's mark of a secret value."""
 SECRETS = ("the private key", "the token", "the pre-auth key")
 
 Declared = dict[str, MockResourceArgs]
@@ -47,20 +63,40 @@ class Recorder(Mocks):
         raise AssertionError("the program calls no function of a provider")
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
-        self.declared[f"{args.typ}::{args.name}"] = args
+        key = f"{args.typ}::{args.name}"
+        assert key not in self.declared  # the engine would refuse it as well
+        self.declared[key] = args
         return f"{args.name}-id", {**args.inputs, **LEARNED.get(args.typ.split(":")[-1], {})}
 
 
-async def declare(*, secret: bool = True, **config: object) -> Declared:
-    """Run the program with these settings changed; what it declares."""
+class Monitor(MockMonitor):
+    """Keeps the outputs of the stack itself."""
+
+    outputs: dict[str, Any]
+
+    def RegisterResourceOutputs(self, request: Any) -> object:  # noqa: ANN401, N802 (the protocol's)
+        if "pulumi:pulumi:Stack" in request.urn:
+            self.outputs = MessageToDict(request.outputs)
+        answer: object = super().RegisterResourceOutputs(request)  # type: ignore[no-untyped-call]
+        return answer
+
+
+async def run(*, secret: bool = True, **config: object) -> tuple[Declared, dict[str, Any]]:
+    """Run the program with these settings changed; what it declares, and its outputs."""
     recorder = Recorder()
-    set_mocks(recorder, project="meshgate", stack="test", preview=False, monitor=MockMonitor(recorder))
+    monitor = Monitor(recorder)
+    set_mocks(recorder, project="meshgate", stack="test", preview=False, monitor=monitor)
+    ROOT.set(None)
     values = {f"meshgate:{key}": json.dumps(value) for key, value in (CONFIG | config).items()}
     pulumi.runtime.set_all_config(values, ["meshgate:headscale_api_key"] if secret else [])
     SETTINGS.rpc_manager.clear()
     SETTINGS.outputs.clear()
-    await run_pulumi_func(_run_program)
-    return recorder.declared
+    await run_in_stack(_run_program)
+    return recorder.declared, monitor.outputs
+
+
+async def declare(*, secret: bool = True, **config: object) -> Declared:
+    return (await run(secret=secret, **config))[0]
 
 
 def _run_program() -> None:
@@ -85,33 +121,34 @@ def one(declared: Declared, kind: str, name: str) -> dict[str, Any]:
 
 
 def gateway_pod(declared: Declared) -> dict[str, Any]:
-    return dict(one(declared, "Deployment", "gateway")["spec"]["template"]["spec"])
+    return dict(one(declared, "Deployment", "one-gateway")["spec"]["template"]["spec"])
 
 
 async def test_types_and_names_are_part_of_every_users_state() -> None:
     assert sorted(await declare()) == [
-        "kubernetes:apps/v1:Deployment::gateway",
+        "kubernetes:apps/v1:Deployment::one-gateway",
         "kubernetes:apps/v1:Deployment::server",
         "kubernetes:core/v1:ConfigMap::config",
         "kubernetes:core/v1:Namespace::namespace",
+        "kubernetes:core/v1:PersistentVolumeClaim::one-state",
         "kubernetes:core/v1:PersistentVolumeClaim::state",
-        "kubernetes:core/v1:Secret::identity",
+        "kubernetes:core/v1:Secret::one-identity",
         "kubernetes:core/v1:Secret::token",
         "kubernetes:core/v1:Service::http",
-        "kubernetes:core/v1:Service::peers",
-        "kubernetes:core/v1:Service::wireguard",
-        "kubernetes:networking.k8s.io/v1:NetworkPolicy::policy",
+        "kubernetes:core/v1:Service::one-peers",
+        "kubernetes:core/v1:Service::one-wireguard",
+        "kubernetes:networking.k8s.io/v1:NetworkPolicy::one-policy",
         "meshgate:access:Gateway::one",
         "meshgate:components:Cluster::cluster",
         "meshgate:components:GatewayWorkload::one",
         "meshgate:components:HeadscaleServer::headscale",
         "meshgate:components:OrchestratorEnv::orchestrator",
-        "pulumi-python:dynamic/meshgate:ExitNode::exit-node",
+        "pulumi-python:dynamic/meshgate:ExitNode::one-exit-node",
         "pulumi-python:dynamic/meshgate:HeadscaleApiKey::api-key",
         "pulumi-python:dynamic/meshgate:HeadscaleUser::user",
-        "pulumi-python:dynamic/meshgate:PreAuthKey::pre-auth-key",
-        "pulumi-python:dynamic/meshgate:Token::token",
-        "pulumi-python:dynamic/meshgate:WireGuardKey::key",
+        "pulumi-python:dynamic/meshgate:PreAuthKey::one-pre-auth-key",
+        "pulumi-python:dynamic/meshgate:Token::one-token",
+        "pulumi-python:dynamic/meshgate:WireGuardKey::one-key",
         "pulumi-python:dynamic/meshgate:WorkloadEnv::env",
         "pulumi:providers:kubernetes::kubernetes",
     ]
@@ -132,7 +169,7 @@ async def test_every_container_of_the_gateway_has_net_admin_and_nothing_more() -
 async def test_secrets_are_in_secrets_and_nowhere_else() -> None:
     declared = await declare()
     # Pulumi wraps what it will encrypt.
-    assert one(declared, "Secret", "identity")["stringData"]["value"] == {
+    assert one(declared, "Secret", "one-identity")["stringData"]["value"] == {
         "private-key": "the private key",
         "token": "the token",
         "pre-auth-key": "the pre-auth key",
@@ -160,14 +197,104 @@ async def test_the_orchestrator_gets_four_names_and_the_token_by_reference() -> 
     assert env["secrets"] == {"GATEWAY_PEERS_TOKEN": {"secret": "meshgate-gateway", "key": "token"}}
 
 
+async def test_several_gateways_have_names_of_their_own_besides() -> None:
+    declared = await declare(gateways=[CONFIG["gateways"][0], EDGE], orchestrator={**JUNE, "gateway": "edge-1"})
+    env = one(declared, "WorkloadEnv", "env")
+    assert env["values"] == {
+        "HEADSCALE_SERVER_PUBLIC_KEY": "the public key",
+        "HEADSCALE_SERVER_ENDPOINT": "edge.example.com:51820",
+        "GATEWAY_PEERS_URL": "http://10.0.0.5:8080",
+        "GATEWAYS": "edge-1,one",
+        "GATEWAY_ONE_PUBLIC_KEY": "the public key",
+        "GATEWAY_ONE_ENDPOINT": "vpn.example.com:31820",
+        "GATEWAY_ONE_PEERS_URL": "http://meshgate-one-peers.meshgate.svc.cluster.local:8080",
+        "GATEWAY_EDGE_1_PUBLIC_KEY": "the public key",
+        "GATEWAY_EDGE_1_ENDPOINT": "edge.example.com:51820",
+        "GATEWAY_EDGE_1_PEERS_URL": "http://10.0.0.5:8080",
+    }
+    keys = {"GATEWAY_PEERS_TOKEN": "token", "GATEWAY_ONE_PEERS_TOKEN": "token-one"}
+    keys["GATEWAY_EDGE_1_PEERS_TOKEN"] = "token-edge-1"
+    assert env["secrets"] == {name: {"secret": "meshgate-gateway", "key": key} for name, key in keys.items()}
+    assert set(one(declared, "Secret", "token")["stringData"]["value"]) == set(keys.values())
+
+
+async def test_a_machine_that_has_not_joined_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty value is a name left out."""
+    monkeypatch.setitem(LEARNED, "ExitNode", {"node_id": ""})
+    env = one(await declare(gateways=[EDGE, CONFIG["gateways"][0]], orchestrator=JUNE), "WorkloadEnv", "env")
+    assert {name for name, value in env["values"].items() if value == ""} == {
+        "HEADSCALE_SERVER_PUBLIC_KEY",
+        "HEADSCALE_SERVER_ENDPOINT",
+        "GATEWAY_PEERS_URL",
+        "GATEWAY_EDGE_1_PUBLIC_KEY",
+        "GATEWAY_EDGE_1_ENDPOINT",
+        "GATEWAY_EDGE_1_PEERS_URL",
+    }
+    assert env["values"]["GATEWAYS"] == "one"
+    unkeyed = {name for name, reference in env["secrets"].items() if reference["key"] == ""}
+    assert unkeyed == {"GATEWAY_PEERS_TOKEN", "GATEWAY_EDGE_1_PEERS_TOKEN"}
+
+
+async def test_machines_alone_need_no_cluster() -> None:
+    declared = await declare(gateways=[EDGE], orchestrator={}, **EXISTING)
+    assert sorted(declared) == [
+        "meshgate:access:Gateway::edge-1",
+        "meshgate:components:Cluster::cluster",
+        "pulumi-python:dynamic/meshgate:ExitNode::edge-1-exit-node",
+        "pulumi-python:dynamic/meshgate:HeadscaleUser::user",
+        "pulumi-python:dynamic/meshgate:PreAuthKey::edge-1-pre-auth-key",
+        "pulumi-python:dynamic/meshgate:Token::edge-1-token",
+        "pulumi-python:dynamic/meshgate:WireGuardKey::edge-1-key",
+    ]
+    assert one(declared, "ExitNode", "edge-1-exit-node")["awaited"] is True
+    assert one(declared, "PreAuthKey", "edge-1-pre-auth-key")["expiration_hours"] == 24
+    with_orchestrator = await declare(gateways=[EDGE], **EXISTING)
+    kubernetes = {key for key in with_orchestrator if "kubernetes" in key}
+    assert kubernetes == {"kubernetes:core/v1:Secret::token", "pulumi:providers:kubernetes::kubernetes"}
+
+
+async def test_the_playbook_gets_all_that_makes_a_machine_the_gateway() -> None:
+    certificate = "-----BEGIN CERTIFICATE-----\nMII=\n-----END CERTIFICATE-----\n"
+    headscale = EXISTING["headscale"] | {"ca_certificate": certificate}
+    _, outputs = await run(gateways=[EDGE | {"host": "192.0.2.7"}], **(EXISTING | {"headscale": headscale}))
+    # The whole of it is encrypted.
+    assert set(outputs["metal"]) == {SECRET, "value"}
+    assert outputs["metal"]["value"] == {
+        "edge-1": {
+            "host": "192.0.2.7",
+            "gateway": EDGE | {"host": "192.0.2.7"},
+            "headscale": {
+                "url": "https://headscale.example.com",
+                "ca_certificate": certificate,
+                "user": "meshgate-test",
+            },
+            "private_key": "the private key",
+            "public_key": "the public key",
+            "token": "the token",
+            "pre_auth_key": "the pre-auth key",
+            "pre_auth_key_id": "edge-1-pre-auth-key-id",
+        }
+    }
+
+
+async def test_outputs_are_the_first_gateways_and_of_several_each_ones() -> None:
+    _, outputs = await run(gateways=[EDGE, CONFIG["gateways"][0]])
+    assert (outputs["server_endpoint"], outputs["peers_url"]) == (EDGE["endpoint"], EDGE["peers_url"])
+    assert outputs["exit_node"]["id"] == "7"
+    endpoints = {name: gateway["server_endpoint"] for name, gateway in outputs["gateways"].items()}
+    assert endpoints == {"edge-1": "edge.example.com:51820", "one": "vpn.example.com:31820"}
+    _, outputs = await run()
+    assert not {"gateways", "metal"} & set(outputs)
+
+
 async def test_without_an_orchestrator_no_deployment_is_touched() -> None:
     assert not [key for key in await declare(orchestrator={}) if "Orchestrator" in key or "WorkloadEnv" in key]
 
 
 async def test_one_state_one_pod_one_port() -> None:
     declared = await declare()
-    assert one(declared, "Deployment", "gateway")["spec"]["strategy"] == {"type": "Recreate"}
-    service = one(declared, "Service", "wireguard")["spec"]
+    assert one(declared, "Deployment", "one-gateway")["spec"]["strategy"] == {"type": "Recreate"}
+    service = one(declared, "Service", "one-wireguard")["spec"]
     assert service["externalTrafficPolicy"] == "Local"
     port = service["ports"][0]
     assert (port["port"], port["targetPort"], port["nodePort"], port["protocol"]) == (31820, 31820, 31820, "UDP")
@@ -176,9 +303,9 @@ async def test_one_state_one_pod_one_port() -> None:
 async def test_a_load_balancer_needs_no_node_port_and_a_host_port_no_service() -> None:
     gateway = CONFIG["gateways"][0] | {"endpoint": "vpn.example.com:51820"}
     balanced = await declare(gateways=[gateway | {"exposure": "LoadBalancer"}])
-    assert "nodePort" not in one(balanced, "Service", "wireguard")["spec"]["ports"][0]
+    assert "nodePort" not in one(balanced, "Service", "one-wireguard")["spec"]["ports"][0]
     host = await declare(gateways=[gateway | {"exposure": "HostPort"}])
-    assert "kubernetes:core/v1:Service::wireguard" not in host
+    assert "kubernetes:core/v1:Service::one-wireguard" not in host
     wireguard = gateway_pod(host)["containers"][1]
     assert wireguard["ports"][0]["hostPort"] == 51820
 
@@ -191,9 +318,7 @@ async def test_ipv6_forwarding_is_asked_for_only_by_ipv6_clients() -> None:
 
 
 async def test_an_existing_headscale_is_not_declared() -> None:
-    declared = await declare(
-        headscale={"managed": False, "url": "https://headscale.example.com"}, headscale_api_key="an existing one"
-    )
+    declared = await declare(**EXISTING)
     assert not [key for key in declared if "HeadscaleServer" in key or "HeadscaleApiKey" in key]
 
 
@@ -220,7 +345,7 @@ def test_the_program_and_the_agent_agree_on_what_the_mesh_is() -> None:
 async def test_a_private_ca_reaches_tailscaled() -> None:
     certificate = "-----BEGIN CERTIFICATE-----\nMII=\n-----END CERTIFICATE-----\n"
     declared = await declare(headscale=CONFIG["headscale"] | {"ca_certificate": certificate})
-    assert one(declared, "ConfigMap", "certificates")["data"] == {"ca.crt": certificate}
+    assert one(declared, "ConfigMap", "one-certificates")["data"] == {"ca.crt": certificate}
     tailscale = gateway_pod(declared)["containers"][0]
     assert {"name": "SSL_CERT_DIR", "value": "/etc/ssl/certs:/etc/meshgate-certificates"} in tailscale["env"]
 

@@ -9,6 +9,7 @@ import pytest
 from infra.settings import Settings, SettingsError, load
 
 GATEWAY: dict[str, Any] = {"name": "one", "endpoint": "vpn.example.com:31820"}
+METAL: dict[str, Any] = {"name": "edge", "endpoint": "edge.example.com:51820", "target": "metal"}
 GOOD: dict[str, Any] = {
     "headscale": {"managed": True, "url": "https://headscale.example.com"},
     "gateways": [GATEWAY],
@@ -21,6 +22,10 @@ def load_values(values: Mapping[str, Any]) -> Settings:
 
 def with_gateway(**changes: object) -> dict[str, Any]:
     return GOOD | {"gateways": [GATEWAY | changes]}
+
+
+def with_metal(**changes: object) -> dict[str, Any]:
+    return GOOD | {"gateways": [METAL | changes]}
 
 
 def with_headscale(**changes: object) -> dict[str, Any]:
@@ -73,9 +78,40 @@ def test_a_number_like_api_key_stays_text() -> None:
         (with_gateway(endpoint="vpn.example.com:51820"), "is no NodePort; use 30000-32767"),
         (with_gateway(tailscale_port=41641), "tailscale_port 41641"),
         (with_gateway(tailscale_port=31820), "tailscale_port 31820 is also the endpoint's port"),
-        (with_gateway(mtu=500), "mtu: 500 cannot be used: it should be greater than or equal to 576."),
         (with_gateway(mtu=1500), "meshgate:gateways[0].mtu: 1500 cannot be used: it should be less than"),
-        (with_gateway(mtu=1200, client_networks=["10.77.0.0/16", "fd77::/64"]), "mtu 1200 cannot carry IPv6"),
+        (with_gateway(mtu=1279), "mtu: 1279 cannot be used: it should be greater than or equal to 1280."),
+        (with_metal(endpoint="edge.example.com:41641"), "port 41641 is tailscaled's own"),
+        (with_metal(target="vm"), "meshgate:gateways[0].target: 'vm' cannot be used: it should be 'kubernetes' or"),
+        (
+            with_metal(exposure="HostPort", storage="2Gi"),
+            "meshgate:gateways[0]: exposure, storage describe a pod; leave them out or set target: kubernetes.",
+        ),
+        (
+            with_gateway(host="192.0.2.1", peers_url="http://10.0.0.5:8080"),
+            "meshgate:gateways[0]: host, peers_url describe a machine; leave them out or set target: metal.",
+        ),
+        (with_metal(host="-oProxyCommand=x"), "host: '-oProxyCommand=x' is neither a host name nor an IP address"),
+        (with_metal(peers_url="10.0.0.5:8080"), "is not a URL such as http://10.0.0.5:8080 or https://"),
+        (with_metal(peers_url="http://10.0.0.5:80800"), "gateways[0].peers_url: Port out of range"),
+        (
+            with_metal(peers_url="http://203.0.113.9:8080"),
+            "would carry the token in clear text outside a private network; use https://, or http:// with a private",
+        ),
+        (with_metal(peers_url="http://gateway.internal:8080"), "would carry the token in clear text"),
+        (with_metal(peers_url="https://me:pw@gateway.example.com"), "must not hold credentials"),
+        (
+            with_metal() | {"orchestrator": {"deployment": "june-orchestrator"}},
+            "gateways[0].peers_url is missing: the orchestrator lets devices in there; give for example "
+            "http://10.0.0.5:8080, or leave `orchestrator` out",
+        ),
+        (
+            GOOD | {"orchestrator": {"deployment": "june-orchestrator", "gateway": "two"}},
+            "orchestrator.gateway two is no gateway; there are one.",
+        ),
+        (
+            GOOD | {"gateways": [METAL, METAL | {"name": "two", "endpoint": "edge.example.com:51821"}]},
+            "gateways share the host edge.example.com; each needs its own",
+        ),
         (with_gateway(name="One Gateway"), "meshgate:gateways[0].name: 'One Gateway' is not a name"),
         (GOOD | {"gateways": [GATEWAY, GATEWAY]}, "gateways share the name one"),
         (
@@ -96,6 +132,35 @@ def test_bad_settings_get_one_clear_sentence(values: dict[str, Any], sentence: s
         load_values(values)
     assert sentence in str(error.value)
     assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_machine_needs_no_more_than_an_endpoint() -> None:
+    gateway = load_values(with_metal()).gateways[0]
+    assert (gateway.port, gateway.ssh_host, gateway.peers_url) == (51820, "edge.example.com", None)
+    assert load_values(with_metal(host="192.0.2.7")).gateways[0].ssh_host == "192.0.2.7"
+    assert load_values(with_metal(endpoint="[2001:db8::7]:51820")).gateways[0].ssh_host == "2001:db8::7"
+    assert load_values(GOOD).gateways[0].ssh_host is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://10.0.0.5:8080",
+        "http://192.168.1.2",
+        "http://127.0.0.1:8080",
+        "http://[fd10:213::14]:8080",
+        "https://gateway.example.com",
+        "https://203.0.113.9:8443/",
+    ],
+)
+def test_the_peer_api_of_a_machine_is_private_or_encrypted(url: str) -> None:
+    assert load_values(with_metal(peers_url=url)).gateways[0].peers_url == url.rstrip("/")
+
+
+def test_what_the_cluster_uses_is_free_to_the_clients_of_a_machine() -> None:
+    assert load_values(with_metal(client_networks=["10.96.8.0/24"]))
+    with pytest.raises(SettingsError, match=r"gateways\[1\].client_networks 10.77.0.0/16 overlaps 10.77.0.0/16"):
+        load_values(GOOD | {"gateways": [GATEWAY, METAL]})
 
 
 def test_every_bad_setting_is_named_at_once() -> None:

@@ -17,6 +17,13 @@ Version = Literal["0.23", "0.29"]
 EXIT_ROUTES = ("0.0.0.0/0", "::/0")
 _Json = dict[str, Any]
 _UNKNOWN_USER = 500, "user not found"
+_OUTSIDE_THE_API: dict[str, _Json] = {
+    "/key": {"legacyPublicKey": f"mkey:{0:064x}", "publicKey": f"mkey:{7:064x}"},
+    "/swagger/v1/openapiv2.json": {
+        "swagger": "2.0",
+        "definitions": {"v1Node": {"properties": {"nodeKey": {"type": "string"}, "name": {"type": "string"}}}},
+    },
+}
 
 
 @dataclass
@@ -40,6 +47,7 @@ class _Node:
     available: list[str]
     approved: list[str] = field(default_factory=list)
     online: bool = True
+    tags: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -71,6 +79,7 @@ class FakeHeadscale(httpx.MockTransport):
         self.keys: dict[int, _Key] = {}
         self.nodes: dict[int, _Node] = {}
         self.api_keys: dict[int, _ApiKey] = {}
+        self.policy_tags: set[str] = set()
         self.calls: list[str] = []
         self.fail: Callable[[httpx.Request], httpx.Response | None] = lambda _: None
         self._ids = 0
@@ -91,8 +100,12 @@ class FakeHeadscale(httpx.MockTransport):
         if key is None or key.expiration <= datetime.now(UTC) or (key.used and not key.reusable):
             raise PermissionError("the pre-auth key does not work")
         key.used = True
-        node = _Node(self._id(), hostname, key.user, key, list(routes))
+        node = _Node(self._id(), hostname, key.user, key, list(routes), tags=list(key.tags))
         self.nodes[node.id] = node
+
+    def own_tags(self, tags: tuple[str, ...]) -> None:
+        """As a policy that says who owns these tags."""
+        self.policy_tags = set(tags)
 
     # HTTP
 
@@ -101,6 +114,8 @@ class FakeHeadscale(httpx.MockTransport):
             return failure
         path = request.url.path.removeprefix("/api/v1/")
         self.calls.append(f"{request.method} {path}")
+        if path in _OUTSIDE_THE_API:
+            return httpx.Response(200, json=_OUTSIDE_THE_API[path])
         if refusal := self._unauthorized(request):
             return refusal
         body = json.loads(request.content) if request.content else {}
@@ -203,8 +218,7 @@ class FakeHeadscale(httpx.MockTransport):
             body["ephemeral"],
             body["aclTags"],
         )
-        if any(not tag.startswith("tag:") for tag in key.tags):
-            raise _RefusalError(400, "tag must start with the string 'tag:'")
+        _check_tags(key.tags)
         self.keys[key.id] = key
         return self._key(key) | {"key": secret}
 
@@ -249,6 +263,8 @@ class FakeHeadscale(httpx.MockTransport):
             case "DELETE", [node_id]:
                 del self.nodes[self._known(node_id).id]
                 return {}
+            case "POST", [node_id, "tags"]:
+                return {"node": self._tag(self._known(node_id), body["tags"])}
             case "POST", [node_id, "approve_routes"] if self._new:
                 return {"node": self._approve(node_id, body["routes"])}
             case "GET", [node_id, "routes"] if not self._new:
@@ -269,10 +285,18 @@ class FakeHeadscale(httpx.MockTransport):
         raise _RefusalError(404, "node not found") if self._new else _RefusalError(500, "record not found")
 
     def _tagged(self, node: _Node) -> bool:
-        return self._new and node.key is not None and bool(node.key.tags)
+        return self._new and bool(node.tags)
+
+    def _tag(self, node: _Node, tags: list[str]) -> _Json:
+        _check_tags(tags)
+        if self._new and not tags:
+            raise _RefusalError(400, "cannot remove all tags from a node")
+        if self._new and not set(tags) <= self.policy_tags:
+            raise _RefusalError(400, "requested tags are invalid or not permitted")
+        node.tags = tags
+        return self._node(node)
 
     def _node(self, node: _Node, *, listed: bool = False) -> _Json:
-        tags = node.key.tags if node.key else []
         about = {
             "id": str(node.id),
             "name": node.name,
@@ -285,10 +309,10 @@ class FakeHeadscale(httpx.MockTransport):
             "online": node.online,
         }
         if not self._new:
-            return about | {"forcedTags": tags, "validTags": [], "invalidTags": []}
-        if tags:
+            return about | {"forcedTags": node.tags, "validTags": [], "invalidTags": []}
+        if self._tagged(node):
             about["user"] = {"id": "2147455555", "name": "tagged-devices"} if listed else None
-        return about | {"tags": tags, "approvedRoutes": node.approved, "availableRoutes": node.available}
+        return about | {"tags": node.tags, "approvedRoutes": node.approved, "availableRoutes": node.available}
 
     def _approve(self, node_id: str, routes: list[str]) -> _Json:
         if int(node_id) not in self.nodes:
@@ -357,6 +381,11 @@ class FakeHeadscale(httpx.MockTransport):
     def _id(self) -> int:
         self._ids += 1
         return self._ids
+
+
+def _check_tags(tags: list[str]) -> None:
+    if any(not tag.startswith("tag:") for tag in tags):
+        raise _RefusalError(400, "tag must start with the string 'tag:'")
 
 
 def _moment(text: str) -> datetime:

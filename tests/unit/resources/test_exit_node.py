@@ -256,3 +256,127 @@ def test_what_the_cluster_says_of_a_gateway(
     assert "Deployment meshgate/gw does not exist." in _failure(provider, _inputs(key))
     cluster.add_deployment("meshgate", "gw", {"tailscale": []})
     assert "is empty: see `kubectl -n meshgate describe deployment gw`." in _failure(provider, _inputs(key))
+
+
+# A machine that joins in its own time
+
+
+@pytest.fixture
+def awaited(new_key: Callable[..., PreAuthKey]) -> tuple[dict[str, Any], str]:
+    """The inputs of a machine that has not joined, and the key by which it will."""
+    key = new_key()
+    inputs = {**_inputs(key), "awaited": True, "namespace": None, "deployment": None, "container": None}
+    return inputs, key.key.get_secret_value()
+
+
+def test_machine_that_has_not_joined_is_no_failure(
+    provider: ExitNodeProvider, awaited: tuple[dict[str, Any], str], caplog: pytest.LogCaptureFixture
+) -> None:
+    inputs, _ = awaited
+    made = provider.create(inputs)
+    assert made.outs == {**inputs, "node_id": "", "node_name": "", "addresses": [], "node_key": "", "routes": []}
+    assert caplog.messages == ["Gateway gw has not joined yet: run the playbook, then `pulumi up` again."]
+    diff = provider.diff(made.id, made.outs, inputs)
+    assert diff.changes, "the next preview shows that something is to be done"
+    assert not diff.replaces
+    read = provider.read(made.id, made.outs)
+    assert (read.id, read.outs) == (made.id, made.outs)
+    assert provider.update(made.id, made.outs, inputs).outs == made.outs
+    provider.delete(made.id, made.outs)
+
+
+def test_machine_that_has_joined_since_is_found_and_approved(
+    provider: ExitNodeProvider, awaited: tuple[dict[str, Any], str], server: FakeHeadscale
+) -> None:
+    inputs, secret = awaited
+    made = provider.create(inputs)
+    assert made.outs
+    server.join(secret, "gw")
+    (node,) = server.nodes.values()
+    seen = provider.read(made.id, made.outs).outs
+    assert seen
+    assert (seen["node_id"], seen["routes"]) == (str(node.id), [])
+    assert not node.approved, "a refresh only looks"
+    for before in (made.outs, seen):
+        updated = provider.update(made.id, before, inputs).outs
+        assert updated
+        assert (updated["node_id"], updated["routes"]) == (str(node.id), sorted(EXIT_ROUTES))
+        assert not provider.diff(made.id, updated, inputs).changes
+    assert set(node.approved) == set(EXIT_ROUTES)
+
+
+def test_machine_that_is_off_keeps_its_node(
+    provider: ExitNodeProvider,
+    awaited: tuple[dict[str, Any], str],
+    new_key: Callable[..., PreAuthKey],
+    server: FakeHeadscale,
+) -> None:
+    inputs, secret = awaited
+    server.join(secret, "gw")
+    made = provider.create(inputs)
+    assert made.outs
+    (node,) = server.nodes.values()
+    node.online = False
+    changed = provider.update(made.id, made.outs, {**inputs, "pre_auth_key_id": new_key().id})
+    assert changed.outs
+    assert changed.outs["node_id"] == str(node.id)
+
+
+def test_machine_that_is_no_exit_node_says_so(
+    provider: ExitNodeProvider,
+    awaited: tuple[dict[str, Any], str],
+    server: FakeHeadscale,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    inputs, secret = awaited
+    server.join(secret, "gw", ())
+    made = provider.create(inputs)
+    (node,) = server.nodes.values()
+    assert made.outs
+    assert (made.outs["node_id"], made.outs["routes"]) == (str(node.id), [])
+    assert caplog.messages == [
+        f"Gateway gw is no exit node of http://headscale.test: it registered as node {node.id} but does not advertise "
+        "the exit routes (--advertise-exit-node)."
+    ]
+
+
+def test_machine_set_up_anew_takes_the_place_of_its_old_node(
+    provider: ExitNodeProvider,
+    awaited: tuple[dict[str, Any], str],
+    new_key: Callable[..., PreAuthKey],
+    server: FakeHeadscale,
+) -> None:
+    """Its playbook made a key by itself, since the stack's was used up."""
+    inputs, secret = awaited
+    server.join(secret, "gw")
+    made = provider.create(inputs)
+    assert made.outs
+    (old,) = server.nodes.values()
+    old.online = False
+    server.join(new_key().key.get_secret_value(), "gw")
+    (new,) = (node for node in server.nodes.values() if node is not old)
+    changed = provider.update(made.id, made.outs, inputs).outs
+    assert changed
+    assert changed["node_id"] == str(new.id)
+    assert list(server.nodes.values()) == [new]
+
+
+def test_machine_that_joined_after_the_last_up_is_removed_too(
+    provider: ExitNodeProvider, awaited: tuple[dict[str, Any], str], server: FakeHeadscale
+) -> None:
+    inputs, secret = awaited
+    made = provider.create(inputs)
+    server.join(secret, "gw")
+    provider.delete(made.id, made.outs or {})
+    assert not server.nodes
+
+
+def test_pod_does_not_become_a_machine(
+    provider: ExitNodeProvider, inputs: dict[str, Any], awaited: tuple[dict[str, Any], str]
+) -> None:
+    machine, _ = awaited
+    for olds, news, kind in ((inputs, machine, "in the cluster"), (machine, inputs, "a machine")):
+        (failure,) = provider.check(olds, news).failures
+        assert failure.reason == f"gateway gw is {kind}, which cannot change: add one of another name in its place"
+    for olds, news in (({}, machine), (machine, machine), (inputs, inputs), (inputs, {**inputs, "awaited": False})):
+        assert not provider.check(olds, news).failures

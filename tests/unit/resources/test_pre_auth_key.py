@@ -1,9 +1,10 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx
 import pytest
 
-from infra.resources import markers
+from infra.headscale import markers
 from infra.resources.base import ResourceError
 from infra.resources.pre_auth_key import PreAuthKeyProvider
 from tests.unit.headscale.fake import FakeHeadscale
@@ -84,6 +85,53 @@ def test_another_kind_of_key_is_a_new_one(provider: PreAuthKeyProvider) -> None:
     for change in changes:
         assert provider.diff(made.id, made.outs, {**INPUTS, **change}).replaces == [*change]
     assert not provider.diff(made.id, made.outs, {**INPUTS, "expiration_hours": 2.0}).changes
+
+
+def test_key_of_a_machine_that_missed_it_is_made_anew(provider: PreAuthKeyProvider, server: FakeHeadscale) -> None:
+    inputs = {**INPUTS, "awaited": True}
+    made = provider.create(dict(inputs))
+    assert made.outs
+    server.calls.clear()
+    assert not provider.diff(made.id, made.outs, inputs).changes
+    assert not server.calls, "only a key that has expired is looked at"
+
+    server.keys[int(made.id)].expiration -= timedelta(hours=2)
+    olds = {**made.outs, "expires_at": server.keys[int(made.id)].expiration.isoformat()}
+    assert not provider.diff(made.id, olds, dict(INPUTS)).changes, "a pod has used its key, or failed at once"
+    assert provider.diff(made.id, olds, inputs).replaces
+    server.fail = lambda _: httpx.Response(500)
+    assert not provider.diff(made.id, olds, inputs).changes, "it cannot be told now"
+
+
+def test_used_key_outlives_its_expiry(provider: PreAuthKeyProvider, server: FakeHeadscale) -> None:
+    inputs = {**INPUTS, "awaited": True}
+    made = provider.create(dict(inputs))
+    assert made.outs
+    server.join(made.outs["key"], "gw")
+    server.keys[int(made.id)].expiration -= timedelta(hours=2)
+    olds = {**made.outs, "expires_at": server.keys[int(made.id)].expiration.isoformat()}
+    assert not provider.diff(made.id, olds, inputs).changes
+
+
+def test_new_key_of_a_machine_that_has_joined_may_expire(provider: PreAuthKeyProvider, server: FakeHeadscale) -> None:
+    """Its node came by an earlier key of the same owner, which stays for that node's sake."""
+    inputs = {**INPUTS, "awaited": True, "tags": []}
+    first = provider.create({**inputs, "tags": ["tag:gateway"]})
+    assert first.outs
+    server.join(first.outs["key"], "gw")
+    second = provider.create(dict(inputs))
+    assert second.outs
+    provider.delete(first.id, first.outs)
+    assert int(first.id) in server.keys
+    server.keys[int(second.id)].expiration -= timedelta(hours=2)
+    olds = {**second.outs, "expires_at": server.keys[int(second.id)].expiration.isoformat()}
+    assert not provider.diff(second.id, olds, inputs).changes
+    assert provider.read(second.id, olds).id == second.id
+
+    server.nodes.clear()
+    provider.delete(second.id, second.outs)
+    if server.version == "0.29":
+        assert not server.keys, "with the node gone the spent key goes along"
 
 
 def test_bad_inputs_are_refused(provider: PreAuthKeyProvider) -> None:

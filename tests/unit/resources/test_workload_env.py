@@ -91,6 +91,41 @@ def test_a_name_that_a_killed_run_set_is_not_refused(provider: WorkloadEnvProvid
     assert not provider.check({}, INPUTS | {"values": {"HEADSCALE_SERVER_PUBLIC_KEY": "key-2"}}).failures
 
 
+def test_a_name_without_a_value_is_none_of_the_inputs(provider: WorkloadEnvProvider, cluster: FakeCluster) -> None:
+    """As of a gateway that has not joined: somebody else may have the name meanwhile."""
+    cluster.edit_env(*WHERE, "orchestrator", [{"name": "HEADSCALE_SERVER_PUBLIC_KEY", "value": "theirs"}])
+    theirs = cluster.env(*WHERE, "orchestrator")
+    nothing: dict[str, Any] = {"values": {}, "secrets": {}}
+    given = {
+        "values": {"HEADSCALE_SERVER_PUBLIC_KEY": ""},
+        "secrets": {"GATEWAY_PEERS_TOKEN": {"secret": "meshgate-gateway", "key": ""}},
+    }
+    checked = provider.check({}, INPUTS | given)
+    assert not checked.failures
+    assert checked.inputs == INPUTS | nothing
+    made = provider.create(dict(checked.inputs))
+    assert made.outs
+    assert cluster.env(*WHERE, "orchestrator") == theirs
+    assert provider.read(made.id, made.outs).outs == made.outs
+    assert provider.diff(made.id, made.outs, dict(INPUTS)).changes
+    provider.delete(made.id, made.outs)
+    assert cluster.env(*WHERE, "orchestrator") == theirs
+
+
+def test_names_that_lose_their_values_are_given_back(provider: WorkloadEnvProvider, cluster: FakeCluster) -> None:
+    made = provider.create(dict(INPUTS))
+    provider.update(made.id, made.outs or {}, INPUTS | {"values": {}, "secrets": {}})
+    assert cluster.env(*WHERE, "orchestrator") == THEIRS
+
+
+def test_a_preview_may_know_nothing_of_the_names(provider: WorkloadEnvProvider, cluster: FakeCluster) -> None:
+    news = INPUTS | {"values": UNKNOWN, "secrets": UNKNOWN}
+    assert not provider.check({}, news).failures
+    assert provider.diff("", INPUTS, news).changes
+    (failure,) = provider.check({}, news | {"deployment": "june"}).failures
+    assert failure.property == "deployment"
+
+
 def test_preview_without_changes_asks_no_cluster(
     provider: WorkloadEnvProvider, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:

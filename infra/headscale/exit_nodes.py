@@ -1,0 +1,114 @@
+"""A gateway's node in Headscale: found, awaited, approved as an exit node; and, when it is none, why.
+
+The node is known by the pre-auth key that it joined with; one that joined by another key (its volume outlived the
+stack's state, say) by the id that it had, or by its host name and owner.
+"""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from infra.headscale import EXIT_ROUTES
+from infra.headscale.errors import HeadscaleError, NotFoundError, UnavailableError
+from infra.headscale.polling import poll
+
+if TYPE_CHECKING:
+    from infra.headscale.client import Headscale
+    from infra.headscale.models import Node
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """What tells a gateway's node from others."""
+
+    hostname: str
+    user: str
+    """Name of the Headscale user whose key it joins with."""
+    pre_auth_key_id: str | None = None
+    node_id: str | None = None
+    """Of the node that it was when last seen."""
+
+
+def candidates(headscale: "Headscale", gateway: Gateway) -> "list[Node]":
+    """The nodes that can be the gateway, the surest first; those that it was before are among them."""
+    nodes = headscale.nodes()
+    by_key = [node for node in nodes if gateway.pre_auth_key_id and node.pre_auth_key_id == gateway.pre_auth_key_id]
+    by_id = [node for node in nodes if node.id == gateway.node_id]
+    by_name = [node for node in nodes if node.name == gateway.hostname and _owned(node, gateway.user)]
+    return list({node.id: node for node in (*by_key, *by_id, *by_name)}.values())
+
+
+def find(headscale: "Headscale", gateway: Gateway) -> "Node | None":
+    """The gateway's node: one that is an exit node, or could be now, before any other; then the surest."""
+    nodes = candidates(headscale, gateway)
+    return next(filter(_serves, nodes), nodes[0] if nodes else None)
+
+
+def wait(headscale: "Headscale", gateway: Gateway, deadline_seconds: float) -> "Node | None":
+    """The gateway's node once it is connected and offers the exit routes, or None at the deadline."""
+    return poll(partial(_look, headscale, gateway), deadline_seconds)
+
+
+def approve(headscale: "Headscale", node: "Node") -> "Node":
+    """The node with both exit routes approved, besides what else is."""
+    return node if node.is_exit else headscale.approve_routes(node, EXIT_ROUTES)
+
+
+def delete(headscale: "Headscale", node_id: str) -> None:
+    """Take the node out of the mesh; done when it is gone."""
+    with suppress(NotFoundError):
+        headscale.delete_node(node_id)
+
+
+def why_none(headscale: "Headscale", gateway: Gateway, *, new_key: str) -> str:
+    """Why the gateway is no exit node: a clause. `new_key` is one too, that says how to come by a new pre-auth key."""
+    try:
+        return _why_none(headscale, gateway, new_key)
+    except HeadscaleError as error:
+        return str(error).rstrip(".")
+
+
+def _look(headscale: "Headscale", gateway: Gateway) -> "Node | None":
+    try:
+        return next(filter(_serves, candidates(headscale, gateway)), None)
+    except UnavailableError:  # a server that restarts meanwhile is no failure; at the deadline it is told
+        return None
+
+
+def _serves(node: "Node") -> bool:
+    return node.connected and node.offers_exit
+
+
+def _owned(node: "Node", user: str) -> bool:
+    """Whether the node is of that user; a tagged one is by the key that it joined with."""
+    return user in {owner.name for owner in (node.user, node.pre_auth_key and node.pre_auth_key.user) if owner}
+
+
+def _why_none(headscale: "Headscale", gateway: Gateway, new_key: str) -> str:
+    key_id = gateway.pre_auth_key_id
+    joined = [node for node in candidates(headscale, gateway) if key_id in (None, node.pre_auth_key_id)]
+    if joined:
+        return _state(joined[0])
+    try:
+        user = headscale.user(gateway.user)
+    except NotFoundError:
+        return f"user {gateway.user} does not exist"
+    if key_id is None:
+        return f"user {user.name} has no node of that name, so tailscaled did not reach Headscale"
+    key = next((key for key in headscale.pre_auth_keys(user) if key.id == key_id), None)
+    if key is None:
+        return f"its pre-auth key {key_id} does not exist any more; {new_key}"
+    if key.used:
+        return f"its pre-auth key {key_id} was used up by a node that is gone; {new_key}"
+    if not key.usable:
+        return f"its pre-auth key {key_id} expired unused; {new_key}"
+    return f"nobody has used its pre-auth key {key_id} yet, so tailscaled did not reach Headscale"
+
+
+def _state(node: "Node") -> str:
+    if not node.online:
+        return f"it registered as node {node.id}, which is offline"
+    if not node.connected:
+        return f"it registered as node {node.id}, which has not asked for its network map yet"
+    return f"it registered as node {node.id} but does not advertise the exit routes (--advertise-exit-node)"

@@ -1,0 +1,63 @@
+"""Pre-auth keys of a known owner, one gateway, say: made, judged and removed.
+
+A run that dies between making a key and storing its id leaves one that nobody holds; the mark in its expiration
+(markers.py) lets the next run of the same owner find and remove it.
+"""
+
+from collections.abc import Collection
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from infra.headscale import markers
+from infra.headscale.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from infra.headscale.client import Headscale
+    from infra.headscale.models import PreAuthKey, User
+
+
+def make(
+    headscale: "Headscale",
+    user: "User",
+    owner: str,
+    *,
+    lifetime: timedelta,
+    reusable: bool = False,
+    ephemeral: bool = False,
+    tags: Collection[str] = (),
+) -> "PreAuthKey":
+    """A new key, whole; an unused one that the owner had before is removed."""
+    for old in headscale.pre_auth_keys(user):
+        if old.usable and markers.is_marked(old.expiration, owner):
+            headscale.delete_pre_auth_key(user, old)
+    end = markers.expiration(owner, after=lifetime)
+    return headscale.create_pre_auth_key(user, expiration=end, reusable=reusable, ephemeral=ephemeral, tags=tags)
+
+
+def find(headscale: "Headscale", user_name: str, key_id: str) -> "PreAuthKey | None":
+    """The user's key of that id; None when either is gone."""
+    try:
+        user = headscale.user(user_name)
+    except NotFoundError:
+        return None
+    return next((key for key in headscale.pre_auth_keys(user) if key.id == key_id), None)
+
+
+def serves(headscale: "Headscale", key: "PreAuthKey", owner: str) -> bool:
+    """Whether the owner needs no other key: it can still join by this one, or has joined, by this or an earlier one."""
+    return key.usable or any(
+        joined_by.id == key.id or markers.is_marked(joined_by.expiration, owner)
+        for node in headscale.nodes()
+        if (joined_by := node.pre_auth_key)
+    )
+
+
+def removable(headscale: "Headscale", user: "User", owner: str, key_id: str | None = None) -> "list[PreAuthKey]":
+    """The owner's keys, by their mark or this id, that can go: not a spent one that still says whose a node is."""
+    keys = [
+        key for key in headscale.pre_auth_keys(user) if key.id == key_id or markers.is_marked(key.expiration, owner)
+    ]
+    if not headscale.deletes_pre_auth_keys:
+        return [key for key in keys if key.usable]
+    needed = {node.pre_auth_key_id for node in headscale.nodes()}
+    return [key for key in keys if key.usable or key.id not in needed]

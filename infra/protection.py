@@ -1,0 +1,27 @@
+"""What a stack cannot have again is kept: the engine refuses to replace or delete it, in preview already."""
+
+import pulumi
+
+KEPT = {
+    "pulumi-python:dynamic/meshgate:WireGuardKey": "the gateway's private key: every client's config names its public "
+    "key, and a new one makes them all useless",
+    "pulumi-python:dynamic/meshgate:ExitNode": "the gateway's node in the mesh: its addresses are what others know",
+    "pulumi-python:dynamic/meshgate:HeadscaleUser": "the Headscale user that owns the stack's nodes and keys",
+    # Nothing depends on it, so that it is the first to go: while it stands, so does all else.
+    "pulumi-python:dynamic/meshgate:WorkloadEnv": "what the app knows of its gateways: without it no device gets in",
+    "kubernetes:core/v1:PersistentVolumeClaim": "a volume with state: the devices of a gateway, or all of Headscale",
+    "kubernetes:core/v1:Namespace": "the namespace: its volumes go with it",
+}
+"""By type: what is lost with such a resource."""
+
+
+def protect() -> None:
+    """Protect the resources of these types that the program declares from here on."""
+    pulumi.runtime.register_stack_transformation(_protected)
+
+
+def _protected(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
+    if args.type_ not in KEPT:
+        return None
+    kept = pulumi.ResourceOptions.merge(args.opts, pulumi.ResourceOptions(protect=True))
+    return pulumi.ResourceTransformationResult(args.props, kept)
