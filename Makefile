@@ -13,7 +13,7 @@ help:
 	@echo "make status    what the lab is made of, and how to use it"
 	@echo "make client    a WireGuard config and its QR code for a device of your own"
 	@echo "make artifact  the gateway as one file for a bare-metal host: dist/meshgate-gateway.tar.gz"
-	@echo "make preview   what 'pulumi up' would change in the lab"
+	@echo "make preview   what 'pulumi up' would change in the lab; STACK=dev,prod FORMAT=markdown: as a review"
 	@echo "make down      nothing of the lab is left (ALL=1: nor of its caches)"
 	@echo "make check     lint, types, unit tests: under a minute"
 	@echo "make test      every test, in a lab of its own making"
@@ -38,13 +38,15 @@ artifact: .venv/ready
 	@$(BIN)/python -m lab artifact
 
 preview: .venv/ready
-	@$(BIN)/python -m lab preview
+	@$(BIN)/python -m $(if $(STACK)$(FORMAT),review $(or $(STACK),lab) --format=$(or $(FORMAT),text) \
+	  $(POLICY_PACK:%=--policy-pack=%) $(if $(REPLACE),--replace='$(REPLACE)'),lab preview)
 
 check: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/ansible-lint -q --offline --profile production playbooks
 	$(BIN)/pytest -q tests/unit
 
 test: check
@@ -65,7 +67,7 @@ lock: $(UV)
 
 # Locked by hashes, without the addresses that a uv.lock would pin to one registry.
 .venv/ready: requirements.lock | $(UV)
-	@echo "Python packages: into .venv, from requirements.lock"
+	@echo "Python packages: into .venv, from requirements.lock" >&2
 	@$(UV) venv -q --allow-existing --python $(PYTHON) .venv
 	@$(UV) pip sync -q --python $(BIN)/python --require-hashes --compile-bytecode requirements.lock
 	@# Ansible's modules and plugins import the same packages as the program does.
@@ -73,6 +75,6 @@ lock: $(UV)
 	@touch $@
 
 $(CACHE)/uv/bin/uv:
-	@echo "uv: into $(CACHE)/uv"
+	@echo "uv: into $(CACHE)/uv" >&2
 	@$(PYTHON) -m venv $(CACHE)/uv
 	@$(CACHE)/uv/bin/pip install -q uv==0.13.9

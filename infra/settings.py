@@ -105,6 +105,8 @@ class GatewaySettings(_Settings):
     )
     """What clients send into the tunnel."""
     dns: tuple[Address, ...] = ()
+    key_rotation: str = ""
+    """Any text; another one makes a new WireGuard key, with which every client needs a new config."""
     mtu: Annotated[int, Field(ge=1280, le=1420)] = 1280
     """Of the tunnel, in bytes: 1280 is tailscale0's and the least of IPv6 (RFC 8200), 1420 what a 1500-byte path leaves
     to WireGuard."""

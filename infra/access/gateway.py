@@ -31,7 +31,7 @@ class Gateway(Component):
         former = [_former_names(gateway.name)] if gateway == settings.gateways[0] else []
         super().__init__("meshgate:access:Gateway", gateway.name, opts=pulumi.ResourceOptions(transformations=former))
         on_metal = gateway.target == "metal"
-        key = WireGuardKey(f"{gateway.name}-key", opts=self.child())
+        key = WireGuardKey(f"{gateway.name}-key", rotation=gateway.key_rotation, opts=self.child())
         token = Token(f"{gateway.name}-token", opts=self.child())
         pre_auth_key = PreAuthKey(
             f"{gateway.name}-pre-auth-key",

@@ -1,0 +1,122 @@
+"""A review as the comment on a pull request: GitHub's Markdown, found again by MARKER, never too long to be posted.
+
+What is not ours (names, values, sentences that repeat them) stands in code spans and code blocks alone, where neither
+Markdown nor HTML nor @mentions mean anything.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from review import wording
+from review.report import Report
+from review.values import printable
+
+MARKER = "<!-- meshgate-review -->"
+"""The comment's first line: by it a workflow finds the comment that it is to update."""
+
+LIMIT = 65_000
+"""Characters; GitHub takes 65,536, of which a workflow may want some."""
+
+_TITLE = "## What `pulumi up` would do"
+_DETAILS = "<details>\n<summary>Every change, field by field</summary>\n"
+_DETAILS_END = "</details>"
+_NOT_IN_NAMES = re.compile(r"[^\w./-]")
+_LEFT_OUT = "left out: the comment would be too long. `make preview STACK=…` prints all."
+_SPARE = 400
+"""Characters of a section's own lines around its details."""
+
+
+def comment(reports: Sequence[Report]) -> str:
+    """The comment. When all of it is too long details go first, then all but the verdicts."""
+    verdicts = " ".join(f"{_NOT_IN_NAMES.sub('?', report.environment)}={report.verdict}" for report in reports)
+    top = f"{MARKER}\n<!-- verdicts: {verdicts} -->\n{_TITLE}\n"
+    heads = [_head(report) for report in reports]
+    room = LIMIT - len(top) - sum(map(len, heads)) - len(reports) * _SPARE
+    if room < 0:
+        return _verdicts_alone(top, reports)
+    details = _fitted([_entries(report) for report in reports], room)
+    sections = [f"{head}{body}" for head, body in zip(heads, details, strict=True)]
+    return "\n".join((top, *sections))
+
+
+def code(text: str) -> str:
+    """A code span that holds any text."""
+    text = printable(text)
+    fence = "`" * (_longest_run(text) + 1)
+    pad = " " if not text or text.startswith("`") or text.endswith("`") else ""
+    return f"{fence}{pad}{text or ' '}{pad}{fence}"
+
+
+def block(language: str, lines: Iterable[str]) -> str:
+    """A code block that holds any lines."""
+    text = "\n".join(lines)
+    fence = "`" * max(3, _longest_run(text) + 1)
+    return f"{fence}{language}\n{text}\n{fence}\n"
+
+
+def _longest_run(text: str) -> int:
+    return max(map(len, re.findall("`+", text)), default=0)
+
+
+def _heading(report: Report) -> str:
+    return f"### {code(report.environment)}: {wording.verdict(report, code)}\n"
+
+
+def _head(report: Report) -> str:
+    """All that must be read of an environment."""
+    parts = [_heading(report)]
+    if report.errors:
+        parts.append(block("text", report.errors))
+    if dangers := [f"> - {line}" for line in wording.dangers(report, code, "**")]:
+        parts.append("\n".join(("> [!CAUTION]", *dangers, "")))
+    if report.warnings:
+        parts += ["Warnings:\n", block("text", report.warnings)]
+    if report.changes or not report.failed:
+        parts.append(f"{wording.counts(report)}\n")
+    return "\n".join(parts)
+
+
+def _entries(report: Report) -> list[str]:
+    """Every change, and last the outputs."""
+    entries = [_entry(wording.title(change, code, "**"), wording.fields(change.fields)) for change in report.changes]
+    if report.outputs:
+        entries.append(_entry("the stack's **outputs**", wording.fields(report.outputs)))
+    return entries
+
+
+def _entry(title: str, lines: Iterable[str]) -> str:
+    fields = list(lines)
+    return f"{title}\n{block('diff', fields)}" if fields else f"{title}\n"
+
+
+def _fitted(entries: Sequence[Sequence[str]], room: int) -> list[str]:
+    """The details of each environment, as many entries as there is room for: what one leaves is the next ones'."""
+    fitted = [""] * len(entries)
+    by_size = sorted(range(len(entries)), key=lambda index: sum(map(len, entries[index])))
+    for done, index in enumerate(by_size):
+        fitted[index] = _details(entries[index], room // (len(entries) - done))
+        room -= len(fitted[index])
+    return fitted
+
+
+def _details(entries: Sequence[str], room: int) -> str:
+    shown: list[str] = []
+    for entry in entries:
+        if (room := room - len(entry) - 1) < 0:
+            break
+        shown.append(entry)
+    left_out = len(entries) - len(shown)
+    note = f"{left_out} of {len(entries)} are {_LEFT_OUT}\n"
+    if not shown:
+        return f"\n{note}" if left_out else ""
+    return "\n".join(("", _DETAILS, *shown, *([note] if left_out else []), _DETAILS_END, ""))
+
+
+def _verdicts_alone(top: str, reports: Sequence[Report]) -> str:
+    note = f"All else is {_LEFT_OUT}\n"
+    lines = [top]
+    for done, report in enumerate(reports):
+        if len("\n".join((*lines, _heading(report), note))) > LIMIT:
+            return "\n".join((*lines, f"{len(reports) - done} more environments.\n", note))
+        lines.append(_heading(report))
+    return "\n".join((*lines, note))

@@ -1,0 +1,64 @@
+"""What a review says of one environment: the verdict, and what it rests upon."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from review import changes as changed
+from review import diagnosis
+from review.changes import Change, Field
+from review.events import Preview
+
+_SILENT = "Pulumi ended before it came to a summary, and did not say why."
+
+
+class Verdict(StrEnum):
+    """In one word. FAILED: what is there or asked for is wrong; UNREACHABLE: a system could not be asked."""
+
+    UNCHANGED = "unchanged"
+    CHANGES = "changes"
+    DANGER = "danger"
+    FAILED = "failed"
+    UNREACHABLE = "unreachable"
+
+
+@dataclass(frozen=True)
+class Report:
+    """The review of one environment. One that failed tells no changes, as nobody knows the rest of them; one that only
+    breaks rules tells all."""
+
+    environment: str
+    verdict: Verdict
+    changes: tuple[Change, ...] = ()
+    outputs: tuple[Field, ...] = ()
+    unchanged: int = 0
+    errors: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def dangers(self) -> tuple[Change, ...]:
+        """What is replaced or deleted."""
+        return tuple(change for change in self.changes if change.op in ("replace", "delete"))
+
+    @property
+    def failed(self) -> bool:
+        """Whether there is no answer."""
+        return self.verdict in (Verdict.FAILED, Verdict.UNREACHABLE)
+
+
+def report(environment: str, preview: Preview, *, ended_well: bool) -> Report:
+    """The report of a preview; `ended_well` is what its exit status says."""
+    warnings, broken = diagnosis.sentences(preview.warnings), diagnosis.sentences(preview.broken)
+    errors = diagnosis.sentences(preview.errors)
+    if errors or not preview.whole or not (ended_well or broken):
+        errors = errors or diagnosis.last_words(preview.said) or (_SILENT,)
+        verdict = Verdict.UNREACHABLE if diagnosis.out_of_reach(errors) else Verdict.FAILED
+        return Report(environment, verdict, errors=errors + broken, warnings=warnings)
+    made, outputs = changed.changes(preview), changed.outputs(preview)
+    verdict = Verdict.FAILED if broken else _verdict(made, outputs)
+    return Report(environment, verdict, made, outputs, changed.unchanged(preview), broken, warnings)
+
+
+def _verdict(made: tuple[Change, ...], outputs: tuple[Field, ...]) -> Verdict:
+    if any(change.op in ("replace", "delete") for change in made):
+        return Verdict.DANGER
+    return Verdict.CHANGES if made or outputs else Verdict.UNCHANGED
