@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help up status down logs client artifact preview check test prove lock
+.PHONY: help up status down logs client artifact preview new-env reference check test prove lock
 
 help:
 	@echo "make up        everything: tools, images, a one-node Kubernetes, Headscale, the gateway (cold: about 25 minutes)"
@@ -14,10 +14,12 @@ help:
 	@echo "make client    a WireGuard config and its QR code for a device of your own"
 	@echo "make artifact  the gateway as one file for a bare-metal host: dist/meshgate-gateway.tar.gz"
 	@echo "make preview   what 'pulumi up' would change in the lab; STACK=dev,prod FORMAT=markdown: as a review"
+	@echo "make new-env   an environment of your own: asks, checks, writes Pulumi.NAME.yaml, previews (NAME=… [ANSWERS=file])"
 	@echo "make down      nothing of the lab is left (ALL=1: nor of its caches)"
 	@echo "make check     lint, types, unit tests: under a minute"
 	@echo "make test      every test, in a lab of its own making"
 	@echo "make prove     the long proofs and the benchmarks"
+	@echo "make reference docs/reference.md anew, from the settings and the agent's API"
 
 up: .venv/ready
 	@$(BIN)/python -m lab up
@@ -40,6 +42,12 @@ artifact: .venv/ready
 preview: .venv/ready
 	@$(BIN)/python -m $(if $(STACK)$(FORMAT),review $(or $(STACK),lab) --format=$(or $(FORMAT),text) \
 	  $(POLICY_PACK:%=--policy-pack=%) $(if $(REPLACE),--replace='$(REPLACE)'),lab preview)
+
+new-env: .venv/ready
+	@$(BIN)/python -m environments new $(NAME) $(if $(ANSWERS),--answers $(ANSWERS))
+
+reference: .venv/ready
+	@$(BIN)/python -m environments reference
 
 check: .venv/ready
 	$(BIN)/ruff format --check .

@@ -10,9 +10,12 @@ TIMEOUT = 15.0
 _PATH = "/api/v1/device"
 
 
-def register(orchestrator: str, device_name: str) -> dict[str, Any]:
-    """Register a device and return the orchestrator's answer (June's field names)."""
-    answer = _ask(orchestrator, "POST", "register", json={"device_name": device_name, "device_os": "linux"})
+def register(orchestrator: str, device_name: str, gateway: str | None = None) -> dict[str, Any]:
+    """Register a device, at a gateway of several by its name, and return the answer (June's field names)."""
+    params = {"gateway": gateway} if gateway else {}
+    answer = _ask(
+        orchestrator, "POST", "register", params=params, json={"device_name": device_name, "device_os": "linux"}
+    )
     registered: dict[str, Any] = answer.json()
     return registered
 

@@ -30,13 +30,14 @@ def refusing_hooks(context: str | None) -> pulumi.ResourceHookBinding:
 
     async def look(args: pulumi.ResourceHookArgs) -> None:
         if args.new_inputs:
-            await asyncio.to_thread(_refuse_foreign, cluster, args.new_inputs["kind"], args.new_inputs["metadata"])
+            await asyncio.to_thread(refuse_foreign, cluster, args.new_inputs["kind"], args.new_inputs["metadata"])
 
     hook = pulumi.ResourceHook("ownership", look, pulumi.ResourceHookOptions(on_dry_run=True))
     return pulumi.ResourceHookBinding(before_create=[hook])
 
 
-def _refuse_foreign(cluster: Cluster, kind: str, metadata: Mapping[str, Any]) -> None:
+def refuse_foreign(cluster: Cluster, kind: str, metadata: Mapping[str, Any]) -> None:
+    """Raise ForeignObjectError when an object of this kind and name exists without the labels of `metadata`."""
     name, namespace = metadata["name"], metadata.get("namespace")
     path = f"/api/v1/namespaces/{name}" if kind == "Namespace" else f"/api/v1/namespaces/{namespace}/secrets/{name}"
     found = cluster.labels(path)

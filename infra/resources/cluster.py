@@ -40,14 +40,22 @@ class Cluster:
         self._context = context
         self._kubeconfig = kubeconfig
 
+    def get(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any] | None:
+        """The object, or the list, at a path of the API."""
+        answer = self._send("GET", path, query)
+        if answer is None:
+            return None
+        document: dict[str, Any] = json.loads(answer)
+        return document
+
     def labels(self, path: str) -> dict[str, str] | None:
         """The labels of the object at a path of the API."""
-        found = self._call("GET", path)
+        found = self.get(path)
         return None if found is None else dict(found["metadata"].get("labels", {}))
 
     def secret(self, namespace: str, name: str) -> dict[str, str] | None:
         """The values of a Secret, decoded."""
-        found = self._call("GET", f"/api/v1/namespaces/{namespace}/secrets/{name}")
+        found = self.get(f"/api/v1/namespaces/{namespace}/secrets/{name}")
         if found is None:
             return None
         return {key: base64.b64decode(value).decode() for key, value in found.get("data", {}).items()}
@@ -61,11 +69,11 @@ class Cluster:
 
     def delete_secret(self, namespace: str, name: str) -> None:
         """Remove the Secret, if it is there."""
-        self._call("DELETE", f"/api/v1/namespaces/{namespace}/secrets/{name}")
+        self._send("DELETE", f"/api/v1/namespaces/{namespace}/secrets/{name}")
 
     def deployment(self, namespace: str, name: str) -> dict[str, Any] | None:
         """The Deployment."""
-        return self._call("GET", f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}")
+        return self.get(f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}")
 
     def apply_deployment(self, namespace: str, name: str, spec: Mapping[str, Any], manager: str) -> dict[str, Any]:
         """The Deployment after it holds this part of a spec; the manager gives up what it had and `spec` has not."""
@@ -76,7 +84,7 @@ class Cluster:
     def pods(self, namespace: str, labels: Mapping[str, str]) -> list[dict[str, Any]]:
         """The pods with these labels, oldest first."""
         selector = ",".join(f"{key}={value}" for key, value in labels.items())
-        found = self._call("GET", f"/api/v1/namespaces/{namespace}/pods", {"labelSelector": selector}) or {}
+        found = self.get(f"/api/v1/namespaces/{namespace}/pods", {"labelSelector": selector}) or {}
         return sorted(found.get("items", []), key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
 
     def logs(self, namespace: str, pod: str, container: str, lines: int) -> str:
@@ -139,13 +147,6 @@ class Cluster:
             raise ClusterError(f"The cluster does not know {path}.")
         applied: dict[str, Any] = json.loads(answer)
         return applied
-
-    def _call(self, method: str, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any] | None:
-        answer = self._send(method, path, query)
-        if answer is None:
-            return None
-        document: dict[str, Any] = json.loads(answer)
-        return document
 
     def _send(
         self, method: str, path: str, query: Mapping[str, str] | None = None, body: Mapping[str, Any] | None = None

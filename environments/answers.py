@@ -1,0 +1,101 @@
+"""What a user answers: the settings of infra.settings as plain values, half-way or whole. No rule stands here."""
+
+import copy
+import ipaddress
+import itertools
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from infra.settings import ClusterSettings, Settings, SettingsError, load
+from infra.values import IPNetwork
+
+Values = dict[str, Any]
+Place = Sequence[str | int]
+
+STDIN = Path("-")
+_MISSING = "it is missing and has no default."
+
+
+class AnswerError(Exception):
+    """An answer that cannot work; each line of the text is a sentence for the user."""
+
+
+def read(file: Path) -> Values:
+    """The answers of a YAML file, or of standard input when it is `-`: settings by their names."""
+    where = "standard input" if file == STDIN else str(file)
+    try:
+        values = yaml.safe_load(sys.stdin if file == STDIN else file.read_text())
+    except OSError as error:
+        raise AnswerError(f"{where} cannot be read: {error.strerror}.") from error
+    except yaml.YAMLError as error:
+        # Not the parser's own text, which repeats the line: it may hold the API key.
+        mark = getattr(error, "problem_mark", None)
+        raise AnswerError(f"{where} is not YAML{f' (line {mark.line + 1})' if mark else ''}.") from None
+    if not isinstance(values, dict):
+        raise AnswerError(f"{where} holds no settings; docs/environments.md shows what it has to look like.")
+    return values
+
+
+def whole(values: Values) -> Settings:
+    """The settings that complete answers make. Raises AnswerError with every sentence there is."""
+    try:
+        return load(values.get, map(str, values))
+    except SettingsError as error:
+        raise AnswerError(str(error)) from None
+
+
+def refuse_given(values: Values) -> None:
+    """Hold what is answered so far against the rules of the settings; what is not answered yet is no fault."""
+    try:
+        load(values.get, values)
+    except SettingsError as error:
+        if given := [line for line in str(error).splitlines() if not line.endswith(_MISSING)]:
+            raise AnswerError("\n".join(given)) from None
+
+
+def with_value(values: Values, path: Place, value: object) -> Values:
+    """A copy with the value at a path such as ("gateways", 0, "name"); None takes it out."""
+    changed = copy.deepcopy(values)
+    within: Any = changed
+    for key, following in itertools.pairwise(path):
+        within = (
+            within.setdefault(key, [] if isinstance(following, int) else {}) if isinstance(key, str) else within[key]
+        )
+    if value is None:
+        within.pop(path[-1], None)
+    elif isinstance(within, list) and path[-1] == len(within):
+        within.append(value)
+    else:
+        within[path[-1]] = value
+    return changed
+
+
+def with_networks(values: Values, found: Mapping[str, Sequence[str]]) -> Values:
+    """The answers with what the cluster was found to use itself, where the settings' defaults do not cover it.
+
+    Raises AnswerError when the answers name networks, and others than those.
+    """
+    for name, networks in found.items():
+        given = values.get("cluster", {}).get(name)
+        known = given if given is not None else ClusterSettings.model_fields[name].default
+        if all(_covered(network, known) for network in networks):
+            continue
+        if given is not None:
+            raise AnswerError(
+                f"meshgate:cluster.{name}: the cluster itself uses {', '.join(networks)}, which is not in "
+                f"{', '.join(map(str, given))}; name it here, or leave {name} out to have it found."
+            )
+        values = with_value(values, ("cluster", name), list(networks))
+    return values
+
+
+def _covered(network: str, known: Sequence[object]) -> bool:
+    return any(_within(ipaddress.ip_network(network), ipaddress.ip_network(str(other))) for other in known)
+
+
+def _within(one: IPNetwork, other: IPNetwork) -> bool:
+    return one.version == other.version and one.overlaps(other) and one.prefixlen >= other.prefixlen

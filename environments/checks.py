@@ -1,0 +1,154 @@
+"""Holds answers against what is there: the cluster, Headscale, the orchestrator. Nothing is changed by it."""
+
+from contextlib import suppress
+from typing import Any
+
+import yaml
+from kubernetes import config
+
+from environments.answers import AnswerError, Values, whole
+from infra.components import ownership
+from infra.components.component import labels
+from infra.headscale.client import Headscale
+from infra.headscale.errors import HeadscaleError, UnauthorizedError
+from infra.resources.cluster import Cluster, ClusterError, ClusterUnavailableError
+from infra.resources.connections import Connections
+from infra.resources.workload_env import WorkloadEnvProvider
+from infra.settings import GatewaySettings, Settings
+from infra.values import NODE_PORTS
+
+Found = dict[str, list[str]]
+
+NOBODYS_KEY = "nobody.s-key"
+"""In the form of a key: a Headscale refuses it, and has then shown that it is one."""
+
+
+class Checks:
+    """Questions to the surroundings of one environment; each raises AnswerError, one sentence."""
+
+    def __init__(self, environment: str) -> None:
+        self._environment = environment
+
+    def contexts(self) -> tuple[list[str], str | None]:
+        """The contexts of the kubeconfig, and the current one."""
+        try:
+            contexts, current = config.list_kube_config_contexts()
+        except config.ConfigException:  # the check of the answer says what is wrong
+            return [], None
+        return [context["name"] for context in contexts], current["name"] if current else None
+
+    def cluster(self, context: str | None) -> None:
+        """Whether the cluster answers, and lets us in."""
+        try:
+            Cluster(context).labels("/api/v1/namespaces/default")
+        except ClusterError as error:
+            raise AnswerError(str(error)) from error
+
+    def networks(self, context: str | None) -> Found:
+        """What pods and Services have, by the setting's name, as far as the cluster tells."""
+        cluster = _Cluster(context)
+        pods = [cidr for node in cluster.listed("/api/v1/nodes") for cidr in node["spec"].get("podCIDRs", [])]
+        cidrs = cluster.listed("/apis/networking.k8s.io/v1/servicecidrs")
+        services = [network for cidr in cidrs for network in cidr["spec"]["cidrs"]]
+        # kubeadm's own word covers the nodes that are yet to come.
+        kubeadm = cluster.kubeadm_networking()
+        found = {
+            "pod_networks": kubeadm["podSubnet"].split(",") if "podSubnet" in kubeadm else pods,
+            "service_networks": services or kubeadm.get("serviceSubnet", "").split(","),
+        }
+        return {name: list(filter(None, networks)) for name, networks in found.items()}
+
+    def namespace(self, context: str | None, namespace: str) -> None:
+        """Whether the namespace is free, or this environment's already."""
+        metadata = {"name": namespace, "labels": labels("meshgate", self._environment)}
+        try:
+            ownership.refuse_foreign(Cluster(context), "Namespace", metadata)
+        except (ownership.ForeignObjectError, ClusterError) as error:
+            raise AnswerError(str(error)) from error
+
+    def headscale(self, url: str, ca_certificate: str | None) -> None:
+        """Whether a Headscale answers there, of a certificate that is trusted."""
+        with suppress(UnauthorizedError):
+            self._api_keys(url, ca_certificate, NOBODYS_KEY)
+
+    def api_key(self, url: str, ca_certificate: str | None, key: str) -> None:
+        """Whether Headscale takes the key."""
+        try:
+            self._api_keys(url, ca_certificate, key)
+        except UnauthorizedError as error:
+            raise AnswerError(f"{error} `headscale apikeys create` there makes one.") from error
+
+    def _api_keys(self, url: str, ca_certificate: str | None, key: str) -> None:
+        try:
+            with Headscale(url, key, ca_certificate=ca_certificate) as headscale:
+                headscale.api_keys()
+        except UnauthorizedError:
+            raise
+        except HeadscaleError as error:
+            raise AnswerError(str(error)) from error
+
+    def node_port(self, context: str | None, namespace: str, port: int, protocol: str) -> None:
+        """Whether no Service outside of the environment's own namespace has the port on every node."""
+        for service in _Cluster(context).listed("/api/v1/services"):
+            owner, name = service["metadata"]["namespace"], service["metadata"]["name"]
+            taken = [(one.get("nodePort"), one.get("protocol")) for one in service["spec"].get("ports", [])]
+            if (port, protocol) in taken and owner != namespace:
+                raise AnswerError(
+                    f"Node port {port}/{protocol} is taken by Service {owner}/{name}; "
+                    f"choose another one of {NODE_PORTS.start}-{NODE_PORTS[-1]}."
+                )
+
+    def orchestrator(self, values: Values) -> None:
+        """Whether the Deployment and its container are there."""
+        orchestrator = whole(values).orchestrator
+        if orchestrator is None:
+            return
+        provider = WorkloadEnvProvider()
+        provider.connections = Connections(values.get)
+        target = {name: getattr(orchestrator, name) for name in ("namespace", "deployment", "container")}
+        for _, sentence in provider.refusals({}, target | {"force": True}):
+            raise AnswerError(sentence)
+
+
+class _Cluster(Cluster):
+    """The cluster, asked for whole lists. What we may not see, or an older cluster has not, is empty."""
+
+    def listed(self, path: str) -> list[dict[str, Any]]:
+        """The items of the list at a path of the API."""
+        return list(self._seen(path).get("items", []))
+
+    def kubeadm_networking(self) -> dict[str, str]:
+        """`networking` of kubeadm's ClusterConfiguration."""
+        config_map = self._seen("/api/v1/namespaces/kube-system/configmaps/kubeadm-config")
+        configuration = yaml.safe_load(config_map.get("data", {}).get("ClusterConfiguration", "{}"))
+        return dict(configuration.get("networking", {}))
+
+    def _seen(self, path: str) -> dict[str, Any]:
+        try:
+            return self.get(path) or {}
+        except ClusterUnavailableError:
+            raise
+        except ClusterError:
+            return {}
+
+
+def check_all(checks: Checks, values: Values, settings: Settings) -> None:
+    """Every check that whole settings allow, in the order of the questions."""
+    context = settings.cluster.context
+    checks.cluster(context)
+    checks.namespace(context, settings.namespace)
+    headscale = settings.headscale
+    if settings.headscale_api_key:
+        checks.headscale(headscale.url, headscale.ca_certificate)
+        checks.api_key(headscale.url, headscale.ca_certificate, settings.headscale_api_key.get_secret_value())
+    if headscale.node_port:
+        checks.node_port(context, settings.namespace, headscale.node_port, "TCP")
+    for gateway in settings.gateways:
+        if has_node_port(gateway):
+            checks.node_port(context, settings.namespace, gateway.port, "UDP")
+    checks.orchestrator(values)
+
+
+def has_node_port(gateway: GatewaySettings) -> bool:
+    """Whether a Service of the cluster publishes the gateway on every node."""
+    return gateway.target == "kubernetes" and gateway.exposure == "NodePort"

@@ -1,0 +1,115 @@
+"""The user's Pulumi, and the making of an environment with it: its stack file in one step, then its stack."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from environments.answers import AnswerError
+from infra.settings import Settings
+from lab import paths
+from lab.errors import LabError
+from lab.run import capture
+
+PROJECT = "meshgate"
+PASSPHRASE = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")
+_MADE_BY_PULUMI = ("encryptionsalt", "secretsprovider", "encryptedkey")
+
+
+@dataclass(frozen=True)
+class Environment:
+    """An environment by its name: `programs` is the directory with Pulumi's."""
+
+    name: str
+    programs: Path
+
+    @property
+    def file(self) -> Path:
+        """Its stack file, beside the program."""
+        return paths.REPOSITORY / f"Pulumi.{self.name}.yaml"
+
+    def require_secrets_provider(self) -> None:
+        """Refuse to go on without the passphrase that its secrets will be encrypted with."""
+        if not any(os.environ.get(variable) for variable in PASSPHRASE):
+            raise AnswerError(
+                f"There is no passphrase to encrypt the secrets of {self.name} with: set {' or '.join(PASSPHRASE)}, "
+                "and keep it, since without it they are lost."
+            )
+
+    def stack_exists(self) -> bool:
+        """Whether the backend has its stack. Raises AnswerError when there is no backend."""
+        try:
+            listed = json.loads(self._pulumi("stack", "ls", "--json"))
+        except LabError as error:
+            raise AnswerError(
+                f"Pulumi has no backend to keep the state in: `pulumi login` to one, or set PULUMI_BACKEND_URL "
+                f"(docs/environments.md). {error}"
+            ) from error
+        return self.name in [stack["name"] for stack in listed]
+
+    def written(self) -> bool:
+        """Whether its stack file is there."""
+        if not self.file.exists():
+            return False
+        made_by_pulumi = set(_MADE_BY_PULUMI) & set(yaml.safe_load(self.file.read_text()) or {})
+        if not made_by_pulumi:
+            raise AnswerError(f"{self.file.name} is there already and is no environment of yours; take another name.")
+        return True
+
+    def write(self, settings: Settings) -> None:
+        """Write its stack file, whole and with encrypted secrets, or not at all."""
+        with tempfile.TemporaryDirectory() as directory:
+            content = self._encrypted(Path(directory), settings)
+        config = settings.model_dump(mode="json", exclude_defaults=True, exclude={"headscale_api_key"})
+        content["config"] = {f"{PROJECT}:{key}": value for key, value in config.items()} | content.get("config", {})
+        text = f"# The environment {self.name}: what differs from the defaults (docs/reference.md).\n"
+        draft = self.file.with_name(f".{self.file.name}.draft")
+        draft.write_text(text + yaml.safe_dump(content, sort_keys=False))
+        draft.rename(self.file)
+
+    def _encrypted(self, directory: Path, settings: Settings) -> dict[str, Any]:
+        """What Pulumi writes into a stack file: how secrets are encrypted, and the API key so.
+
+        It does so for a stack of a backend in the directory: the user's own learns of nothing that may not be finished.
+        """
+        (directory / "Pulumi.yaml").write_text(f"name: {PROJECT}\nruntime: python\n")
+        elsewhere = {"PULUMI_BACKEND_URL": f"file://{directory}"}
+        self._pulumi("stack", "init", self.name, cwd=directory, env=elsewhere)
+        if settings.headscale_api_key:
+            key = settings.headscale_api_key.get_secret_value()
+            set_it = ("config", "set", "--secret", "headscale_api_key", f"--stack={self.name}")
+            self._pulumi(*set_it, cwd=directory, env=elsewhere, stdin=key)
+        content: dict[str, Any] = yaml.safe_load((directory / self.file.name).read_text())
+        return content
+
+    def init_stack(self) -> None:
+        """Make its stack in the user's backend."""
+        self._pulumi("stack", "init", self.name)
+
+    def preview(self) -> bool:
+        """Show what `pulumi up` would do; whether it would."""
+        command = [str(self.programs / "pulumi"), "preview", f"--stack={self.name}", "--non-interactive"]
+        environment = {**os.environ, **self._environment()}
+        return subprocess.run(command, cwd=paths.REPOSITORY, env=environment, check=False).returncode == 0
+
+    def _pulumi(
+        self,
+        *arguments: str,
+        cwd: Path = paths.REPOSITORY,
+        env: Mapping[str, str] | None = None,
+        stdin: str | None = None,
+    ) -> str:
+        command = [str(self.programs / "pulumi"), *arguments, "--non-interactive", "--color=never"]
+        doing = f"run `pulumi {' '.join(arguments[:2])}`"
+        return capture(command, doing=doing, cwd=cwd, env=self._environment() | dict(env or {}), stdin=stdin)
+
+    def _environment(self) -> dict[str, str]:
+        search = (str(self.programs), str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath))
+        return {"PATH": os.pathsep.join(search), "PULUMI_SKIP_UPDATE_CHECK": "true"}

@@ -1,0 +1,244 @@
+"""The questions about a new environment, in the order in which the answers can be checked, each at once."""
+
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+from environments.answers import AnswerError, Place, Values, refuse_given, with_networks, with_value
+from environments.checks import Checks, has_node_port
+from infra.settings import GatewaySettings, OrchestratorSettings, Settings
+from infra.values import NODE_PORTS
+
+NONE = "none"
+"""What a user answers to leave something out that has a default."""
+
+
+class Terminal(Protocol):
+    """Where questions are asked."""
+
+    def ask(self, question: str, default: str, *, hidden: bool = False) -> str:
+        """The answer, the default when it is empty; what is `hidden` is not echoed."""
+
+    def tell(self, sentence: str) -> None:
+        """Say something that is no question."""
+
+
+class Interview:
+    """Asks for one environment; every answer that is kept has been held against the settings' rules and the checks."""
+
+    def __init__(self, terminal: Terminal, checks: Checks) -> None:
+        self._terminal = terminal
+        self._checks = checks
+        self._values: Values = {}
+
+    def run(self) -> Values:
+        """The whole answers."""
+        self._cluster()
+        self._headscale()
+        self._gateway(0)
+        while self._yes("Another gateway (another region, say)?", default="no"):
+            self._gateway(len(self._values["gateways"]))
+        self._orchestrator()
+        return self._values
+
+    def _cluster(self) -> None:
+        contexts, current = self._checks.contexts()
+        self._ask(
+            f"Context of the kubeconfig ({', '.join(contexts) or 'there is none'})",
+            ("cluster", "context"),
+            default=current or NONE,
+            check=self._checks.cluster,
+        )
+        self._values = with_networks(self._values, self._checks.networks(self._context))
+        self._ask(
+            "Namespace, which the stack makes",
+            ("namespace",),
+            default=Settings.model_fields["namespace"].default,
+            check=lambda namespace: self._checks.namespace(self._context, namespace),
+        )
+
+        protect = self._yes("Must it refuse to lose what cannot be had again (keys, nodes, volumes)?", default="no")
+        self._values = with_value(self._values, ("protect",), protect)
+
+    def _headscale(self) -> None:
+        managed = not self._yes("Is there a Headscale already?", default="yes")
+        self._values = with_value(self._values, ("headscale", "managed"), managed)
+        if managed:
+            self._ask("Its URL, as nodes and this program will dial it (https)", ("headscale", "url"))
+            self._ask(
+                f"TLS Secret of its ingress, in the stack's namespace ({NONE}: no ingress of ours)",
+                ("headscale", "ingress"),
+                default=NONE,
+                parse=lambda secret: {"tls_secret": secret},
+            )
+            self._ask(
+                f"Node port for a proxy of your own before it ({NONE}: no node port)",
+                ("headscale", "node_port"),
+                default=NONE,
+                parse=_number,
+                check=self._headscale_port_is_free,
+            )
+            return
+        while not self._reached():
+            pass
+        self._ask(
+            "An API key of it (`headscale apikeys create`), not shown",
+            ("headscale_api_key",),
+            check=lambda key: self._checks.api_key(*self._server, key),
+            hidden=True,
+        )
+
+    def _reached(self) -> bool:
+        """Ask for URL and CA; whether a Headscale answers there. Either may be what is wrong: both are asked again."""
+        self._ask("Its URL", ("headscale", "url"))
+        self._ask(
+            f"PEM file of the CA of its certificate ({NONE}: a public one)",
+            ("headscale", "ca_certificate"),
+            default=NONE,
+            parse=_content,
+        )
+        try:
+            self._checks.headscale(*self._server)
+        except AnswerError as wrong:
+            self._terminal.tell(str(wrong))
+            return False
+        return True
+
+    def _gateway(self, index: int) -> None:
+        proposed = self._proposed(index)
+        self._values = with_value(self._values, ("gateways", index), proposed)
+        self._ask(f"Name of gateway {index + 1}", ("gateways", index, "name"))
+        self._ask(
+            "How clients reach it: NodePort, LoadBalancer or HostPort",
+            ("gateways", index, "exposure"),
+            default=GatewaySettings.model_fields["exposure"].default,
+        )
+        self._ask(
+            "Endpoint that clients dial, host:port",
+            ("gateways", index, "endpoint"),
+            check=lambda _: self._port_is_free(index),
+        )
+        self._ask(
+            "Client networks, separated by commas",
+            ("gateways", index, "client_networks"),
+            default=", ".join(proposed["client_networks"]),
+            parse=_parts,
+        )
+        self._ask(
+            "Its image, in a registry of yours (docs/your-own-cluster.md)",
+            ("gateways", index, "image"),
+            default=GatewaySettings.model_fields["image"].default,
+        )
+
+    def _proposed(self, index: int) -> Values:
+        """A gateway that breaks no rule. While it is asked for, a refusal can only be about the latest answer."""
+        for second in range(77, 256):
+            gateway = {
+                "name": f"gateway-{index + 1}",
+                "endpoint": f"gateway-{index + 1}.invalid:{NODE_PORTS.start}",
+                "client_networks": [f"10.{second}.0.0/16"],
+            }
+            with suppress(AnswerError):
+                refuse_given(with_value(self._values, ("gateways", index), gateway))
+                return gateway
+        raise AnswerError("The networks from 10.77.0.0/16 to 10.255.0.0/16 are all taken; write the stack by hand.")
+
+    def _headscale_port_is_free(self, port: int | None) -> None:
+        if port:
+            self._checks.node_port(self._context, self._namespace, port, "TCP")
+
+    def _port_is_free(self, index: int) -> None:
+        gateway = GatewaySettings.model_validate(self._values["gateways"][index])
+        if has_node_port(gateway):
+            self._checks.node_port(self._context, self._namespace, gateway.port, "UDP")
+
+    def _orchestrator(self) -> None:
+        fields = OrchestratorSettings.model_fields
+        while True:
+            deployment = self._terminal.ask(
+                f"Deployment that hands out WireGuard configs, namespace/name ({NONE}: there is none)",
+                f"{fields['namespace'].default}/june-orchestrator",
+            )
+            if deployment == NONE:
+                return
+            container = self._terminal.ask("Its container", fields["container"].default)
+            namespace, _, name = deployment.rpartition("/")
+            given = {"namespace": namespace or fields["namespace"].default, "deployment": name, "container": container}
+            try:
+                self._keep(("orchestrator",), given, lambda _: self._checks.orchestrator(self._values))
+            except AnswerError as wrong:
+                self._terminal.tell(str(wrong))
+            else:
+                return
+
+    def _ask(
+        self,
+        question: str,
+        place: Place,
+        *,
+        default: str = "",
+        parse: Callable[[str], object] = str,
+        check: Callable[[Any], object] = lambda _: None,
+        hidden: bool = False,
+    ) -> None:
+        """Ask until the answer can be kept."""
+        while True:
+            answer = self._terminal.ask(question, default, hidden=hidden)
+            try:
+                self._keep(place, _parsed(answer, parse), check)
+            except AnswerError as wrong:
+                self._terminal.tell(str(wrong))
+            else:
+                return
+
+    def _keep(self, place: Place, value: object, check: Callable[[Any], object]) -> None:
+        before = self._values
+        self._values = with_value(before, place, value)
+        try:
+            refuse_given(self._values)
+            check(value)
+        except AnswerError:
+            self._values = before
+            raise
+
+    def _yes(self, question: str, default: str) -> bool:
+        while (answer := self._terminal.ask(f"{question} (yes, no)", default).lower()) not in {"yes", "y", "no", "n"}:
+            self._terminal.tell("Answer yes or no.")
+        return answer.startswith("y")
+
+    @property
+    def _context(self) -> str | None:
+        context: str | None = self._values.get("cluster", {}).get("context")
+        return context
+
+    @property
+    def _namespace(self) -> str:
+        return str(self._values.get("namespace", Settings.model_fields["namespace"].default))
+
+    @property
+    def _server(self) -> tuple[str, str | None]:
+        headscale = self._values["headscale"]
+        return str(headscale["url"]), headscale.get("ca_certificate")
+
+
+def _parsed(answer: str, parse: Callable[[str], object]) -> object:
+    if not answer:
+        raise AnswerError("An answer is needed here.")
+    return None if answer == NONE else parse(answer)
+
+
+def _number(answer: str) -> object:
+    return int(answer) if answer.isdecimal() else answer
+
+
+def _parts(answer: str) -> list[str]:
+    return re.findall(r"[^\s,]+", answer)
+
+
+def _content(answer: str) -> str:
+    try:
+        return Path(answer).expanduser().read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise AnswerError(f"{answer} cannot be read: {getattr(error, 'strerror', 'it is no text')}.") from error

@@ -1,0 +1,194 @@
+"""docs/reference.md: every setting as infra/settings.py types it, every call as the agent's OpenAPI has it."""
+
+import ast
+import inspect
+import itertools
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+from prometheus_client import CollectorRegistry
+from pydantic import BaseModel
+
+from gateway.agent import api
+from gateway.agent.peers import Peers
+from gateway.agent.settings import Settings as AgentSettings
+from infra import settings
+
+Schema = dict[str, Any]
+
+SECTIONS: dict[str, type[BaseModel]] = {
+    "": settings.Settings,
+    "cluster": settings.ClusterSettings,
+    "headscale": settings.HeadscaleSettings,
+    "headscale.ingress": settings.IngressSettings,
+    "gateways[]": settings.GatewaySettings,
+    "orchestrator": settings.OrchestratorSettings,
+}
+"""The models, by where they stand in a stack file."""
+
+_HEAD = """\
+# Reference
+
+Made by `make reference` from [infra/settings.py](../infra/settings.py) and from the agent's OpenAPI.
+
+## Settings
+
+In `Pulumi.<stack>.yaml` below `config:`, the top-level ones with `meshgate:` before their name. A value that cannot
+work is refused in the preview, with a sentence that names the setting.
+"""
+
+_FASTAPIS_WORDS = {"Successful Response", "Validation Error"}
+
+_API = """\
+## The peer API
+
+Inside the cluster at `GATEWAY_PEERS_URL`, with the header `Authorization: Bearer $GATEWAY_PEERS_TOKEN`; the paths
+outside of `/v1` need none. Errors are problems (`application/problem+json`); [the gateway](gateway.md#the-peer-api) has
+what each status says.
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    parts = [_HEAD, *_settings(), _API, *_calls(_openapi())]
+    return "\n".join(part.strip() + "\n" for part in parts)
+
+
+def _settings() -> Iterator[str]:
+    definitions = settings.Settings.model_json_schema()["$defs"]
+    for place, model in SECTIONS.items():
+        heading = f"### `{place}`\n\n{_sentence(model.__doc__)}" if place else "### At the top"
+        schema = definitions.get(model.__name__) or settings.Settings.model_json_schema()
+        about = _attribute_docs(model)
+        rows = [
+            (
+                f"`{name}`",
+                _type(one),
+                _default(one, required=name in schema.get("required", [])),
+                about.get(name, _see(place, name)),
+            )
+            for name, one in schema["properties"].items()
+        ]
+        yield f"{heading}\n\n{_table(('setting', 'type', 'default', ''), rows)}"
+
+
+def _see(place: str, name: str) -> str:
+    inner = [section for section in SECTIONS if section in {f"{place}.{name}".lstrip("."), f"{name}[]"}]
+    return f"see [`{inner[0]}`](#{''.join(letter for letter in inner[0] if letter.isalnum())})" if inner else ""
+
+
+def _attribute_docs(model: type[BaseModel]) -> dict[str, str]:
+    """The texts that stand below the attributes, by the attribute's name."""
+    source = ast.parse(textwrap.dedent(inspect.getsource(model)))
+    body = next(node.body for node in source.body if isinstance(node, ast.ClassDef))
+    return {
+        attribute.target.id: _sentence(str(text.value.value))
+        for attribute, text in itertools.pairwise(body)
+        if isinstance(attribute, ast.AnnAssign)
+        and isinstance(attribute.target, ast.Name)
+        and isinstance(text, ast.Expr)
+        and isinstance(text.value, ast.Constant)
+    }
+
+
+def _calls(openapi: Schema) -> Iterator[str]:
+    for path, operations in openapi["paths"].items():
+        for method, call in operations.items():
+            yield f"### `{method.upper()} {path}`\n\n{_call(call, openapi)}"
+    for name in ("PeerAnswer", "PeerPage"):
+        schema = openapi["components"]["schemas"][name]
+        rows = [(f"`{field}`", _type(one), one.get("description", "")) for field, one in schema["properties"].items()]
+        yield f"### {name}\n\n{_sentence(schema['description'])}\n\n{_table(('field', 'type', ''), rows)}"
+
+
+def _call(call: Schema, openapi: Schema) -> str:
+    rows = [
+        (f"`{one['name']}`", one["in"], _type(one["schema"]), _default(one["schema"], required=one["required"]), "")
+        for one in call.get("parameters", [])
+    ]
+    if body := call.get("requestBody"):
+        name = body["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+        schema = openapi["components"]["schemas"][name]
+        rows += [
+            (
+                f"`{field}`",
+                "body",
+                _type(one),
+                _default(one, required=field in schema["required"]),
+                one.get("description", ""),
+            )
+            for field, one in schema["properties"].items()
+        ]
+    answers = ", ".join(_answer(status, one["description"]) for status, one in sorted(call["responses"].items()))
+    parts = [_sentence(call["description"])]
+    if rows:
+        parts.append(_table(("parameter", "in", "type", "default", ""), rows))
+    return "\n\n".join([*parts, f"Answers: {answers}."])
+
+
+def _answer(status: str, description: str) -> str:
+    return status if description in _FASTAPIS_WORDS else f"{status} ({description.rstrip('.')})"
+
+
+def _openapi() -> Schema:
+    """As the agent serves it. Only its routes count here, none is called."""
+    app = api.create_app(AgentSettings.model_construct(), "", cast("Peers", None), _no_problems, CollectorRegistry())
+    openapi: Schema = app.openapi()
+    return openapi
+
+
+async def _no_problems() -> list[str]:
+    return []
+
+
+def _type(schema: Schema) -> str:
+    """In words: `text`, `number 576-1420`, `list of network`, one of these."""
+    if options := schema.get("anyOf"):
+        kinds = dict.fromkeys(_type(option) for option in options if option.get("type") != "null")
+        return " or ".join(kinds)
+    if "$ref" in schema:
+        return "section"
+    if values := schema.get("enum"):
+        return ", ".join(f"`{value}`" for value in values)
+    if schema.get("type") == "array":
+        return f"list of {_type(schema['items'])}"
+    return f"{_KINDS.get(schema.get('format', ''), _KINDS[schema.get('type', '')])}{_bounds(schema)}"
+
+
+_KINDS = {
+    "string": "text",
+    "integer": "number",
+    "boolean": "true or false",
+    "object": "names and values",
+    "password": "secret",
+    "ipv4network": "network",
+    "ipv6network": "network",
+    "ipv4": "address",
+    "ipv6": "address",
+    "date-time": "time",
+}
+
+
+def _bounds(schema: Schema) -> str:
+    if "maximum" in schema:
+        return f" {int(schema['minimum'])}-{int(schema['maximum'])}"
+    return f" `{pattern}`".replace("|", "\\|") if (pattern := schema.get("pattern")) else ""
+
+
+def _default(schema: Schema, *, required: bool) -> str:
+    if required:
+        return "**required**"
+    default = schema.get("default")
+    if default in (None, [], {}) or isinstance(default, dict):
+        return ""
+    return ", ".join(f"`{value}`" for value in (default if isinstance(default, list) else [default]))
+
+
+def _sentence(text: str | None) -> str:
+    return " ".join((text or "").split()).replace("<", "&lt;")
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [f"| {' | '.join(cells)} |" for cells in (head, *rows)]
+    return "\n".join([lines[0], "|-" * len(head) + "|", *lines[1:]])

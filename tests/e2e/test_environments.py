@@ -1,0 +1,294 @@
+"""Two environments in one cluster, beside the lab's own stack: brought up, changed, drifted, repaired, destroyed apart.
+
+`dev` has a Headscale of its own and comes in by a node port, `staging` uses the one that is there and a load balancer.
+In this order: each test leaves both as it found them, but for the last.
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra import wireguard
+from infra.headscale.client import Headscale
+from lab import client as clients
+from lab import kube, network, paths, pulumi_host, surroundings, tools
+from lab.client import Client, Config
+from lab.cluster import PKI
+from lab.daemon import Daemon
+from lab.sandbox import Sandbox
+from lab.stack import Stack
+from tests.e2e import life, world
+from tests.e2e.test_existing_headscale import REGISTER
+from tests.unit.docs.commands import bash, console
+
+pytestmark = pytest.mark.timeout(300)
+
+TLS_PORT, NODE_PORT, STUN_PORT = 8443, 30081, 30479
+FRONT = Daemon("dev-front")
+SETTLED = ("preview", "--refresh", "--expect-no-changes")
+
+
+@dataclass(frozen=True)
+class Environment:
+    """One environment; stack, gateway and the end of its namespace have its name."""
+
+    stack: Stack
+    headscale_url: str
+    api_key: str
+
+    @property
+    def name(self) -> str:
+        return self.stack.name
+
+    @property
+    def namespace(self) -> str:
+        return f"meshgate-{self.name}"
+
+    def headscale(self) -> Headscale:
+        return Headscale(self.headscale_url, self.api_key, ca_certificate=PKI.ca.read_text())
+
+    def exit_nodes(self) -> set[str]:
+        """The gateways in its mesh."""
+        with self.headscale() as headscale:
+            return {node.given_name for node in headscale.nodes() if node.is_exit}
+
+    def in_agent(self, *command: str) -> str:
+        return kube.kubectl("exec", "-n", self.namespace, f"deploy/meshgate-{self.name}", "-c", "agent", "--", *command)
+
+    def let_in(self) -> Config:
+        """A config for a device that the operator lets in by hand."""
+        private_key = wireguard.generate_private_key()
+        peer = json.loads(self.in_agent("python3", "-c", REGISTER, wireguard.public_key(private_key)))
+        return Config(
+            private_key=private_key,
+            addresses=tuple(peer["addresses"]),
+            server_public_key=peer["server_public_key"],
+            endpoint=peer["server_endpoint"],
+            allowed_ips=tuple(peer["allowed_ips"]),
+            mtu=peer["mtu"],
+            persistent_keepalive=peer["persistent_keepalive"],
+        )
+
+    def pod(self) -> str:
+        """The uid of its gateway's pod."""
+        listed = kube.kubectl(
+            "get", "pods", "-n", self.namespace, "-l", f"app.kubernetes.io/instance={self.name}", "-o", "json"
+        )
+        (pod,) = json.loads(listed)["items"]
+        return str(pod["metadata"]["uid"])
+
+
+@contextmanager
+def tls_front(directory: Path) -> Iterator[str]:
+    """TLS in front of dev's Headscale, as the lab has it in front of its own; gives the URL."""
+    (text,) = surroundings.tls_front(PKI).files.values()
+    config = directory / "nginx.conf"
+    config.write_text(
+        text.replace(":443 ssl", f":{TLS_PORT} ssl").replace(f":{surroundings.HEADSCALE_NODE_PORT};", f":{NODE_PORT};")
+    )
+    sandbox = Sandbox(network=network.NODE, hostname="dev-front", empty=("/run",))
+    FRONT.start(sandbox.command(["nginx", "-e", "/dev/stderr", "-c", str(config)]))
+    try:
+        yield f"https://{network.NODE_IPV4}:{TLS_PORT}"
+    finally:
+        FRONT.stop()
+
+
+@contextmanager
+def up(name: str, settings: dict[str, Any], api_key: str | None = None) -> Iterator[Stack]:
+    stack = Stack(pulumi_host.find(), name)
+    stack.prepare(settings | {"namespace": f"meshgate-{name}", "orchestrator": {}})
+    if api_key:
+        stack.set_secret("headscale_api_key", api_key)
+    try:
+        stack.up()
+        yield stack
+    finally:
+        life.destroy(stack)
+        stack.remove()
+
+
+@pytest.fixture(scope="module")
+def dev(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
+    settings = stack.settings()
+    with tls_front(tmp_path_factory.mktemp("front")) as url:
+        headscale = settings["headscale"] | {"url": url, "node_port": NODE_PORT, "stun_node_port": STUN_PORT}
+        gateway = gateway_like(settings, "dev", f"{network.NODE_IPV4}:31822", "10.78.0.0/16")
+        with up("dev", settings | {"headscale": headscale, "gateways": [gateway]}) as dev:
+            api_key = kube.secret_value("meshgate-dev", "headscale-api-key", "api-key")
+            assert api_key is not None
+            yield Environment(dev, url, api_key)
+
+
+@pytest.fixture(scope="module")
+def staging(stack: Stack) -> Iterator[Environment]:
+    settings = stack.settings()
+    url = settings["headscale"]["url"]
+    headscale = {"managed": False, "url": url, "ca_certificate": settings["headscale"]["ca_certificate"]}
+    gateway = gateway_like(settings, "staging", f"{network.NODE_IPV4}:51822", "10.79.0.0/16")
+    gateway["exposure"] = "LoadBalancer"
+    with up("staging", settings | {"headscale": headscale, "gateways": [gateway]}, world.api_key()) as staging:
+        play_the_cloud()
+        yield Environment(staging, url, world.api_key())
+
+
+def gateway_like(settings: dict[str, Any], name: str, endpoint: str, client_network: str) -> dict[str, Any]:
+    """The lab's gateway, but for what two environments must not share."""
+    lab: dict[str, Any] = settings["gateways"][0]
+    return lab | {"name": name, "endpoint": endpoint, "client_networks": [client_network]}
+
+
+def play_the_cloud() -> None:
+    """Give staging's load balancer the node's address, as a cloud's controller gives it one."""
+    status = {"status": {"loadBalancer": {"ingress": [{"ip": network.NODE_IPV4}]}}}
+    service = ("-n", "meshgate-staging", "service", "meshgate-staging")
+    kube.kubectl("patch", *service, "--subresource=status", "--type=merge", f"--patch={json.dumps(status)}")
+
+
+def test_both_are_there_and_the_first_stack_beside_them(stack: Stack, dev: Environment, staging: Environment) -> None:
+    for environment in (dev, staging):
+        environment.stack.run(*SETTLED)
+        with clients.connected(environment.name, environment.let_in()) as client:
+            assert world.passes(client, world.INTERNET[0], 10)
+    life.assert_whole(stack)
+
+
+def test_they_do_not_meet(dev: Environment, staging: Environment) -> None:
+    assert dev.exit_nodes() == {"meshgate-dev"}
+    assert {"meshgate-staging", world.GATEWAY} == staging.exit_nodes()
+    outputs = {environment.name: environment.stack.outputs() for environment in (dev, staging)}
+    assert outputs["dev"]["server_public_key"] != outputs["staging"]["server_public_key"]
+    tokens = {environment.in_agent("cat", "/etc/meshgate/token") for environment in (dev, staging)}
+    assert len(tokens) == 2
+
+    # A device of dev at staging's endpoint: its key is unknown there.
+    config = dev.let_in()
+    stranger = Config(
+        **vars(config)
+        | {
+            "endpoint": outputs["staging"]["server_endpoint"],
+            "server_public_key": outputs["staging"]["server_public_key"],
+        }
+    )
+    with clients.connected("stranger", stranger) as client:
+        assert not world.passes(client, world.INTERNET[0], 5)
+        assert client.handshake_seconds() is None
+    # At its own: out into the Internet, not into the other's pod, nor into the other's mesh.
+    with clients.connected("device", config) as client:
+        assert world.passes(client, world.INTERNET[0], 10)
+        assert not reaches_gateway_of(client, staging)
+
+
+def reaches_gateway_of(client: Client, environment: Environment) -> bool:
+    """By the pod's own address, as if there were no other way."""
+    pods = json.loads(kube.kubectl("get", "pods", "-n", environment.namespace, "-o", "json"))["items"]
+    addresses = [pod["status"]["podIP"] for pod in pods]
+    return any(world.passes(client, f"http://{address}:8080/healthz") for address in addresses)
+
+
+def test_a_change_of_one_is_no_change_of_the_other(dev: Environment, staging: Environment) -> None:
+    before, pod = dev.stack.settings(), dev.pod()
+    dev.stack.write(before | {"gateways": [before["gateways"][0] | {"persistent_keepalive": 20}]})
+    assert "dev-gateway" in dev.stack.run("preview")
+    staging.stack.run("preview", "--expect-no-changes")
+
+    with clients.connected("staging", staging.let_in()) as client:
+        assert world.passes(client, world.INTERNET[0], 10)
+        with world.longest_gap(client, network.INTERNET_IPV4) as gap:
+            dev.stack.up()
+    assert gap() < 1
+    assert dev.pod() != pod
+    assert dev.let_in().persistent_keepalive == 20
+    dev.stack.run(*SETTLED)
+    staging.stack.run(*SETTLED)
+
+
+def test_drift_of_one_is_seen_there_and_repaired_there(dev: Environment, staging: Environment) -> None:
+    pod = staging.pod()
+    kube.kubectl("delete", "-n", dev.namespace, "service", "meshgate-dev-peers")
+    assert "dev-peers" in dev.stack.run("preview", "--refresh")
+    staging.stack.run(*SETTLED)
+    dev.stack.run("up", "--yes", "--skip-preview", "--refresh")
+    dev.stack.run(*SETTLED)
+    assert staging.pod() == pod
+
+
+# Commands of docs/operations.md, as an operator of staging runs them
+
+
+def as_of_staging(command: str) -> str:
+    """The page's examples are of a stack `prod` in the namespace `meshgate`."""
+    command = re.sub(r"-n meshgate\b(?!-)", "-n meshgate-staging", command)
+    for name in ("meshgate-prod", "instance=prod", "--stack prod", "**::prod-"):
+        command = command.replace(name, name.replace("prod", "staging"))
+    return command
+
+
+@dataclass(frozen=True)
+class Operator:
+    """Runs the page's commands with the lab's programs; the first ones are the way to the peer API."""
+
+    environment: Environment
+
+    def run(self, command: str) -> str:
+        forward, token = map(as_of_staging, console("docs/operations.md", "Operations"))
+        script = as_of_staging(command)
+        if script.startswith("pulumi "):
+            script += f" --config-file={self.environment.stack.config_file} --non-interactive"
+        if script.startswith("pulumi up "):
+            script += " --yes --skip-preview"
+        if script.startswith("curl "):
+            answers = "until curl -sf http://127.0.0.1:8080/healthz >/dev/null; do sleep 0.1; done"
+            script = f"{forward} >/dev/null & trap 'kill $!' EXIT\n{answers}\n{token}\n{script}"
+        stack = self.environment.stack
+        path = os.pathsep.join((str(tools.resolve(tools.KUBE).parent), stack.environment()["PATH"]))
+        apart = {"PATH": path, "KUBECACHEDIR": str(paths.RUN / "kubectl"), "NO_PROXY": "*"}
+        return bash(script, paths.REPOSITORY, {**os.environ, **stack.environment(), **apart})
+
+
+def test_what_an_operator_does_by_the_documentation(staging: Environment) -> None:
+    operator = Operator(staging)
+    public_key = wireguard.public_key(wireguard.generate_private_key())
+    operator.run(console("docs/start.md", "Your own cluster")[-1].replace("…", public_key))
+    listed, revoke = console("docs/operations.md", "Devices")
+    assert public_key in operator.run(listed)
+    operator.run(revoke.replace("PUBLIC_KEY", public_key.replace("/", "_").replace("+", "-")))
+    assert public_key not in operator.run(listed)
+
+    before, token = staging.stack.outputs()["server_public_key"], staging.in_agent("cat", "/etc/meshgate/token")
+    new_token, restart, new_key = console("docs/operations.md", "Rotate")
+    operator.run(new_token)
+    assert staging.in_agent("cat", "/etc/meshgate/token") != token
+    assert staging.stack.outputs()["server_public_key"] == before
+    operator.run(restart)
+    operator.run(new_key)
+    assert staging.stack.outputs()["server_public_key"] != before
+    with clients.connected("new-key", staging.let_in()) as client:
+        assert world.passes(client, world.INTERNET[0], 10)
+
+    backup, after_a_loss = console("docs/operations.md", "Back up")
+    assert staging.stack.outputs()["server_public_key"] in operator.run(backup)
+    operator.run(after_a_loss)
+    for command in console("docs/operations.md", "When it breaks"):
+        assert operator.run(command)
+
+
+def test_the_end_of_one_is_not_the_end_of_the_other(stack: Stack, dev: Environment, staging: Environment) -> None:
+    with clients.connected("staging", staging.let_in()) as client:
+        assert world.passes(client, world.INTERNET[0], 10)
+        with world.longest_gap(client, network.INTERNET_IPV4) as gap:
+            life.destroy(dev.stack)
+    assert gap() < 1
+    assert dev.namespace not in kube.kubectl("get", "namespaces", "-o", "name")
+    staging.stack.run(*SETTLED)
+    life.destroy(staging.stack)
+    assert staging.namespace not in kube.kubectl("get", "namespaces", "-o", "name")
+    assert "meshgate-staging" not in staging.exit_nodes()
+    life.assert_whole(stack)

@@ -1,0 +1,20 @@
+"""docs/reference.md is what `make reference` writes now."""
+
+from environments import reference
+from tests.unit.docs.commands import ROOT
+
+
+def test_the_reference_is_up_to_date() -> None:
+    assert (ROOT / "docs" / "reference.md").read_text() == reference.page(), "run `make reference`"
+
+
+def test_every_setting_and_every_call_is_in_it() -> None:
+    page = reference.page()
+    for place, model in reference.SECTIONS.items():
+        assert f"### `{place}`" in page or not place
+        for name in model.model_fields:
+            assert f"| `{name}` |" in page
+    for call in ("POST /v1/peers", "GET /v1/peers", "DELETE /v1/peers/{public_key}", "GET /readyz"):
+        assert f"### `{call}`" in page
+    assert "| `persistent_keepalive` | number 0-65535 | `25` | Seconds between a client's keepalives" in page
+    assert "| `public_key` | body | text | **required** |" in page

@@ -1,0 +1,76 @@
+"""What a cluster tells of its networks and ports, by the answers of its API."""
+
+from typing import Any
+
+import pytest
+
+from environments.answers import AnswerError
+from environments.checks import Checks
+from infra.resources.cluster import Cluster, ClusterError
+
+NODES, CIDRS = "/api/v1/nodes", "/apis/networking.k8s.io/v1/servicecidrs"
+KUBEADM = "/api/v1/namespaces/kube-system/configmaps/kubeadm-config"
+SERVICES = "/api/v1/services"
+
+Answers = dict[str, dict[str, Any]]
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> Answers:
+    """The API's answers by path; what is not among them we may not see."""
+    answers: Answers = {}
+
+    def call(self: Cluster, method: str, path: str) -> dict[str, Any]:
+        if path not in answers:
+            raise ClusterError(f"The cluster refuses {method} {path} (403): forbidden")
+        return answers[path]
+
+    monkeypatch.setattr(Cluster, "get", call)
+    return answers
+
+
+def node(*cidrs: str) -> dict[str, Any]:
+    return {"spec": {"podCIDRs": list(cidrs)}}
+
+
+def test_networks_are_read_where_they_stand(answers: Answers) -> None:
+    answers[NODES] = {"items": [node("10.42.0.0/24", "fd42::/64"), node("10.42.1.0/24"), {"spec": {}}]}
+    answers[CIDRS] = {"items": [{"spec": {"cidrs": ["10.43.0.0/16"]}}]}
+    assert Checks("dev").networks(None) == {
+        "pod_networks": ["10.42.0.0/24", "fd42::/64", "10.42.1.0/24"],
+        "service_networks": ["10.43.0.0/16"],
+    }
+
+
+def test_kubeadm_knows_of_nodes_that_are_yet_to_come(answers: Answers) -> None:
+    answers[NODES] = {"items": [node("10.244.0.0/24")]}
+    networking = "networking:\n  podSubnet: 10.244.0.0/16,fd44::/56\n  serviceSubnet: 10.96.0.0/12\n"
+    answers[KUBEADM] = {"data": {"ClusterConfiguration": networking}}
+    assert Checks("dev").networks(None) == {
+        "pod_networks": ["10.244.0.0/16", "fd44::/56"],
+        "service_networks": ["10.96.0.0/12"],
+    }
+
+
+def test_what_we_may_not_see_is_not_known(answers: Answers) -> None:
+    assert Checks("dev").networks(None) == {"pod_networks": [], "service_networks": []}
+    Checks("dev").node_port(None, "meshgate", 31820, "UDP")
+
+
+@pytest.mark.parametrize(
+    ("port", "protocol", "free"), [(31820, "UDP", False), (31820, "TCP", True), (31821, "UDP", True)]
+)
+def test_a_node_port_is_taken_per_protocol(answers: Answers, port: int, protocol: str, free: bool) -> None:
+    spec = {"ports": [{"port": 51820, "nodePort": 31820, "protocol": "UDP"}]}
+    answers[SERVICES] = {"items": [{"metadata": {"namespace": "theirs", "name": "vpn"}, "spec": spec}]}
+    if free:
+        Checks("dev").node_port(None, "meshgate", port, protocol)
+        return
+    with pytest.raises(AnswerError, match=r"Node port 31820/UDP is taken by Service theirs/vpn; choose another one"):
+        Checks("dev").node_port(None, "meshgate", port, protocol)
+
+
+def test_our_own_service_does_not_take_our_port(answers: Answers) -> None:
+    spec = {"ports": [{"port": 31820, "nodePort": 31820, "protocol": "UDP"}]}
+    answers[SERVICES] = {"items": [{"metadata": {"namespace": "meshgate", "name": "meshgate-one"}, "spec": spec}]}
+    Checks("dev").node_port(None, "meshgate", 31820, "UDP")
