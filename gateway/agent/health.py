@@ -12,6 +12,8 @@ FORWARDING = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
 """The kernel's switch per IP version; in a pod IPv6's is off whatever the node's is."""
 
 TAILSCALE_DEADLINE_S = 2.0
+LOCAL_API = "http://local-tailscaled.sock/localapi/v0/status?peers=false"
+"""What tailscaled answers on its socket (tailscale: ipn/localapi); any local user may read it."""
 
 
 class Health:
@@ -34,9 +36,17 @@ class Health:
             for version in sorted(versions)
             if not forwards(version)
         ]
-        if self._settings.tailscale_health_url is not None:
+        if self._settings.tailscale_socket is not None:
+            found += await daemon_problems(self._http, self._settings.tailscale_socket)
+        elif self._settings.tailscale_health_url is not None:
             found += await mesh_problems(self._http, self._settings.tailscale_health_url)
         return found
+
+
+def mesh_client(settings: Settings) -> httpx.AsyncClient:
+    """The client that asks tailscaled or its containerboot."""
+    path = settings.tailscale_socket
+    return httpx.AsyncClient(trust_env=False, transport=httpx.AsyncHTTPTransport(uds=str(path)) if path else None)
 
 
 def forwards(version: int) -> bool:
@@ -54,3 +64,13 @@ async def mesh_problems(http: httpx.AsyncClient, url: str) -> list[str]:
     if answer.is_success:
         return []
     return [f"tailscaled is not connected to the mesh: {url} says {answer.status_code}"]
+
+
+async def daemon_problems(http: httpx.AsyncClient, path: Path) -> list[str]:
+    """What tailscaled itself says, on its socket, against being ready."""
+    try:
+        answer = await http.get(LOCAL_API, timeout=TAILSCALE_DEADLINE_S)
+        state = answer.raise_for_status().json()["BackendState"]
+    except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:
+        return [f"tailscaled does not answer on {path} ({type(error).__name__})"]
+    return [] if state == "Running" else [f"tailscaled is not connected to the mesh: its state is {state}"]

@@ -10,15 +10,13 @@ import logging
 import signal
 import sys
 
-import httpx
-
 from gateway.agent.api import create_app
 from gateway.agent.command import CommandError
 from gateway.agent.firewall import Firewall
-from gateway.agent.health import Health
+from gateway.agent.health import Health, mesh_client
 from gateway.agent.metrics import make_registry
 from gateway.agent.peers import Peers
-from gateway.agent.server import listen, serve
+from gateway.agent.server import certificate, listen, serve
 from gateway.agent.settings import Settings, SettingsError, load, read_secret
 from gateway.agent.store import Store, StoreError
 from gateway.agent.tasks import run_until_first_ends
@@ -60,6 +58,7 @@ async def expire(peers: Peers) -> None:
 async def run(settings: Settings, token: str, stop: asyncio.Event) -> None:
     """Run until `stop` is set or something ends that should not; SettingsError, StoreError, CommandError."""
     await check_key_pair(settings)
+    tls = certificate(settings)
     listener = listen(settings)
     try:
         settings.state_dir.mkdir(parents=True, exist_ok=True)
@@ -75,7 +74,7 @@ async def run(settings: Settings, token: str, stop: asyncio.Event) -> None:
     await firewall.apply()
     tunnel = Tunnel(settings, wireguard, firewall, peers)
     registry = make_registry(settings.interface, peers, tunnel)
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with mesh_client(settings) as http:
         health = Health(settings, tunnel, http)
         app = create_app(settings, token, peers, health.problems, registry)
         first = await run_until_first_ends(
@@ -83,7 +82,7 @@ async def run(settings: Settings, token: str, stop: asyncio.Event) -> None:
                 "signal": _ended(stop),
                 "tunnel": tunnel.keep(),
                 "expiry": expire(peers),
-                "http": serve(app, listener),
+                "http": serve(app, listener, tls),
             }
         )
     if first != "signal":

@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import ssl
 from collections.abc import Iterator
 
 import uvicorn
@@ -35,9 +36,29 @@ def listen(settings: Settings) -> socket.socket:
     return listener
 
 
-async def serve(app: FastAPI, listener: socket.socket) -> None:
+def certificate(settings: Settings) -> ssl.SSLContext | None:
+    """The API's certificate, if it has one; SettingsError if it cannot be used."""
+    if settings.tls_certificate_file is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(settings.tls_certificate_file, settings.tls_private_key_file)
+    except OSError as error:  # an SSLError is one, too
+        raise SettingsError(
+            f"MESHGATE_TLS_CERTIFICATE_FILE: {settings.tls_certificate_file} and {settings.tls_private_key_file} are "
+            f"not a certificate in PEM and its private key: {error.strerror}"
+        ) from error
+    return context
+
+
+async def serve(app: FastAPI, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
     """Answer requests until cancelled: plain logs, no access log (the metrics count), a bound on connections."""
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, server_header=False, limit_concurrency=MAX_CONNECTIONS
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        limit_concurrency=MAX_CONNECTIONS,
+        ssl_context_factory=None if tls is None else lambda *_: tls,
     )
     await Server(config).serve(sockets=[listener])

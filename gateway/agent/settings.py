@@ -4,7 +4,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -95,11 +95,16 @@ class Settings(BaseSettings):
     """A directory on a volume that outlives the pod."""
     http_host: str = "0.0.0.0"  # noqa: S104 - the orchestrator is in another pod; a token guards the API
     http_port: Port = 8080
+    tls_certificate_file: Path | None = None
+    """PEM of the API's certificate and its chain; with it the API answers HTTPS and nothing else."""
+    tls_private_key_file: Path | None = Field(default=None, validate_default=True)
     mesh_interface: InterfaceName = "tailscale0"
     blocked_networks: Networks = Field(default=BLOCKED_NETWORKS, validate_default=True)
     """Destinations that clients cannot reach, except by the mesh interface."""
     tailscale_health_url: str | None = "http://127.0.0.1:9002/healthz"
     """Answers 200 while tailscaled is connected; empty: there is no mesh to wait for."""
+    tailscale_socket: Path | None = None
+    """tailscaled's own socket, asked in place of the URL where no containerboot answers that."""
 
     @field_validator("client_networks")
     @classmethod
@@ -117,6 +122,13 @@ class Settings(BaseSettings):
                         "tailscaled; choose another, for example 10.77.0.0/24"
                     )
         return networks
+
+    @field_validator("tls_private_key_file")
+    @classmethod
+    def _certificate_has_its_key(cls, key: Path | None, others: ValidationInfo) -> Path | None:
+        if (key is None) != (others.data.get("tls_certificate_file") is None):
+            raise ValueError("a certificate and its private key are given together, or neither")
+        return key
 
     @field_validator("tailscale_health_url")
     @classmethod

@@ -88,7 +88,7 @@ class Tunnel:
         name = self._settings.interface
         index = link.index(name)
         if index is None:
-            return [f"the interface {name} does not exist: is the wireguard container running?"]
+            return [f"the interface {name} does not exist: its container, or meshgate-wireguard.service, makes it"]
         if index != self._configured or self.seen is None:
             return [f"the interface {name} is not configured yet"]
         found = []

@@ -1,12 +1,19 @@
 """The API's socket."""
 
+import asyncio
 import socket
+import ssl
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
+import httpx
 import pytest
+from fastapi import FastAPI
 
-from gateway.agent.server import listen
+from gateway.agent.server import certificate, listen, serve
 from gateway.agent.settings import Settings, SettingsError
+from lab.pki import Identity, Pki
 from tests.unit.agent.fakes import SERVER_KEY
 
 Make = Callable[[int], Settings]
@@ -44,3 +51,35 @@ def test_a_port_that_is_taken_is_named(settings: Make) -> None:
         port = taken.getsockname()[1]
         with pytest.raises(SettingsError, match=f"MESHGATE_HTTP_PORT: cannot listen on 127.0.0.1, port {port}"):
             listen(settings(port))
+
+
+def with_certificate(settings: Settings, directory: Path) -> tuple[Settings, Pki]:
+    pki = Pki(directory)
+    pki.ensure([Identity("api", "api", hosts=("127.0.0.1",))])
+    files = {"tls_certificate_file": pki.certificate("api"), "tls_private_key_file": pki.key("api")}
+    return settings.model_copy(update=files), pki
+
+
+async def test_with_a_certificate_the_api_answers_https_alone(settings: Make, tmp_path: Path) -> None:
+    secured, pki = with_certificate(settings(0), tmp_path)
+    app = FastAPI()
+    app.get("/healthz")(lambda: "alive")
+    with listen(secured) as listener:
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        server = asyncio.create_task(serve(app, listener, certificate(secured)))
+        async with httpx.AsyncClient(verify=ssl.create_default_context(cafile=pki.ca), trust_env=False) as http:
+            assert (await http.get(f"https://{address}/healthz")).json() == "alive"
+            with pytest.raises(httpx.RemoteProtocolError):
+                await http.get(f"http://{address}/healthz")
+        server.cancel()
+        with suppress(asyncio.CancelledError):
+            await server
+
+
+def test_a_certificate_that_cannot_be_used_is_named(settings: Make, tmp_path: Path) -> None:
+    secured, pki = with_certificate(settings(0), tmp_path)
+    assert certificate(settings(0)) is None
+    for file, content in ((pki.key("api"), "nonsense"), (pki.certificate("api"), None)):
+        file.write_text(content) if content else file.unlink()
+        with pytest.raises(SettingsError, match=f"MESHGATE_TLS_CERTIFICATE_FILE: {pki.certificate('api')} and "):
+            certificate(secured)

@@ -99,6 +99,31 @@ def test_the_agent_ends_with_2_and_a_line_per_setting(environment: pytest.Monkey
     ]
 
 
+def validate(lines: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "gateway.agent.validate"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MESHGATE_")}
+    return subprocess.run(
+        command, input=lines, env=environment, capture_output=True, text=True, check=False, timeout=30
+    )
+
+
+def test_an_environment_file_is_judged_before_it_is_used() -> None:
+    good = "".join(f"MESHGATE_{name}={value}\n" for name, value in GOOD.items())
+    assert validate(f"# a comment\n\n{good}").returncode == 0
+    judged = validate(f"{good}MESHGATE_MTU=9\n")
+    assert (judged.returncode, judged.stderr.splitlines()) == (
+        2,
+        ["MESHGATE_MTU: Input should be greater than or equal to 1280 (it is '9')"],
+    )
+
+
+@pytest.mark.parametrize("given", ["TLS_CERTIFICATE_FILE", "TLS_PRIVATE_KEY_FILE"])
+def test_a_certificate_comes_with_its_key(environment: pytest.MonkeyPatch, given: str) -> None:
+    environment.setenv(f"MESHGATE_{given}", "/etc/meshgate/tls.pem")
+    with pytest.raises(SettingsError, match="a certificate and its private key are given together, or neither"):
+        load(Settings)
+
+
 def test_the_device_ends_with_2_too(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("MESHGATE_WIREGUARD", "perhaps")
     ended = subprocess.run(

@@ -20,12 +20,12 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> Answers:
     """The API's answers by path; what is not among them we may not see."""
     answers: Answers = {}
 
-    def call(self: Cluster, method: str, path: str) -> dict[str, Any]:
+    def get(self: Cluster, path: str) -> dict[str, Any]:
         if path not in answers:
-            raise ClusterError(f"The cluster refuses {method} {path} (403): forbidden")
+            raise ClusterError(f"The cluster refuses GET {path} (403): forbidden")
         return answers[path]
 
-    monkeypatch.setattr(Cluster, "get", call)
+    monkeypatch.setattr(Cluster, "get", get)
     return answers
 
 
