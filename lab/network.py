@@ -40,6 +40,9 @@ METAL = "mg-metal"
 HOST_PORT = "mg-host"
 """The host's own interface on the lan, the only one that the lab adds to the root namespace."""
 
+NODE_MAC = "02:00:00:00:00:01"
+"""The node's on the lan. A bridge without one of its own changes it as ports come and go, and neighbours lose it."""
+
 _LINKS = f"""
 netns add {NODE}
 netns add {PEER}
@@ -54,7 +57,7 @@ link set {HOST_PORT} up
 
 _NODE = f"""
 link set lo up
-link add lan type bridge
+link add lan address {NODE_MAC} type bridge
 link set host master lan up
 link set peer master lan up
 link set lan up

@@ -1,0 +1,24 @@
+"""`python -m gateway.agent.validate < gateway.env`: whether an agent could use a file, before it replaces one."""
+
+import os
+import sys
+
+from gateway.agent.settings import Settings, SettingsError, load
+
+
+def main() -> int:
+    """Read lines NAME=VALUE: 0 if the agent can use them, 2 and a sentence per setting if not."""
+    for line in sys.stdin:
+        name, equals, value = line.rstrip("\n").partition("=")
+        if equals:
+            os.environ[name] = value
+    try:
+        load(Settings)
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,276 @@
+"""Filters that judge what the module gateway_host saw: can this host be a gateway, and is it one that works."""
+
+import ipaddress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from ansible.errors import AnsibleFilterError
+
+Host = Mapping[str, Any]
+Settings = Mapping[str, Any]
+Part = dict[str, Any]
+
+SUPPORTED = {"debian": (12,), "ubuntu": (22, 4)}
+SYSTEMD = 247
+"""The first that has RootDirectory= and LoadCredential= together."""
+MESH_INTERFACE = "tailscale0"
+WIREGUARD, AGENT, TAILSCALE = "meshgate-wireguard.service", "meshgate-agent.service", "meshgate-tailscale.service"
+VENDOR = "tailscaled.service"
+OURS = "meshgate-"
+EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - with a certificate, and a token guards the API
+TABLE = "inet meshgate"
+
+
+def gateway_problems(host: Host, settings: Settings, artifact: Mapping[str, str], tailscaled: str = "") -> list[str]:
+    """What keeps a host from being this gateway, one sentence each; nothing of it is touched before there is none.
+
+    `artifact` is what the module gateway_artifact says, `tailscaled` the binary that the user names.
+    """
+    return [
+        *_system(host, settings),
+        *_artifact(host, artifact),
+        *_mesh(host, tailscaled),
+        *_interfaces(host, settings["interface"]),
+        *_ports(host, settings),
+        *_networks(host, settings),
+    ]
+
+
+def _system(host: Host, settings: Settings) -> Iterator[str]:
+    if not _supported(host["distribution"]):
+        name = host["distribution"]["name"] or "This distribution"
+        yield f"{name} is not supported: a gateway needs Debian 12 or Ubuntu 22.04, or a later one."
+    if host["systemd"] < SYSTEMD:
+        yield f"systemd {host['systemd']} is too old: the gateway's units need {SYSTEMD} or later."
+    if not host["tun"]:
+        yield (
+            "There is no usable /dev/net/tun: tailscaled needs it, and so does WireGuard where the kernel has none; "
+            "load the module tun, or give the container that device."
+        )
+    if settings["device_environment"]["MESHGATE_WIREGUARD"] == "kernel" and not host["kernel_wireguard"]:
+        yield "The kernel has no WireGuard, which `wireguard: kernel` demands; `auto` takes wireguard-go instead."
+
+
+def _supported(distribution: Mapping[str, str]) -> bool:
+    least = SUPPORTED.get(distribution["id"])
+    parts = distribution["version"].split(".")
+    if least is None or not all(map(str.isdecimal, parts)):
+        return least is not None and not distribution["version"]  # Debian's testing has no number
+    return tuple(map(int, parts)) >= least
+
+
+def _artifact(host: Host, artifact: Mapping[str, str]) -> Iterator[str]:
+    if artifact["architecture"] != host["architecture"]:
+        yield (
+            f"The artifact is made for {artifact['architecture']}, but this host is {host['architecture']}: "
+            f"make one on such a machine, and name it with meshgate_artifact."
+        )
+
+
+def _mesh(host: Host, tailscaled: str) -> Iterator[str]:
+    vendor = host["vendor_tailscale"]
+    if vendor and vendor["joined"]:
+        where = f" of {vendor['url']}" if vendor["url"] else ""
+        yield (
+            f"This host's own tailscaled is in the tailnet{where} already: a gateway needs a host of its own, "
+            "or `tailscale logout` here first."
+        )
+    if not (tailscaled or host["tailscaled"]):
+        yield (
+            "There is no tailscaled: install Tailscale's package on the host, "
+            "or name a binary on the controller with meshgate_tailscaled."
+        )
+
+
+def _interfaces(host: Host, interface: str) -> Iterator[str]:
+    makers = {interface: [WIREGUARD], MESH_INTERFACE: [TAILSCALE, VENDOR]}
+    for name, units in makers.items():
+        known = any(host["units"][unit][state] for unit in units for state in ("active", "enabled"))
+        if name in host["interfaces"] and not known:
+            yield f"The interface {name} is there already, and not the gateway's: end what made it."
+
+
+def _ports(host: Host, settings: Settings) -> Iterator[str]:
+    wanted = {
+        ("udp", settings["port"]): ("the endpoint's", "another port in `endpoint`"),
+        ("udp", settings["tailscale"]["port"]): ("tailscaled's", "another tailscale_port"),
+        ("tcp", settings["http_port"]): ("the peer API's", "another port in `peers_url`"),
+    }
+    taken = set()
+    for socket in host["sockets"]:
+        place = socket["protocol"], socket["port"]
+        tcp_elsewhere = socket["protocol"] == "tcp" and not _clash(socket["address"], settings["http_host"])
+        if place not in wanted or tcp_elsewhere or _ours(socket, host, settings["interface"]):
+            continue
+        whose, instead = wanted[place]
+        owner = socket["process"] or "the kernel"
+        taken.add(f"{place[0].upper()} port {place[1]}, {whose}, is taken by {owner}: end that, or choose {instead}.")
+    yield from sorted(taken)
+
+
+def _clash(one: str, other: str) -> bool:
+    """Whether two sockets of one port cannot both listen on these addresses."""
+    return one == other or any(address in {"0.0.0.0", "::"} for address in (one, other))  # noqa: S104
+
+
+def _ours(socket: Mapping[str, Any], host: Host, interface: str) -> bool:
+    if socket["process"]:
+        return str(socket["unit"]).startswith(OURS)
+    return bool(host["interfaces"].get(interface) == "wireguard")  # the kernel's own socket
+
+
+def _networks(host: Host, settings: Settings) -> Iterator[str]:
+    for wanted in map(ipaddress.ip_network, settings["client_networks"]):
+        for taken in host["networks"]:
+            network = ipaddress.ip_network(taken["network"])
+            elsewhere = taken["device"] not in {settings["interface"], MESH_INTERFACE}
+            if elsewhere and network.version == wanted.version and network.overlaps(wanted):
+                yield (
+                    f"The client network {wanted} collides with {network}, which this host reaches by "
+                    f"{taken['device']}: choose another in client_networks."
+                )
+
+
+def gateway_parts(
+    host: Host, settings: Settings, artifact: Mapping[str, Any], readiness: Mapping[str, Any], node: Mapping[str, Any]
+) -> list[Part]:
+    """Each part of a gateway: its name, whether it works, and if not, why.
+
+    `readiness` is the result of a request to /readyz, `node` that of the module headscale_node in check mode.
+    """
+    found = (
+        ("distribution", " ".join(_system(host, settings))),
+        ("artifact", _release(host, artifact)),
+        *((unit, _unit(host["units"][unit])) for unit in (WIREGUARD, AGENT, TAILSCALE)),
+        (f"interface {settings['interface']}", _interface(host, settings)),
+        (f"UDP port {settings['port']}", _listens(host, "udp", settings["port"])),
+        (f"nft table {TABLE}", _table(host)),
+        ("forwarding", _forwarding(host, settings)),
+        ("the host's firewall", _firewall(host, settings["interface"])),
+        ("tailscaled", _tailscaled(host["tailscale"], settings["headscale"]["url"])),
+        ("exit node in Headscale", _node(node, host["tailscale"])),
+        (f"peer API {settings['peers_url']}", _api(readiness)),
+    )
+    return [{"part": part, "works": not why, "why": why} for part, why in found]
+
+
+def gateway_report(parts: Iterable[Part]) -> list[str]:
+    """The parts, a line each."""
+    return [f"{part['part']}: {'works' if part['works'] else part['why']}" for part in parts]
+
+
+def _release(host: Host, artifact: Mapping[str, Any]) -> str:
+    if not host["releases"]:
+        return "it is not unpacked on this host: run playbooks/gateway.yml"
+    if artifact.get("failed"):
+        return str(artifact["msg"])
+    if artifact["release"] in host["releases"]:
+        return ""
+    return (
+        f"the host has {', '.join(host['releases'])}, the controller {artifact['release']}: run playbooks/gateway.yml"
+    )
+
+
+def _unit(unit: Mapping[str, bool]) -> str:
+    if not unit["active"]:
+        return "it does not run: `journalctl -u UNIT` on the host says why"
+    return "" if unit["enabled"] else "it will not start at boot: run playbooks/gateway.yml"
+
+
+def _interface(host: Host, settings: Settings) -> str:
+    if settings["interface"] not in host["interfaces"]:
+        return f"it is not there: {WIREGUARD} makes it"
+    return ""
+
+
+def _listens(host: Host, protocol: str, port: int) -> str:
+    owners = [one for one in host["sockets"] if (one["protocol"], one["port"]) == (protocol, port)]
+    if not owners:
+        return "nothing listens on it"
+    strangers = sorted({one["process"] for one in owners if one["process"] and not one["unit"].startswith(OURS)})
+    return f"{', '.join(strangers)} listens on it, not the gateway" if strangers else ""
+
+
+def _table(host: Host) -> str:
+    if host["tables"] is None:
+        return "there is no nft to look with: run playbooks/gateway.yml"
+    return "" if TABLE in host["tables"] else f"it is not there: {AGENT} puts it in place"
+
+
+def _forwarding(host: Host, settings: Settings) -> str:
+    ipv6 = any(":" in network for network in settings["client_networks"])
+    needed = ["net.ipv4.ip_forward", *(["net.ipv6.conf.all.forwarding"] if ipv6 else [])]
+    off = [name for name in needed if host["sysctls"][name] in {"", "0"}]
+    return f"{' and '.join(off)} must be 1: something has set it after /etc/sysctl.d/60-meshgate.conf" if off else ""
+
+
+def _firewall(host: Host, interface: str) -> str:
+    if not host["forward_drops"]:
+        return ""
+    return (
+        f"{', '.join(host['forward_drops'])} drops what is forwarded: "
+        f"accept there what comes in by {interface}, and established connections out by it"
+    )
+
+
+def _tailscaled(tailscale: Mapping[str, Any] | None, url: str) -> str:
+    if tailscale is None:
+        return f"it does not answer: {TAILSCALE} runs it"
+    if not tailscale["joined"] or tailscale["state"] != "Running":
+        return f"it is not connected, its state is {tailscale['state']}: run playbooks/gateway.yml"
+    if tailscale["url"] != url:
+        return f"it is connected to {tailscale['url']}, not to {url}: run playbooks/gateway.yml"
+    return ""
+
+
+def _node(answer: Mapping[str, Any], tailscale: Mapping[str, Any] | None) -> str:
+    if answer.get("failed"):
+        return str(answer.get("msg", "Headscale does not answer"))
+    if answer.get("skipped"):
+        return ""
+    node = answer.get("node")
+    if not node:
+        return "Headscale has no such node: run playbooks/gateway.yml"
+    if tailscale and tailscale["node_key"] != node["node_key"]:
+        return f"Headscale's node {node['id']} of that name has another key than this host: remove that node there"
+    if not node["exit_node"]:
+        return "its exit routes are not approved: run playbooks/gateway.yml"
+    return "" if node["online"] else "Headscale does not see it: can the host reach Headscale?"
+
+
+def _api(readiness: Mapping[str, Any]) -> str:
+    if readiness.get("status") == 200:
+        return ""
+    missing = (readiness.get("json") or {}).get("missing")
+    return "; ".join(missing) if missing else f"it does not answer: {readiness.get('msg', 'nothing listens')}"
+
+
+def gateway_tls_listener(settings: Settings) -> dict[str, Any]:
+    """The settings, with the agent itself on the port of an https:// peers_url; else that is a proxy's."""
+    url = urlsplit(settings["peers_url"])
+    if url.scheme != "https":
+        raise AnsibleFilterError(
+            f"meshgate_tls_certificate is given, but peers_url {settings['peers_url']} is no https:// URL: change it."
+        )
+    port = url.port or 443
+    listener = {"MESHGATE_HTTP_HOST": EVERY_ADDRESS, "MESHGATE_HTTP_PORT": str(port)}
+    environment = {**settings["environment"], **listener}
+    return {**settings, "http_host": EVERY_ADDRESS, "http_port": port, "environment": environment}
+
+
+def gateway_local_url(settings: Settings) -> str:
+    """Where the peer API answers on the machine itself."""
+    host = settings["http_host"]
+    if host == EVERY_ADDRESS:
+        return f"https://127.0.0.1:{settings['http_port']}"
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings['http_port']}"
+
+
+class FilterModule:
+    """What Ansible loads."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """The filters by their names."""
+        filters = (gateway_problems, gateway_parts, gateway_report, gateway_tls_listener, gateway_local_url)
+        return {function.__name__: function for function in filters}

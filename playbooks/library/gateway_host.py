@@ -1,0 +1,312 @@
+"""Ansible module: what a host has of what a gateway needs, and what of a gateway it has already."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.meshgate_tailscale import SOCKET, seen
+
+DOCUMENTATION = r"""
+module: gateway_host
+short_description: What a host has of a gateway, and what it has of what one needs
+description:
+  - Looks, and changes nothing. Needs root, Python 3.9, C(ip) of iproute2, and C(systemctl); C(nft) is taken from the
+    gateway's own files where the host has none.
+author: Meshgate
+options:
+  udp_ports:
+    description: The UDP ports of interest.
+    type: list
+    elements: int
+    default: []
+  tcp_ports:
+    description: The TCP ports of interest.
+    type: list
+    elements: int
+    default: []
+  interface:
+    description: Name of the WireGuard interface.
+    type: str
+    default: meshgate0
+attributes:
+  check_mode:
+    support: full
+    description: It never changes anything.
+  diff_mode:
+    support: none
+    description: There is nothing to show.
+"""
+
+EXAMPLES = r"""
+- name: Look at the host
+  gateway_host:
+    udp_ports: [51820, 41642]
+    tcp_ports: [8080]
+  register: host
+"""
+
+RETURN = r"""
+distribution: {description: "id, version and name of os-release.", returned: success, type: dict}
+architecture: {description: As of uname., returned: success, type: str, sample: x86_64}
+systemd: {description: Its version., returned: success, type: int, sample: 252}
+tun: {description: Whether /dev/net/tun can be opened., returned: success, type: bool}
+kernel_wireguard: {description: Whether the kernel has WireGuard., returned: success, type: bool}
+tailscaled: {description: Path of the tailscaled that is installed., returned: success, type: str}
+releases: {description: Artifacts that are unpacked here., returned: success, type: list}
+device_release: {description: The one of them that the WireGuard unit uses., returned: success, type: str}
+units: {description: "Of each unit of ours, and of tailscaled.service: active, enabled.", returned: success, type: dict}
+interfaces: {description: Kind of each network interface., returned: success, type: dict}
+networks: {description: "Networks that the host has a route or an address in, each with its device.", type: list}
+sockets: {description: "Who has the ports of interest: protocol, port, address, process, unit.", type: list}
+sysctls: {description: The forwarding switches., returned: success, type: dict}
+ra_interfaces: {description: Interfaces whose IPv6 routes the kernel has from router advertisements., type: list}
+tailscale: {description: "Of our tailscaled: state, joined, preferences and more; null if there is none.", type: dict}
+vendor_tailscale: {description: The same of the host's own., returned: success, type: dict}
+tables: {description: "Names of the nft tables; null when there is no nft yet.", returned: success, type: list}
+forward_drops: {description: "Chains that drop what is forwarded, and know neither of our interfaces.", type: list}
+"""
+
+ROOT = Path("/opt/meshgate")
+UNIT_FILES = Path("/etc/systemd/system")
+UNITS = ("meshgate-wireguard.service", "meshgate-agent.service", "meshgate-tailscale.service")
+VENDOR_UNIT = "tailscaled.service"
+VENDOR_SOCKET, VENDOR_STATE = Path("/run/tailscale/tailscaled.sock"), Path("/var/lib/tailscale/tailscaled.state")
+VENDOR_BINARY = Path("/usr/sbin/tailscaled")
+TUN = os.makedev(10, 200)
+"""kernel: devices.txt"""
+FORWARDING = ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding")
+LISTENING, UNCONNECTED = "0A", "07"
+"""States of sockets in /proc/net (include/net/tcp_states.h)."""
+
+
+def vendor_tailscale(unit: dict[str, bool]) -> dict[str, Any] | None:
+    """The host's own tailscaled, as it runs or as it will at the next boot; None if it is not to run."""
+    if unit["active"]:
+        return seen(VENDOR_SOCKET) or {"state": "", "joined": False, "url": ""}
+    if not unit["enabled"]:
+        return None
+    try:
+        state = json.loads(VENDOR_STATE.read_text())
+    except (OSError, ValueError):
+        state = {}
+    return {"state": "off", "joined": bool(state.get("_current-profile")), "url": ""}
+
+
+def output(*command: str) -> str:
+    """What a tool prints; nothing if it fails or is not there."""
+    environment = {**os.environ, "LC_ALL": "C"}
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30, env=environment)
+    except OSError:
+        return ""
+    return done.stdout if done.returncode == 0 else ""
+
+
+def listed(*command: str) -> list[dict[str, Any]]:
+    """The JSON list that `ip` prints."""
+    found: list[dict[str, Any]] = json.loads(output("ip", "-json", *command) or "[]")
+    return found
+
+
+def distribution(text: str) -> dict[str, str]:
+    """Id, version and name out of os-release."""
+    found = dict(re.findall(r'^([A-Z_]+)="?(.*?)"?$', text, re.MULTILINE))
+    return {"id": found.get("ID", ""), "version": found.get("VERSION_ID", ""), "name": found.get("PRETTY_NAME", "")}
+
+
+def has_tun() -> bool:
+    """Whether the TUN device is there and may be used: in some containers it is only there."""
+    device = Path("/dev/net/tun")
+    try:
+        os.close(os.open(device, os.O_RDWR))
+    except OSError:
+        return False
+    return device.stat().st_rdev == TUN
+
+
+def has_kernel_wireguard() -> bool:
+    """Whether the kernel has WireGuard, loaded or not."""
+    if Path("/sys/module/wireguard").is_dir():
+        return True
+    try:
+        return subprocess.run(["modprobe", "-n", "-q", "wireguard"], check=False, timeout=30).returncode == 0
+    except OSError:
+        return False
+
+
+def units() -> dict[str, dict[str, bool]]:
+    """Whether each unit is active, and whether it is to start at boot."""
+    shown = output("systemctl", "show", "--property=Id,ActiveState,UnitFileState", *UNITS, VENDOR_UNIT)
+    found = {}
+    for block in shown.strip().split("\n\n"):
+        unit = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        active, enabled = unit.get("ActiveState"), unit.get("UnitFileState")
+        found[unit.get("Id", "")] = {
+            "active": active in {"active", "reloading"},
+            "enabled": enabled in {"enabled", "enabled-runtime"},
+        }
+    return {name: found.get(name, {"active": False, "enabled": False}) for name in (*UNITS, VENDOR_UNIT)}
+
+
+def device_release() -> str:
+    """The release that the WireGuard unit uses, which may be older than the agent's."""
+    try:
+        text = (UNIT_FILES / UNITS[0]).read_text()
+    except OSError:
+        return ""
+    found = re.search(rf"^RootDirectory={ROOT}/(\w+)$", text, re.MULTILINE)
+    return found.group(1) if found else ""
+
+
+def networks() -> list[dict[str, str]]:
+    """Where the host's own packets go: networks of its addresses and routes, but for default routes."""
+    found = {
+        (str(ipaddress.ip_interface(f"{address['local']}/{address['prefixlen']}").network), link["ifname"])
+        for link in listed("address", "show")
+        for address in link.get("addr_info", ())
+        if "local" in address
+    }
+    for family in ("-4", "-6"):
+        for route in listed(family, "route", "show", "table", "all"):
+            if route["dst"] != "default" and route.get("type", "unicast") not in {"local", "broadcast", "anycast"}:
+                found.add((str(ipaddress.ip_network(route["dst"])), route.get("dev", "no device")))
+    return [{"network": network, "device": device} for network, device in sorted(found)]
+
+
+def sockets(protocol: str, ports: Iterable[int]) -> list[dict[str, Any]]:
+    """Who listens on these ports."""
+    state = LISTENING if protocol == "tcp" else UNCONNECTED
+    found = []
+    for file in (f"/proc/net/{protocol}", f"/proc/net/{protocol}6"):
+        lines = Path(file).read_text().splitlines()[1:] if Path(file).exists() else []
+        for words in map(str.split, lines):
+            address, port = words[1].split(":")
+            if words[3] == state and int(port, 16) in ports:
+                owner = {"protocol": protocol, "port": int(port, 16), "address": readable(address)}
+                found.append({**owner, **process(words[9])})
+    return found
+
+
+def readable(address: str) -> str:
+    """An address as /proc/net writes it: 32 bits at a time, each in the machine's byte order."""
+    words = [bytes.fromhex(address[at : at + 8])[::-1] for at in range(0, len(address), 8)]
+    found = ipaddress.ip_address(b"".join(words))
+    return str(getattr(found, "ipv4_mapped", None) or found)
+
+
+def process(inode: str) -> dict[str, str]:
+    """The process that has a socket, and its systemd unit; empty for the kernel's own."""
+    wanted = f"socket:[{inode}]"
+    for directory in Path("/proc").glob("[0-9]*/fd"):
+        with suppress(OSError):  # a process may end meanwhile
+            if wanted in links(directory):
+                cgroups = (directory.parent / "cgroup").read_text()
+                unit = re.search(r"/([^/\n]+\.(?:service|scope))", cgroups)
+                name = (directory.parent / "comm").read_text().strip()
+                return {"process": name, "unit": unit.group(1) if unit else ""}
+    return {"process": "", "unit": ""}
+
+
+def links(directory: Path) -> Iterator[str]:
+    """What the files of a process are."""
+    for entry in directory.iterdir():
+        with suppress(OSError):
+            yield str(entry.readlink())
+
+
+def sysctl(name: str) -> str:
+    """A switch of the kernel; empty if it has none of that name."""
+    try:
+        return Path("/proc/sys", *name.split(".")).read_text().strip()
+    except OSError:
+        return ""
+
+
+def ra_interfaces() -> list[str]:
+    """Interfaces on which the kernel itself takes routes from router advertisements: accept_ra is 1, or our 2."""
+    advertised = {route.get("dev", "") for route in listed("-6", "route", "show", "proto", "ra")}
+    return sorted(name for name in advertised if name and sysctl(f"net.ipv6.conf.{name}.accept_ra") in {"1", "2"})
+
+
+def ruleset(releases: list[str]) -> list[dict[str, Any]] | None:
+    """Everything that nft lists; None without an nft."""
+    commands = [["nft"], *(["chroot", str(ROOT / release), "nft"] for release in releases)]
+    for command in commands:
+        if text := output(*command, "-j", "list", "ruleset"):
+            found: list[dict[str, Any]] = json.loads(text)["nftables"]
+            return found
+    return None
+
+
+def forward_drops(rules: list[dict[str, Any]], interface: str) -> list[str]:
+    """Chains that drop what is forwarded by default, in tables without a rule that names the interface."""
+    chains = [entry["chain"] for entry in rules if "chain" in entry]
+    dropping = [chain for chain in chains if chain.get("hook") == "forward" and chain.get("policy") == "drop"]
+
+    def knows(table: tuple[str, str]) -> bool:
+        in_table = [entry for entry in rules if any(place(thing) == table for thing in entry.values())]
+        return f'"{interface}"' in json.dumps(in_table)
+
+    return [f"{chain['family']} {chain['table']} {chain['name']}" for chain in dropping if not knows(place(chain))]
+
+
+def place(thing: dict[str, Any]) -> tuple[str, str]:
+    """Family and name of the table that a listed thing is in."""
+    return str(thing.get("family")), str(thing.get("table"))
+
+
+def look(interface: str, udp_ports: list[int], tcp_ports: list[int]) -> dict[str, Any]:
+    """Everything."""
+    of_units = units()
+    releases = sorted(path.name for path in ROOT.glob("[0-9a-f]*") if re.fullmatch(r"[0-9a-f]{12}", path.name))
+    rules = ruleset(releases)
+    systemd = re.search(r"systemd (\d+)", output("systemctl", "--version"))
+    return {
+        "distribution": distribution(Path("/etc/os-release").read_text()),
+        "architecture": platform.machine(),
+        "systemd": int(systemd.group(1)) if systemd else 0,
+        "tun": has_tun(),
+        "kernel_wireguard": has_kernel_wireguard(),
+        "tailscaled": str(VENDOR_BINARY) if VENDOR_BINARY.exists() else "",
+        "releases": releases,
+        "device_release": device_release(),
+        "units": of_units,
+        "interfaces": {
+            link["ifname"]: link.get("linkinfo", {}).get("info_kind", "") for link in listed("-details", "link", "show")
+        },
+        "networks": networks(),
+        "sockets": [*sockets("udp", udp_ports), *sockets("tcp", tcp_ports)],
+        "sysctls": {name: sysctl(name) for name in FORWARDING},
+        "ra_interfaces": ra_interfaces(),
+        "tailscale": seen(SOCKET),
+        "vendor_tailscale": vendor_tailscale(of_units[VENDOR_UNIT]),
+        "tables": None if rules is None else [f"{t['family']} {t['name']}" for e in rules if (t := e.get("table"))],
+        "forward_drops": forward_drops(rules or [], interface),
+    }
+
+
+def main() -> None:
+    """Run as a module."""
+    arguments = {
+        "udp_ports": {"type": "list", "elements": "int", "default": []},
+        "tcp_ports": {"type": "list", "elements": "int", "default": []},
+        "interface": {"type": "str", "default": "meshgate0"},
+    }
+    module = AnsibleModule(argument_spec=arguments, supports_check_mode=True)
+    if os.geteuid() != 0:
+        module.fail_json(msg="Only root can look at all of this host: let the play become root (become: true).")
+    module.exit_json(changed=False, **look(**module.params))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""Ansible module: the gateway's artifact, unpacked on a host."""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import re
+import shutil
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+
+DOCUMENTATION = r"""
+module: gateway_release
+short_description: The gateway's artifact, unpacked on a host
+description:
+  - Unpacks it beside the releases that are there, whole or not at all.
+  - Says which release the WireGuard unit is to use. It stays with the one it has while that unit's own programs are the
+    same in the new one, since its restart would interrupt tunnels.
+author: Meshgate
+options:
+  release:
+    description: The release's name, of the module gateway_artifact.
+    type: str
+    required: true
+  archive:
+    description: The artifact on the host. It is removed once it is unpacked.
+    type: path
+    required: true
+  device_release:
+    description: The release that the WireGuard unit uses now; empty if there is none.
+    type: str
+    default: ""
+attributes:
+  check_mode:
+    support: full
+    description: Takes an artifact that is not unpacked yet for one with the same programs of the WireGuard unit.
+  diff_mode:
+    support: full
+    description: Shows the release.
+"""
+
+EXAMPLES = r"""
+- name: Unpack the artifact
+  gateway_release:
+    release: 97afef5b31cc
+    archive: /opt/meshgate/.artifact.tar.gz
+  register: release
+"""
+
+RETURN = r"""
+device_release: {description: The release for the WireGuard unit., returned: success, type: str}
+"""
+
+ROOT = Path("/opt/meshgate")
+SOCKETS = "/run/meshgate"
+"""Where wireguard-go and wg meet, for /var/run/wireguard is written into both: the two units' runtime directory. A bind
+mount would not do, since systemd 254 and later map a dynamic user's directories to it only where they are."""
+DEVICE_FILES = ("usr/local/bin/wireguard-go", "opt/meshgate/app/gateway/agent/device.py")
+"""What the WireGuard unit runs."""
+
+
+def same_device(one: Path, other: Path) -> bool:
+    """Whether two releases have the same programs for the WireGuard unit."""
+    _, different, missing = filecmp.cmpfiles(one, other, DEVICE_FILES, shallow=False)
+    return not different and not missing
+
+
+def unpack(module: AnsibleModule, archive: Path, target: Path) -> None:
+    """Unpack an archive to a directory that is not there until it is complete."""
+    draft = target.parent / f".{target.name}"
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(mode=0o755)
+    command = ["tar", "--extract", "--gzip", "--numeric-owner", f"--file={archive}", f"--directory={draft}"]
+    module.run_command(command, check_rc=True)
+    draft.chmod(0o755)
+    run = draft / "var/run"
+    run.unlink()
+    run.symlink_to(SOCKETS)
+    os.sync()  # a power cut must not leave a complete directory with empty files
+    draft.rename(target)
+
+
+def main() -> None:
+    """Run as a module."""
+    arguments = {
+        "release": {"type": "str", "required": True},
+        "archive": {"type": "path", "required": True},
+        "device_release": {"type": "str", "default": ""},
+    }
+    module = AnsibleModule(argument_spec=arguments, supports_check_mode=True)
+    release, device, archive = module.params["release"], module.params["device_release"], Path(module.params["archive"])
+    if not re.fullmatch(r"[0-9a-f]{12}", release):
+        module.fail_json(msg=f"release: {release!r} is not what gateway_artifact says: 12 hexadecimal digits.")
+    target, used = ROOT / release, ROOT / device
+    absent = not target.is_dir()
+    if not module.check_mode:
+        if absent:
+            unpack(module, archive, target)
+        archive.unlink(missing_ok=True)
+    keeps = bool(device) and used.is_dir() and (not target.is_dir() or same_device(used, target))
+    module.exit_json(
+        changed=absent,
+        device_release=device if keeps else release,
+        diff={"before": "", "after": f"{target}\n"} if absent else {},
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,249 @@
+"""A bare-metal gateway by playbook, over SSH, on a real Debian: what a plain inventory's user sees."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab import artifact, metal, network, peer, tools
+from lab.client import Client
+from lab.metal import Machine
+from tests.e2e import metal_world, world
+from tests.e2e.metal_world import Gateway
+
+pytestmark = pytest.mark.timeout(400)
+
+MOMENTS = (
+    "wireguard : Copy the artifact",
+    "wireguard : Unpack the artifact",
+    "tailscale : Run tailscaled",
+    "tailscale : Join the mesh",
+    "wireguard : Install the unit of the WireGuard interface",
+    "wireguard : Run the agent",
+)
+
+
+@pytest.fixture(scope="module")
+def machine(stack: object) -> Iterator[Machine]:
+    """A Debian with Tailscale's package, which nobody has logged in."""
+    artifact.ensure()
+    with metal.machine("edge") as machine:
+        metal_world.install_vendor_tailscale(machine)
+        try:
+            yield machine
+        finally:
+            metal_world.forget_nodes()
+
+
+@pytest.fixture(scope="module")
+def before(machine: Machine) -> dict[str, list[str]]:
+    """What the machine was like before it became a gateway."""
+    return metal_world.snapshot(machine)
+
+
+@pytest.fixture(scope="module")
+def host(before: object, machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Gateway:
+    """The machine with its inventory."""
+    return Gateway(machine, tmp_path_factory.mktemp("gateway"))
+
+
+@pytest.fixture
+def gateway(host: Gateway) -> Gateway:
+    """The converged gateway; tests leave it so, or remove it."""
+    if not host.there:
+        started = time.monotonic()
+        played = host.play("gateway")
+        print(f"\nfrom nothing: {time.monotonic() - started:.1f} s, {played.tasks} tasks")  # noqa: T201 (a figure)
+    return host
+
+
+@pytest.fixture
+def nothing(host: Gateway) -> Gateway:
+    """The machine without a gateway."""
+    if host.there:
+        host.play("remove")
+    return host
+
+
+@pytest.fixture
+def client(gateway: Gateway) -> Iterator[Client]:
+    with gateway.client("native") as client:
+        yield client
+
+
+def assert_passes(gateway: Gateway, client: Client) -> None:
+    """To the mesh as the node, to the Internet as the machine, IPv4 and IPv6, with large packets too."""
+    with world.headscale() as headscale:
+        mesh_peer = world.node_named(headscale, peer.HOSTNAME)
+    for url, address in zip(world.urls(mesh_peer), gateway.node().addresses, strict=True):
+        assert client.identify(url, 20) == {"host": "mesh-peer", "caller": address}
+    for url, address in zip(world.INTERNET, gateway.machine.outside, strict=True):
+        assert client.identify(url, 20) == {"host": "internet-host", "caller": address}
+    assert client.download(f"{world.INTERNET[0]}/download/2000000") == 2_000_000
+
+
+def test_a_native_client_passes_to_the_mesh_and_to_the_internet(gateway: Gateway, client: Client) -> None:
+    assert gateway.node().is_exit
+    assert_passes(gateway, client)
+
+
+def test_verify_names_each_part(gateway: Gateway) -> None:
+    played = gateway.play("verify")
+    assert played.changed == []
+    assert played.output.count(": works") == 13
+
+
+def test_a_second_run_changes_nothing(gateway: Gateway) -> None:
+    processes, started = gateway.processes(), time.monotonic()
+    played = gateway.play("gateway")
+    print(f"\nno change: {time.monotonic() - started:.1f} s, {played.tasks} tasks")  # noqa: T201 (a figure)
+    assert played.changed == []
+    assert gateway.processes() == processes
+
+
+def test_check_shows_just_the_change_and_does_nothing(gateway: Gateway) -> None:
+    processes = gateway.processes()
+    other = Gateway(gateway.machine, gateway.directory, {"mtu": 1340})
+    played = other.play("gateway", "--check", "--diff")
+    assert played.changed == ["wireguard : Give the agent its settings", "wireguard : Run the agent"]
+    lines = [line for line in played.output.splitlines() if line.startswith(("-", "+")) and line[1] not in "-+"]
+    assert lines == ["-MESHGATE_MTU=1280", "+MESHGATE_MTU=1340", "+meshgate-agent.service: its files change"]
+    assert gateway.play("gateway", "--check").changed == []
+    assert gateway.processes() == processes
+
+
+def test_a_changed_setting_and_an_upgrade_lose_no_packet(gateway: Gateway, client: Client, tmp_path: Path) -> None:
+    assert_passes(gateway, client)
+    processes = gateway.processes()
+    other = Gateway(gateway.machine, gateway.directory, {"mtu": 1340})
+    upgrade = str(metal_world.other_artifact(tmp_path))
+    with metal_world.pinging(client, network.INTERNET_IPV4) as lost:
+        played = other.play("gateway", meshgate_artifact=upgrade)
+        assert "wireguard : Unpack the artifact" in played.changed
+        after = gateway.processes()
+        assert {name for name in processes if after[name] != processes[name]} == {"meshgate-agent.service"}
+        assert other.api("GET", "/v1/peers").json()["peers"][0]["mtu"] == 1340
+        gateway.play("gateway")
+    assert lost() == []
+    assert gateway.processes()["meshgate-wireguard.service"] == processes["meshgate-wireguard.service"]
+
+
+def test_after_a_reboot_the_same_client_passes_with_the_same_identity(gateway: Gateway, client: Client) -> None:
+    assert_passes(gateway, client)
+    identity = gateway.identity()
+    gateway.machine.reboot()
+    world.seconds_until(gateway.ready, deadline=60)
+    assert_passes(gateway, client)
+    assert gateway.identity() == identity
+    assert gateway.play("gateway").changed == []
+
+
+def test_what_is_broken_is_named(gateway: Gateway) -> None:
+    machine = gateway.machine
+    machine.ssh("systemctl", "stop", "meshgate-agent.service")
+    machine.ssh("sysctl", "-qw", "net.ipv6.conf.all.forwarding=0")
+    machine.ssh(
+        "nft", "add table inet host; add chain inet host f { type filter hook forward priority 0; policy drop; }"
+    )
+    try:
+        played = gateway.try_to_play("verify")
+    finally:
+        machine.ssh("nft", "delete", "table", "inet", "host")
+    assert [line.split(":")[0] for line in played.complaint] == [
+        "meshgate-agent.service",
+        "forwarding",
+        "the host's firewall",
+        "peer API http",
+    ]
+    assert sorted(gateway.play("gateway").changed) == [
+        "wireguard : Let the kernel forward",
+        "wireguard : Run the agent",
+    ]
+
+
+def test_bad_input_gets_a_sentence_each_and_nothing_is_touched(gateway: Gateway) -> None:
+    machine = gateway.machine
+    processes = gateway.processes()
+    machine.ssh("sed", "-i", "s/^ID=debian/ID=fedora/", "/usr/lib/os-release")
+    machine.ssh("mount", "--bind", "/dev/null", "/dev/net/tun")
+    occupied = {"mtu": 1340, "endpoint": f"{machine.ipv4}:5353", "peers_url": f"http://{machine.ipv4}:22"}
+    other = Gateway(machine, gateway.directory, {**occupied, "client_networks": ["10.213.0.0/16"]})
+    machine.ssh("systemd-run", "--quiet", "--unit=stranger", "python3", "-c", STRANGER)
+    try:
+        played = other.try_to_play("gateway")
+    finally:
+        machine.ssh("systemctl", "stop", "stranger")
+        machine.ssh("umount", "/dev/net/tun")
+        machine.ssh("sed", "-i", "s/^ID=fedora/ID=debian/", "/usr/lib/os-release")
+    assert played.changed == []
+    system, tun, tcp, udp, network_taken = played.complaint
+    assert "is not supported: a gateway needs Debian 12 or Ubuntu 22.04, or a later one." in system
+    assert tun.startswith("There is no usable /dev/net/tun: ")
+    assert tcp == "TCP port 22, the peer API's, is taken by sshd: end that, or choose another port in `peers_url`."
+    assert udp == "UDP port 5353, the endpoint's, is taken by python3: end that, or choose another port in `endpoint`."
+    assert network_taken == (
+        "The client network 10.213.0.0/16 collides with 10.213.0.0/24, which this host reaches by eth0: "
+        "choose another in client_networks."
+    )
+    assert gateway.processes() == processes
+
+
+STRANGER = "import socket, time; s = socket.socket(type=socket.SOCK_DGRAM); s.bind(('', 5353)); time.sleep(60)"
+
+
+def test_remove_leaves_the_machine_as_it_was(gateway: Gateway, before: dict[str, list[str]]) -> None:
+    name = f"meshgate-{gateway.machine.name}"
+    gateway.play("remove")
+    assert metal_world.differences(before, metal_world.snapshot(gateway.machine)) == {}
+    with world.headscale() as headscale:
+        assert [node.given_name for node in headscale.nodes() if node.given_name.startswith(name)] == []
+    assert gateway.play("remove").changed == []
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"meshgate_artifact": "/nowhere.tar.gz"}, "There is no artifact /nowhere.tar.gz on the controller: run `make"),
+        ({"meshgate_headscale_api_key": "wrong"}, "does not accept the API key"),
+        ({"meshgate_headscale": {"url": f"https://{network.NODE_IPV4}:1"}}, "cannot be reached"),
+    ],
+)
+def test_bad_variables_get_a_sentence_before_anything_is_touched(
+    nothing: Gateway, variables: dict[str, object], sentence: str
+) -> None:
+    played = nothing.try_to_play("gateway", **variables)
+    assert played.status != 0
+    assert played.changed == []
+    (line,) = played.complaint
+    assert sentence in line
+    assert not nothing.there
+
+
+def test_a_host_in_a_tailnet_is_refused_and_not_touched(nothing: Gateway) -> None:
+    metal_world.log_in(nothing.machine)
+    before = metal_world.snapshot(nothing.machine)
+    try:
+        played = nothing.try_to_play("gateway")
+        assert metal_world.differences(before, metal_world.snapshot(nothing.machine)) == {}
+    finally:
+        nothing.machine.ssh("tailscale", "logout")
+    assert played.complaint == [
+        f"This host's own tailscaled is in the tailnet of {peer.URL} already: a gateway needs a host of its own, or "
+        "`tailscale logout` here first."
+    ]
+    assert played.changed == []
+
+
+def test_killed_at_any_moment_it_converges_when_run_again(nothing: Gateway) -> None:
+    gateway, before = nothing, metal_world.snapshot(nothing.machine)
+    tailscaled = str(tools.resolve(tools.TAILSCALED))
+    for task in MOMENTS:
+        gateway.kill_at(task, meshgate_tailscaled=tailscaled)
+    gateway.play("gateway", meshgate_tailscaled=tailscaled)
+    assert gateway.play("gateway", meshgate_tailscaled=tailscaled).changed == []
+    with gateway.client("native") as client:
+        assert_passes(gateway, client)
+    gateway.kill_at("wireguard : Remove the gateway's files", "remove")
+    gateway.play("remove")
+    assert metal_world.differences(before, metal_world.snapshot(gateway.machine)) == {}

@@ -1,0 +1,112 @@
+"""One stack: a gateway in the cluster, one on a machine, one orchestrator; the playbook reads the stack."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.headscale.client import Headscale
+from infra.headscale.models import Node
+from lab import artifact, june, metal, paths, registration, tools
+from lab import client as clients
+from lab.client import Config
+from lab.metal import Machine
+from lab.stack import Stack
+from tests.e2e import life, metal_world, world
+from tests.e2e.metal_world import Play
+
+pytestmark = pytest.mark.timeout(600)
+
+NAME = "metal"
+
+
+@pytest.fixture
+def machine(stack: Stack) -> Iterator[Machine]:
+    artifact.ensure()
+    with metal.machine(NAME) as machine:
+        yield machine
+
+
+@pytest.fixture
+def both(stack: Stack, machine: Machine) -> Iterator[Stack]:
+    """The lab's stack with a gateway more; afterwards it is as before."""
+    before = stack.settings()
+    gateway = {
+        "name": NAME,
+        "target": "metal",
+        "host": machine.ipv4,
+        "endpoint": f"{machine.ipv4}:51820",
+        "peers_url": f"http://{machine.ipv4}:8080",
+        "client_networks": ["10.78.0.0/16", "fd78::/64"],
+    }
+    stack.write(before | {"gateways": [*before["gateways"], gateway]})
+    yield stack
+    stack.write(before)
+    life.up(stack)
+    life.assert_whole(stack)
+    with world.headscale() as headscale:
+        assert f"meshgate-{NAME}" not in [node.given_name for node in headscale.nodes()]
+
+
+def play(stack: Stack, machine: Machine, directory: Path, playbook: str) -> Play:
+    """Run a playbook as a user of the stack does: its inventory is the stack, and how SSH reaches the machine."""
+    source = directory / "meshgate_stack.yml"
+    source.write_text(json.dumps({"plugin": "meshgate_stack", "stack": stack.name, "project_dir": str(paths.PULUMI)}))
+    variables = machine.inventory() | {"meshgate_tailscaled": str(tools.resolve(tools.TAILSCALED))}
+    connection = directory / "connection.json"
+    connection.write_text(json.dumps({"meshgate": {"hosts": {NAME: variables}}}))
+    program = str(Path(sys.executable).with_name("ansible-playbook"))
+    done = subprocess.run(
+        [program, "-i", str(source), "-i", str(connection), f"playbooks/{playbook}.yml"],
+        cwd=paths.REPOSITORY,
+        env=metal_world.environment() | stack.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=250,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Play(done.returncode, done.stdout + done.stderr)
+
+
+def test_a_pod_and_a_machine_are_gateways_of_one_stack(
+    both: Stack, machine: Machine, headscale: Headscale, mesh_peer: Node, tmp_path: Path
+) -> None:
+    both.up()
+    assert f"meshgate-{NAME} has not joined yet" in both.log.read_text()
+    assert both.outputs()["gateways"][NAME]["exit_node"]["id"] == ""
+    assert world.orchestrator_env()["GATEWAYS"] == "lab"
+
+    assert play(both, machine, tmp_path, "gateway").changed
+    both.up()
+    node = world.node_named(headscale, f"meshgate-{NAME}")
+    assert node.is_exit
+    assert both.outputs()["gateways"][NAME]["exit_node"]["id"] == node.id
+    assert world.orchestrator_env()["GATEWAYS"] == f"lab,{NAME}"
+    life.assert_settled(both)
+    assert play(both, machine, tmp_path, "gateway").changed == []
+
+    through_pod, through_machine = (device(name) for name in ("lab", NAME))
+    assert through_pod["serverPublicKey"] == both.outputs()["server_public_key"]
+    assert through_machine["serverPublicKey"] == both.outputs()["gateways"][NAME]["server_public_key"]
+    with clients.connected("by-machine", Config.from_registration(through_machine)) as client:
+        for url, address in zip(world.urls(mesh_peer), node.addresses, strict=True):
+            assert client.identify(url, 20)["caller"] == address
+        for url, address in zip(world.INTERNET, machine.outside, strict=True):
+            assert client.identify(url, 20)["caller"] == address
+    with clients.connected("by-pod", Config.from_registration(through_pod)) as client:
+        assert world.passes(client, world.INTERNET[0], 20)
+    for answer in (through_pod, through_machine):
+        registration.unregister(june.URL, answer["publicKey"])
+
+    play(both, machine, tmp_path, "remove")
+    assert "meshgate" not in machine.ssh("ls", "/etc")
+
+
+def device(gateway: str) -> dict[str, Any]:
+    """A device that the orchestrator lets in at a gateway."""
+    return registration.register(june.URL, "app", gateway=gateway)

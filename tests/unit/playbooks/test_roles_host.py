@@ -1,0 +1,329 @@
+"""What the module gateway_host sees, and what the filters make of it."""
+
+import json
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleFilterError
+
+from playbooks.filter_plugins import gateway_host as judge
+from tests.unit.playbooks.modules import documented_options
+
+from playbooks.library import gateway_host as host_module  # isort: skip
+
+RELEASE = "97afef5b31cc"
+EVERYWHERE = judge.EVERY_ADDRESS
+ARTIFACT = {"release": RELEASE, "architecture": "x86_64"}
+SETTINGS: dict[str, Any] = {
+    "interface": "meshgate0",
+    "port": 51820,
+    "http_host": "10.0.0.5",
+    "http_port": 8080,
+    "peers_url": "http://10.0.0.5:8080",
+    "client_networks": ["10.77.0.0/16", "fd77::/64"],
+    "device_environment": {"MESHGATE_WIREGUARD": "auto"},
+    "environment": {"MESHGATE_HTTP_HOST": "10.0.0.5"},
+    "tailscale": {"port": 41642},
+    "headscale": {"url": "https://headscale.test"},
+}
+OFF = {"active": False, "enabled": False}
+ON = {"active": True, "enabled": True}
+FRESH: dict[str, Any] = {
+    "distribution": {"id": "debian", "version": "12", "name": "Debian GNU/Linux 12 (bookworm)"},
+    "architecture": "x86_64",
+    "systemd": 252,
+    "tun": True,
+    "kernel_wireguard": False,
+    "tailscaled": "/usr/sbin/tailscaled",
+    "releases": [],
+    "device_release": "",
+    "units": dict.fromkeys((*host_module.UNITS, host_module.VENDOR_UNIT), OFF),
+    "interfaces": {"lo": "", "eth0": ""},
+    "networks": [{"network": "10.0.0.0/24", "device": "eth0"}, {"network": "127.0.0.0/8", "device": "lo"}],
+    "sockets": [],
+    "sysctls": {"net.ipv4.ip_forward": "0", "net.ipv6.conf.all.forwarding": "0"},
+    "ra_interfaces": [],
+    "tailscale": None,
+    "vendor_tailscale": None,
+    "tables": None,
+    "forward_drops": [],
+}
+WORKING = FRESH | {
+    "releases": [RELEASE],
+    "device_release": RELEASE,
+    "units": dict.fromkeys(host_module.UNITS, ON) | {host_module.VENDOR_UNIT: OFF},
+    "interfaces": {"lo": "", "eth0": "", "meshgate0": "tun", "tailscale0": "tun"},
+    "networks": [*FRESH["networks"], {"network": "10.77.0.0/16", "device": "meshgate0"}],
+    "sockets": [
+        {"protocol": "udp", "port": 51820, "address": EVERYWHERE, "process": "wg", "unit": host_module.UNITS[0]},
+        {"protocol": "tcp", "port": 8080, "address": "10.0.0.5", "process": "python3", "unit": host_module.UNITS[1]},
+    ],
+    "sysctls": {"net.ipv4.ip_forward": "1", "net.ipv6.conf.all.forwarding": "1"},
+    "tailscale": {"joined": True, "state": "Running", "url": "https://headscale.test", "node_key": "nodekey:1"},
+    "tables": ["inet meshgate", "ip filter"],
+}
+NODE = {"node": {"id": "7", "node_key": "nodekey:1", "exit_node": True, "online": True}}
+READY = {"status": 200}
+
+
+def problems(**differences: object) -> list[str]:
+    return judge.gateway_problems(FRESH | differences, SETTINGS, ARTIFACT)
+
+
+def socket(protocol: str, port: int, address: str = EVERYWHERE, **owner: str) -> dict[str, Any]:
+    return {"protocol": protocol, "port": port, "address": address, "process": "nginx", "unit": "nginx.service"} | owner
+
+
+def units(**states: dict[str, bool]) -> dict[str, Any]:
+    return {"units": FRESH["units"] | {f"{name.replace('_', '-')}.service": state for name, state in states.items()}}
+
+
+def test_a_fresh_host_and_a_working_one_can_be_gateways() -> None:
+    assert problems() == []
+    assert judge.gateway_problems(WORKING, SETTINGS, ARTIFACT) == []
+
+
+@pytest.mark.parametrize(
+    ("distribution", "version", "supported"),
+    [
+        ("debian", "12", True),
+        ("debian", "11", False),
+        ("debian", "13", True),
+        ("debian", "", True),  # testing
+        ("ubuntu", "22.04", True),
+        ("ubuntu", "20.04", False),
+        ("ubuntu", "24.10", True),
+        ("fedora", "42", False),
+        ("", "", False),
+    ],
+)
+def test_supported_distributions(distribution: str, version: str, supported: bool) -> None:
+    found = problems(distribution={"id": distribution, "version": version, "name": "This one"})
+    assert (found == []) is supported
+    assert all(line.startswith("This one is not supported: ") for line in found)
+
+
+@pytest.mark.parametrize(
+    ("differences", "sentence"),
+    [
+        ({"systemd": 245}, "systemd 245 is too old: the gateway's units need 247 or later."),
+        ({"tun": False}, "There is no usable /dev/net/tun: "),
+        ({"architecture": "aarch64"}, "The artifact is made for x86_64, but this host is aarch64: "),
+        ({"tailscaled": ""}, "There is no tailscaled: install Tailscale's package on the host, or name a binary"),
+        (
+            {"vendor_tailscale": {"joined": True, "url": "https://controlplane.tailscale.com"}},
+            "This host's own tailscaled is in the tailnet of https://controlplane.tailscale.com already: ",
+        ),
+        ({"vendor_tailscale": {"joined": True, "url": ""}}, "This host's own tailscaled is in the tailnet already: "),
+        ({"interfaces": {"meshgate0": "tun"}}, "The interface meshgate0 is there already, and not the gateway's: "),
+        ({"interfaces": {"tailscale0": "tun"}}, "The interface tailscale0 is there already, and not the gateway's: "),
+        ({"sockets": [socket("udp", 51820)]}, "UDP port 51820, the endpoint's, is taken by nginx: end that, or "),
+        ({"sockets": [socket("udp", 41642, process="", unit="")]}, "UDP port 41642, tailscaled's, is taken by the ker"),
+        ({"sockets": [socket("tcp", 8080, "10.0.0.5")]}, "TCP port 8080, the peer API's, is taken by nginx: "),
+        ({"sockets": [socket("tcp", 8080, "::")]}, "TCP port 8080, the peer API's, is taken by nginx: "),
+        (
+            {"networks": [{"network": "10.77.3.0/24", "device": "docker0"}]},
+            "The client network 10.77.0.0/16 collides with 10.77.3.0/24, which this host reaches by docker0: ",
+        ),
+    ],
+)
+def test_what_is_wrong_gets_one_sentence(differences: dict[str, object], sentence: str) -> None:
+    (line,) = problems(**differences)
+    assert line.startswith(sentence)
+    assert line.endswith(".")
+
+
+@pytest.mark.parametrize(
+    "differences",
+    [
+        {"vendor_tailscale": {"joined": False, "url": ""}, "interfaces": {"tailscale0": "tun"}, **units(tailscaled=ON)},
+        {"sockets": [socket("tcp", 8080, "127.0.0.1")]},  # another address
+        {"sockets": [socket("udp", 8080), socket("tcp", 51820)]},  # another protocol
+        {"sockets": [socket("udp", 51820, unit="meshgate-wireguard.service")]},
+        {
+            "sockets": [socket("udp", 51820, process="", unit="")],
+            "interfaces": {"meshgate0": "wireguard"},
+            **units(meshgate_wireguard=ON),
+        },
+        {"networks": [{"network": "100.64.0.1/32", "device": "tailscale0"}]},
+    ],
+)
+def test_what_is_the_gateways_own_is_no_problem(differences: dict[str, object]) -> None:
+    assert problems(**differences) == []
+
+
+def test_a_named_tailscaled_and_a_demanded_kernel() -> None:
+    assert judge.gateway_problems(FRESH | {"tailscaled": ""}, SETTINGS, ARTIFACT, "/home/me/tailscaled") == []
+    demanding = SETTINGS | {"device_environment": {"MESHGATE_WIREGUARD": "kernel"}}
+    (line,) = judge.gateway_problems(FRESH, demanding, ARTIFACT)
+    assert line.startswith("The kernel has no WireGuard, which `wireguard: kernel` demands; ")
+    assert judge.gateway_problems(FRESH | {"kernel_wireguard": True}, demanding, ARTIFACT) == []
+
+
+def broken(readiness: object = READY, node: object = NODE, **differences: object) -> dict[str, str]:
+    parts = judge.gateway_parts(WORKING | differences, SETTINGS, ARTIFACT, readiness, node)  # type: ignore[arg-type]
+    assert len(judge.gateway_report(parts)) == len(parts) == 13
+    return {part["part"]: part["why"] for part in parts if not part["works"]}
+
+
+def test_a_working_gateway_has_no_broken_part() -> None:
+    assert broken() == {}
+    assert broken(node={"skipped": True}) == {}
+
+
+@pytest.mark.parametrize(
+    ("differences", "part", "why"),
+    [
+        ({"tun": False}, "distribution", "There is no usable /dev/net/tun"),
+        ({"releases": []}, "artifact", "it is not unpacked"),
+        ({"releases": ["0123456789ab"]}, "artifact", f"the host has 0123456789ab, the controller {RELEASE}"),
+        ({"units": WORKING["units"] | {judge.AGENT: OFF}}, judge.AGENT, "it does not run"),
+        (
+            {"units": WORKING["units"] | {judge.TAILSCALE: {"active": True, "enabled": False}}},
+            judge.TAILSCALE,
+            "it will not start at boot",
+        ),
+        ({"interfaces": {"lo": ""}}, "interface meshgate0", "it is not there"),
+        ({"sockets": []}, "UDP port 51820", "nothing listens on it"),
+        ({"sockets": [socket("udp", 51820)]}, "UDP port 51820", "nginx listens on it, not the gateway"),
+        ({"tables": ["ip filter"]}, "nft table inet meshgate", "it is not there"),
+        ({"tables": None}, "nft table inet meshgate", "there is no nft"),
+        (
+            {"sysctls": {"net.ipv4.ip_forward": "1", "net.ipv6.conf.all.forwarding": "0"}},
+            "forwarding",
+            "net.ipv6.conf.all.forwarding must be 1",
+        ),
+        ({"forward_drops": ["inet filter forward"]}, "the host's firewall", "inet filter forward drops what is"),
+        ({"tailscale": None}, "tailscaled", "it does not answer"),
+        (
+            {"tailscale": WORKING["tailscale"] | {"state": "NeedsLogin", "joined": False}},
+            "tailscaled",
+            "it is not connected, its state is NeedsLogin",
+        ),
+        (
+            {"tailscale": WORKING["tailscale"] | {"url": "https://other.test"}},
+            "tailscaled",
+            "it is connected to https://other.test, not to https://headscale.test",
+        ),
+        ({"node": {"failed": True, "msg": "Headscale is away."}}, "exit node in Headscale", "Headscale is away."),
+        ({"node": {"node": None}}, "exit node in Headscale", "Headscale has no such node"),
+        (
+            {"node": {"node": NODE["node"] | {"node_key": "nodekey:2"}}},
+            "exit node in Headscale",
+            "Headscale's node 7 of that name has another key than this host",
+        ),
+        (
+            {"node": {"node": NODE["node"] | {"exit_node": False}}},
+            "exit node in Headscale",
+            "its exit routes are not approved",
+        ),
+        (
+            {"node": {"node": NODE["node"] | {"online": False}}},
+            "exit node in Headscale",
+            "Headscale does not see it",
+        ),
+        (
+            {"readiness": {"status": 503, "json": {"missing": ["this", "that"]}}},
+            "peer API http://10.0.0.5:8080",
+            "this; ",
+        ),
+        (
+            {"readiness": {"status": -1, "msg": "refused"}},
+            "peer API http://10.0.0.5:8080",
+            "it does not answer: refused",
+        ),
+    ],
+)
+def test_each_part_says_why_it_does_not_work(differences: dict[str, object], part: str, why: str) -> None:
+    found = broken(**differences)
+    assert list(found) == [part]
+    assert found[part].startswith(why)
+
+
+def test_an_artifact_that_is_missing_is_a_part_too() -> None:
+    parts = judge.gateway_parts(WORKING, SETTINGS, {"failed": True, "msg": "There is none."}, READY, NODE)
+    assert [part["why"] for part in parts if not part["works"]] == ["There is none."]
+
+
+def test_the_agent_with_a_certificate_listens_where_the_url_says() -> None:
+    changed = judge.gateway_tls_listener(SETTINGS | {"peers_url": "https://gateway.test:8443"})
+    assert (changed["http_host"], changed["http_port"]) == (EVERYWHERE, 8443)
+    assert changed["environment"] == {"MESHGATE_HTTP_HOST": EVERYWHERE, "MESHGATE_HTTP_PORT": "8443"}
+    assert judge.gateway_local_url(changed) == "https://127.0.0.1:8443"
+    assert judge.gateway_tls_listener(SETTINGS | {"peers_url": "https://gateway.test"})["http_port"] == 443
+    with pytest.raises(AnsibleFilterError, match="no https:// URL"):
+        judge.gateway_tls_listener(SETTINGS)
+
+
+def test_where_the_agent_answers_on_the_host() -> None:
+    assert judge.gateway_local_url(SETTINGS) == "http://10.0.0.5:8080"
+    assert judge.gateway_local_url(SETTINGS | {"http_host": "fd00::5"}) == "http://[fd00::5]:8080"
+
+
+def test_os_release_is_read_with_and_without_quotes() -> None:
+    text = 'PRETTY_NAME="Ubuntu 22.04.4 LTS"\nVERSION_ID="22.04"\nID=ubuntu\nID_LIKE=debian\n'
+    assert host_module.distribution(text) == {"id": "ubuntu", "version": "22.04", "name": "Ubuntu 22.04.4 LTS"}
+    assert host_module.distribution("") == {"id": "", "version": "", "name": ""}
+
+
+def test_addresses_of_proc_net() -> None:
+    assert host_module.readable("0100007F") == "127.0.0.1"
+    assert host_module.readable("00000000000000000000000001000000") == "::1"
+    assert host_module.readable("0000000000000000FFFF00000500000A") == "10.0.0.5"
+
+
+def test_chains_that_drop_what_is_forwarded() -> None:
+    def chain(table: str, hook: str, policy: str) -> dict[str, Any]:
+        return {"chain": {"family": "inet", "table": table, "name": hook, "hook": hook, "policy": policy}}
+
+    def rule(table: str, interface: str) -> dict[str, Any]:
+        matches = {"match": {"op": "==", "left": {"meta": {"key": "iifname"}}, "right": interface}}
+        return {"rule": {"family": "inet", "table": table, "chain": "forward", "expr": [matches, {"accept": None}]}}
+
+    rules = [
+        {"metainfo": {}},
+        chain("docker", "forward", "drop"),
+        chain("open", "forward", "accept"),
+        chain("door", "input", "drop"),
+        chain("known", "forward", "drop"),
+        rule("known", "meshgate0"),
+        rule("docker", "docker0"),
+    ]
+    assert host_module.forward_drops(rules, "meshgate0") == ["inet docker forward"]
+
+
+def test_networks_are_those_of_addresses_and_routes(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = {
+        "address": [
+            {
+                "ifname": "eth0",
+                "addr_info": [{"local": "10.0.0.5", "prefixlen": 24}, {"local": "fe80::1", "prefixlen": 64}],
+            }
+        ],
+        "-4": [
+            {"dst": "default", "dev": "eth0"},
+            {"dst": "10.0.0.0/24", "dev": "eth0"},
+            {"dst": "10.9.0.0/16", "gateway": "10.0.0.1", "dev": "eth0"},
+            {"dst": "10.0.0.5", "dev": "eth0", "type": "local"},
+            {"dst": "192.0.2.0/24", "type": "blackhole"},
+        ],
+        "-6": [{"dst": "ff00::/8", "dev": "eth0", "type": "anycast"}],
+    }
+    monkeypatch.setattr(host_module, "output", lambda _, __, what, *___: json.dumps(answers[what]))
+    assert host_module.networks() == [
+        {"network": "10.0.0.0/24", "device": "eth0"},
+        {"network": "10.9.0.0/16", "device": "eth0"},
+        {"network": "192.0.2.0/24", "device": "no device"},
+        {"network": "fe80::/64", "device": "eth0"},
+    ]
+
+
+def test_the_release_of_the_device_is_read_from_its_unit(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:  # noqa: ANN401
+    monkeypatch.setattr(host_module, "UNIT_FILES", tmp_path)
+    assert host_module.device_release() == ""
+    (tmp_path / host_module.UNITS[0]).write_text(f"[Service]\nRootDirectory=/opt/meshgate/{RELEASE}\n")
+    assert host_module.device_release() == RELEASE
+
+
+def test_the_module_documents_its_options() -> None:
+    assert set(documented_options(host_module)) == {"udp_ports", "tcp_ports", "interface"}

@@ -1,0 +1,487 @@
+"""The modules that change a host: what they do, and that they do it once."""
+
+import base64
+import io
+import json
+import os
+import shutil
+import tarfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from ansible.module_utils.basic import AnsibleModule
+
+from infra import wireguard
+from tests.unit.playbooks.modules import Outcome, documented_options, run
+
+from playbooks.library import (  # isort: skip
+    gateway_artifact,
+    gateway_before,
+    gateway_identity,
+    gateway_release,
+    gateway_sysctl,
+    gateway_unit,
+    tailscale_up,
+)
+
+MODULES = (
+    gateway_artifact,
+    gateway_before,
+    gateway_identity,
+    gateway_release,
+    gateway_sysctl,
+    gateway_unit,
+    tailscale_up,
+)
+X86 = b"\x7fELF\x02\x01" + bytes(12) + b"\x3e\x00" + bytes(100)
+ANSWER = tuple[int, str, str]
+
+
+class Commands:
+    """Stands for the host's programs: what ran, and what it answers."""
+
+    def __init__(self) -> None:
+        self.ran: list[list[str]] = []
+        self.answer: Callable[[list[str]], ANSWER] = lambda _: (0, "", "")
+
+    def run_command(self, command: list[str], **options: Any) -> ANSWER:  # noqa: ANN401
+        self.ran.append(command)
+        status, output, complaint = self.answer(command)
+        assert status == 0 or not options.get("check_rc")
+        return status, output, complaint
+
+
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch) -> Commands:
+    commands = Commands()
+    monkeypatch.setattr(AnsibleModule, "run_command", lambda _, *words, **more: commands.run_command(*words, **more))
+    return commands
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__.split(".")[-1])
+def test_all_options_are_documented_and_no_others(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, Any] = {}
+
+    def keep(argument_spec: dict[str, Any], **_: object) -> None:
+        seen.update(argument_spec)
+        raise SystemExit
+
+    monkeypatch.setattr(module, "AnsibleModule", keep)
+    with pytest.raises(SystemExit):
+        module.main()
+    documented = documented_options(module)
+    assert set(documented) == set(seen)
+    for name, option in documented.items():
+        declared = seen[name]
+        assert option["type"] == declared["type"], name
+        assert option.get("required", False) == declared.get("required", False), name
+        assert option.get("default") == declared.get("default"), name
+
+
+def archive(path: Path, **files: bytes) -> Path:
+    with tarfile.open(path, "w:gz") as packed:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name.replace("__", "/"))
+            member.size = len(content)
+            packed.addfile(member, io.BytesIO(content))
+        link = tarfile.TarInfo("var/run")
+        link.type, link.linkname = tarfile.SYMTYPE, "/run"
+        packed.addfile(link)
+    return path
+
+
+class TestArtifact:
+    def test_it_says_what_is_in_the_file(self, tmp_path: Path) -> None:
+        path = archive(tmp_path / "a.tar.gz", etc__hosts=b"text", usr__bin__wg=X86)
+        first = run(gateway_artifact, {"path": str(path)})
+        assert (first["architecture"], len(first["release"]), first["changed"]) == ("x86_64", 12, False)
+        path.write_bytes(path.read_bytes() + b"\0")
+        assert run(gateway_artifact, {"path": str(path)})["release"] != first["release"]
+
+    @pytest.mark.parametrize(("content", "why"), [(b"text", "is no artifact"), (None, "There is no artifact")])
+    def test_another_file_or_none(self, tmp_path: Path, content: bytes | None, why: str) -> None:
+        path = tmp_path / "a.tar.gz"
+        if content:
+            path.write_bytes(content)
+        refused = run(gateway_artifact, {"path": str(path)})
+        assert refused["failed"]
+        assert why in refused["msg"]
+        assert "`make artifact`" in refused["msg"]
+
+    def test_an_archive_without_a_program(self, tmp_path: Path) -> None:
+        path = archive(tmp_path / "a.tar.gz", etc__hosts=b"text")
+        assert "no program is in it" in run(gateway_artifact, {"path": str(path)})["msg"]
+
+
+class TestRelease:
+    @pytest.fixture
+    def root(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        monkeypatch.setattr(gateway_release, "ROOT", tmp_path / "opt")
+        (tmp_path / "opt").mkdir()
+        return tmp_path / "opt"
+
+    def unpack(self, root: Path, release: str, device: str = "", program: bytes = b"1", **how: bool) -> Outcome:
+        files = {"usr__local__bin__wireguard-go": program, "opt__meshgate__app__gateway__agent__device.py": b"device"}
+        packed = archive(root / ".artifact.tar.gz", **files)
+        return run(gateway_release, {"release": release, "archive": str(packed), "device_release": device}, **how)
+
+    def test_it_is_unpacked_once(self, root: Path) -> None:
+        first = self.unpack(root, "a" * 12)
+        assert (first["changed"], first["device_release"]) == (True, "a" * 12)
+        assert (root / ("a" * 12) / "usr/local/bin/wireguard-go").read_bytes() == b"1"
+        assert (root / ("a" * 12) / "var/run").readlink() == Path("/run/meshgate")
+        assert self.unpack(root, "a" * 12)["changed"] is False
+        assert sorted(path.name for path in root.iterdir()) == ["a" * 12]
+
+    def test_what_a_killed_run_left_is_begun_anew(self, root: Path) -> None:
+        draft = root / f".{'a' * 12}"
+        draft.mkdir()
+        (draft / "half").touch()
+        assert self.unpack(root, "a" * 12)["changed"]
+        assert not draft.exists()
+        assert not (root / ("a" * 12) / "half").exists()
+
+    def test_the_device_stays_with_its_release_while_its_programs_are_the_same(self, root: Path) -> None:
+        self.unpack(root, "a" * 12)
+        assert self.unpack(root, "b" * 12, "a" * 12)["device_release"] == "a" * 12
+        assert self.unpack(root, "c" * 12, "a" * 12, b"2")["device_release"] == "c" * 12
+        shutil.rmtree(root / ("a" * 12))
+        assert self.unpack(root, "b" * 12, "a" * 12)["device_release"] == "b" * 12
+
+    def test_check_mode_does_nothing(self, root: Path) -> None:
+        assert self.unpack(root, "a" * 12, check=True)["changed"]
+        assert [path.name for path in root.iterdir()] == [".artifact.tar.gz"]
+
+    def test_a_name_that_is_none(self, root: Path) -> None:
+        assert self.unpack(root, "../etc")["failed"]
+
+
+class TestIdentity:
+    @pytest.fixture
+    def root(self, tmp_path: Path, commands: Commands) -> Path:
+        (tmp_path / "root/usr/bin").mkdir(parents=True)
+        (tmp_path / "root/usr/bin/wg").touch()
+        commands.answer = lambda _: (0, "the public key\n", "")
+        return tmp_path / "root"
+
+    def held(self, tmp_path: Path) -> dict[str, str]:
+        return {name: (tmp_path / name).read_text().strip() for name in ("private-key", "token")}
+
+    def give(self, tmp_path: Path, check: bool = False, **secrets: str) -> Outcome:
+        arguments = {"directory": str(tmp_path), "root": str(tmp_path / "root"), **secrets}
+        return run(gateway_identity, arguments, check=check)
+
+    def test_what_is_not_given_is_made_once(self, tmp_path: Path, root: Path) -> None:
+        made = self.give(tmp_path)
+        assert (made["changed"], made["public_key"]) == (True, "the public key")
+        first = self.held(tmp_path)
+        key = base64.b64decode(first["private-key"])
+        assert (key[0] & 7, key[31] & 192, wireguard.is_key(first["private-key"])) == (0, 64, True)
+        assert len(first["token"]) > 40
+        assert {(tmp_path / name).stat().st_mode & 0o777 for name in first} == {0o600}
+        assert self.give(tmp_path)["changed"] is False
+        assert self.held(tmp_path) == first
+
+    def test_what_is_given_replaces_what_is_there_and_is_never_shown(self, tmp_path: Path, root: Path) -> None:
+        self.give(tmp_path)
+        secret = wireguard.generate_private_key()
+        changed = self.give(tmp_path, private_key=secret, token="another-token")
+        assert self.held(tmp_path) == {"private-key": secret, "token": "another-token"}
+        assert changed["diff"] == {"before": "", "after": "another private-key\nanother token\n"}
+        assert secret not in json.dumps(changed)
+        assert "another-token" not in json.dumps(changed)
+        assert self.give(tmp_path, private_key=secret)["changed"] is False
+
+    def test_check_mode_makes_nothing(self, tmp_path: Path, root: Path) -> None:
+        looked = self.give(tmp_path, check=True)
+        assert (looked["changed"], looked["public_key"]) == (True, "")
+        assert [path.name for path in tmp_path.iterdir()] == ["root"]
+
+    def test_a_text_that_is_no_key_is_not_repeated(self, tmp_path: Path, root: Path) -> None:
+        refused = self.give(tmp_path, private_key="not-a-key-but-perhaps-a-secret")
+        assert refused["msg"].startswith("meshgate_private_key is no WireGuard key: ")
+        assert "not-a-key" not in refused["msg"]
+
+
+class TestSysctl:
+    @pytest.fixture
+    def switches(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        monkeypatch.setattr(gateway_sysctl, "SWITCHES", tmp_path / "proc")
+        (tmp_path / "proc/net").mkdir(parents=True)
+        (tmp_path / "proc/net/forward").write_text("0\n")
+        return tmp_path / "proc/net/forward"
+
+    def let(self, tmp_path: Path, check: bool = False) -> Outcome:
+        return run(gateway_sysctl, {"path": str(tmp_path / "60.conf"), "values": {"net/forward": 1}}, check=check)
+
+    def test_file_and_kernel_are_set_once(self, tmp_path: Path, switches: Path) -> None:
+        assert self.let(tmp_path)["changed"]
+        assert (tmp_path / "60.conf").read_text().splitlines()[1:] == ["net/forward = 1"]
+        assert switches.read_text() == "1"
+        assert self.let(tmp_path)["changed"] is False
+
+    def test_either_alone_is_a_change(self, tmp_path: Path, switches: Path) -> None:
+        self.let(tmp_path)
+        switches.write_text("0\n")
+        again = self.let(tmp_path)
+        assert again["changed"]
+        assert "(now net/forward = 0)" in again["diff"]["before"]
+        (tmp_path / "60.conf").unlink()
+        assert self.let(tmp_path)["changed"]
+
+    def test_check_mode_sets_nothing(self, tmp_path: Path, switches: Path) -> None:
+        assert self.let(tmp_path, check=True)["changed"]
+        assert (switches.read_text(), (tmp_path / "60.conf").exists()) == ("0\n", False)
+
+
+class TestBefore:
+    NOTED = '{"nftables": [{"metainfo": {}}, {"table": {"family": "ip", "name": "nat"}}]}'
+
+    @pytest.fixture
+    def network(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        monkeypatch.setattr(gateway_before, "NET", tmp_path / "net")
+        for name in ("all", "eth0"):
+            for version, switches in gateway_before.SWITCHES:
+                directory = tmp_path / "net" / version / "conf" / name
+                directory.mkdir(parents=True)
+                for switch in switches:
+                    (directory / switch).write_text("0\n")
+        return tmp_path / "net"
+
+    def be(self, tmp_path: Path, state: str, check: bool = False, **more: object) -> Outcome:
+        arguments = {"state": state, "path": str(tmp_path / "before.json"), "root": "/release", **more}
+        return run(gateway_before, arguments, check=check)
+
+    def test_it_is_noted_once_and_put_back(self, tmp_path: Path, network: Path, commands: Commands) -> None:
+        commands.answer = lambda _: (0, self.NOTED, "")
+        vendor = {"active": True, "enabled": False}
+        assert self.be(tmp_path, "noted", check=True)["changed"]
+        assert self.be(tmp_path, "noted", tailscaled=vendor)["changed"]
+        (network / "ipv4/conf/all/forwarding").write_text("1\n")
+        assert self.be(tmp_path, "noted", tailscaled={})["changed"] is False
+
+        empty = {"type": "filter", "policy": "accept", "hook": "forward"}
+        now = [
+            *({"table": {"family": "ip", "name": name}} for name in ("nat", "filter", "mangle", "users")),
+            {"chain": {"family": "ip", "table": "filter", "name": "FORWARD", **empty}},
+            {"chain": {"family": "ip", "table": "mangle", "name": "OUTPUT", **empty}},
+            {"rule": {"family": "ip", "table": "mangle", "chain": "OUTPUT"}},
+            {"table": {"family": "inet", "name": "meshgate"}},
+            {"rule": {"family": "inet", "table": "meshgate", "chain": "input"}},
+        ]
+        commands.answer = lambda _: (0, json.dumps({"nftables": now}), "")
+        commands.ran.clear()
+        assert self.be(tmp_path, "restored", check=True)["changed"]
+        assert [command[3:4] for command in commands.ran] == [["-j"]]
+        commands.ran.clear()
+        restored = self.be(tmp_path, "restored")
+        assert (network / "ipv4/conf/all/forwarding").read_text() == "0"
+        assert commands.ran[1:] == [
+            ["chroot", "/release", "nft", "delete", "table", "inet", "meshgate"],
+            ["chroot", "/release", "nft", "delete", "table", "ip", "filter"],
+            ["systemctl", "start", "tailscaled.service"],
+        ]
+        assert "no table inet meshgate" in restored["diff"]["after"]
+        assert self.be(tmp_path, "restored")["changed"] is False
+
+    def test_interfaces_that_have_gone_are_passed_over(self, tmp_path: Path, network: Path, commands: Commands) -> None:
+        commands.answer = lambda _: (0, self.NOTED, "")
+        self.be(tmp_path, "noted")
+        shutil.rmtree(network / "ipv4/conf/eth0")
+        assert self.be(tmp_path, "restored")["changed"]
+
+
+class TestUnit:
+    NAME = "meshgate-agent.service"
+
+    @pytest.fixture
+    def unit(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, commands: Commands) -> dict[str, str]:
+        """The unit as systemd shows it: started a minute after its files were written."""
+        monkeypatch.setattr(gateway_unit, "DIRECTORY", tmp_path)
+        state = {
+            "ActiveState": "active",
+            "UnitFileState": "enabled",
+            "MainPID": str(os.getpid()),
+            "NeedDaemonReload": "no",
+            "ExecMainStartTimestampMonotonic": str(int((time.clock_gettime(time.CLOCK_MONOTONIC) - 60) * 1e6)),
+        }
+        (tmp_path / self.NAME).write_text(
+            f"[Service]\nEnvironmentFile={tmp_path}/env\nLoadCredential=token:{tmp_path}/token\nExecStart=/bin/true\n"
+        )
+        for name in (self.NAME, "env", "token"):
+            (tmp_path / name).touch()
+            os.utime(tmp_path / name, (time.time() - 120,) * 2)
+        commands.answer = lambda command: (
+            (0, "".join(f"{name}={value}\n" for name, value in state.items()), "")
+            if command[1] == "show"
+            else (0, "", "")
+        )
+        return state
+
+    def converge(self, check: bool = False, **more: object) -> Outcome:
+        return run(gateway_unit, {"name": self.NAME, **more}, check=check)
+
+    def verbs(self, commands: Commands) -> list[str]:
+        return [command[1] for command in commands.ran if command[0] == "systemctl" and command[1] != "show"]
+
+    def test_what_is_current_goes_on(self, unit: dict[str, str], commands: Commands) -> None:
+        assert self.converge()["changed"] is False
+        assert self.converge(pending=True)["changed"] is False
+        assert self.verbs(commands) == []
+
+    @pytest.mark.parametrize("name", [NAME, "env", "token"])
+    def test_a_newer_file_restarts_it(
+        self, unit: dict[str, str], commands: Commands, tmp_path: Path, name: str
+    ) -> None:
+        os.utime(tmp_path / name)
+        changed = self.converge()
+        assert changed["reasons"] == [f"{tmp_path / name} is newer than its process"]
+        assert self.verbs(commands) == ["restart"]
+
+    def test_a_replaced_program_restarts_it(
+        self, unit: dict[str, str], commands: Commands, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(gateway_unit, "program_replaced", lambda _: True)
+        assert self.converge()["changed"]
+        assert self.verbs(commands) == ["restart"]
+
+    @pytest.mark.parametrize(
+        ("differences", "verbs"),
+        [
+            ({"ActiveState": "failed"}, ["restart"]),
+            ({"UnitFileState": "disabled"}, ["enable"]),
+            ({"ActiveState": "inactive", "UnitFileState": "disabled"}, ["restart", "enable"]),
+            ({"NeedDaemonReload": "yes"}, ["daemon-reload"]),
+        ],
+    )
+    def test_it_is_made_to_run(
+        self, unit: dict[str, str], commands: Commands, differences: dict[str, str], verbs: list[str]
+    ) -> None:
+        unit.update(differences)
+        self.converge()
+        assert self.verbs(commands) == verbs
+
+    def test_check_mode_tells_and_does_nothing(self, unit: dict[str, str], commands: Commands, tmp_path: Path) -> None:
+        assert self.converge(check=True)["changed"] is False
+        assert self.converge(check=True, pending=True)["reasons"] == ["its files change"]
+        unit["ActiveState"] = "inactive"
+        assert self.converge(check=True)["reasons"] == ["it does not run"]
+        (tmp_path / self.NAME).unlink()
+        assert self.converge(check=True)["reasons"] == ["there is no such unit yet"]
+        assert self.verbs(commands) == []
+
+    def test_a_unit_that_does_not_start_says_its_last_words(self, unit: dict[str, str], commands: Commands) -> None:
+        unit["ActiveState"] = "failed"
+        show = commands.answer
+        answers = {"restart": (1, "", "Job failed."), "--unit": (0, "one\n  two\n", "")}
+        commands.answer = lambda command: answers.get(command[1], show(command))
+        refused = self.converge()
+        assert (
+            refused["msg"] == "systemctl restart meshgate-agent.service failed: Job failed. Its last words: one | two"
+        )
+
+    def test_absent(self, unit: dict[str, str], commands: Commands, tmp_path: Path) -> None:
+        assert self.converge(check=True, state="absent")["changed"]
+        assert self.verbs(commands) == []
+        assert self.converge(state="absent")["changed"]
+        assert self.verbs(commands) == ["disable", "daemon-reload", "reset-failed"]
+        assert not (tmp_path / self.NAME).exists()
+        assert self.converge(state="absent")["changed"] is False
+
+
+class TestTailscaleUp:
+    ARGUMENTS = (
+        "--login-server=https://headscale.test",
+        "--hostname=meshgate-edge",
+        "--advertise-exit-node",
+        "--stateful-filtering=false",
+        "--accept-dns=false",
+        "--accept-routes=false",
+    )
+    KEY = "hskey-auth-a-secret"
+    JOINED: Outcome = {  # noqa: RUF012 - not changed
+        "state": "Running",
+        "joined": True,
+        "url": "https://headscale.test",
+        "node_key": "nodekey:1",
+        "preferences": {
+            "ControlURL": "https://headscale.test",
+            "Hostname": "meshgate-edge",
+            "AdvertiseRoutes": ["0.0.0.0/0", "::/0"],
+            "NoStatefulFiltering": True,
+            "CorpDNS": False,
+            "RouteAll": False,
+            "WantRunning": True,
+        },
+    }
+    NEW: Outcome = {"state": "NeedsLogin", "joined": False, "url": "", "node_key": "", "preferences": {}}  # noqa: RUF012
+
+    @pytest.fixture(autouse=True)
+    def quick(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(tailscale_up, "START_SECONDS", 0.0)
+
+    def up(self, check: bool = False, **more: object) -> Outcome:
+        return run(
+            tailscale_up, {"program": "/usr/bin/tailscale", "arguments": list(self.ARGUMENTS), **more}, check=check
+        )
+
+    def test_it_joins_by_a_key_that_is_in_a_file_only(
+        self, monkeypatch: pytest.MonkeyPatch, commands: Commands
+    ) -> None:
+        says = [self.NEW, self.JOINED]
+        monkeypatch.setattr(tailscale_up, "seen", lambda _: says.pop(0))
+        files: list[tuple[Path, str, int]] = []
+
+        def read(command: list[str]) -> ANSWER:
+            path = Path(command[-1].removeprefix("--auth-key=file:"))
+            files.append((path, path.read_text(), path.stat().st_mode & 0o777))
+            return 0, "", ""
+
+        commands.answer = read
+        joined = self.up(pre_auth_key=self.KEY)
+        assert (joined["changed"], joined["node_key"]) == (True, "nodekey:1")
+        ((path, content, mode),) = files
+        assert (content, mode, path.exists()) == (self.KEY, 0o600, False)
+        (command,) = commands.ran
+        assert not any(self.KEY in word for word in command)
+        assert "--force-reauth" not in command
+        assert self.KEY not in json.dumps(joined)
+
+    def test_a_host_that_has_joined_is_left_alone(self, monkeypatch: pytest.MonkeyPatch, commands: Commands) -> None:
+        monkeypatch.setattr(tailscale_up, "seen", lambda _: self.JOINED)
+        assert self.up()["changed"] is False
+        assert commands.ran == []
+
+    def test_other_preferences_need_no_key(self, monkeypatch: pytest.MonkeyPatch, commands: Commands) -> None:
+        other = self.JOINED | {"preferences": self.JOINED["preferences"] | {"Hostname": "old"}}
+        monkeypatch.setattr(tailscale_up, "seen", lambda _: other)
+        looked = self.up(check=True)
+        assert looked["diff"] == {"before": "Hostname: old\n", "after": "Hostname: meshgate-edge\n"}
+        assert commands.ran == []
+        assert self.up()["changed"]
+        (command,) = commands.ran
+        assert not any(word.startswith("--auth-key") for word in command)
+
+    def test_another_server_is_joined_anew(self, monkeypatch: pytest.MonkeyPatch, commands: Commands) -> None:
+        monkeypatch.setattr(tailscale_up, "seen", lambda _: self.JOINED | {"url": "https://old.test"})
+        assert self.up(pre_auth_key=self.KEY)["changed"]
+        assert "--force-reauth" in commands.ran[0]
+
+    def test_without_a_key_it_says_so(self, monkeypatch: pytest.MonkeyPatch, commands: Commands) -> None:
+        monkeypatch.setattr(tailscale_up, "seen", lambda _: None)
+        assert self.up(check=True)["changed"]
+        assert "there is no pre-auth key" in self.up()["msg"]
+        assert commands.ran == []
+
+    def test_a_failure_does_not_repeat_the_key(self, monkeypatch: pytest.MonkeyPatch, commands: Commands) -> None:
+        monkeypatch.setattr(tailscale_up, "seen", lambda _: self.NEW)
+        commands.answer = lambda _: (1, "", f"backend error:\n key {self.KEY} is used up")
+        refused = self.up(pre_auth_key=self.KEY)["msg"]
+        assert refused.endswith("says: backend error: key (the key) is used up")
+
+    def test_an_argument_that_cannot_be_compared(self, commands: Commands) -> None:
+        assert self.up(arguments=["--ssh"])["msg"].startswith("--ssh is no argument of `tailscale up`")
