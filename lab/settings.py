@@ -26,5 +26,7 @@ def complete(facts: Facts) -> dict[str, Any]:
     images = {"image": facts.gateway_image, "tailscale_image": facts.tailscale_image}
     return settings | {
         "headscale": settings["headscale"] | {"ca_certificate": facts.ca_certificate, "image": facts.headscale_image},
-        "gateways": [gateway | ({} if gateway.get("target") == "metal" else images) for gateway in settings["gateways"]],
+        "gateways": [
+            gateway | ({} if gateway.get("target") == "metal" else images) for gateway in settings["gateways"]
+        ],
     }

@@ -115,7 +115,11 @@ def test_a_newer_go_on_path_is(tmp_path: Path) -> None:
     assert toolchain.inspect(go) == toolchain.Go(Path("/opt/go"), "go1.27.0")
 
 
-@pytest.mark.parametrize("tool", [*tools.LAB, tools.HEADSCALE_0_23, tools.ACTIONLINT, tools.VERSITYGW], ids=lambda tool: f"{tool.name}-{tool.version}")
+@pytest.mark.parametrize(
+    "tool",
+    [*tools.LAB, tools.HEADSCALE_0_23, tools.ACTIONLINT, tools.VERSITYGW],
+    ids=lambda tool: f"{tool.name}-{tool.version}",
+)
 def test_every_tool_has_its_pinned_module(tool: tools.Tool) -> None:
     module = paths.GO_MODULES / tool.module
     assert (module / "go.sum").is_file()
