@@ -4,6 +4,8 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/meshgate
 UV := $(or $(shell command -v uv),$(CACHE)/uv/bin/uv)
 PYTHON ?= python3
 BIN := .venv/bin
+# What is printed is the recipes' own alone, also where a test runs make.
+MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
 .PHONY: help up status down logs client artifact preview new-env reference check test prove lock
@@ -48,6 +50,9 @@ new-env: .venv/ready
 
 reference: .venv/ready
 	@$(BIN)/python -m environments reference
+
+# Ansible starts in UTF-8 alone, and not in a locale that is set but not installed.
+check test prove: export LC_ALL := C.UTF-8
 
 check: .venv/ready
 	$(BIN)/ruff format --check .

@@ -166,8 +166,8 @@ def machine(name: str) -> Iterator[Machine]:
 
 def down() -> None:
     """Remove every machine."""
-    for one in _machines():
-        _remove(one.name)
+    for directory in DIRECTORY.glob("*"):
+        _remove(directory.name)
 
 
 def _assemble(name: str) -> Machine:

@@ -28,8 +28,7 @@ class Gateway(Component):
     """What the playbook is to know of a gateway on bare metal."""
 
     def __init__(self, cluster: Cluster, settings: Settings, gateway: GatewaySettings, user: HeadscaleUser) -> None:
-        former = [_former_names(gateway.name)] if gateway == settings.gateways[0] else []
-        super().__init__("meshgate:access:Gateway", gateway.name, opts=pulumi.ResourceOptions(transformations=former))
+        super().__init__("meshgate:access:Gateway", gateway.name)
         on_metal = gateway.target == "metal"
         key = WireGuardKey(f"{gateway.name}-key", rotation=gateway.key_rotation, opts=self.child())
         token = Token(f"{gateway.name}-token", opts=self.child())
@@ -95,16 +94,3 @@ class Gateway(Component):
             "client_networks": list(map(str, gateway.client_networks)),
         }
         self.register_outputs(self.outputs)
-
-
-def _former_names(gateway: str) -> pulumi.ResourceTransformation:
-    """Finds the parts of the gateway in a state of the time when a stack had only one: `key`, `exit-node` and so on."""
-
-    def transform(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
-        former = args.name.removeprefix(f"{gateway}-")
-        if former == args.name:
-            return None
-        aliases = pulumi.ResourceOptions(aliases=[pulumi.Alias(name=former)])
-        return pulumi.ResourceTransformationResult(args.props, pulumi.ResourceOptions.merge(args.opts, aliases))
-
-    return transform

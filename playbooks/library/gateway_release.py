@@ -56,7 +56,8 @@ ROOT = Path("/opt/meshgate")
 SOCKETS = "/run/meshgate"
 """Where wireguard-go and wg meet, for /var/run/wireguard is written into both: the two units' runtime directory. A bind
 mount would not do, since systemd 254 and later map a dynamic user's directories to it only where they are."""
-DEVICE_FILES = ("usr/local/bin/wireguard-go", "opt/meshgate/app/gateway/agent/device.py")
+_AGENT = "opt/meshgate/app/gateway/agent"
+DEVICE_FILES = ("usr/local/bin/wireguard-go", *(f"{_AGENT}/{name}.py" for name in ("device", "settings", "wireguard")))
 """What the WireGuard unit runs."""
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -16,7 +14,7 @@ module: tailscale_up
 short_description: A gateway's tailscaled, joined to its mesh
 description:
   - Runs C(tailscale up) if tailscaled has not joined, or has joined elsewhere or otherwise than the arguments say.
-  - The pre-auth key is in a file in memory while it does so, and nowhere else on the host.
+  - The pre-auth key goes to its standard input: it is in no file and on no command line of the host.
 author: Meshgate
 options:
   program:
@@ -95,14 +93,10 @@ def up(module: AnsibleModule, arguments: list[str], key: str | None) -> None:
     """Run `tailscale up`; what it says is shown without the key."""
     deadline = module.params["deadline_seconds"]
     command = [module.params["program"], f"--socket={SOCKET}", "up", "--reset", f"--timeout={deadline}s", *arguments]
-    with tempfile.NamedTemporaryFile("w", dir="/run", prefix="meshgate-") as file:  # mode 0600, and /run is memory
-        if key:
-            file.write(key)
-            file.flush()
-            os.fsync(file.fileno())
-            command.append(f"--auth-key=file:{file.name}")
-        # A tailscaled that is built with its CLI is that if it is told so; others take no notice.
-        status, output, complaint = module.run_command(command, environ_update={"TS_BE_CLI": "1"})
+    if key:
+        command.append("--auth-key=file:/dev/stdin")
+    # A tailscaled that is built with its CLI is that if it is told so; others take no notice.
+    status, output, complaint = module.run_command(command, data=key, environ_update={"TS_BE_CLI": "1"})
     if status != 0:
         said = " ".join(f"{output} {complaint}".split()).replace(key or "\0", "(the key)")
         module.fail_json(msg=f"The host could not join the mesh; can it reach Headscale? `tailscale up` says: {said}")

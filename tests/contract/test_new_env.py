@@ -63,6 +63,7 @@ class World:
             "PULUMI_HOME": str(self.directory / "home"),
             "PULUMI_BACKEND_URL": f"file://{self.directory / 'state'}",
             "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,
+            "PULUMI_CONFIG_PASSPHRASE_FILE": "",
             "TMPDIR": str(self.directory / "tmp"),
             "COLUMNS": "120",
             **self.variables,

@@ -12,7 +12,14 @@ WORKFLOWS = paths.REPOSITORY / ".github" / "workflows"
 
 
 def lint(*files: object) -> subprocess.CompletedProcess[str]:
-    command = [str(tools.resolve(tools.ACTIONLINT)), "-no-color", "-oneline", *map(str, files)]
+    command = [
+        str(tools.resolve(tools.ACTIONLINT)),
+        "-no-color",
+        "-oneline",
+        "-shellcheck=",
+        "-pyflakes=",
+        *map(str, files),
+    ]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

@@ -20,7 +20,7 @@ from infra import wireguard
 from infra.headscale.client import Headscale
 from infra.headscale.errors import NotFoundError
 from infra.headscale.models import Node
-from lab import artifact, paths, peer, tools
+from lab import artifact, metal, paths, peer, tools
 from lab import client as clients
 from lab.client import Client, Config
 from lab.cluster import PKI
@@ -202,6 +202,18 @@ def environment() -> dict[str, str]:
     """The environment of a playbook: nothing of the user's Ansible."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
     return {**kept, "ANSIBLE_NOCOLOR": "1", "PYTHONUNBUFFERED": "1"}
+
+
+@contextmanager
+def machine_with_tailscale(name: str) -> Iterator[Machine]:
+    """A new Debian with Tailscale's package, which nobody has logged in, and the artifact to make it a gateway."""
+    artifact.ensure()
+    with metal.machine(name) as machine:
+        install_vendor_tailscale(machine)
+        try:
+            yield machine
+        finally:
+            forget_nodes()
 
 
 def install_vendor_tailscale(machine: Machine) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import artifact, metal, network, peer, tools
+from lab import network, peer, tools
 from lab.client import Client
 from lab.metal import Machine
 from tests.e2e import metal_world, world
@@ -27,13 +27,8 @@ MOMENTS = (
 @pytest.fixture(scope="module")
 def machine(stack: object) -> Iterator[Machine]:
     """A Debian with Tailscale's package, which nobody has logged in."""
-    artifact.ensure()
-    with metal.machine("edge") as machine:
-        metal_world.install_vendor_tailscale(machine)
-        try:
-            yield machine
-        finally:
-            metal_world.forget_nodes()
+    with metal_world.machine_with_tailscale("edge") as machine:
+        yield machine
 
 
 @pytest.fixture(scope="module")

@@ -6,13 +6,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from infra import wireguard
-from lab import cgroups, network, tools
+from lab import network, tools
 from lab.client import Config
 from lab.daemon import Daemon
 from lab.errors import LabError
 from lab.run import capture
 from lab.sandbox import Sandbox
 from lab.waiting import until
+from tests.prove import throughput
 
 INTERFACE, PORT, MTU = "wgbare", 31999, 1280
 SERVER, CLIENT, NETWORK = "10.78.0.1/24", "10.78.0.2/32", "10.78.0.0/24"
@@ -42,7 +43,7 @@ def bare_gateway(directory: Path) -> Iterator[Config]:
             otherwise=lambda: LabError("wireguard-go made no interface.", DAEMON.log),
         )
         peer = ("peer", wireguard.public_key(client_key), "allowed-ips", CLIENT)
-        _share_the_cpu_of_the_gateway()
+        throughput.weigh_as_the_pod(INTERFACE)
         run("wg", "set", INTERFACE, "listen-port", str(PORT), "private-key", str(key_file), *peer)
         run("ip", "address", "add", SERVER, "dev", INTERFACE)
         run("ip", "link", "set", INTERFACE, "mtu", str(MTU), "up")
@@ -58,26 +59,3 @@ def bare_gateway(directory: Path) -> Iterator[Config]:
     finally:
         run("nft", "-f", "-", stdin="add table ip bare; delete table ip bare")
         DAEMON.stop()
-
-
-def _share_the_cpu_of_the_gateway() -> None:
-    """Move it into the control group of the gateway's own wireguard-go: both weigh the same when the cores are full."""
-    bare, ours = _wireguard_go(INTERFACE), _wireguard_go("wg0", inside=cgroups.NAME)
-    for line in Path(f"/proc/{ours}/cgroup").read_text().splitlines():
-        _, controllers, group = line.split(":", 2)
-        if "cpu" in controllers.split(","):
-            directory = cgroups.MOUNT / controllers.split(",")[0]
-            (directory / group.lstrip("/") / "cgroup.procs").write_text(str(bare))
-
-
-def _wireguard_go(interface: str, inside: str = "") -> int:
-    """The process id of the wireguard-go that holds an interface, in a control group of that name."""
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            arguments = (entry / "cmdline").read_bytes().decode().split("\0")
-            groups = (entry / "cgroup").read_text()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if arguments[0].endswith("wireguard-go") and interface in arguments and inside in groups:
-            return int(entry.name)
-    raise LookupError(f"no wireguard-go holds {interface}")

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,6 +20,7 @@ from lab.june import URL as ORCHESTRATOR
 from lab.sandbox import in_network
 from lab.stack import Stack
 from tests.e2e import world
+from tests.prove import throughput
 from tests.prove.bare_gateway import MTU, bare_gateway
 
 pytestmark = pytest.mark.timeout(900)
@@ -79,19 +79,15 @@ def test_a_peer_is_usable_when_its_registration_is_answered(stack: Stack) -> Non
 def test_throughput_against_bare_wireguard_go(stack: Stack, tmp_path: Path) -> None:
     answer = registration.register(ORCHESTRATOR, f"throughput-{time.time_ns()}")
     config = replace(Config.from_registration(answer), mtu=MTU)
-    server = subprocess.Popen(
-        [*in_network(network.INTERNET), "iperf3", "--server"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
     try:
         with (
+            throughput.serving(),
             bare_gateway(tmp_path) as bare_config,
             clients.connected("gateway", config) as through_gateway,
             clients.connected("bare", bare_config) as through_bare,
         ):
-            rates = [(_rate(through_gateway), _rate(through_bare)) for _ in range(ROUNDS)]
+            rates = [(throughput.rate(through_gateway), throughput.rate(through_bare)) for _ in range(ROUNDS)]
     finally:
-        server.terminate()
-        server.wait()
         world.unregister(answer["publicKey"])
     ours, bare = (statistics.median(column) for column in zip(*rates, strict=True))
     show(f"one TCP stream to the Internet host: {ours:.2f} Gb/s, bare {bare:.2f} Gb/s, ratio {ours / bare:.2f}")
@@ -107,12 +103,6 @@ def _seconds(call: Callable[[], object]) -> float:
     start = time.monotonic()
     call()
     return time.monotonic() - start
-
-
-def _rate(client: Client) -> float:
-    """Gb/s of one TCP stream for five seconds."""
-    report: dict[str, Any] = json.loads(client.run(["iperf3", "-J", "-t", "5", "-c", network.INTERNET_IPV4]))
-    return float(report["end"]["sum_received"]["bits_per_second"]) / 1e9
 
 
 def _usable_after(client: Client, config: Config) -> float:

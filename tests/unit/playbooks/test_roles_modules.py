@@ -46,10 +46,13 @@ class Commands:
 
     def __init__(self) -> None:
         self.ran: list[list[str]] = []
+        self.told: list[str | None] = []
+        """What each was given on its standard input."""
         self.answer: Callable[[list[str]], ANSWER] = lambda _: (0, "", "")
 
     def run_command(self, command: list[str], **options: Any) -> ANSWER:  # noqa: ANN401
         self.ran.append(command)
+        self.told.append(options.get("data"))
         status, output, complaint = self.answer(command)
         assert status == 0 or not options.get("check_rc")
         return status, output, complaint
@@ -125,7 +128,7 @@ class TestRelease:
         return tmp_path / "opt"
 
     def unpack(self, root: Path, release: str, device: str = "", program: bytes = b"1", **how: bool) -> Outcome:
-        files = {"usr__local__bin__wireguard-go": program, "opt__meshgate__app__gateway__agent__device.py": b"device"}
+        files = {path.replace("/", "__"): program for path in gateway_release.DEVICE_FILES}
         packed = archive(root / ".artifact.tar.gz", **files)
         return run(gateway_release, {"release": release, "archive": str(packed), "device_release": device}, **how)
 
@@ -429,24 +432,16 @@ class TestTailscaleUp:
             tailscale_up, {"program": "/usr/bin/tailscale", "arguments": list(self.ARGUMENTS), **more}, check=check
         )
 
-    def test_it_joins_by_a_key_that_is_in_a_file_only(
+    def test_it_joins_by_a_key_that_is_told_on_standard_input_only(
         self, monkeypatch: pytest.MonkeyPatch, commands: Commands
     ) -> None:
         says = [self.NEW, self.JOINED]
         monkeypatch.setattr(tailscale_up, "seen", lambda _: says.pop(0))
-        files: list[tuple[Path, str, int]] = []
-
-        def read(command: list[str]) -> ANSWER:
-            path = Path(command[-1].removeprefix("--auth-key=file:"))
-            files.append((path, path.read_text(), path.stat().st_mode & 0o777))
-            return 0, "", ""
-
-        commands.answer = read
         joined = self.up(pre_auth_key=self.KEY)
         assert (joined["changed"], joined["node_key"]) == (True, "nodekey:1")
-        ((path, content, mode),) = files
-        assert (content, mode, path.exists()) == (self.KEY, 0o600, False)
+        assert commands.told == [self.KEY]
         (command,) = commands.ran
+        assert command[-1] == "--auth-key=file:/dev/stdin"
         assert not any(self.KEY in word for word in command)
         assert "--force-reauth" not in command
         assert self.KEY not in json.dumps(joined)

@@ -36,7 +36,7 @@ def test_these_are_all() -> None:
 def test_zizmor_finds_nothing() -> None:
     zizmor = Path(sys.executable).with_name("zizmor")
     done = subprocess.run(
-        [zizmor, "--offline", "--no-progress", "--no-config", "--format=plain", ROOT / ".github"],
+        [zizmor, "--offline", "--no-progress", "--no-config", "--color=never", "--format=plain", ROOT / ".github"],
         capture_output=True,
         text=True,
         check=False,
