@@ -54,6 +54,20 @@ class Config:
             persistent_keepalive=answer["persistentKeepalive"],
         )
 
+    @classmethod
+    def from_peer(cls, private_key: str, answer: Mapping[str, Any]) -> Self:
+        """Make a config from the answer of a gateway's peer API."""
+        return cls(
+            private_key=private_key,
+            addresses=tuple(answer["addresses"]),
+            server_public_key=answer["server_public_key"],
+            endpoint=answer["server_endpoint"],
+            allowed_ips=tuple(answer["allowed_ips"]),
+            dns=tuple(answer["dns"]),
+            mtu=answer["mtu"],
+            persistent_keepalive=answer["persistent_keepalive"],
+        )
+
     def wg_quick(self) -> str:
         """Return the text that wg-quick and the phone apps read."""
         quick = [f"Address = {', '.join(self.addresses)}"]

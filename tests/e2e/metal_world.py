@@ -166,17 +166,7 @@ class Gateway:
         public_key = wireguard.public_key(private_key)
         answer = self.api("POST", "/v1/peers", {"public_key": public_key, "name": name})
         assert answer.is_success, answer.text
-        known = answer.json()
-        config = Config(
-            private_key=private_key,
-            addresses=tuple(known["addresses"]),
-            server_public_key=known["server_public_key"],
-            endpoint=known["server_endpoint"],
-            allowed_ips=tuple(known["allowed_ips"]),
-            mtu=known["mtu"],
-            persistent_keepalive=known["persistent_keepalive"],
-        )
-        with clients.connected(name, config) as client:
+        with clients.connected(name, Config.from_peer(private_key, answer.json())) as client:
             yield client
         assert self.api("DELETE", f"/v1/peers/{quote(public_key, safe='')}").is_success
 

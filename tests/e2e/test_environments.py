@@ -66,15 +66,7 @@ class Environment:
         """A config for a device that the operator lets in by hand."""
         private_key = wireguard.generate_private_key()
         peer = json.loads(self.in_agent("python3", "-c", REGISTER, wireguard.public_key(private_key)))
-        return Config(
-            private_key=private_key,
-            addresses=tuple(peer["addresses"]),
-            server_public_key=peer["server_public_key"],
-            endpoint=peer["server_endpoint"],
-            allowed_ips=tuple(peer["allowed_ips"]),
-            mtu=peer["mtu"],
-            persistent_keepalive=peer["persistent_keepalive"],
-        )
+        return Config.from_peer(private_key, peer)
 
     def pod(self) -> str:
         """The uid of its gateway's pod."""

@@ -70,14 +70,7 @@ def _passes_through(second: Stack) -> None:
     private_key = wireguard.generate_private_key()
     agent = ("exec", "-n", NAMESPACE, f"deploy/meshgate-{NAME}", "-c", "agent", "--")
     peer = json.loads(kube.kubectl(*agent, "python3", "-c", REGISTER, wireguard.public_key(private_key)))
-    config = Config(
-        private_key=private_key,
-        addresses=tuple(peer["addresses"]),
-        server_public_key=peer["server_public_key"],
-        endpoint=peer["server_endpoint"],
-        allowed_ips=tuple(peer["allowed_ips"]),
-        mtu=peer["mtu"],
-    )
+    config = Config.from_peer(private_key, peer)
     assert peer["server_public_key"] == second.outputs()["server_public_key"]
     with clients.connected("second", config) as client:
         assert world.passes(client, world.INTERNET[0], 10)
