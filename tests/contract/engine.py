@@ -96,12 +96,6 @@ class Engine:
         """The stack's state, as `pulumi stack export` prints it."""
         return self._here("stack", "export", f"--stack={STACK}")
 
-    def restore(self, state: str) -> None:
-        """Put a state in the place of the stack's."""
-        file = self.directory / "restored.json"
-        file.write_text(state)
-        self._here("stack", "import", f"--file={file}", f"--stack={STACK}")
-
     def outputs(self) -> dict[str, Any]:
         """The stack's outputs, secret ones too."""
         printed = self._here("stack", "output", "--json", "--show-secrets", f"--stack={STACK}")

@@ -163,19 +163,6 @@ def test_from_nothing_to_nothing(stack: Stack, api: ApiServer) -> None:
             client.user(stack.user)
 
 
-def test_a_state_of_the_time_of_one_gateway_is_known(stack: Stack) -> None:
-    """Its parts had bare names then, which two gateways would have shared."""
-    stack.configure(EDGE | {"name": "old"}, orchestrator=False)
-    stack.up()
-    stack.join("old")
-    stack.up()
-    state = stack.engine.export()
-    former = state.replace("::old-", "::")
-    assert former != state
-    stack.engine.restore(former)
-    stack.run("preview", "--expect-no-changes")
-
-
 def test_a_gateway_of_each_kind_behind_one_orchestrator(stack: Stack, api: ApiServer) -> None:
     """As far as a preview goes; their packets are end to end's."""
     stack.configure(EDGE, IN_CLUSTER)
