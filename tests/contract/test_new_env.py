@@ -341,7 +341,13 @@ class Terminal:
         return True
 
     def press_ctrl_c(self) -> None:
+        """Once the program waits for an answer: Python's input() forgets a signal that comes just before it reads."""
+        until(self._asleep, deadline=PATIENCE_S, otherwise=lambda: LabError("The program does not wait for an answer."))
         os.write(self._fd, b"\x03")
+
+    def _asleep(self) -> bool:
+        """By its state, which stands behind its name: proc(5)."""
+        return Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
 
     def end(self) -> int:
         while self._read():
