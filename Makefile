@@ -64,7 +64,7 @@ check: .venv/ready
 
 test: check
 	$(BIN)/python -m lab up --fresh
-	$(BIN)/pytest -v tests/contract tests/e2e
+	$(BIN)/pytest -v --durations=20 tests/contract tests/e2e
 
 prove: .venv/ready
 	$(BIN)/python -m lab up
