@@ -50,7 +50,7 @@ def traces() -> dict[str, object]:
         "namespaces": network.namespaces(),
         "interfaces": [link["ifname"] for link in links if link["ifname"].startswith("mg-")],
         "mounts": [line for line in Path("/proc/mounts").read_text().splitlines() if "meshgate-lab" in line],
-        "control groups": [str(group) for group in cgroups.MOUNT.glob(f"**/{cgroups.NAME}")],
+        "control groups": [str(group) for group in cgroups.MOUNT.glob(f"**/{cgroups.NAME}*")],
     }
 
 
