@@ -16,8 +16,8 @@ from environments.engine import Environment
 from environments.questions import Interview
 from infra.values import Name
 from lab import paths, pulumi_host
-from lab.errors import LabError
-from lab.progress import console, step
+from console.errors import StepError
+from console.progress import console, step
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
@@ -83,7 +83,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
-    except (AnswerError, LabError) as error:
+    except (AnswerError, StepError) as error:
         console.print(f"✗ {error}", style="red", markup=False)
         sys.exit(1)
     except SystemExit as end:

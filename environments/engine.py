@@ -15,8 +15,8 @@ import yaml
 from environments.answers import AnswerError
 from infra.settings import Settings
 from lab import paths
-from lab.errors import LabError
-from lab.run import capture
+from console.errors import StepError
+from console.run import capture
 
 PROJECT = "meshgate"
 PASSPHRASE = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")
@@ -47,7 +47,7 @@ class Environment:
         """Whether the backend has its stack. Raises AnswerError when there is no backend."""
         try:
             listed = json.loads(self._pulumi("stack", "ls", "--json"))
-        except LabError as error:
+        except StepError as error:
             raise AnswerError(
                 f"Pulumi has no backend to keep the state in: `pulumi login` to one, or set PULUMI_BACKEND_URL "
                 f"(docs/environments.md). {error}"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from lab import cache, images, paths, recipes
-from lab.progress import step
+from console.progress import step
 
 FILE = paths.REPOSITORY / "dist" / "meshgate-gateway.tar.gz"
 """Where a playbook looks for it."""
@@ -32,7 +32,7 @@ Merged = dict[str, tuple[int, tarfile.TarInfo]]
 def ensure() -> Path:
     """Return the artifact of this work tree's gateway, made first if its image has changed.
 
-    Raises LabError when the image cannot be built.
+    Raises StepError when the image cannot be built.
     """
     [image] = images.ensure([recipes.gateway()])
     kept = paths.cache() / "artifacts" / f"{image.archive.stem}.tar.gz"

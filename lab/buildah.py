@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab import paths
-from lab.errors import LabError
-from lab.run import capture, run
+from console.errors import StepError
+from console.run import capture, run
 
 _CONTAINERS = Path("/var/lib/containers")
 """Where root's own images lie by default; buildah keeps notes about blobs there wherever its storage is."""
@@ -87,7 +87,7 @@ def session() -> Iterator[Builder]:
         )
         try:
             overlay.remove_containers()
-        except LabError:  # the cache lies on a file system that overlayfs cannot use
+        except StepError:  # the cache lies on a file system that overlayfs cannot use
             copies.remove_containers()
             yield copies
         else:

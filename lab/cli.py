@@ -9,9 +9,10 @@ import typer
 
 from lab import artifact as artifacts
 from lab import client as clients
-from lab import june, lifecycle, lock, node, packages, paths, pulumi_host, registration, report
-from lab.errors import LabError
-from lab.progress import console, step
+from lab import june, lifecycle, node, packages, paths, pulumi_host, registration, report
+from console import lock
+from console.errors import StepError
+from console.progress import console, step
 from lab.stack import Stack
 
 INTERRUPTED = 130
@@ -68,7 +69,7 @@ def logs(name: Annotated[str | None, typer.Argument(help="A part, such as kubele
         typer.echo("\n".join(known))
         return
     if name not in known:
-        raise LabError(f"The lab has no log {name!r}; there are {', '.join(known) or 'none'}.")
+        raise StepError(f"The lab has no log {name!r}; there are {', '.join(known) or 'none'}.")
     with known[name].open(errors="replace") as log:
         for line in log:
             typer.echo(line, nl=False)
@@ -106,7 +107,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
-    except LabError as error:
+    except StepError as error:
         console.print(f"✗ {error}", style="red", markup=False)
         sys.exit(1)
     except SystemExit as end:
@@ -117,4 +118,4 @@ def main() -> None:
 
 def _require_running() -> None:
     if not node.running():
-        raise LabError("The lab does not run; start it with `make up`.")
+        raise StepError("The lab does not run; start it with `make up`.")

@@ -15,10 +15,10 @@ from typing import Any, Self
 
 from lab import network, paths, tools
 from lab.daemon import Daemon
-from lab.errors import LabError
-from lab.run import capture
+from console.errors import StepError
+from console.run import capture
 from lab.sandbox import Sandbox, in_network
-from lab.waiting import until
+from console.waiting import until
 
 INTERFACE = "wg0"
 DEFAULT_MTU = 1420
@@ -105,13 +105,13 @@ class Client:
     pid: int
 
     def run(self, command: Sequence[str | Path], doing: str = "run a command in the client") -> str:
-        """Run a command where the client is and return its stdout; raise LabError if it fails."""
+        """Run a command where the client is and return its stdout; raise StepError if it fails."""
         return capture(
             ["nsenter", f"--target={self.pid}", "--net", "--mount", "--", *command], doing=f"{doing} {self.name}"
         )
 
     def fetch(self, url: str, seconds: float = 5) -> str:
-        """Return a web page as the client sees it; raise LabError when it does not come in time."""
+        """Return a web page as the client sees it; raise StepError when it does not come in time."""
         # curl's own proxy settings must not lead around the tunnel.
         curl = ("curl", "--silent", "--show-error", "--fail", "--globoff", "--noproxy", "*")
         return self.run([*curl, "--max-time", str(seconds), url], doing=f"fetch {url} from the client")
@@ -134,7 +134,7 @@ class Client:
         """Say whether one ping to an address is answered."""
         try:
             self.run(["ping", "-n", "-c", "1", "-W", str(seconds), address], doing=f"ping {address} from the client")
-        except LabError:
+        except StepError:
             return False
         return True
 
@@ -159,7 +159,7 @@ def connect(name: str, config: Config) -> Client:
     until(
         lambda: _has_interface(client),
         deadline=START_SECONDS,
-        otherwise=lambda: LabError(f"wireguard-go of client {name} made no interface.", _daemon(name).log),
+        otherwise=lambda: StepError(f"wireguard-go of client {name} made no interface.", _daemon(name).log),
         poll=0.05,
     )
     settings = DIRECTORY / f"{name}.conf"
@@ -210,7 +210,7 @@ def _daemon(name: str) -> Daemon:
 def _has_interface(client: Client) -> bool:
     try:
         client.run(["wg", "show", INTERFACE])
-    except LabError:
+    except StepError:
         return False
     return True
 

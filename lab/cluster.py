@@ -13,10 +13,10 @@ from pathlib import Path
 import httpx
 
 from lab import kube, network, node, parts, paths, roles, supervision
-from lab.errors import LabError
+from console.errors import StepError
 from lab.pki import Pki, kubeconfig
-from lab.progress import step
-from lab.waiting import until
+from console.progress import step
+from console.waiting import until
 
 REQUEST_TIMEOUT = 2.0
 
@@ -63,7 +63,7 @@ def up(programs: parts.Programs, pause_image: str, load_images: Callable[[], obj
         until(
             supervision.answers,
             deadline=SUPERVISOR_DEADLINE,
-            otherwise=lambda: LabError("The node's supervisord does not answer.", node.DAEMON.log),
+            otherwise=lambda: StepError("The node's supervisord does not answer.", node.DAEMON.log),
         )
         names = [part.name for part in all_parts]
         later = [check.part for check in REST]
@@ -90,7 +90,7 @@ def up(programs: parts.Programs, pause_image: str, load_images: Callable[[], obj
             until(
                 kube.node_ready,
                 deadline=NODE_DEADLINE,
-                otherwise=lambda: LabError("The node does not become Ready.", paths.LOGS / "kubelet.log"),
+                otherwise=lambda: StepError("The node does not become Ready.", paths.LOGS / "kubelet.log"),
             )
 
 
@@ -102,13 +102,13 @@ def wait_for(check: Check, client: httpx.Client) -> None:
         if _healthy(check, client):
             return True
         if supervision.state(check.part) == "FATAL":
-            raise LabError(f"{check.part} ends again and again as soon as it is started.", log)
+            raise StepError(f"{check.part} ends again and again as soon as it is started.", log)
         return False
 
     until(
         works,
         deadline=check.deadline,
-        otherwise=lambda: LabError(f"{check.part} does not work {check.deadline:.0f} s after its start.", log),
+        otherwise=lambda: StepError(f"{check.part} does not work {check.deadline:.0f} s after its start.", log),
     )
 
 

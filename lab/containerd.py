@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from lab import paths, worker
 from lab.images import Image
-from lab.run import capture, run
+from console.run import capture, run
 
 ARCHIVE_LABEL = "meshgate-lab-archive"
 """Label by which an image tells the archive that it was loaded from (a tag alone can be moved)."""

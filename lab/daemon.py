@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lab import paths
-from lab.errors import LabError
-from lab.waiting import until
+from console.errors import StepError
+from console.waiting import until
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Where a daemon finds programs, whatever the caller's environment says."""
@@ -45,7 +45,7 @@ class Process:
             until(
                 one.struck,
                 deadline=STOP_DEADLINE,
-                otherwise=lambda: LabError(
+                otherwise=lambda: StepError(
                     f"Process {self.pid} does not end although it was killed; see /proc/{self.pid}/stack."
                 ),
                 poll=0.02,
@@ -103,7 +103,7 @@ class Daemon:
             )
         process = running(pid)
         if process is None:
-            raise LabError(f"The lab's process {self.name} ended at once.", self.log)
+            raise StepError(f"The lab's process {self.name} ended at once.", self.log)
         draft = self.pid_file.with_suffix(".new")
         draft.write_text(json.dumps(asdict(process)))
         draft.replace(self.pid_file)

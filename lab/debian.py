@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from lab import paths
-from lab.run import run
+from console.run import run
 
 SUITE = "bookworm"
 
@@ -20,7 +20,7 @@ OPTIONS = (
 def bootstrap(target: Path, *options: str) -> None:
     """Make a small root file system: a tar archive, or a directory when the name has no ending.
 
-    Raises LabError, with mmdebstrap's log, when it cannot be made.
+    Raises StepError, with mmdebstrap's log, when it cannot be made.
     """
     run(
         ("mmdebstrap", "--mode=root", *OPTIONS, *options, SUITE, target),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab import buildah, cache, paths, recipes
-from lab.progress import step
+from console.progress import step
 
 KEPT = 2
 """Archives of the same image: of this work tree's state, and of the one before or of another clone's."""
@@ -24,7 +24,7 @@ class Image:
 def ensure(wanted: Sequence[recipes.Recipe]) -> list[Image]:
     """Return images by their recipes, after building those whose inputs changed.
 
-    Raises LabError, with the build's log, when one cannot be built.
+    Raises StepError, with the build's log, when one cannot be built.
     """
     if absent := [recipe for recipe in wanted if not _archive(recipe).exists()]:
         with buildah.session() as builder:

@@ -13,9 +13,9 @@ from kubernetes.config import new_client_from_config
 from kubernetes.dynamic import DynamicClient
 
 from lab import paths, tools
-from lab.errors import LabError
-from lab.run import capture
-from lab.waiting import until
+from console.errors import StepError
+from console.run import capture
+from console.waiting import until
 
 MANIFESTS = Path(__file__).with_name("manifests")
 
@@ -27,7 +27,7 @@ def client() -> ApiClient:
 
 
 def kubectl(*arguments: str) -> str:
-    """Run the lab's kubectl on its cluster and return what it printed; raise LabError if it fails."""
+    """Run the lab's kubectl on its cluster and return what it printed; raise StepError if it fails."""
     program = tools.resolve(tools.KUBE).with_name("kubectl")
     # What it learns of the API it would else write into the user's home.
     options = (f"--kubeconfig={paths.KUBECONFIG}", f"--cache-dir={paths.RUN / 'kubectl'}")
@@ -99,7 +99,7 @@ def wait_for_rollout(namespace: str, name: str, deadline: float) -> None:
         until(
             lambda: _rolled_out(api, namespace, name),
             deadline=deadline,
-            otherwise=lambda: LabError(
+            otherwise=lambda: StepError(
                 f"Deployment {namespace}/{name} is not available after {deadline:.0f} s: {_trouble(api, namespace)}"
             ),
         )

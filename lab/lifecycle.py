@@ -24,8 +24,8 @@ from lab import (
     tools,
     worker,
 )
-from lab.errors import LabError
-from lab.progress import console, step
+from console.errors import StepError
+from console.progress import console, step
 from lab.stack import Stack
 
 COLD_SECONDS = 120
@@ -38,7 +38,7 @@ _SURVIVES_FRESH = (worker.CONTAINERD_ROOT, paths.PULUMI_HOME, paths.PULUMI)
 def require_root() -> None:
     """Refuse to start without the rights that namespaces and mounts need."""
     if os.geteuid() != 0:
-        raise LabError("The lab makes network namespaces and mounts, which needs root: run it with sudo.")
+        raise StepError("The lab makes network namespaces and mounts, which needs root: run it with sudo.")
 
 
 def up(*, fresh: bool = False) -> None:

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from lab import cgroups, metal_power, metal_root, network, paths
 from lab.daemon import Daemon
-from lab.errors import LabError
-from lab.run import capture
+from console.errors import StepError
+from console.run import capture
 from lab.sandbox import Sandbox
-from lab.waiting import until
+from console.waiting import until
 
 DIRECTORY = paths.STATE / "metal"
 
@@ -77,7 +77,7 @@ class Machine:
         }
 
     def ssh(self, *argv: str, stdin: str | None = None) -> str:
-        """Run a command in it as root and return its stdout; raise LabError if it fails."""
+        """Run a command in it as root and return its stdout; raise StepError if it fails."""
         options = (*self._ssh_options(), "-i", str(self.ssh_key), "-o", "ConnectTimeout=2")
         return capture(
             ["ssh", *options, f"root@{self.ipv4}", shlex.join(argv)],
@@ -101,7 +101,7 @@ class Machine:
     def reboot(self) -> None:
         """Shut it down and boot it again from the same disk."""
         before = self._boot_id()
-        with suppress(LabError):  # the connection may end before the command does
+        with suppress(StepError):  # the connection may end before the command does
             self.ssh("systemctl", "reboot")
         self._wait_for_boot(SHUTDOWN_SECONDS + BOOT_SECONDS, before)
 
@@ -133,17 +133,17 @@ class Machine:
         def booted() -> bool:
             nonlocal reason
             if not self.running:
-                raise LabError(f"The machine {self.name} ended instead of booting.", console)
+                raise StepError(f"The machine {self.name} ended instead of booting.", console)
             try:
                 return self._boot_id() != before
-            except LabError as error:
+            except StepError as error:
                 reason = error.sentence
                 return False
 
         until(
             booted,
             deadline=seconds,
-            otherwise=lambda: LabError(
+            otherwise=lambda: StepError(
                 f"The machine {self.name} has not booted within {seconds:.0f} s: {reason}", console
             ),
         )
@@ -153,7 +153,7 @@ class Machine:
 def machine(name: str) -> Iterator[Machine]:
     """Give a new machine, booted, for the time of the block; what a killed run left under this name goes first."""
     if not network.complete():
-        raise LabError("The lab does not run; start it with `make up`.")
+        raise StepError("The lab does not run; start it with `make up`.")
     metal_root.ensure()
     _remove(name)
     try:

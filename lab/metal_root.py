@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lab import cache, debian, paths
-from lab.progress import step
+from console.progress import step
 
 PACKAGES = (
     # What the installer's smallest choice with an SSH server has, and Ansible needs.
@@ -31,7 +31,7 @@ _OPTIONS = (
 def ensure() -> Path:
     """Return the root file system that every machine starts from, made first if need be; nobody writes to it.
 
-    Raises LabError when it cannot be made.
+    Raises StepError when it cannot be made.
     """
     return cache.keep(paths.cache() / "rootfs" / cache.fingerprint(debian.SUITE, *debian.OPTIONS, *_OPTIONS), _make)
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lab.errors import LabError
-from lab.run import capture
+from console.errors import StepError
+from console.run import capture
 from lab.sandbox import in_network
 
 NODE, PEER, INTERNET = "mg-node", "mg-peer", "mg-internet"
@@ -228,7 +228,7 @@ def free_number(numbers: range, taken: set[str]) -> int:
     for number in numbers:
         if on_lan(number)[0] not in taken:
             return number
-    raise LabError(
+    raise StepError(
         f"All {len(numbers)} addresses from {on_lan(numbers[0])[0]} on are taken on the lab's lan;"
         " end what has them (`make down` ends all)."
     )

@@ -9,9 +9,9 @@ import shutil
 from pathlib import Path
 
 from lab import paths
-from lab.errors import LabError
-from lab.progress import step
-from lab.run import capture, run
+from console.errors import StepError
+from console.progress import step
+from console.run import capture, run
 
 PACKAGES = (
     # the cluster
@@ -51,10 +51,10 @@ _SYSTEMD = Path("/run/systemd/system")
 def ensure() -> None:
     """Install the packages that are missing; a machine that has them all is left alone.
 
-    Raises LabError where there is no apt to install them with, or when it fails.
+    Raises StepError where there is no apt to install them with, or when it fails.
     """
     if shutil.which("apt-get") is None or shutil.which("dpkg-query") is None:
-        raise LabError(
+        raise StepError(
             f"The lab installs its parts with Debian's apt, and this is {_distribution()}: "
             f"run it on Debian 12 or later (a virtual machine will do) with {', '.join(PACKAGES)}."
         )

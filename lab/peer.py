@@ -9,9 +9,9 @@ from pathlib import Path
 from infra.headscale.client import Headscale
 from infra.headscale.errors import UnavailableError
 from lab import kube, network, paths, surroundings
-from lab.errors import LabError
-from lab.run import capture
-from lab.waiting import until
+from console.errors import StepError
+from console.run import capture
+from console.waiting import until
 
 HOSTNAME = "mesh-peer"
 USER = "lab"
@@ -39,7 +39,7 @@ class MeshPeer:
 def headscale(ca_certificate: str) -> Headscale:
     """Return a client of the stack's Headscale, with the API key that our program keeps in the cluster."""
     if (api_key := kube.secret_value(*API_KEY_SECRET)) is None:
-        raise LabError("Headscale's API key is not there: the Secret headscale-api-key in namespace meshgate.")
+        raise StepError("Headscale's API key is not there: the Secret headscale-api-key in namespace meshgate.")
     return Headscale(URL, api_key, ca_certificate=ca_certificate)
 
 
@@ -49,7 +49,7 @@ def join(tailscale: Path, ca_certificate: str) -> MeshPeer:
         until(
             partial(_answers, server),
             deadline=ANSWER_SECONDS,
-            otherwise=lambda: LabError(f"Headscale at {URL} does not answer.", paths.LOGS / "tls-front.log"),
+            otherwise=lambda: StepError(f"Headscale at {URL} does not answer.", paths.LOGS / "tls-front.log"),
         )
         if (peer := _current(tailscale)) and any(
             node.node_key == peer.node_key and node.online for node in server.nodes()
@@ -76,7 +76,7 @@ def join(tailscale: Path, ca_certificate: str) -> MeshPeer:
     finally:
         key_file.unlink()
     if (joined := _current(tailscale)) is None:
-        raise LabError("The mesh peer joined, but has no address.", paths.LOGS / "mesh-peer.log")
+        raise StepError("The mesh peer joined, but has no address.", paths.LOGS / "mesh-peer.log")
     return joined
 
 

@@ -7,9 +7,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 from lab import paths
-from lab.errors import LabError
-from lab.progress import step
-from lab.run import capture
+from console.errors import StepError
+from console.progress import step
+from console.run import capture
 
 NAME = "pulumi-resource-kubernetes"
 VERSION = version("pulumi-kubernetes")
@@ -56,7 +56,7 @@ def _download(pulumi: Path, environment: Mapping[str, str]) -> bool:
     command = ["timeout", f"{_DOWNLOAD_SECONDS}s", str(pulumi), *install]
     try:
         capture(command, doing="download Pulumi's Kubernetes plugin", env=environment)
-    except LabError:
+    except StepError:
         return False
     return True
 

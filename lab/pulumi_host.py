@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from lab import cache, paths, toolchain, tools
-from lab.run import capture
+from console.run import capture
 
 _SDK = "github.com/pulumi/pulumi/sdk/v3"
 _SCRIPTS = (
@@ -18,7 +18,7 @@ _SCRIPTS = (
 def find() -> Path:
     """Return the directory: the user's own Pulumi with its Python host, else one of the cache.
 
-    Raises LabError when Pulumi has to be built and cannot be.
+    Raises StepError when Pulumi has to be built and cannot be.
     """
     own = tools.find_own(tools.PULUMI)
     if own and shutil.which(tools.PULUMI_LANGUAGE_PYTHON.name):

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from lab import cache, debian, paths, toolchain, tools
-from lab.progress import step
+from console.progress import step
 
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 """The CAs that this machine trusts, in one file."""
@@ -63,7 +63,7 @@ class Recipe:
 def cluster() -> list[Recipe]:
     """Return the recipes of the images that the cluster runs.
 
-    Tools and file systems that go into them are made on the way. Raises LabError when one cannot.
+    Tools and file systems that go into them are made on the way. Raises StepError when one cannot.
     """
     base = _debian()
     return [

@@ -4,7 +4,7 @@ from typing import Any
 
 import httpx
 
-from lab.errors import LabError
+from console.errors import StepError
 
 TIMEOUT = 15.0
 _PATH = "/api/v1/device"
@@ -32,7 +32,7 @@ def _ask(orchestrator: str, method: str, call: str, **content: Any) -> httpx.Res
         with httpx.Client(timeout=TIMEOUT, trust_env=False) as client:
             answer = client.request(method, url, **content)
     except httpx.TransportError as error:
-        raise LabError(f"June's orchestrator at {url} does not answer: {error}.") from error
+        raise StepError(f"June's orchestrator at {url} does not answer: {error}.") from error
     if answer.is_error:
-        raise LabError(f"June's orchestrator refused to {call} the device ({answer.status_code}): {answer.text}")
+        raise StepError(f"June's orchestrator refused to {call} the device ({answer.status_code}): {answer.text}")
     return answer

@@ -7,8 +7,8 @@ from typing import Any
 from infra.headscale.errors import HeadscaleError
 from lab import june, kube, node, paths, peer, plugin, pulumi_host, supervision, tools
 from lab.cluster import PKI
-from lab.errors import LabError
-from lab.progress import console
+from console.errors import StepError
+from console.progress import console
 from lab.stack import Stack
 
 _INDENT = 30
@@ -17,7 +17,7 @@ _INDENT = 30
 def show() -> None:
     """Print the state of the lab."""
     if not node.running():
-        raise LabError("The lab does not run; start it with `make up`.")
+        raise StepError("The lab does not run; start it with `make up`.")
     _section("The node", _by_state(supervision.states()))
     outputs = Stack(pulumi_host.find()).outputs()
     if not outputs:
@@ -36,7 +36,7 @@ def _mesh() -> dict[str, str]:
     try:
         with peer.headscale(PKI.ca.read_text()) as headscale:
             nodes = headscale.nodes()
-    except (HeadscaleError, LabError) as error:
+    except (HeadscaleError, StepError) as error:
         return {"unknown": str(error)}
     return {
         one.given_name: f"{'online' if one.online else 'offline'}, routes: {', '.join(one.approved_routes) or 'none'}"

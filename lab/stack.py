@@ -17,9 +17,9 @@ from typing import Any
 import yaml
 
 from lab import marker, paths, plugin
-from lab.errors import LabError
-from lab.progress import step
-from lab.run import capture, run
+from console.errors import StepError
+from console.progress import step
+from console.run import capture, run
 
 LAB = "lab"
 """The stack that `make up` runs; tests run others beside it."""
@@ -136,7 +136,7 @@ class Stack:
         self.run("up", "--yes", "--skip-preview", "--suppress-outputs", tell=tell)
 
     def run(self, operation: str, *options: str, tell: Callable[[str], object] = lambda _: None) -> str:
-        """Run an operation and return what Pulumi printed; raise LabError with its diagnostics if it fails.
+        """Run an operation and return what Pulumi printed; raise StepError with its diagnostics if it fails.
 
         When it is interrupted Pulumi finishes the step it is at, so that its state stays true.
         """
@@ -155,10 +155,10 @@ class Stack:
                 finish_seconds=FINISH_SECONDS,
                 follow=follow,
             )
-        except LabError as error:
+        except StepError as error:
             if not (said := diagnostics(self.log.read_text())):
                 raise
-            raise LabError(f"{error.sentence}\n{said}\n    (all of it: {self.log})") from error
+            raise StepError(f"{error.sentence}\n{said}\n    (all of it: {self.log})") from error
         except KeyboardInterrupt:
             marker.end_orphans()
             raise
@@ -172,7 +172,7 @@ class Stack:
         return outputs
 
     def remove(self) -> None:
-        """Forget the stack, whose resources are destroyed; LabError while it has any."""
+        """Forget the stack, whose resources are destroyed; StepError while it has any."""
         self._here("stack", "rm", "--yes", f"--stack={self.name}")
         self.config_file.unlink(missing_ok=True)
 

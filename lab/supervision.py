@@ -20,7 +20,7 @@ from typing import Any
 from supervisor.xmlrpc import Faults, SupervisorTransport
 
 from lab import paths
-from lab.errors import LabError
+from console.errors import StepError
 
 SOCKET = paths.RUN / "supervisor.sock"
 FILE = paths.CONFIG / "supervisord.conf"
@@ -95,7 +95,7 @@ def start_part(name: str) -> None:
         _rpc().supervisor.startProcess(name, False)
     except xmlrpc.client.Fault as fault:
         if fault.faultCode != Faults.ALREADY_STARTED:
-            raise LabError(f"supervisord does not start {name}: {fault.faultString}.") from fault
+            raise StepError(f"supervisord does not start {name}: {fault.faultString}.") from fault
 
 
 def state(name: str) -> str:

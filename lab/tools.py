@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab import cache, paths, toolchain
-from lab.errors import LabError
-from lab.progress import step
-from lab.run import capture, run
+from console.errors import StepError
+from console.progress import step
+from console.run import capture, run
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ LAB = (KUBE, HEADSCALE, TAILSCALED, CONTAINERBOOT, WIREGUARD_GO, COREDNS, PULUMI
 def resolve(tool: Tool) -> Path:
     """Return the program's file, built first if need be (its aliases lie beside it).
 
-    Raises LabError when it has to be built and cannot be.
+    Raises StepError when it has to be built and cannot be.
     """
     return find_own(tool) or build(tool)
 
@@ -173,7 +173,7 @@ def find_own(tool: Tool) -> Path | None:
             doing=f"ask {found} for its version",
             env={"PULUMI_SKIP_UPDATE_CHECK": "true"},
         )
-    except LabError:
+    except StepError:
         return None  # a broken installation is no reason to stop: the lab builds its own
     numbers = re.search(r"(\d+)\.(\d+)\.(\d+)", answer)
     if numbers is None:
@@ -224,8 +224,8 @@ def _build(tool: Tool, directory: Path) -> None:
                 cwd=paths.GO_MODULES / tool.module,
                 env=ENVIRONMENT,
             )
-        except LabError as error:
-            raise LabError(f"{error.sentence}{_alternative(tool)}", log) from error
+        except StepError as error:
+            raise StepError(f"{error.sentence}{_alternative(tool)}", log) from error
     for alias in tool.aliases:
         (directory / alias).symlink_to(tool.name)
 

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from lab.errors import LabError
-from lab.progress import console, step
+from console.errors import StepError
+from console.progress import console, step
 from review import markdown, pulumi, text, wording
 from review.pulumi import Options
 from review.report import Report
@@ -41,9 +41,9 @@ def review(
     """Print the review. The exit status is 1 when there is an environment whose preview failed, else 0."""
     names = pulumi.environments() if stacks == ALL else [name for name in stacks.split(",") if name]
     if not names:
-        raise LabError("There is no environment: no Pulumi.NAME.yaml but the lab's. `make new-env` makes one.")
+        raise StepError("There is no environment: no Pulumi.NAME.yaml but the lab's. `make new-env` makes one.")
     if config_file and len(names) > 1:
-        raise LabError(f"--config-file is of one environment, and here are {len(names)}: {', '.join(names)}.")
+        raise StepError(f"--config-file is of one environment, and here are {len(names)}: {', '.join(names)}.")
     options = Options(config_file, tuple(policy_pack or ()), tuple(replace or ()))
     reports = [_review(name, options) for name in names]
     typer.echo(markdown.comment(reports) if format_ is Format.MARKDOWN else text.text(reports), nl=False)
@@ -63,6 +63,6 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
-    except LabError as error:
+    except StepError as error:
         console.print(f"✗ {error}", style="red", markup=False)
         sys.exit(1)

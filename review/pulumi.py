@@ -7,9 +7,10 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import lock, paths, pulumi_host
-from lab.errors import LabError
-from lab.run import run
+from console import lock
+from lab import paths, pulumi_host
+from console.errors import StepError
+from console.run import run
 from lab.stack import LAB, Stack
 from review import events
 from review.report import Report, report
@@ -51,7 +52,7 @@ def preview(environment: str, options: Options) -> Report:
     if environment == LAB:
         stack = Stack(programs)
         if not stack.state_file.exists():
-            raise LabError("The lab has no stack yet; `make up` makes it.")
+            raise StepError("The lab has no stack yet; `make up` makes it.")
         variables, config_file = stack.environment(), config_file or stack.config_file
     command = (
         *("timeout", "--signal=INT", f"--kill-after={STOP_SECONDS}s", f"{DEADLINE_SECONDS}s"),
@@ -73,6 +74,6 @@ def preview(environment: str, options: Options) -> Report:
                 env=variables | {"PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "true"},
                 finish_seconds=STOP_SECONDS,
             )
-        except LabError:  # what it printed says why
+        except StepError:  # what it printed says why
             ended_well = False
         return report(environment, events.read(log.read_text(errors="replace")), ended_well=ended_well)

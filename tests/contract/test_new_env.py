@@ -19,8 +19,8 @@ import yaml
 
 from infra.settings import load
 from lab import paths, plugin, pulumi_host, tools
-from lab.errors import LabError
-from lab.waiting import until
+from console.errors import StepError
+from console.waiting import until
 from tests.contract.apiserver import ApiServer
 from tests.contract.engine import Run
 from tests.contract.headscale_server import HeadscaleServer, running_headscale
@@ -297,7 +297,7 @@ def test_killed_at_any_moment_it_leaves_nothing_half_made(world: World, moment: 
         assert process.stdin is not None
         process.stdin.write(yaml.safe_dump(world.answers()))
         process.stdin.close()
-        until(lambda: bool(moment(world)), deadline=60, otherwise=lambda: LabError("the moment does not come"))
+        until(lambda: bool(moment(world)), deadline=60, otherwise=lambda: StepError("the moment does not come"))
         os.killpg(process.pid, signal.SIGKILL)
     if world.file.exists():
         assert "encryptionsalt" in yaml.safe_load(world.file.read_text())
@@ -342,7 +342,7 @@ class Terminal:
 
     def press_ctrl_c(self) -> None:
         """Once the program waits for an answer: Python's input() forgets a signal that comes just before it reads."""
-        until(self._asleep, deadline=PATIENCE_S, otherwise=lambda: LabError("The program does not wait for an answer."))
+        until(self._asleep, deadline=PATIENCE_S, otherwise=lambda: StepError("The program does not wait for an answer."))
         os.write(self._fd, b"\x03")
 
     def _asleep(self) -> bool:

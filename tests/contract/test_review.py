@@ -21,8 +21,8 @@ import pytest
 from infra.headscale import EXIT_ROUTES
 from infra.protection import KEPT
 from lab import paths, pulumi_host, tools
-from lab.errors import LabError
-from lab.waiting import until
+from console.errors import StepError
+from console.waiting import until
 from tests.contract.apiserver import ApiServer
 from tests.contract.engine import PASSPHRASE, STACK, Engine
 from tests.contract.headscale_server import HeadscaleServer, running_headscale
@@ -105,7 +105,7 @@ def environment(api: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Ite
         with kubelet(api, NAMESPACE), ThreadPoolExecutor(1) as pool:
             up = pool.submit(engine.run, "up", "--yes")
             until(
-                lambda: _has_secret(api), deadline=90, otherwise=lambda: LabError("The gateway's Secret is not made.")
+                lambda: _has_secret(api), deadline=90, otherwise=lambda: StepError("The gateway's Secret is not made.")
             )
             headscale.join(made.secrets()["pre-auth-key"], NODE, EXIT_ROUTES)
             assert up.result().code == 0, up.result().text

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from lab import paths, pulumi_host, tools
-from lab.errors import LabError
-from lab.waiting import until
+from console.errors import StepError
+from console.waiting import until
 from tests.unit.docs.commands import bash, console
 
 pytestmark = pytest.mark.timeout(900)  # the first run on a machine builds Pulumi and the server
@@ -69,7 +69,7 @@ def s3_server(directory: Path) -> Iterator[Server]:
         subprocess.Popen([*command, "posix", str(objects)], env=environment, stdout=output, stderr=output) as server,
     ):
         try:
-            until(lambda: _listens(port), deadline=20, otherwise=lambda: LabError("versitygw does not listen.", log))
+            until(lambda: _listens(port), deadline=20, otherwise=lambda: StepError("versitygw does not listen.", log))
             yield Server(objects, port, {"AWS_ACCESS_KEY_ID": access, "AWS_SECRET_ACCESS_KEY": secret})
         finally:
             server.terminate()
@@ -175,7 +175,7 @@ def test_two_runs_do_not_work_on_one_stack_and_a_dead_one_lets_go(server: Server
         until(
             lambda: any("/locks/" in name for name in files(server)),
             deadline=60,
-            otherwise=lambda: LabError("the first run takes no lock"),
+            otherwise=lambda: StepError("the first run takes no lock"),
         )
         code, said = project.run("up", "--yes", "--skip-preview")
         assert code != 0

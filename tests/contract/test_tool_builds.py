@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from lab import paths, toolchain, tools
-from lab.errors import LabError
-from lab.run import capture
+from console.errors import StepError
+from console.run import capture
 from tests.unit.lab.test_tools import TOOL
 
 MAIN = 'package main\n\nvar greeting = "unset"\n\nfunc main() { println(greeting) }\n'
@@ -59,7 +59,7 @@ def test_source_flags_and_go_version_decide_the_entry(module: Path, monkeypatch:
 
 def test_a_broken_build_leaves_nothing_and_says_what_to_do(module: Path) -> None:
     (module / "main.go").write_text("package main\n\nfunc main() { nonsense }\n")
-    with pytest.raises(LabError) as caught:
+    with pytest.raises(StepError) as caught:
         tools.build(TOOL)
     assert caught.value.sentence == (
         "Could not build hello 1.2.3: go ended with status 1. "

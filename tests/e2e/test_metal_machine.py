@@ -9,7 +9,7 @@ import pytest
 
 from lab import cgroups, metal, network, peer
 from lab.cluster import PKI
-from lab.errors import LabError
+from console.errors import StepError
 from lab.metal import Machine
 from tests.e2e import world
 
@@ -128,5 +128,5 @@ def test_what_a_killed_run_left_is_removed_and_nothing_stays() -> None:
 def test_a_machine_that_cannot_boot_shows_its_console() -> None:
     with metal.machine("broken") as machine:
         machine.ssh("rm", "/usr/lib/systemd/systemd")
-        with pytest.raises(LabError, match=r"(?s)machine broken ended instead of booting\..*systemd"):
+        with pytest.raises(StepError, match=r"(?s)machine broken ended instead of booting\..*systemd"):
             machine.reboot()

@@ -10,7 +10,7 @@ from infra.wireguard import node_key_to_wireguard
 from lab import client as clients
 from lab import june, registration
 from lab.client import Client, Config
-from lab.run import capture
+from console.run import capture
 from tests.e2e import world
 
 Connect = Callable[[str], Client]

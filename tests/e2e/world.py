@@ -14,7 +14,7 @@ from infra.headscale.models import Node
 from lab import june, kube, network, peer, registration
 from lab.client import Client
 from lab.cluster import PKI
-from lab.errors import LabError
+from console.errors import StepError
 
 NAMESPACE, GATEWAY = "meshgate", "meshgate-lab"
 INTERNET = (f"http://{network.INTERNET_IPV4}", f"http://[{network.INTERNET_IPV6}]")
@@ -46,7 +46,7 @@ def urls(node: Node) -> list[str]:
 
 def unregister(public_key: str) -> None:
     """Unregister a device that a test may have unregistered itself."""
-    with suppress(LabError):
+    with suppress(StepError):
         registration.unregister(june.URL, public_key)
 
 
@@ -100,6 +100,6 @@ def passes(client: Client, url: str, seconds: float = 1) -> bool:
     """Whether a page comes through the tunnel."""
     try:
         client.fetch(url, seconds)
-    except LabError:
+    except StepError:
         return False
     return True

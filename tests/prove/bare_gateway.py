@@ -9,10 +9,10 @@ from infra import wireguard
 from lab import network, tools
 from lab.client import Config
 from lab.daemon import Daemon
-from lab.errors import LabError
-from lab.run import capture
+from console.errors import StepError
+from console.run import capture
 from lab.sandbox import Sandbox
-from lab.waiting import until
+from console.waiting import until
 from tests.prove import throughput
 
 INTERFACE, PORT, MTU = "wgbare", 31999, 1280
@@ -40,7 +40,7 @@ def bare_gateway(directory: Path) -> Iterator[Config]:
         until(
             lambda: INTERFACE in capture(["ip", "-netns", network.NODE, "-brief", "link"], doing="list links"),
             deadline=5,
-            otherwise=lambda: LabError("wireguard-go made no interface.", DAEMON.log),
+            otherwise=lambda: StepError("wireguard-go made no interface.", DAEMON.log),
         )
         peer = ("peer", wireguard.public_key(client_key), "allowed-ips", CLIENT)
         throughput.weigh_as_the_pod(INTERFACE)

@@ -4,7 +4,7 @@ import pytest
 
 from lab import network
 from lab.client import Config
-from lab.errors import LabError
+from console.errors import StepError
 
 ANSWER = {
     "success": True,
@@ -57,5 +57,5 @@ def test_the_private_key_is_not_shown_by_accident() -> None:
 def test_clients_take_the_first_free_address_and_a_full_lan_says_so() -> None:
     assert network.free_number(network.CLIENTS, {"10.213.0.100", "10.213.0.102"}) == 101
     everyone = {f"10.213.0.{number}" for number in network.CLIENTS}
-    with pytest.raises(LabError, match=r"All 100 addresses from 10\.213\.0\.100 on are taken"):
+    with pytest.raises(StepError, match=r"All 100 addresses from 10\.213\.0\.100 on are taken"):
         network.free_number(network.CLIENTS, everyone)

@@ -5,7 +5,7 @@ import pytest
 
 from lab import cluster, paths, supervision
 from lab.cluster import Check
-from lab.errors import LabError
+from console.errors import StepError
 
 CHECK = Check("kubelet", "http://10.213.0.1:10248/healthz", deadline=0.05)
 
@@ -38,7 +38,7 @@ def test_a_part_is_waited_for_until_it_is_healthy(monkeypatch: pytest.MonkeyPatc
 
 def test_after_its_deadline_the_error_shows_the_parts_own_log(monkeypatch: pytest.MonkeyPatch, log: Path) -> None:
     monkeypatch.setattr(supervision, "state", lambda _: "RUNNING")
-    with pytest.raises(LabError, match="kubelet does not work 0 s after its start") as failure:
+    with pytest.raises(StepError, match="kubelet does not work 0 s after its start") as failure:
         cluster.wait_for(CHECK, client(503))
     assert "why it failed" in str(failure.value)
     assert str(log) in str(failure.value)
@@ -46,7 +46,7 @@ def test_after_its_deadline_the_error_shows_the_parts_own_log(monkeypatch: pytes
 
 def test_a_part_that_keeps_dying_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervision, "state", lambda _: "FATAL")
-    with pytest.raises(LabError, match="ends again and again"):
+    with pytest.raises(StepError, match="ends again and again"):
         cluster.wait_for(Check("kubelet", CHECK.url, deadline=60), client(None))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lab import metal, metal_root, network
-from lab.errors import LabError
+from console.errors import StepError
 from lab.metal import Machine
 
 
@@ -48,7 +48,7 @@ def test_a_command_reaches_the_machine_word_by_word(
     monkeypatch.setenv("PATH", str(ssh.parent), prepend=os.pathsep)
     assert machine.ssh("printf", "%s|", "two words", "$HOME", "") == "two words|$HOME||"
     assert machine.ssh("cat", stdin="in") == "in"
-    with pytest.raises(LabError, match="run false in the machine edge"):
+    with pytest.raises(StepError, match="run false in the machine edge"):
         machine.ssh("false")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lab import packages
-from lab.errors import LabError
+from console.errors import StepError
 
 
 def commands_on_path(directory: Path, monkeypatch: pytest.MonkeyPatch, **scripts: str) -> None:
@@ -34,5 +34,5 @@ def test_a_machine_that_has_them_all_is_left_alone(tmp_path: Path, monkeypatch: 
 
 def test_without_apt_the_error_names_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     commands_on_path(tmp_path / "bin", monkeypatch)
-    with pytest.raises(LabError, match=r"Debian 12 or later .* with .*containerd.*systemd-container\.$"):
+    with pytest.raises(StepError, match=r"Debian 12 or later .* with .*containerd.*systemd-container\.$"):
         packages.ensure()

@@ -7,7 +7,7 @@ import yaml
 
 from infra import settings as infra_settings
 from lab import paths, plugin, settings, stack
-from lab.errors import LabError
+from console.errors import StepError
 from lab.stack import Stack
 
 FACTS = settings.Facts(
@@ -99,7 +99,7 @@ sleep 1
 def test_a_failed_run_says_why(pulumi: Path) -> None:
     printed = "Updating:\n\nDiagnostics:\n  thing:\n    error: why\n\nResources:\n    1 errored"
     (pulumi / "answer").write_text(f"echo '{printed}'; exit 255")
-    with pytest.raises(LabError, match=r"run `pulumi preview` of the stack lab.*\n  thing:\n    error: why"):
+    with pytest.raises(StepError, match=r"run `pulumi preview` of the stack lab.*\n  thing:\n    error: why"):
         Stack(pulumi).run("preview")
 
 

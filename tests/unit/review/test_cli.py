@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from lab import paths
-from lab.errors import LabError
+from console.errors import StepError
 from review import cli, pulumi
 from review.pulumi import Options
 from review.report import Report, Verdict
@@ -29,7 +29,7 @@ def previewed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Options]]:
 
 def run(*arguments: str) -> tuple[int, str]:
     result = CliRunner().invoke(cli.app, arguments)
-    if isinstance(result.exception, LabError):
+    if isinstance(result.exception, StepError):
         raise result.exception
     return result.exit_code, result.stdout
 
@@ -49,7 +49,7 @@ def test_several_are_one_comment_and_one_that_failed_decides_the_exit_status() -
 def test_settings_rules_and_what_is_to_be_made_anew_are_handed_on(previewed: list[object]) -> None:
     run("dev", "--config-file=dev.yaml", "--policy-pack=a", "--policy-pack=b", "--replace=**::one-key")
     assert previewed == [("dev", Options(Path("dev.yaml"), (Path("a"), Path("b")), ("**::one-key",)))]
-    with pytest.raises(LabError, match="and here are 2: dev, prod"):
+    with pytest.raises(StepError, match="and here are 2: dev, prod"):
         run("dev,prod", "--config-file=dev.yaml")
 
 
@@ -57,7 +57,7 @@ def test_all_are_those_with_a_stack_file_but_the_labs(monkeypatch: pytest.Monkey
     monkeypatch.setattr(paths, "REPOSITORY", tmp_path)
     for name in ("Pulumi.yaml", "Pulumi.lab.yaml"):
         (tmp_path / name).touch()
-    with pytest.raises(LabError, match="There is no environment"):
+    with pytest.raises(StepError, match="There is no environment"):
         run("all")
     for name in ("Pulumi.prod.yaml", "Pulumi.dev-2.yaml", "Pulumi.eu.west.yaml"):
         (tmp_path / name).touch()

@@ -3,10 +3,10 @@
 import time
 from collections.abc import Callable
 
-from lab.errors import LabError
+from console.errors import StepError
 
 
-def until(works: Callable[[], bool], *, deadline: float, otherwise: Callable[[], LabError], poll: float = 0.1) -> None:
+def until(works: Callable[[], bool], *, deadline: float, otherwise: Callable[[], StepError], poll: float = 0.1) -> None:
     """Return as soon as `works()`; raise what `otherwise` makes when it does not within `deadline` seconds."""
     end = time.monotonic() + deadline
     while not works():

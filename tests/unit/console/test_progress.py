@@ -7,8 +7,8 @@ import time
 import pytest
 from rich.console import Console
 
-from lab import progress
-from lab.progress import step
+from console import progress
+from console.progress import step
 
 
 @pytest.fixture

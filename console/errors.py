@@ -6,7 +6,7 @@ TAIL_LINES = 20
 """How many of a log's last lines an error shows."""
 
 
-class LabError(Exception):
+class StepError(Exception):
     """A step of the lab failed.
 
     `sentence` says in one sentence what is wrong and what would be right; `log` is the file

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from lab import lock
-from lab.errors import LabError
+from console import lock
+from console.errors import StepError
 
 HOLD = "import sys, time; from lab import lock\nwith lock.hold(sys.argv[1]): print('held', flush=True); time.sleep(60)"
 
@@ -21,7 +21,7 @@ def test_a_second_run_is_told_who_holds_the_lock(name: str) -> None:
     with subprocess.Popen([sys.executable, "-c", HOLD, name], stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(LabError, match=rf"process {holder.pid} of {Path.cwd()} \(.*python"), lock.hold(name):
+        with pytest.raises(StepError, match=rf"process {holder.pid} of {Path.cwd()} \(.*python"), lock.hold(name):
             pass
         holder.kill()
     # Gone with its holder, however that ended.

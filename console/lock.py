@@ -13,21 +13,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from textwrap import shorten
 
-from lab.errors import LabError
+from console.errors import StepError
 
 NAME = "meshgate-lab"
 
 
 @contextmanager
 def hold(name: str = NAME) -> Iterator[None]:
-    """Hold the lock during the block; raise LabError, which says who has it, when it is taken."""
+    """Hold the lock during the block; raise StepError, which says who has it, when it is taken."""
     with socket.socket(socket.AF_UNIX) as lock:
         try:
             lock.bind(f"\0{name}")
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise
-            raise LabError(
+            raise StepError(
                 f"Another run is at work on this machine's lab: {_holder(name)}. Wait until it ends, or end it."
             ) from error
         lock.listen()

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from lab.errors import LabError
-from lab.run import capture, run
+from console.errors import StepError
+from console.run import capture, run
 
 
 def test_output_goes_into_the_log(tmp_path: Path) -> None:
@@ -23,7 +23,7 @@ def test_output_goes_into_the_log(tmp_path: Path) -> None:
 
 def test_a_failure_names_the_work_and_shows_the_end_of_the_log(tmp_path: Path) -> None:
     log = tmp_path / "a.log"
-    with pytest.raises(LabError) as caught:
+    with pytest.raises(StepError) as caught:
         run(("sh", "-c", "seq 100; exit 3"), doing="count", log=log)
     assert caught.value.sentence == "Could not count: sh ended with status 3."
     assert "    100\n" in str(caught.value)
@@ -36,12 +36,12 @@ def test_capture_returns_stdout_alone() -> None:
 
 
 def test_capture_reports_the_last_line_of_stderr() -> None:
-    with pytest.raises(LabError, match=r"^Could not talk: sh ended with status 4: the reason$"):
+    with pytest.raises(StepError, match=r"^Could not talk: sh ended with status 4: the reason$"):
         capture(("sh", "-c", "echo noise >&2; echo the reason >&2; exit 4"), doing="talk")
 
 
 def test_a_missing_program_is_named() -> None:
-    with pytest.raises(LabError, match=r"^Could not talk: there is no no-such-program\.$"):
+    with pytest.raises(StepError, match=r"^Could not talk: there is no no-such-program\.$"):
         capture(("no-such-program",), doing="talk")
 
 
@@ -112,7 +112,7 @@ def test_a_second_interrupt_does_not_wait_for_it_to_finish(tmp_path: Path) -> No
 def test_sigterm_ends_the_lab_as_ctrl_c_does(tmp_path: Path) -> None:
     """A command in a session of its own, under the CLI's own handling of signals."""
     program = (
-        "import sys; from pathlib import Path; from lab import cli; from lab.run import run\n"
+        "import sys; from pathlib import Path; from lab import cli; from console.run import run\n"
         "@cli.app.command()\n"
         f"def sleep() -> None: run(('sh', '-c', '{CHILD}; wait'), doing='sleep', log=Path('log'), cwd=Path('.'))\n"
         "sys.argv = ['lab', 'sleep']\n"

@@ -8,8 +8,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from lab.errors import LabError
-from lab.progress import console
+from console.errors import StepError
+from console.progress import console
 
 Command = Sequence[str | Path]
 
@@ -38,7 +38,7 @@ def run(
     A command that is interrupted ends with all that it started; with `finish_seconds` it is told
     alone, as by Ctrl-C, and may take so long to finish what it is at. `follow` is given each line
     of the output soon after it was written.
-    Raises LabError with the log's tail when the command is missing or fails.
+    Raises StepError with the log's tail when the command is missing or fails.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with (
@@ -47,7 +47,7 @@ def run(
     ):
         status = _follow(process, log, follow) if follow else process.wait()
     if status != 0:
-        raise LabError(f"Could not {doing}: {Path(command[0]).name} ended with status {status}.", log)
+        raise StepError(f"Could not {doing}: {Path(command[0]).name} ended with status {status}.", log)
 
 
 def capture(
@@ -61,14 +61,14 @@ def capture(
 ) -> str:
     """Run a short command and return what it wrote to stdout; `stdin` is what it reads, else as for `run`.
 
-    Raises LabError, with the last line of its stderr, when the command is missing or fails.
+    Raises StepError, with the last line of its stderr, when the command is missing or fails.
     """
     source = subprocess.DEVNULL if stdin is None else subprocess.PIPE
     with _started(command, doing, cwd, env, contained, subprocess.PIPE, subprocess.PIPE, stdin=source) as process:
         stdout, stderr = process.communicate(None if stdin is None else stdin.encode())
     if process.returncode != 0:
         last = (stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
-        raise LabError(f"Could not {doing}: {Path(command[0]).name} ended with status {process.returncode}: {last}")
+        raise StepError(f"Could not {doing}: {Path(command[0]).name} ended with status {process.returncode}: {last}")
     return stdout.decode(errors="replace")
 
 
@@ -96,7 +96,7 @@ def _started(
             start_new_session=True,
         )
     except FileNotFoundError as error:
-        raise LabError(f"Could not {doing}: there is no {error.filename}.") from error
+        raise StepError(f"Could not {doing}: there is no {error.filename}.") from error
     with process:
         try:
             yield process
