@@ -9,15 +9,16 @@ from typing import Annotated
 import typer
 from pydantic import TypeAdapter, ValidationError
 
+from console.errors import StepError
+from console.progress import console, step
 from environments import answers, reference
 from environments.answers import AnswerError, Values
 from environments.checks import Checks, check_all
 from environments.engine import Environment
 from environments.questions import Interview
 from infra.values import Name
-from lab import paths, pulumi_host
-from console.errors import StepError
-from console.progress import console, step
+from lab import paths
+from lab.pulumi import pulumi_host
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""

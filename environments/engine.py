@@ -12,11 +12,11 @@ from typing import Any
 
 import yaml
 
+from console.errors import StepError
+from console.run import capture
 from environments.answers import AnswerError
 from infra.settings import Settings
 from lab import paths
-from console.errors import StepError
-from console.run import capture
 
 PROJECT = "meshgate"
 PASSPHRASE = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")

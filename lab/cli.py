@@ -7,13 +7,17 @@ from typing import Annotated
 import segno
 import typer
 
-from lab import artifact as artifacts
-from lab import client as clients
-from lab import june, lifecycle, node, packages, paths, pulumi_host, registration, report
 from console import lock
 from console.errors import StepError
 from console.progress import console, step
-from lab.stack import Stack
+from lab import lifecycle, paths, report
+from lab.cluster import node
+from lab.images import artifact as artifacts
+from lab.mesh import june, registration
+from lab.network import wireguard_client as clients
+from lab.pulumi import pulumi_host
+from lab.pulumi.stack import Stack
+from lab.tools import debian_packages
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
@@ -79,7 +83,7 @@ def logs(name: Annotated[str | None, typer.Argument(help="A part, such as kubele
 def artifact() -> None:
     """Make the gateway's artifact for hosts without containers, and print where it is."""
     lifecycle.require_root()
-    packages.ensure()
+    debian_packages.ensure()
     typer.echo(artifacts.ensure())
 
 

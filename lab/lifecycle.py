@@ -3,30 +3,18 @@
 import os
 import shutil
 
-from lab import (
-    buildah,
-    cluster,
-    containerd,
-    daemon,
-    images,
-    june,
-    marker,
-    metal,
-    network,
-    node,
-    packages,
-    parts,
-    paths,
-    peer,
-    pulumi_host,
-    recipes,
-    settings,
-    tools,
-    worker,
-)
 from console.errors import StepError
 from console.progress import console, step
-from lab.stack import Stack
+from lab import paths
+from lab.cluster import image_import, node, parts, startup, worker
+from lab.images import archives, buildah, recipes
+from lab.machines import metal
+from lab.mesh import june, peer
+from lab.network import topology
+from lab.processes import daemon, marker
+from lab.pulumi import lab_settings, pulumi_host
+from lab.pulumi.stack import Stack
+from lab.tools import debian_packages, go_builds
 
 COLD_SECONDS = 120
 """A run that builds for longer than this is announced before it starts."""
@@ -44,29 +32,29 @@ def require_root() -> None:
 def up(*, fresh: bool = False) -> None:
     """Make everything and bring it to life; what is there already is kept, with `fresh` only what is no state."""
     _announce()
-    packages.ensure()
+    debian_packages.ensure()
     programs = parts.Programs(
-        kube=tools.resolve(tools.KUBE),
-        coredns=tools.resolve(tools.COREDNS),
-        tailscaled=tools.resolve(tools.TAILSCALED),
+        kube=go_builds.resolve(go_builds.KUBE),
+        coredns=go_builds.resolve(go_builds.COREDNS),
+        tailscaled=go_builds.resolve(go_builds.TAILSCALED),
     )
-    tools.resolve(tools.WIREGUARD_GO)
+    go_builds.resolve(go_builds.WIREGUARD_GO)
     stack = Stack(pulumi_host.find())
-    built = {image.name: image for image in images.ensure(recipes.cluster())}
+    built = {image.name: image for image in archives.ensure(recipes.cluster())}
     if fresh:
         with step("Forget the cluster's state"):
             forget()
-    cluster.up(programs, built["pause"].reference, lambda: containerd.load(list(built.values())))
+    startup.up(programs, built["pause"].reference, lambda: image_import.load(list(built.values())))
     with step("Install June's orchestrator"):
         june.apply(built["meshgate/orchestrator"].reference)
-    ca_certificate = cluster.PKI.ca.read_text()
-    facts = settings.Facts(
+    ca_certificate = startup.PKI.ca.read_text()
+    facts = lab_settings.Facts(
         ca_certificate=ca_certificate,
         gateway_image=built["meshgate/gateway"].reference,
         tailscale_image=built["tailscale/tailscale"].reference,
         headscale_image=built["headscale/headscale"].reference,
     )
-    stack.prepare(settings.complete(facts))
+    stack.prepare(lab_settings.complete(facts))
     with step("Run `pulumi up` of the stack lab") as current:
         stack.up(current.now)
         current.now("")
@@ -108,12 +96,12 @@ def _end() -> None:
         one.stop()
     metal.down()
     node.stop()
-    network.down()
+    topology.down()
 
 
 def _announce() -> None:
     """Say how long it will take, when that is long."""
-    seconds = tools.cold_seconds(*tools.LAB) + images.cold_seconds()
+    seconds = go_builds.cold_seconds(*go_builds.LAB) + archives.cold_seconds()
     if seconds > COLD_SECONDS:
         console.print(
             f"This takes about {round(seconds / 60)} minutes on 2 cores: tools and images are built here, once."

@@ -4,12 +4,17 @@ import shutil
 from collections.abc import Mapping
 from typing import Any
 
-from infra.headscale.errors import HeadscaleError
-from lab import june, kube, node, paths, peer, plugin, pulumi_host, supervision, tools
-from lab.cluster import PKI
 from console.errors import StepError
 from console.progress import console
-from lab.stack import Stack
+from infra.headscale.errors import HeadscaleError
+from lab import paths
+from lab.cluster import kube, node
+from lab.cluster.startup import PKI
+from lab.mesh import june, peer
+from lab.processes import supervision
+from lab.pulumi import plugin, pulumi_host
+from lab.pulumi.stack import Stack
+from lab.tools import go_builds
 
 _INDENT = 30
 
@@ -53,7 +58,7 @@ def _given() -> dict[str, str]:
 def _look_inside() -> str:
     """Return the line that lets a shell's kubectl speak to the lab's cluster."""
     line = f"export KUBECONFIG={paths.KUBECONFIG}"
-    return line if shutil.which("kubectl") else f"{line} PATH=$PATH:{tools.resolve(tools.KUBE).parent}"
+    return line if shutil.which("kubectl") else f"{line} PATH=$PATH:{go_builds.resolve(go_builds.KUBE).parent}"
 
 
 def _by_state(states: Mapping[str, str]) -> dict[str, str]:

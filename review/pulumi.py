@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from console import lock
-from lab import paths, pulumi_host
 from console.errors import StepError
 from console.run import run
-from lab.stack import LAB, Stack
+from lab import paths
+from lab.pulumi import pulumi_host
+from lab.pulumi.stack import LAB, Stack
 from review import events
 from review.report import Report, report
 

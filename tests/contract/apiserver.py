@@ -15,7 +15,7 @@ from kubernetes.client import ApiClient, CoreV1Api, VersionApi
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
-from lab import pki
+from lab.cluster import pki
 
 STARTUP_SECONDS = 90
 STOP_SECONDS = 20

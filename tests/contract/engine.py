@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from lab import paths, plugin
+from lab import paths
+from lab.pulumi import plugin
 
 PROJECT, STACK = "meshgate", "errors"
 API_KEY = f"{PROJECT}:headscale_api_key"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import yaml
 
-from lab import tools
+from lab.tools import go_builds
 
 STARTUP_SECONDS = 30
 JOIN_SECONDS = 60
@@ -103,10 +103,10 @@ class HeadscaleServer:
 
 
 @contextmanager
-def running_headscale(directory: Path, tool: tools.Tool) -> Iterator[HeadscaleServer]:
+def running_headscale(directory: Path, tool: go_builds.Tool) -> Iterator[HeadscaleServer]:
     """A server of one of the lab's Headscale versions, with an empty database."""
     with ExitStack() as stack:
-        yield HeadscaleServer(directory, tools.resolve(tool), tools.resolve(tools.TAILSCALED), stack)
+        yield HeadscaleServer(directory, go_builds.resolve(tool), go_builds.resolve(go_builds.TAILSCALED), stack)
 
 
 @contextmanager

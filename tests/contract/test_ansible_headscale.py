@@ -19,7 +19,8 @@ from infra.headscale import EXIT_ROUTES
 from infra.headscale.client import Headscale
 from infra.headscale.errors import NotFoundError
 from infra.wireguard import node_key_to_wireguard
-from lab import paths, tools
+from lab import paths
+from lab.tools import go_builds
 from tests.contract.headscale_server import HeadscaleServer, running_headscale
 
 pytestmark = pytest.mark.timeout(600)  # the first run on a machine builds two servers and a client
@@ -120,7 +121,7 @@ def _dict(value: object) -> dict[str, Any]:
 
 @pytest.fixture(scope="module", params=["0.29.2", "0.23.0"])
 def headscale(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HeadscaleServer]:
-    tool = tools.HEADSCALE if request.param == "0.29.2" else tools.HEADSCALE_0_23
+    tool = go_builds.HEADSCALE if request.param == "0.29.2" else go_builds.HEADSCALE_0_23
     with running_headscale(tmp_path_factory.mktemp(request.param), tool) as server:
         yield server
 

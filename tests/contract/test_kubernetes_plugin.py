@@ -17,8 +17,8 @@ from kubernetes.client import CoreV1Api
 from kubernetes.client.exceptions import ApiException
 from pulumi.runtime.proto import provider_pb2 as messages
 
-from lab import tools
 from lab.kubernetes_plugin.properties import UNKNOWN, Properties, Secret, Value, from_struct, to_struct
+from lab.tools import go_builds
 from tests.contract.apiserver import ApiServer, api_server
 from tests.unit.kubernetes_plugin.plugin import Plugin, serving
 
@@ -140,7 +140,7 @@ def partial_failures(token: str, inputs: Properties) -> Iterator[None]:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     etcd = shutil.which("etcd")
     assert etcd, "etcd is not on PATH: install Debian's etcd-server"
-    with api_server(tmp_path_factory.mktemp("apiserver"), tools.resolve(tools.KUBE), Path(etcd)) as running:
+    with api_server(tmp_path_factory.mktemp("apiserver"), go_builds.resolve(go_builds.KUBE), Path(etcd)) as running:
         yield running
 
 

@@ -20,7 +20,9 @@ import pytest
 from infra.headscale import EXIT_ROUTES
 from infra.headscale.client import Headscale
 from infra.headscale.errors import NotFoundError
-from lab import paths, pulumi_host, tools
+from lab import paths
+from lab.pulumi import pulumi_host
+from lab.tools import go_builds
 from tests.contract.apiserver import ApiServer
 from tests.contract.engine import PROJECT, STACK, Engine
 from tests.contract.headscale_server import HeadscaleServer, running_headscale
@@ -95,7 +97,7 @@ class Stack:
 
 @pytest.fixture(scope="module")
 def headscale(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HeadscaleServer]:
-    with running_headscale(tmp_path_factory.mktemp("headscale"), tools.HEADSCALE) as server:
+    with running_headscale(tmp_path_factory.mktemp("headscale"), go_builds.HEADSCALE) as server:
         yield server
 
 

@@ -17,10 +17,12 @@ from typing import Any
 import pytest
 import yaml
 
-from infra.settings import load
-from lab import paths, plugin, pulumi_host, tools
 from console.errors import StepError
 from console.waiting import until
+from infra.settings import load
+from lab import paths
+from lab.pulumi import plugin, pulumi_host
+from lab.tools import go_builds
 from tests.contract.apiserver import ApiServer
 from tests.contract.engine import Run
 from tests.contract.headscale_server import HeadscaleServer, running_headscale
@@ -142,7 +144,7 @@ def words(text: str) -> str:
 
 @pytest.fixture(scope="module")
 def headscale(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HeadscaleServer]:
-    with running_headscale(tmp_path_factory.mktemp("headscale"), tools.HEADSCALE) as server:
+    with running_headscale(tmp_path_factory.mktemp("headscale"), go_builds.HEADSCALE) as server:
         yield server
 
 
@@ -342,7 +344,7 @@ class Terminal:
 
     def press_ctrl_c(self) -> None:
         """Once the program waits for an answer: Python's input() forgets a signal that comes just before it reads."""
-        until(self._asleep, deadline=PATIENCE_S, otherwise=lambda: StepError("The program does not wait for an answer."))
+        until(self._asleep, deadline=PATIENCE_S, otherwise=lambda: StepError("The program awaits no answer."))
         os.write(self._fd, b"\x03")
 
     def _asleep(self) -> bool:

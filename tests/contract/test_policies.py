@@ -19,7 +19,9 @@ import pytest
 import yaml
 
 from infra.protection import KEPT
-from lab import paths, pulumi_host, tools
+from lab import paths
+from lab.pulumi import pulumi_host
+from lab.tools import go_builds
 from policy.preview import violations
 from tests.contract.apiserver import ApiServer, api_server
 from tests.contract.engine import Engine
@@ -33,7 +35,7 @@ EDGE = {"name": "edge", "endpoint": "edge.example.com:51820", "target": "metal"}
 
 @pytest.fixture(scope="module")
 def headscale(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HeadscaleServer]:
-    with running_headscale(tmp_path_factory.mktemp("headscale"), tools.HEADSCALE) as server:
+    with running_headscale(tmp_path_factory.mktemp("headscale"), go_builds.HEADSCALE) as server:
         yield server
 
 
@@ -80,7 +82,7 @@ def world(tmp_path: Path, headscale: HeadscaleServer, pack: Path) -> World:
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     etcd = shutil.which("etcd")
     assert etcd, "etcd is missing; install the package etcd-server"
-    with api_server(tmp_path_factory.mktemp("apiserver"), tools.resolve(tools.KUBE), Path(etcd)) as server:
+    with api_server(tmp_path_factory.mktemp("apiserver"), go_builds.resolve(go_builds.KUBE), Path(etcd)) as server:
         yield server
 
 

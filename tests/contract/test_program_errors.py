@@ -27,7 +27,9 @@ from infra.headscale.models import api_key_prefix
 from infra.resources.base import ResourceError
 from infra.resources.connections import Connections
 from infra.resources.exit_node import ExitNodeProvider
-from lab import pki, pulumi_host, tools
+from lab.cluster import pki
+from lab.pulumi import pulumi_host
+from lab.tools import go_builds
 from tests.contract.apiserver import ApiServer, api_server
 from tests.contract.engine import PASSPHRASE, STACK, Engine, Run
 from tests.contract.headscale_server import HeadscaleServer, running_headscale
@@ -104,7 +106,7 @@ class World:
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     etcd = shutil.which("etcd")
     assert etcd, "etcd is missing; install the package etcd-server"
-    with api_server(tmp_path_factory.mktemp("apiserver"), tools.resolve(tools.KUBE), Path(etcd)) as server:
+    with api_server(tmp_path_factory.mktemp("apiserver"), go_builds.resolve(go_builds.KUBE), Path(etcd)) as server:
         storage: Any = StorageV1Api(server.api)
         storage.create_storage_class(
             {
@@ -121,7 +123,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
 @pytest.fixture(scope="module")
 def world(api: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     engine = Engine(tmp_path_factory.mktemp("engine"), pulumi_host.find(), api.kubeconfig)
-    with running_headscale(tmp_path_factory.mktemp("headscale"), tools.HEADSCALE) as headscale:
+    with running_headscale(tmp_path_factory.mktemp("headscale"), go_builds.HEADSCALE) as headscale:
         yield World(api, headscale, headscale.new_api_key(datetime.now(UTC) + timedelta(hours=1)), engine)
 
 

@@ -18,11 +18,13 @@ from typing import Any
 import httpx
 import pytest
 
-from infra.headscale import EXIT_ROUTES
-from infra.protection import KEPT
-from lab import paths, pulumi_host, tools
 from console.errors import StepError
 from console.waiting import until
+from infra.headscale import EXIT_ROUTES
+from infra.protection import KEPT
+from lab import paths
+from lab.pulumi import pulumi_host
+from lab.tools import go_builds
 from tests.contract.apiserver import ApiServer
 from tests.contract.engine import PASSPHRASE, STACK, Engine
 from tests.contract.headscale_server import HeadscaleServer, running_headscale
@@ -98,7 +100,7 @@ class Environment:
 @pytest.fixture(scope="module")
 def environment(api: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
     engine = Engine(tmp_path_factory.mktemp("engine"), pulumi_host.find(), api.kubeconfig)
-    with running_headscale(tmp_path_factory.mktemp("headscale"), tools.HEADSCALE) as headscale:
+    with running_headscale(tmp_path_factory.mktemp("headscale"), go_builds.HEADSCALE) as headscale:
         api_key = headscale.new_api_key(datetime.now(UTC) + timedelta(hours=1))
         made = Environment(engine, api, headscale, api_key)
         made.settings()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.sandbox import Sandbox
+from lab.network.sandbox import Sandbox
 
 
 @pytest.fixture

@@ -14,9 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from lab import paths, pulumi_host, tools
 from console.errors import StepError
 from console.waiting import until
+from lab import paths
+from lab.pulumi import pulumi_host
+from lab.tools import go_builds
 from tests.unit.docs.commands import bash, console
 
 pytestmark = pytest.mark.timeout(900)  # the first run on a machine builds Pulumi and the server
@@ -61,7 +63,7 @@ def s3_server(directory: Path) -> Iterator[Server]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     access, secret = secrets.token_hex(8), secrets.token_hex(20)
-    command = [str(tools.build(tools.VERSITYGW)), "--port", f"127.0.0.1:{port}", "--region", "eu-central-1"]
+    command = [str(go_builds.build(go_builds.VERSITYGW)), "--port", f"127.0.0.1:{port}", "--region", "eu-central-1"]
     log = directory / "versitygw.log"
     environment = {**os.environ, "ROOT_ACCESS_KEY_ID": access, "ROOT_SECRET_ACCESS_KEY": secret}
     with (

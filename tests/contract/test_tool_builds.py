@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from lab import paths, toolchain, tools
 from console.errors import StepError
 from console.run import capture
-from tests.unit.lab.test_tools import TOOL
+from lab import paths
+from lab.tools import go_builds, go_toolchain
+from tests.unit.lab.test_go_builds import TOOL
 
 MAIN = 'package main\n\nvar greeting = "unset"\n\nfunc main() { println(greeting) }\n'
 
@@ -16,7 +17,7 @@ MAIN = 'package main\n\nvar greeting = "unset"\n\nfunc main() { println(greeting
 @pytest.fixture
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A tiny Go module, and a cache of its own (but Go's, which holds the compiled runtime)."""
-    go = toolchain.find()
+    go = go_toolchain.find()
     monkeypatch.setenv("PATH", str(go.command.parent), prepend=":")
     go_cache = capture((go.command, "env", "GOCACHE"), doing="find Go's cache").strip()
     monkeypatch.setenv("GOCACHE", go_cache)
@@ -30,37 +31,37 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_build_is_kept_with_its_aliases(module: Path) -> None:
-    assert tools.cold_seconds(TOOL) == 1
-    built = tools.resolve(TOOL)
+    assert go_builds.cold_seconds(TOOL) == 1
+    built = go_builds.resolve(TOOL)
     assert built.name == "hello"
     assert (built.parent / "bonjour").resolve() == built
     assert built.is_relative_to(paths.cache() / "bin")
-    assert tools.cold_seconds(TOOL) == 0
+    assert go_builds.cold_seconds(TOOL) == 0
     modified = built.stat().st_mtime_ns
-    assert tools.resolve(TOOL) == built
+    assert go_builds.resolve(TOOL) == built
     assert built.stat().st_mtime_ns == modified
 
 
 def test_without_a_toolchain_everything_is_still_to_be_built(module: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tools.build(TOOL)
-    monkeypatch.setattr(toolchain, "at_hand", lambda: None)
-    assert tools.cold_seconds(TOOL) == 1
+    go_builds.build(TOOL)
+    monkeypatch.setattr(go_toolchain, "at_hand", lambda: None)
+    assert go_builds.cold_seconds(TOOL) == 1
 
 
 def test_source_flags_and_go_version_decide_the_entry(module: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = tools.build(TOOL)
-    flags = tools.build(dataclasses.replace(TOOL, variables=()))
+    first = go_builds.build(TOOL)
+    flags = go_builds.build(dataclasses.replace(TOOL, variables=()))
     (module / "main.go").write_text(MAIN + "\n// changed\n")
-    source = tools.build(TOOL)
-    go = dataclasses.replace(toolchain.find(), version="go1.99.0")
-    monkeypatch.setattr(toolchain, "find", lambda: go)
-    assert len({first, flags, source, tools.build(TOOL)}) == 4
+    source = go_builds.build(TOOL)
+    go = dataclasses.replace(go_toolchain.find(), version="go1.99.0")
+    monkeypatch.setattr(go_toolchain, "find", lambda: go)
+    assert len({first, flags, source, go_builds.build(TOOL)}) == 4
 
 
 def test_a_broken_build_leaves_nothing_and_says_what_to_do(module: Path) -> None:
     (module / "main.go").write_text("package main\n\nfunc main() { nonsense }\n")
     with pytest.raises(StepError) as caught:
-        tools.build(TOOL)
+        go_builds.build(TOOL)
     assert caught.value.sentence == (
         "Could not build hello 1.2.3: go ended with status 1. "
         "Or install hello 1.2.0 or newer (below 2.0.0) and put it on PATH."

@@ -4,7 +4,8 @@ import subprocess
 
 import pytest
 
-from lab import paths, tools
+from lab import paths
+from lab.tools import go_builds
 
 pytestmark = pytest.mark.timeout(300)  # the first run on a machine builds actionlint
 
@@ -13,7 +14,7 @@ WORKFLOWS = paths.REPOSITORY / ".github" / "workflows"
 
 def lint(*files: object) -> subprocess.CompletedProcess[str]:
     command = [
-        str(tools.resolve(tools.ACTIONLINT)),
+        str(go_builds.resolve(go_builds.ACTIONLINT)),
         "-no-color",
         "-oneline",
         "-shellcheck=",

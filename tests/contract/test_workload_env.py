@@ -19,7 +19,7 @@ from infra.resources.base import ResourceError
 from infra.resources.cluster import Cluster, ClusterError, ClusterUnavailableError
 from infra.resources.connections import Connections
 from infra.resources.workload_env import WorkloadEnvProvider
-from lab import tools
+from lab.tools import go_builds
 from tests.contract.apiserver import ApiServer, api_server
 from tests.unit.resources.fake_cluster import FakeCluster
 
@@ -97,7 +97,7 @@ def _own_traceback_limit(monkeypatch: pytest.MonkeyPatch) -> None:
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     etcd = shutil.which("etcd")
     assert etcd, "etcd is missing; install the package etcd-server"
-    with api_server(tmp_path_factory.mktemp("apiserver"), tools.resolve(tools.KUBE), Path(etcd)) as server:
+    with api_server(tmp_path_factory.mktemp("apiserver"), go_builds.resolve(go_builds.KUBE), Path(etcd)) as server:
         yield server
 
 

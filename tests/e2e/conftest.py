@@ -9,10 +9,12 @@ import pytest
 
 from infra.headscale.client import Headscale
 from infra.headscale.models import Node
-from lab import client as clients
-from lab import june, node, peer, pulumi_host, registration
-from lab.client import Client, Config
-from lab.stack import Stack
+from lab.cluster import node
+from lab.mesh import june, peer, registration
+from lab.network import wireguard_client as clients
+from lab.network.wireguard_client import Client, Config
+from lab.pulumi import pulumi_host
+from lab.pulumi.stack import Stack
 from tests.e2e import world
 
 Connect = Callable[[str], Client]

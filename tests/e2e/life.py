@@ -5,8 +5,9 @@ import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from lab import june, paths
-from lab.stack import Stack
+from lab import paths
+from lab.mesh import june
+from lab.pulumi.stack import Stack
 from tests.e2e import world
 
 

@@ -20,11 +20,15 @@ from infra import wireguard
 from infra.headscale.client import Headscale
 from infra.headscale.errors import NotFoundError
 from infra.headscale.models import Node
-from lab import artifact, metal, paths, peer, tools
-from lab import client as clients
-from lab.client import Client, Config
-from lab.cluster import PKI
-from lab.metal import Machine
+from lab import paths
+from lab.cluster.startup import PKI
+from lab.images import artifact
+from lab.machines import metal
+from lab.machines.metal import Machine
+from lab.mesh import peer
+from lab.network import wireguard_client as clients
+from lab.network.wireguard_client import Client, Config
+from lab.tools import go_builds
 from tests.e2e import world
 
 USER = "meshgate-metal-test"
@@ -208,7 +212,7 @@ def machine_with_tailscale(name: str) -> Iterator[Machine]:
 
 def install_vendor_tailscale(machine: Machine) -> None:
     """What Tailscale's package brings: both programs, and a service that runs and is enabled."""
-    binary = tools.resolve(tools.TAILSCALED)
+    binary = go_builds.resolve(go_builds.TAILSCALED)
     for name in ("/usr/sbin/tailscaled", "/usr/bin/tailscale"):
         upload(machine, binary, name)
     machine.ssh("sh", "-c", "mkdir -p /etc/lab && cat > /etc/lab/ca.crt", stdin=PKI.ca.read_text())

@@ -10,7 +10,7 @@ import yaml
 from infra.settings import load
 from infra.wireguard import public_key
 from lab import paths
-from lab.stack import Stack
+from lab.pulumi.stack import Stack
 from tests.e2e import world
 
 README = (paths.REPOSITORY / "README.md").read_text()

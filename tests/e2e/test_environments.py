@@ -17,13 +17,17 @@ import pytest
 
 from infra import wireguard
 from infra.headscale.client import Headscale
-from lab import client as clients
-from lab import kube, network, paths, pulumi_host, surroundings, tools
-from lab.client import Client, Config
-from lab.cluster import PKI
-from lab.daemon import Daemon
-from lab.sandbox import Sandbox
-from lab.stack import Stack
+from lab import paths
+from lab.cluster import kube, surroundings
+from lab.cluster.startup import PKI
+from lab.network import topology
+from lab.network import wireguard_client as clients
+from lab.network.sandbox import Sandbox
+from lab.network.wireguard_client import Client, Config
+from lab.processes.daemon import Daemon
+from lab.pulumi import pulumi_host
+from lab.pulumi.stack import Stack
+from lab.tools import go_builds
 from tests.e2e import life, world
 from tests.e2e.test_existing_headscale import REGISTER
 from tests.unit.docs.commands import bash, console
@@ -85,10 +89,10 @@ def tls_front(directory: Path) -> Iterator[str]:
     config.write_text(
         text.replace(":443 ssl", f":{TLS_PORT} ssl").replace(f":{surroundings.HEADSCALE_NODE_PORT};", f":{NODE_PORT};")
     )
-    sandbox = Sandbox(network=network.NODE, hostname="dev-front", empty=("/run",))
+    sandbox = Sandbox(network=topology.NODE, hostname="dev-front", empty=("/run",))
     FRONT.start(sandbox.command(["nginx", "-e", "/dev/stderr", "-c", str(config)]))
     try:
-        yield f"https://{network.NODE_IPV4}:{TLS_PORT}"
+        yield f"https://{topology.NODE_IPV4}:{TLS_PORT}"
     finally:
         FRONT.stop()
 
@@ -112,7 +116,7 @@ def dev(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Envi
     settings = stack.settings()
     with tls_front(tmp_path_factory.mktemp("front")) as url:
         headscale = settings["headscale"] | {"url": url, "node_port": NODE_PORT, "stun_node_port": STUN_PORT}
-        gateway = gateway_like(settings, "dev", f"{network.NODE_IPV4}:31822", "10.78.0.0/16")
+        gateway = gateway_like(settings, "dev", f"{topology.NODE_IPV4}:31822", "10.78.0.0/16")
         with up("dev", settings | {"headscale": headscale, "gateways": [gateway]}) as dev:
             api_key = kube.secret_value("meshgate-dev", "headscale-api-key", "api-key")
             assert api_key is not None
@@ -124,7 +128,7 @@ def staging(stack: Stack) -> Iterator[Environment]:
     settings = stack.settings()
     url = settings["headscale"]["url"]
     headscale = {"managed": False, "url": url, "ca_certificate": settings["headscale"]["ca_certificate"]}
-    gateway = gateway_like(settings, "staging", f"{network.NODE_IPV4}:51822", "10.79.0.0/16")
+    gateway = gateway_like(settings, "staging", f"{topology.NODE_IPV4}:51822", "10.79.0.0/16")
     gateway["exposure"] = "LoadBalancer"
     with up("staging", settings | {"headscale": headscale, "gateways": [gateway]}, world.api_key()) as staging:
         play_the_cloud()
@@ -139,7 +143,7 @@ def gateway_like(settings: dict[str, Any], name: str, endpoint: str, client_netw
 
 def play_the_cloud() -> None:
     """Give staging's load balancer the node's address, as a cloud's controller gives it one."""
-    status = {"status": {"loadBalancer": {"ingress": [{"ip": network.NODE_IPV4}]}}}
+    status = {"status": {"loadBalancer": {"ingress": [{"ip": topology.NODE_IPV4}]}}}
     service = ("-n", "meshgate-staging", "service", "meshgate-staging")
     kube.kubectl("patch", *service, "--subresource=status", "--type=merge", f"--patch={json.dumps(status)}")
 
@@ -193,7 +197,7 @@ def test_a_change_of_one_is_no_change_of_the_other(dev: Environment, staging: En
 
     with clients.connected("staging", staging.let_in()) as client:
         assert world.passes(client, world.INTERNET[0], 10)
-        with world.longest_gap(client, network.INTERNET_IPV4) as gap:
+        with world.longest_gap(client, topology.INTERNET_IPV4) as gap:
             dev.stack.up()
     assert gap() < 1
     assert dev.pod() != pod
@@ -240,7 +244,7 @@ class Operator:
             answers = "until curl -sf http://127.0.0.1:8080/healthz >/dev/null; do sleep 0.1; done"
             script = f"{forward} >/dev/null & trap 'kill $!' EXIT\n{answers}\n{token}\n{script}"
         stack = self.environment.stack
-        path = os.pathsep.join((str(tools.resolve(tools.KUBE).parent), stack.environment()["PATH"]))
+        path = os.pathsep.join((str(go_builds.resolve(go_builds.KUBE).parent), stack.environment()["PATH"]))
         apart = {"PATH": path, "KUBECACHEDIR": str(paths.RUN / "kubectl"), "NO_PROXY": "*"}
         return bash(script, paths.REPOSITORY, {**os.environ, **stack.environment(), **apart})
 
@@ -275,7 +279,7 @@ def test_what_an_operator_does_by_the_documentation(staging: Environment) -> Non
 def test_the_end_of_one_is_not_the_end_of_the_other(stack: Stack, dev: Environment, staging: Environment) -> None:
     with clients.connected("staging", staging.let_in()) as client:
         assert world.passes(client, world.INTERNET[0], 10)
-        with world.longest_gap(client, network.INTERNET_IPV4) as gap:
+        with world.longest_gap(client, topology.INTERNET_IPV4) as gap:
             life.destroy(dev.stack)
     assert gap() < 1
     assert dev.namespace not in kube.kubectl("get", "namespaces", "-o", "name")

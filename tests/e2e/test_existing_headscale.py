@@ -8,10 +8,11 @@ import pytest
 from infra import wireguard
 from infra.headscale.client import Headscale
 from infra.headscale.errors import NotFoundError
-from lab import client as clients
-from lab import kube, pulumi_host
-from lab.client import Config
-from lab.stack import Stack
+from lab.cluster import kube
+from lab.network import wireguard_client as clients
+from lab.network.wireguard_client import Config
+from lab.pulumi import pulumi_host
+from lab.pulumi.stack import Stack
 from tests.e2e import life, world
 
 pytestmark = pytest.mark.timeout(300)

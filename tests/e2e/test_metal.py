@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from lab import network, peer, tools
-from lab.client import Client
-from lab.metal import Machine
+from lab.machines.metal import Machine
+from lab.mesh import peer
+from lab.network import topology
+from lab.network.wireguard_client import Client
+from lab.tools import go_builds
 from tests.e2e import metal_world, world
 from tests.e2e.metal_world import Gateway
 
@@ -113,7 +115,7 @@ def test_a_changed_setting_and_an_upgrade_lose_no_packet(gateway: Gateway, clien
     processes = gateway.processes()
     other = Gateway(gateway.machine, gateway.directory, {"mtu": 1340})
     upgrade = str(metal_world.other_artifact(tmp_path))
-    with metal_world.pinging(client, network.INTERNET_IPV4) as lost:
+    with metal_world.pinging(client, topology.INTERNET_IPV4) as lost:
         played = other.play("gateway", meshgate_artifact=upgrade)
         assert "wireguard : Unpack the artifact" in played.changed
         after = gateway.processes()
@@ -201,7 +203,7 @@ def test_remove_leaves_the_machine_as_it_was(gateway: Gateway, before: dict[str,
     [
         ({"meshgate_artifact": "/nowhere.tar.gz"}, "There is no artifact /nowhere.tar.gz on the controller: run `make"),
         ({"meshgate_headscale_api_key": "wrong"}, "does not accept the API key"),
-        ({"meshgate_headscale": {"url": f"https://{network.NODE_IPV4}:1"}}, "cannot be reached"),
+        ({"meshgate_headscale": {"url": f"https://{topology.NODE_IPV4}:1"}}, "cannot be reached"),
     ],
 )
 def test_bad_variables_get_a_sentence_before_anything_is_touched(
@@ -232,7 +234,7 @@ def test_a_host_in_a_tailnet_is_refused_and_not_touched(nothing: Gateway) -> Non
 
 def test_killed_at_any_moment_it_converges_when_run_again(nothing: Gateway) -> None:
     gateway, before = nothing, metal_world.snapshot(nothing.machine)
-    tailscaled = str(tools.resolve(tools.TAILSCALED))
+    tailscaled = str(go_builds.resolve(go_builds.TAILSCALED))
     for task in MOMENTS:
         gateway.kill_at(task, meshgate_tailscaled=tailscaled)
     gateway.play("gateway", meshgate_tailscaled=tailscaled)

@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from lab import cgroups, metal, network, peer
-from lab.cluster import PKI
 from console.errors import StepError
-from lab.metal import Machine
+from lab.cluster.startup import PKI
+from lab.machines import metal
+from lab.machines.metal import Machine
+from lab.mesh import peer
+from lab.network import topology
+from lab.processes import cgroups
 from tests.e2e import world
 
 FETCH = """
@@ -69,7 +72,7 @@ def test_systemd_is_its_first_process_and_every_unit_starts(machine: Machine) ->
 
 def test_it_reaches_headscale_the_mesh_peer_and_by_a_line_of_its_own_the_internet(machine: Machine) -> None:
     assert "pass" in fetch(machine, f"{peer.URL}/health")
-    assert peer.HOSTNAME in fetch(machine, f"http://{network.PEER_IPV4}")
+    assert peer.HOSTNAME in fetch(machine, f"http://{topology.PEER_IPV4}")
     for address, url in zip(machine.outside, world.INTERNET, strict=True):
         assert f'"{address}"' in fetch(machine, url)
 
@@ -121,7 +124,7 @@ def test_what_a_killed_run_left_is_removed_and_nothing_stays() -> None:
         assert machine.ssh("ls", "/srv") == ""
     assert not machine.directory.exists()
     assert not list(cgroups.MOUNT.glob("**/*metal-third"))
-    ports = subprocess.run(["ip", "-n", network.NODE, "link"], capture_output=True, text=True, check=True).stdout
+    ports = subprocess.run(["ip", "-n", topology.NODE, "link"], capture_output=True, text=True, check=True).stdout
     assert f"metal{machine.number}" not in ports
 
 

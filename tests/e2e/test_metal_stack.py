@@ -11,11 +11,15 @@ import pytest
 
 from infra.headscale.client import Headscale
 from infra.headscale.models import Node
-from lab import artifact, june, metal, paths, registration, tools
-from lab import client as clients
-from lab.client import Config
-from lab.metal import Machine
-from lab.stack import Stack
+from lab import paths
+from lab.images import artifact
+from lab.machines import metal
+from lab.machines.metal import Machine
+from lab.mesh import june, registration
+from lab.network import wireguard_client as clients
+from lab.network.wireguard_client import Config
+from lab.pulumi.stack import Stack
+from lab.tools import go_builds
 from tests.e2e import life, metal_world, world
 from tests.e2e.metal_world import Play
 
@@ -56,7 +60,7 @@ def play(stack: Stack, machine: Machine, directory: Path, playbook: str) -> Play
     """Run a playbook as a user of the stack does: its inventory is the stack, and how SSH reaches the machine."""
     source = directory / "meshgate_stack.yml"
     source.write_text(json.dumps({"plugin": "meshgate_stack", "stack": stack.name, "project_dir": str(paths.PULUMI)}))
-    variables = machine.inventory() | {"meshgate_tailscaled": str(tools.resolve(tools.TAILSCALED))}
+    variables = machine.inventory() | {"meshgate_tailscaled": str(go_builds.resolve(go_builds.TAILSCALED))}
     connection = directory / "connection.json"
     connection.write_text(json.dumps({"meshgate": {"hosts": {NAME: variables}}}))
     program = str(Path(sys.executable).with_name("ansible-playbook"))

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
+from console.run import capture
 from infra.headscale.models import Node
 from infra.wireguard import node_key_to_wireguard
-from lab import client as clients
-from lab import june, registration
-from lab.client import Client, Config
-from console.run import capture
+from lab.mesh import june, registration
+from lab.network import wireguard_client as clients
+from lab.network.wireguard_client import Client, Config
 from tests.e2e import world
 
 Connect = Callable[[str], Client]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lab import kube
+from lab.cluster import kube
 from tests.e2e import world
 
 NET_ADMIN = 1 << 12  # linux/capability.h

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from infra.headscale.client import Headscale
-from lab import kube, network
-from lab.client import Client
+from lab.cluster import kube
+from lab.network import topology
+from lab.network.wireguard_client import Client
 from tests.e2e import world
 
 Connect = Callable[[str], Client]
@@ -23,7 +24,7 @@ def test_a_deleted_pod_is_back_within_seconds_with_the_same_identity(
     assert world.passes(client, world.INTERNET[0], 5)
     before = world.node_named(headscale, world.GATEWAY)
 
-    with world.longest_gap(client, network.INTERNET_IPV4) as gap:
+    with world.longest_gap(client, topology.INTERNET_IPV4) as gap:
         time.sleep(2)
         kube.kubectl("delete", "pod", "-n", world.NAMESPACE, world.pod()["metadata"]["name"], "--wait=true")
         kube.kubectl("rollout", "status", "-n", world.NAMESPACE, f"deploy/{world.GATEWAY}", "--timeout=60s")
@@ -40,7 +41,7 @@ def test_an_agent_that_restarts_loses_no_packet(connect: Connect) -> None:
     client = connect("steady")
     assert world.passes(client, world.INTERNET[0], 5)
     restarts = _restarts("agent")
-    with world.longest_gap(client, network.INTERNET_IPV4) as gap:
+    with world.longest_gap(client, topology.INTERNET_IPV4) as gap:
         world.in_gateway("agent", "python3", "-c", f"import os; os.kill(1, {signal.SIGTERM.value})")
         world.seconds_until(lambda: _restarts("agent") == restarts + 1, deadline=30)
     assert gap() < 0.5

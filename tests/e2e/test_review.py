@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from lab import kube, paths
-from lab.stack import Stack
+from lab import paths
+from lab.cluster import kube
+from lab.pulumi.stack import Stack
 from tests.e2e import life, world
 
 pytestmark = pytest.mark.timeout(300)

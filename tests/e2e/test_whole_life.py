@@ -11,10 +11,13 @@ import pytest
 
 from infra.headscale.client import Headscale
 from infra.headscale.models import Node
-from lab import june, kube, paths, peer, tools
-from lab.client import Client
-from lab.cluster import PKI
-from lab.stack import Stack
+from lab import paths
+from lab.cluster import kube
+from lab.cluster.startup import PKI
+from lab.mesh import june, peer
+from lab.network.wireguard_client import Client
+from lab.pulumi.stack import Stack
+from lab.tools import go_builds
 from tests.e2e import life, world
 
 pytestmark = pytest.mark.timeout(600)
@@ -87,7 +90,7 @@ def test_an_up_that_was_killed_is_finished_by_the_next(stack: Stack, moment: str
 
 def test_a_new_mesh_carries_packets_like_the_first(stack: Stack, connect: Connect) -> None:
     """The lab's peer joins the new Headscale as it joined the first."""
-    peer.join(tools.resolve(tools.TAILSCALED).with_name("tailscale"), PKI.ca.read_text())
+    peer.join(go_builds.resolve(go_builds.TAILSCALED).with_name("tailscale"), PKI.ca.read_text())
     with world.headscale() as headscale:
         mesh_peer = world.node_named(headscale, peer.HOSTNAME)
     client = connect("again")

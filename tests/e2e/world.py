@@ -9,15 +9,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from console.errors import StepError
 from infra.headscale.client import Headscale
 from infra.headscale.models import Node
-from lab import june, kube, network, peer, registration
-from lab.client import Client
-from lab.cluster import PKI
-from console.errors import StepError
+from lab.cluster import kube
+from lab.cluster.startup import PKI
+from lab.mesh import june, peer, registration
+from lab.network import topology
+from lab.network.wireguard_client import Client
 
 NAMESPACE, GATEWAY = "meshgate", "meshgate-lab"
-INTERNET = (f"http://{network.INTERNET_IPV4}", f"http://[{network.INTERNET_IPV6}]")
+INTERNET = (f"http://{topology.INTERNET_IPV4}", f"http://[{topology.INTERNET_IPV6}]")
 
 
 def api_key() -> str:

@@ -5,14 +5,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from infra import wireguard
-from lab import network, tools
-from lab.client import Config
-from lab.daemon import Daemon
 from console.errors import StepError
 from console.run import capture
-from lab.sandbox import Sandbox
 from console.waiting import until
+from infra import wireguard
+from lab.network import topology
+from lab.network.sandbox import Sandbox
+from lab.network.wireguard_client import Config
+from lab.processes.daemon import Daemon
+from lab.tools import go_builds
 from tests.prove import throughput
 
 INTERFACE, PORT, MTU = "wgbare", 31999, 1280
@@ -29,8 +30,8 @@ def bare_gateway(directory: Path) -> Iterator[Config]:
     server_key, client_key = wireguard.generate_private_key(), wireguard.generate_private_key()
     key_file = directory / "private-key"
     key_file.write_text(server_key)
-    sandbox = Sandbox(network=network.NODE, hostname="bare", empty=("/run",))
-    process = DAEMON.start(sandbox.command([str(tools.resolve(tools.WIREGUARD_GO)), "-f", INTERFACE]))
+    sandbox = Sandbox(network=topology.NODE, hostname="bare", empty=("/run",))
+    process = DAEMON.start(sandbox.command([str(go_builds.resolve(go_builds.WIREGUARD_GO)), "-f", INTERFACE]))
 
     def run(*command: str, stdin: str = "") -> str:
         enter = ["nsenter", f"--target={process.pid}", "--net", "--mount", "--", *command]
@@ -38,7 +39,7 @@ def bare_gateway(directory: Path) -> Iterator[Config]:
 
     try:
         until(
-            lambda: INTERFACE in capture(["ip", "-netns", network.NODE, "-brief", "link"], doing="list links"),
+            lambda: INTERFACE in capture(["ip", "-netns", topology.NODE, "-brief", "link"], doing="list links"),
             deadline=5,
             otherwise=lambda: StepError("wireguard-go made no interface.", DAEMON.log),
         )
@@ -52,7 +53,7 @@ def bare_gateway(directory: Path) -> Iterator[Config]:
             private_key=client_key,
             addresses=(CLIENT,),
             server_public_key=wireguard.public_key(server_key),
-            endpoint=f"{network.NODE_IPV4}:{PORT}",
+            endpoint=f"{topology.NODE_IPV4}:{PORT}",
             allowed_ips=("0.0.0.0/0",),
             mtu=MTU,
         )

@@ -13,12 +13,15 @@ from pathlib import Path
 import pytest
 
 from infra import wireguard
-from lab import client as clients
-from lab import kube, network, paths, registration
-from lab.client import INTERFACE, Client, Config
-from lab.june import URL as ORCHESTRATOR
-from lab.sandbox import in_network
-from lab.stack import Stack
+from lab import paths
+from lab.cluster import kube
+from lab.mesh import registration
+from lab.mesh.june import URL as ORCHESTRATOR
+from lab.network import topology
+from lab.network import wireguard_client as clients
+from lab.network.sandbox import in_network
+from lab.network.wireguard_client import INTERFACE, Client, Config
+from lab.pulumi.stack import Stack
 from tests.e2e import world
 from tests.prove import throughput
 from tests.prove.bare_gateway import MTU, bare_gateway
@@ -115,7 +118,7 @@ def _usable_after(client: Client, config: Config) -> float:
     start = time.monotonic()
     client.run(["ip", "address", "replace", address, "dev", INTERFACE])
     client.set_peer("peer", config.server_public_key, "endpoint", config.endpoint, "allowed-ips", "0.0.0.0/0,::/0")
-    client.run(["ping", "-n", "-c", "1", "-W", "1", "-I", address.split("/")[0], network.INTERNET_IPV4])
+    client.run(["ping", "-n", "-c", "1", "-W", "1", "-I", address.split("/")[0], topology.INTERNET_IPV4])
     took = time.monotonic() - start
     client.run(["ip", "address", "del", address, "dev", INTERFACE])
     return took
@@ -127,5 +130,5 @@ def _at_the_peer_api(*arguments: str) -> str:
     url = f"http://{service['spec']['clusterIP']}:8080"
     token = kube.secret_value("june-services", "meshgate-gateway", "token")
     program = str(Path(__file__).with_name("register_load.py"))
-    command = [*in_network(network.NODE), sys.executable, program, url, *arguments]
+    command = [*in_network(topology.NODE), sys.executable, program, url, *arguments]
     return subprocess.run(command, input=token, text=True, capture_output=True, check=True).stdout

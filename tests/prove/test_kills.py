@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from lab.stack import Stack
+from lab.pulumi.stack import Stack
 from tests.e2e import life
 
 pytestmark = pytest.mark.timeout(300)

@@ -9,9 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from lab import cgroups, network, node, paths, pulumi_host
-from lab import client as clients
-from lab.stack import Stack
+from lab import paths
+from lab.cluster import node
+from lab.network import topology
+from lab.network import wireguard_client as clients
+from lab.processes import cgroups
+from lab.pulumi import pulumi_host
+from lab.pulumi.stack import Stack
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -47,7 +51,7 @@ def traces() -> dict[str, object]:
     return {
         "state": paths.STATE.exists(),
         "processes": processes_of_the_lab(),
-        "namespaces": network.namespaces(),
+        "namespaces": topology.namespaces(),
         "interfaces": [link["ifname"] for link in links if link["ifname"].startswith("mg-")],
         "mounts": [line for line in Path("/proc/mounts").read_text().splitlines() if "meshgate-lab" in line],
         "control groups": [str(group) for group in cgroups.MOUNT.glob(f"**/{cgroups.NAME}*")],
@@ -115,7 +119,7 @@ def test_down_ends_clients_too() -> None:
     client = clients.connect("left-behind", config)
     lab("down")
     try:
-        assert client.host.namespace not in network.namespaces()
+        assert client.host.namespace not in topology.namespaces()
         assert not processes_of_the_lab()
     finally:
         lab("up")

@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from infra.headscale import EXIT_ROUTES
-from lab import pulumi_host, tools
+from lab.pulumi import pulumi_host
+from lab.tools import go_builds
 from tests.contract.apiserver import ApiServer
 from tests.contract.engine import Engine
 from tests.contract.headscale_server import HeadscaleServer, running_headscale
@@ -33,7 +34,7 @@ def test_time_is_linear_in_the_number_of_gateways(
     monkeypatch.setattr("tests.contract.engine.TIMEOUT", 600)
     previews, ups, no_ops = {}, {}, {}
     for count in COUNTS:
-        with running_headscale(tmp_path_factory.mktemp("headscale"), tools.HEADSCALE) as headscale:
+        with running_headscale(tmp_path_factory.mktemp("headscale"), go_builds.HEADSCALE) as headscale:
             engine = Engine(tmp_path_factory.mktemp("engine"), pulumi_host.find(), api.kubeconfig)
             engine.configure(_settings(headscale, count), api_key=_api_key(headscale))
             previews[count] = _fastest(engine, "preview")

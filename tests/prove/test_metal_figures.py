@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from lab import client as clients
-from lab import paths, registration
-from lab.client import Config
-from lab.june import URL as ORCHESTRATOR
-from lab.stack import Stack
+from lab import paths
+from lab.mesh import registration
+from lab.mesh.june import URL as ORCHESTRATOR
+from lab.network import wireguard_client as clients
+from lab.network.wireguard_client import Config
+from lab.pulumi.stack import Stack
 from tests.e2e import metal_world, world
 from tests.e2e.metal_world import Gateway, Play
 from tests.prove import throughput

@@ -7,16 +7,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lab import cgroups, network
-from lab.client import Client
-from lab.sandbox import in_network
+from lab.network import topology
+from lab.network.sandbox import in_network
+from lab.network.wireguard_client import Client
+from lab.processes import cgroups
 
 
 @contextmanager
 def serving() -> Iterator[None]:
     """Let the Internet host answer iperf3."""
     server = subprocess.Popen(
-        [*in_network(network.INTERNET), "iperf3", "--server"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [*in_network(topology.INTERNET), "iperf3", "--server"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
         yield
@@ -27,7 +28,7 @@ def serving() -> Iterator[None]:
 
 def rate(client: Client) -> float:
     """Gb/s of one TCP stream for five seconds."""
-    report: dict[str, Any] = json.loads(client.run(["iperf3", "-J", "-t", "5", "-c", network.INTERNET_IPV4]))
+    report: dict[str, Any] = json.loads(client.run(["iperf3", "-J", "-t", "5", "-c", topology.INTERNET_IPV4]))
     return float(report["end"]["sum_received"]["bits_per_second"]) / 1e9
 
 

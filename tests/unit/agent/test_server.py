@@ -13,7 +13,7 @@ from fastapi import FastAPI
 
 from gateway.agent.server import certificate, listen, serve
 from gateway.agent.settings import Settings, SettingsError
-from lab.pki import Identity, Pki
+from lab.cluster.pki import Identity, Pki
 from tests.unit.agent.fakes import SERVER_KEY
 
 Make = Callable[[int], Settings]

@@ -9,7 +9,9 @@ import pytest
 from console import lock
 from console.errors import StepError
 
-HOLD = "import sys, time; from lab import lock\nwith lock.hold(sys.argv[1]): print('held', flush=True); time.sleep(60)"
+HOLD = (
+    "import sys, time; from console import lock\nwith lock.hold(sys.argv[1]): print('held', flush=True); time.sleep(60)"
+)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import json
 import tarfile
 from pathlib import Path
 
-from lab import artifact
+from lab.images import artifact
 
 Layer = list[tuple[tarfile.TarInfo, bytes]]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import cache
+from lab.tools import cache
 
 
 def a_directory(root: Path, **files: str) -> Path:

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from lab import cgroups
+from lab.processes import cgroups
 
 
 def test_control_groups_come_and_go_in_every_hierarchy(tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from lab import daemon, paths
-from lab.daemon import Daemon, Process
+from lab import paths
+from lab.processes import daemon
+from lab.processes.daemon import Daemon, Process
 
 
 @pytest.fixture(autouse=True)

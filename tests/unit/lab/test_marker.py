@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab import daemon, marker
-from lab.daemon import Process
+from lab.processes import daemon, marker
+from lab.processes.daemon import Process
 
 
 @pytest.fixture

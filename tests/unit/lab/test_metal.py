@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from lab import metal, metal_root, network
 from console.errors import StepError
-from lab.metal import Machine
+from lab.machines import disks, metal
+from lab.machines.metal import Machine
+from lab.network import topology
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def test_its_addresses_on_the_lan_and_outside_follow_from_its_number(machine: Ma
 
 
 def test_machines_and_clients_never_share_an_address() -> None:
-    assert not set(network.MACHINES) & set(network.CLIENTS)
+    assert not set(topology.MACHINES) & set(topology.CLIENTS)
 
 
 def test_ansible_gets_its_own_key_and_checks_the_machines(machine: Machine, tmp_path: Path) -> None:
@@ -54,8 +55,8 @@ def test_a_command_reaches_the_machine_word_by_word(
 
 def test_a_disk_hides_secrets_and_nothing_else(tmp_path: Path) -> None:
     files = {"etc/hosts": "h", "etc/ssh/ssh_host_ed25519_key": "k", "root/.ssh/authorized_keys": "a"}
-    metal_root.personalize(tmp_path, files)
-    _, disk = metal_root.mounting(Path("/lower"), tmp_path)
+    disks.personalize(tmp_path, files)
+    _, disk = disks.mounting(Path("/lower"), tmp_path)
     upper = tmp_path / "disk"
     assert {name: (upper / name).read_text() for name in files} == files
     modes = {name: (upper / name).stat().st_mode & 0o777 for name in ("root", *files)}

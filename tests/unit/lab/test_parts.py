@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lab import parts, roles
-from lab.pki import Pki
-from lab.supervision import Part
+from lab.cluster import parts, roles
+from lab.cluster.pki import Pki
+from lab.processes.supervision import Part
 
 PROGRAMS = parts.Programs(Path("/x/kube"), Path("/x/coredns"), Path("/x/tailscaled"))
 

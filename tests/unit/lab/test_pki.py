@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lab.pki import Identity, Pki, kubeconfig
+from lab.cluster.pki import Identity, Pki, kubeconfig
 
 SERVER = Identity("server", "a server", hosts=("10.213.0.1", "fd10:213::1", "api.example"))
 ADMIN = Identity("admin", "somebody", "system:masters")

@@ -5,12 +5,13 @@ from typing import Any
 import pytest
 import yaml
 
-from infra import settings as infra_settings
-from lab import paths, plugin, settings, stack
 from console.errors import StepError
-from lab.stack import Stack
+from infra import settings as infra_settings
+from lab import paths
+from lab.pulumi import lab_settings, plugin, stack
+from lab.pulumi.stack import Stack
 
-FACTS = settings.Facts(
+FACTS = lab_settings.Facts(
     ca_certificate="-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n",
     gateway_image="meshgate/gateway:abc",
     tailscale_image="tailscale/tailscale:v9",
@@ -33,7 +34,7 @@ def pulumi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_machines_facts_join_the_committed_settings() -> None:
-    complete = settings.complete(FACTS)
+    complete = lab_settings.complete(FACTS)
     for gateway in complete["gateways"]:
         assert gateway["image"] == "meshgate/gateway:abc"
         assert gateway["tailscale_image"] == "tailscale/tailscale:v9"
@@ -42,7 +43,7 @@ def test_the_machines_facts_join_the_committed_settings() -> None:
 
 
 def test_the_complete_settings_pass_the_programs_own_checks() -> None:
-    complete: dict[str, Any] = settings.complete(FACTS)
+    complete: dict[str, Any] = lab_settings.complete(FACTS)
     # The certificate of this test is none, so only that one is left out.
     del complete["headscale"]["ca_certificate"]
     loaded = infra_settings.load(complete.get, complete)

@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 from supervisor.options import ServerOptions
 
-from lab import paths, supervision
-from lab.supervision import Part
+from lab import paths
+from lab.processes import supervision
+from lab.processes.supervision import Part
 
 
 def parse(text: str, tmp_path: Path) -> dict[str, object]:

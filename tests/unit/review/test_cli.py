@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from lab import paths
 from console.errors import StepError
+from lab import paths
 from review import cli, pulumi
 from review.pulumi import Options
 from review.report import Report, Verdict

@@ -1,0 +1,40 @@
+"""Put the lab's images into the node's containerd, each archive once."""
+
+import re
+from collections.abc import Sequence
+
+from console.run import capture, run
+from lab import paths
+from lab.cluster import worker
+from lab.images.archives import Image
+
+ARCHIVE_LABEL = "meshgate-lab-archive"
+"""Label by which an image tells the archive that it was loaded from (a tag alone can be moved)."""
+
+# The kubelet looks into this namespace of containerd.
+_COMMAND = ("ctr", f"--address={worker.CONTAINERD_SOCKET}", "--namespace=k8s.io")
+
+
+def load(images: Sequence[Image]) -> list[str]:
+    """Import what is not there yet; return the references that were imported."""
+    absent = [image for image in images if not _names(image, f'labels."{ARCHIVE_LABEL}"=={image.archive.stem}')]
+    for image in absent:
+        run(
+            [*_COMMAND, "images", "import", image.archive],
+            doing=f"load the image {image.reference} into containerd",
+            log=paths.LOGS / f"image-{image.name.replace('/', '-')}.log",
+        )
+        for name in _names(image):
+            _ctr("label", name, f"{ARCHIVE_LABEL}={image.archive.stem}")
+    return [image.reference for image in absent]
+
+
+def _names(image: Image, *conditions: str) -> list[str]:
+    """Return containerd's names (with a registry in front) of an image that meets the conditions."""
+    # Filters are regular expressions in quotes, in which a backslash is itself escaped.
+    pattern = re.escape(image.reference).replace("\\", "\\\\")
+    return _ctr("list", "--quiet", ",".join((f'name~="/{pattern}$"', *conditions))).split()
+
+
+def _ctr(*arguments: str) -> str:
+    return capture([*_COMMAND, "images", *arguments], doing="ask the lab's containerd for its images")

@@ -1,0 +1,1 @@
+"""The images that the lab makes, and the gateway's artifact."""

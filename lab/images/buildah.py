@@ -1,0 +1,102 @@
+"""Build images from Dockerfiles with buildah, in a storage of the lab's own and without a registry."""
+
+import fcntl
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from console.errors import StepError
+from console.run import capture, run
+from lab import paths
+
+_CONTAINERS = Path("/var/lib/containers")
+"""Where root's own images lie by default; buildah keeps notes about blobs there wherever its storage is."""
+
+
+@dataclass(frozen=True)
+class Builder:
+    """buildah with the options that say where its storage is."""
+
+    command: tuple[str | Path, ...]
+
+    def remove_containers(self) -> None:
+        """Drop the working containers of builds that were interrupted."""
+        self._ask("rm", "--all", doing="clean up after an interrupted image build")
+
+    def find(self, reference: str) -> str | None:
+        """Return the id of the storage's image of this name, or None when there is none."""
+        listing = self._ask(
+            "images", "--no-trunc", "--format", "{{.Name}}:{{.Tag}} {{.ID}}", doing="list the images in the storage"
+        )
+        ids = dict(line.split() for line in listing.splitlines())
+        found = ids.get(f"localhost/{reference}")
+        return found.removeprefix("sha256:") if found else None
+
+    def tag(self, reference: str, alias: str) -> None:
+        """Give an image of the storage one more name."""
+        self._ask("tag", reference, alias, doing=f"tag the image {reference}")
+
+    def build(self, reference: str, context: Path, dockerfile: Path, parts: Mapping[str, Path], log: Path) -> None:
+        """Build a Dockerfile; `parts` are the named contexts of its `COPY --from=NAME`.
+
+        Steps that an earlier build made from the same input are taken from the storage.
+        """
+        named = [f"--build-context={name}={directory}" for name, directory in parts.items()]
+        options = ("--isolation=chroot", "--network=host", "--pull=never", "--layers")
+        run(
+            (*self.command, "bud", *options, *named, "--tag", reference, "--file", dockerfile, context),
+            doing=f"build the image {reference}",
+            log=log,
+            contained=True,
+        )
+
+    def save(self, reference: str, archive: Path) -> None:
+        """Write an image to an archive as `docker save` does."""
+        # By its id, as under its name the archive would also hold `localhost/NAME`.
+        source = self.find(reference) or reference
+        self._ask(
+            "push", "--quiet", source, f"docker-archive:{archive}:{reference}", doing=f"save the image {reference}"
+        )
+
+    def _ask(self, *arguments: str, doing: str) -> str:
+        """Run one short buildah command."""
+        return capture((*self.command, *arguments), doing=doing, contained=True)
+
+
+@contextmanager
+def session() -> Iterator[Builder]:
+    """Give a builder whose mounts and processes end with it, however it ends; one session at a time.
+
+    The storage stays for the next session; what counts its mounts (the run root) does not, as
+    every command has its own mount namespace, and neither does what it writes elsewhere.
+    """
+    storage = paths.cache() / "buildah"
+    for directory in (storage, paths.RUN):
+        directory.mkdir(parents=True, exist_ok=True)
+    with (
+        (storage / "lock").open("w") as lock,
+        tempfile.TemporaryDirectory(prefix="buildah-", dir=paths.RUN) as run_root,
+    ):
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        command = ("buildah", "--runroot", run_root)
+        overlay, copies = (
+            Builder((*command, "--root", storage / driver, "--storage-driver", driver)) for driver in ("overlay", "vfs")
+        )
+        try:
+            overlay.remove_containers()
+        except StepError:  # the cache lies on a file system that overlayfs cannot use
+            copies.remove_containers()
+            yield copies
+        else:
+            yield overlay
+        finally:
+            remove_traces()
+
+
+def remove_traces() -> None:
+    """Remove what buildah wrote outside of its storage; a user's own images and notes stay."""
+    if _CONTAINERS.is_dir() and {entry.name for entry in _CONTAINERS.iterdir()} <= {"cache"}:
+        shutil.rmtree(_CONTAINERS)

@@ -1,0 +1,1 @@
+"""Bare-metal machines: real Debian systems in namespaces of their own."""

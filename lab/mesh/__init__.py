@@ -1,0 +1,1 @@
+"""What is around a gateway: a mesh peer, June's orchestrator, and an Internet host."""

@@ -1,0 +1,30 @@
+"""June's orchestrator as a user has it: brought in before our program, and not by it."""
+
+from lab.cluster import kube
+from lab.network import topology
+
+NAMESPACE, DEPLOYMENT = "june-services", "june-orchestrator"
+NODE_PORT = 30880
+URL = f"http://{topology.NODE_IPV4}:{NODE_PORT}"
+"""Where the lab's clients reach the orchestrator."""
+
+VARIABLES = ("HEADSCALE_SERVER_PUBLIC_KEY", "HEADSCALE_SERVER_ENDPOINT", "GATEWAY_PEERS_URL", "GATEWAY_PEERS_TOKEN")
+"""What the stack adds to the orchestrator's env (docs/june.md)."""
+
+FIELD_MANAGER = "helm"
+"""Who owns June's objects in a user's cluster: its chart was installed by Helm."""
+
+ROLLOUT_DEADLINE = 90.0
+
+
+def apply(image: str) -> None:
+    """Install June's orchestrator, or update it, and wait until it serves."""
+    values = {
+        "image": image,
+        "headscale_url": f"https://{topology.NODE_IPV4}",
+        "node_port": str(NODE_PORT),
+        "namespace": NAMESPACE,
+        "deployment": DEPLOYMENT,
+    }
+    kube.apply(kube.manifest("june", values), manager=FIELD_MANAGER)
+    kube.wait_for_rollout(NAMESPACE, DEPLOYMENT, ROLLOUT_DEADLINE)

@@ -1,0 +1,1 @@
+"""The lab's network namespaces and what lives in them: sandboxes and native WireGuard clients."""

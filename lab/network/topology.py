@@ -1,0 +1,261 @@
+"""The lab's network: three namespaces around one bridge, and clients and machines that join it.
+
+    host ── 10.213.0.254 ─┐
+    mg-peer ─ 10.213.0.10 ┼─ lan ─ 10.213.0.1 ─ mg-node ─ 198.51.100.1 ── 198.51.100.2 ─ mg-internet
+    mg-client-* ── .100 + ┤                                                                  │
+    machines ────── .20 + ┴──────────────────────────── 203.0.113.20 + ──────── 203.0.113.1 ─┘
+
+Pods live behind the node, which masquerades them; a bare-metal machine has a line of its own. The
+Internet host knows no way back to the lan, and clients have no default route: only through a
+gateway's masquerade can one reach the other.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from console.errors import StepError
+from console.run import capture
+from lab.network.sandbox import in_network
+
+NODE, PEER, INTERNET = "mg-node", "mg-peer", "mg-internet"
+"""The network namespaces of the cluster's node, the mesh peer and the Internet host."""
+
+NODE_IPV4, NODE_IPV6 = "10.213.0.1", "fd10:213::1"
+HOST_IPV4, HOST_IPV6 = "10.213.0.254", "fd10:213::fe"
+PEER_IPV4, PEER_IPV6 = "10.213.0.10", "fd10:213::a"
+INTERNET_IPV4, INTERNET_IPV6 = "198.51.100.2", "2001:db8:100::2"
+UPLINK_IPV4, UPLINK_IPV6 = "198.51.100.1", "2001:db8:100::1"
+POD_IPV4, POD_IPV6 = "10.244.0.0/24", "fd44:244::/64"
+SERVICE_IPV4 = "10.96.0.0/16"
+
+CLIENT_PREFIX = "mg-client-"
+MACHINES, CLIENTS = range(20, 30), range(100, 200)
+"""Host numbers on the lan that bare-metal machines and clients take."""
+
+METAL = "mg-metal"
+"""A bare-metal machine's namespace, which has this name only where the machine runs."""
+
+HOST_PORT = "mg-host"
+"""The host's own interface on the lan, the only one that the lab adds to the root namespace."""
+
+NODE_MAC = "02:00:00:00:00:01"
+"""The node's on the lan. A bridge without one of its own changes it as ports come and go, and neighbours lose it."""
+
+_LINKS = f"""
+netns add {NODE}
+netns add {PEER}
+netns add {INTERNET}
+link add {HOST_PORT} type veth peer name host netns {NODE}
+link add eth0 netns {PEER} type veth peer name peer netns {NODE}
+link add eth0 netns {INTERNET} type veth peer name internet netns {NODE}
+address add {HOST_IPV4}/24 dev {HOST_PORT}
+address add {HOST_IPV6}/64 dev {HOST_PORT} nodad
+link set {HOST_PORT} up
+"""
+
+_NODE = f"""
+link set lo up
+link add lan address {NODE_MAC} type bridge
+link set host master lan up
+link set peer master lan up
+link set lan up
+link set internet up
+address add {UPLINK_IPV4}/24 dev internet
+address add {UPLINK_IPV6}/64 dev internet nodad
+route add default via {INTERNET_IPV4}
+route add default via {INTERNET_IPV6}
+address add {NODE_IPV4}/24 dev lan
+address add {NODE_IPV6}/64 dev lan nodad
+"""
+
+_PEER = f"""
+link set lo up
+link set eth0 up
+address add {PEER_IPV4}/24 dev eth0
+address add {PEER_IPV6}/64 dev eth0 nodad
+"""
+
+_INTERNET = f"""
+link set lo up
+link set eth0 up
+address add {INTERNET_IPV4}/24 dev eth0
+address add {INTERNET_IPV6}/64 dev eth0 nodad
+"""
+
+_FORWARDING = ("net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
+
+_LAST_ADDRESS = {NODE: NODE_IPV6, PEER: PEER_IPV6, INTERNET: INTERNET_IPV6}
+"""What is set last in each namespace: with it the namespace is complete."""
+
+
+@dataclass(frozen=True)
+class Host:
+    """A namespace on the lan and its address there."""
+
+    namespace: str
+    ipv4: str
+
+
+def on_lan(number: int) -> tuple[str, str]:
+    """Return the addresses of a host number on the lan: IPv4, IPv6."""
+    return f"10.213.0.{number}", f"fd10:213::{number:x}"
+
+
+def on_line(number: int) -> tuple[str, str]:
+    """Return the addresses that a bare-metal machine has at the Internet host: IPv4, IPv6."""
+    return f"203.0.113.{number}", f"2001:db8:113::{number:x}"
+
+
+def complete() -> bool:
+    """Say whether the whole network is there, as a finished `up` left it."""
+    existing = namespaces()
+    return all(
+        namespace in existing and address in _addresses(namespace) for namespace, address in _LAST_ADDRESS.items()
+    )
+
+
+def up() -> None:
+    """Make the network; what a killed run left half-done is made anew (nothing may run in it)."""
+    if complete():
+        return
+    down()
+    if not Path("/proc/sys/net/bridge").exists():
+        # Without it a pod's answer to a pod of the same node passes by the Service's address translation.
+        capture(["modprobe", "br_netfilter"], doing="load the kernel module that shows bridged packets to iptables")
+    _ip(_LINKS)
+    _ip(_NODE, NODE)
+    _ip(_PEER, PEER)
+    _ip(_INTERNET, INTERNET)
+    capture([*in_network(NODE), "sysctl", "-q", "-w", *_FORWARDING], doing="let the lab's node forward")
+
+
+def down() -> None:
+    """Remove every namespace of the lab, with all interfaces, routes and rules in them."""
+    for namespace in namespaces():
+        _ip(f"netns delete {namespace}")
+    # The last reference to a namespace may go a moment later, and its end of the pair with it.
+    if HOST_PORT in _links():
+        _ip(f"link delete {HOST_PORT}")
+
+
+def namespaces() -> list[str]:
+    """Return the names of the lab's network namespaces."""
+    names = [entry["name"] for entry in _json("netns", "list")]
+    return [name for name in names if name in _LAST_ADDRESS or name.startswith(CLIENT_PREFIX)]
+
+
+def attach(name: str) -> Host:
+    """Put a new namespace `mg-client-<name>` on the lan, with the first free client address."""
+    namespace = CLIENT_PREFIX + name
+    detach(name)
+    clients = [other for other in namespaces() if other.startswith(CLIENT_PREFIX)]
+    number = free_number(CLIENTS, set().union(*map(_addresses, clients)))
+    port = f"client{number}"
+    ipv4, ipv6 = on_lan(number)
+    _ip(f"netns add {namespace}\nlink add eth0 netns {namespace} type veth peer name {port} netns {NODE}")
+    _ip(f"link set {port} master lan up", NODE)
+    _ip(
+        f"""
+        link set lo up
+        link set eth0 up
+        address add {ipv4}/24 dev eth0
+        address add {ipv6}/64 dev eth0 nodad
+        """,
+        namespace,
+    )
+    return Host(namespace, ipv4)
+
+
+def detach(name: str) -> None:
+    """Take a client off the lan and remove its namespace; nothing happens when there is none."""
+    namespace = CLIENT_PREFIX + name
+    if namespace not in namespaces():
+        return
+    # Deleting the pair frees its name at once, the namespace itself may linger.
+    if "eth0" in _links(namespace):
+        _ip("link delete eth0", namespace)
+    _ip(f"netns delete {namespace}")
+
+
+def plug(number: int) -> None:
+    """Make the namespace of a bare-metal machine, on the lan and on a line of its own to the Internet host.
+
+    Called where the machine boots (its own mounts); an earlier boot's namespace is replaced.
+    """
+    port, (ipv4, ipv6), (line_ipv4, line_ipv6) = f"metal{number}", on_lan(number), on_line(number)
+    if METAL in [entry["name"] for entry in _json("netns", "list")]:
+        _ip(f"netns delete {METAL}")
+    for end in (NODE, INTERNET):
+        # The last reference to a namespace may go a moment later, and the ends of its pairs with it.
+        if port in _links(end):
+            _ip(f"link delete {port}", end)
+    _ip(
+        f"""
+        netns add {METAL}
+        link add eth0 netns {METAL} address 02:00:00:00:00:{number:02x} type veth peer name {port} netns {NODE}
+        link add eth1 netns {METAL} address 02:00:00:00:01:{number:02x} type veth peer name {port} netns {INTERNET}
+        """
+    )
+    _ip(f"link set {port} master lan up", NODE)
+    _ip(
+        f"""
+        link set {port} up
+        address add 203.0.113.1 peer {line_ipv4} dev {port}
+        address add 2001:db8:113::1 peer {line_ipv6} dev {port} nodad
+        """,
+        INTERNET,
+    )
+    _ip(
+        f"""
+        link set lo up
+        link set eth0 up
+        link set eth1 up
+        address add {ipv4}/24 dev eth0
+        address add {ipv6}/64 dev eth0 nodad
+        address add {line_ipv4}/24 dev eth1
+        address add {line_ipv6}/64 dev eth1 nodad
+        route add default via 203.0.113.1
+        route add default via 2001:db8:113::1
+        """,
+        METAL,
+    )
+
+
+def free_number(numbers: range, taken: set[str]) -> int:
+    """Return the first of some host numbers on the lan whose address is not among those `taken`."""
+    for number in numbers:
+        if on_lan(number)[0] not in taken:
+            return number
+    raise StepError(
+        f"All {len(numbers)} addresses from {on_lan(numbers[0])[0]} on are taken on the lab's lan;"
+        " end what has them (`make down` ends all)."
+    )
+
+
+def _addresses(namespace: str) -> set[str]:
+    return {
+        address["local"]
+        for link in _json("-netns", namespace, "address", "show")
+        for address in link.get("addr_info", [])
+        if "local" in address
+    }
+
+
+def _links(namespace: str | None = None) -> set[str]:
+    where = ["-netns", namespace] if namespace else []
+    return {link["ifname"] for link in _json(*where, "link", "show")}
+
+
+def _ip(lines: str, namespace: str | None = None) -> None:
+    """Run `ip` once for each line, in a namespace if one is named."""
+    where = ["-netns", namespace] if namespace else []
+    for line in filter(None, map(str.split, lines.splitlines())):
+        capture(["ip", *where, *line], doing="make the lab's network")
+
+
+def _json(*arguments: str) -> list[Any]:
+    """Return what `ip -json` lists."""
+    listed: list[Any] = json.loads(capture(["ip", "-json", *arguments], doing="read the lab's network") or "[]")
+    return listed

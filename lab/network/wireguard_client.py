@@ -1,0 +1,221 @@
+"""A native WireGuard client on the lab's lan: a user's phone or laptop, as a network namespace.
+
+It runs wireguard-go whatever the kernel can, so it is the same on every machine. It reaches only
+the lan by itself; all else has to go through the tunnel.
+"""
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from console.errors import StepError
+from console.run import capture
+from console.waiting import until
+from lab import paths
+from lab.network import topology
+from lab.network.sandbox import Sandbox, in_network
+from lab.processes.daemon import Daemon
+from lab.tools import go_builds
+
+INTERFACE = "wg0"
+DEFAULT_MTU = 1420
+"""What wg-quick takes on a link of 1500 bytes when a config names none."""
+
+DIRECTORY = paths.STATE / "clients"
+START_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Config:
+    """A client's WireGuard config; lists are as in wg-quick(8), keys in base64."""
+
+    private_key: str = field(repr=False)
+    addresses: tuple[str, ...]
+    server_public_key: str
+    endpoint: str
+    allowed_ips: tuple[str, ...]
+    dns: tuple[str, ...] = ()
+    mtu: int | None = None
+    persistent_keepalive: int = 0
+
+    @classmethod
+    def from_registration(cls, answer: Mapping[str, Any]) -> Self:
+        """Make a config from nothing but the orchestrator's answer to a registration."""
+        return cls(
+            private_key=answer["privateKey"],
+            addresses=_split(answer["address"]),
+            server_public_key=answer["serverPublicKey"],
+            endpoint=answer["serverEndpoint"],
+            allowed_ips=_split(answer["allowedIPs"]),
+            dns=_split(answer["dns"]),
+            persistent_keepalive=answer["persistentKeepalive"],
+        )
+
+    @classmethod
+    def from_peer(cls, private_key: str, answer: Mapping[str, Any]) -> Self:
+        """Make a config from the answer of a gateway's peer API."""
+        return cls(
+            private_key=private_key,
+            addresses=tuple(answer["addresses"]),
+            server_public_key=answer["server_public_key"],
+            endpoint=answer["server_endpoint"],
+            allowed_ips=tuple(answer["allowed_ips"]),
+            dns=tuple(answer["dns"]),
+            mtu=answer["mtu"],
+            persistent_keepalive=answer["persistent_keepalive"],
+        )
+
+    def wg_quick(self) -> str:
+        """Return the text that wg-quick and the phone apps read."""
+        quick = [f"Address = {', '.join(self.addresses)}"]
+        if self.dns:
+            quick.append(f"DNS = {', '.join(self.dns)}")
+        if self.mtu:
+            quick.append(f"MTU = {self.mtu}")
+        return self._text(quick)
+
+    def wg(self) -> str:
+        """Return the part that `wg setconf` reads."""
+        return self._text([])
+
+    def _text(self, interface: Sequence[str]) -> str:
+        lines = (
+            "[Interface]",
+            f"PrivateKey = {self.private_key}",
+            *interface,
+            "",
+            "[Peer]",
+            f"PublicKey = {self.server_public_key}",
+            f"Endpoint = {self.endpoint}",
+            f"AllowedIPs = {', '.join(self.allowed_ips)}",
+            f"PersistentKeepalive = {self.persistent_keepalive}",
+        )
+        return "\n".join(lines) + "\n"
+
+
+@dataclass(frozen=True)
+class Client:
+    """A connected client."""
+
+    name: str
+    host: topology.Host
+    pid: int
+
+    def run(self, command: Sequence[str | Path], doing: str = "run a command in the client") -> str:
+        """Run a command where the client is and return its stdout; raise StepError if it fails."""
+        return capture(
+            ["nsenter", f"--target={self.pid}", "--net", "--mount", "--", *command], doing=f"{doing} {self.name}"
+        )
+
+    def fetch(self, url: str, seconds: float = 5) -> str:
+        """Return a web page as the client sees it; raise StepError when it does not come in time."""
+        # curl's own proxy settings must not lead around the tunnel.
+        curl = ("curl", "--silent", "--show-error", "--fail", "--globoff", "--noproxy", "*")
+        return self.run([*curl, "--max-time", str(seconds), url], doing=f"fetch {url} from the client")
+
+    def identify(self, url: str, seconds: float = 5) -> dict[str, str]:
+        """Return what the lab's web server at `url` says: {host, caller}."""
+        answer: dict[str, str] = json.loads(self.fetch(url, seconds))
+        return answer
+
+    def download(self, url: str, seconds: float = 30) -> int:
+        """Fetch `url` and return how many bytes came."""
+        curl = ("curl", "--silent", "--show-error", "--fail", "--globoff", "--noproxy", "*", "--output", os.devnull)
+        counted = self.run(
+            [*curl, "--write-out", "%{size_download}", "--max-time", str(seconds), url],
+            doing=f"download {url} in the client",
+        )
+        return int(counted)
+
+    def reaches(self, address: str, seconds: float = 1) -> bool:
+        """Say whether one ping to an address is answered."""
+        try:
+            self.run(["ping", "-n", "-c", "1", "-W", str(seconds), address], doing=f"ping {address} from the client")
+        except StepError:
+            return False
+        return True
+
+    def handshake_seconds(self) -> float | None:
+        """Return the age of the latest handshake; None when there never was one."""
+        latest = int(self.run(["wg", "show", INTERFACE, "latest-handshakes"]).split()[1])
+        return time.time() - latest if latest else None
+
+    def set_peer(self, *settings: str) -> None:
+        """Change the tunnel as `wg set wg0 …` does."""
+        self.run(["wg", "set", INTERFACE, *settings])
+
+
+def connect(name: str, config: Config) -> Client:
+    """Bring a client up (one of that name is replaced). It dials when it first has something to send."""
+    disconnect(name)
+    host = topology.attach(name)
+    sandbox = Sandbox(network=host.namespace, hostname=f"client-{name}", empty=("/run",))
+    # Its control socket is below /run, which is its own: two clients may both call it wg0.
+    process = _daemon(name).start(sandbox.command([str(go_builds.resolve(go_builds.WIREGUARD_GO)), "-f", INTERFACE]))
+    client = Client(name, host, process.pid)
+    until(
+        lambda: _has_interface(client),
+        deadline=START_SECONDS,
+        otherwise=lambda: StepError(f"wireguard-go of client {name} made no interface.", _daemon(name).log),
+        poll=0.05,
+    )
+    settings = DIRECTORY / f"{name}.conf"
+    DIRECTORY.mkdir(parents=True, exist_ok=True)
+    settings.touch(mode=0o600)
+    settings.write_text(config.wg())
+    client.run(["wg", "setconf", INTERFACE, settings], doing="configure the client")
+    ip = ("ip", "-netns", host.namespace)
+    for address in config.addresses:
+        nodad = ("nodad",) if ":" in address else ()
+        capture([*ip, "address", "add", address, "dev", INTERFACE, *nodad], doing="give the client its address")
+    mtu = str(config.mtu or DEFAULT_MTU)
+    capture([*ip, "link", "set", INTERFACE, "mtu", mtu, "up"], doing="bring the client up")
+    for route in config.allowed_ips:
+        capture([*ip, "route", "replace", route, "dev", INTERFACE], doing="route into the client's tunnel")
+    return client
+
+
+def disconnect(name: str) -> None:
+    """End a client and take it off the lan; nothing happens when there is none."""
+    _daemon(name).stop()
+    topology.detach(name)
+    (DIRECTORY / f"{name}.conf").unlink(missing_ok=True)
+
+
+@contextmanager
+def connected(name: str, config: Config) -> Iterator[Client]:
+    """Give a client for the time of the block."""
+    try:
+        yield connect(name, config)
+    finally:
+        disconnect(name)
+
+
+@contextmanager
+def bystander(name: str) -> Iterator[list[str]]:
+    """Give the command prefix of a host on the lan without a tunnel."""
+    try:
+        yield in_network(topology.attach(name).namespace)
+    finally:
+        topology.detach(name)
+
+
+def _daemon(name: str) -> Daemon:
+    return Daemon(f"client-{name}")
+
+
+def _has_interface(client: Client) -> bool:
+    try:
+        client.run(["wg", "show", INTERFACE])
+    except StepError:
+        return False
+    return True
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())

@@ -1,0 +1,1 @@
+"""The lab's long-lived processes: started, known again, supervised, and ended."""

@@ -1,0 +1,32 @@
+"""Settings of the stack `lab`: the committed ones, and what only this machine knows."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from lab import paths
+from lab.pulumi.stack import LAB, PREFIX
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What only this machine knows of the lab's stack."""
+
+    ca_certificate: str
+    gateway_image: str
+    tailscale_image: str
+    headscale_image: str
+
+
+def complete(facts: Facts) -> dict[str, Any]:
+    """Return the stack's settings (as in infra.settings) with this machine's facts."""
+    committed = yaml.safe_load((paths.REPOSITORY / f"Pulumi.{LAB}.yaml").read_text())["config"]
+    settings = {key.removeprefix(PREFIX): value for key, value in committed.items()}
+    images = {"image": facts.gateway_image, "tailscale_image": facts.tailscale_image}
+    return settings | {
+        "headscale": settings["headscale"] | {"ca_certificate": facts.ca_certificate, "image": facts.headscale_image},
+        "gateways": [
+            gateway | ({} if gateway.get("target") == "metal" else images) for gateway in settings["gateways"]
+        ],
+    }

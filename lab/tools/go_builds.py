@@ -1,0 +1,239 @@
+"""The programs that the lab runs, and how each is had.
+
+A tool is resolved in this order: the user's own on PATH in a fitting version; the binary that an
+earlier run built; a build of its pinned Go module under lab/go. Builds run one after another and
+are kept in the cache by the hash of module, flags and Go version.
+"""
+
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from console.errors import StepError
+from console.progress import step
+from console.run import capture, run
+from lab import paths
+from lab.tools import cache, go_toolchain
+
+
+@dataclass(frozen=True)
+class Own:
+    """How a user's own copy of a tool is recognised: `arguments` make it print its version."""
+
+    arguments: tuple[str, ...]
+    at_least: tuple[int, int, int]
+    below: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A program and its pinned source.
+
+    `module` is a directory of lab/go, `package` what to build there, `seconds` the time of a cold
+    build on 2 cores. `variables` are set by the linker, `aliases` are further names of the same
+    binary. A tool without `own` is always built: nobody installs it the way it is needed here.
+    """
+
+    name: str
+    version: str
+    module: str
+    package: str
+    seconds: int
+    tags: str = ""
+    variables: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    own: Own | None = None
+
+
+PULUMI = Tool(
+    name="pulumi",
+    version="3.259.0",
+    module="pulumi",
+    package="github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
+    seconds=290,
+    variables=("github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v3.259.0",),
+    own=Own(("version",), at_least=(3, 150, 0), below=(4, 0, 0)),
+)
+PULUMI_LANGUAGE_PYTHON = Tool(
+    # The last version in which the language host is part of the SDK's module; it runs programs
+    # of today's SDK.
+    name="pulumi-language-python",
+    version="3.78.0",
+    module="pulumi-language-python",
+    package="github.com/pulumi/pulumi/sdk/v3/python/cmd/pulumi-language-python",
+    seconds=22,
+)
+HEADSCALE = Tool(
+    name="headscale",
+    version="0.29.2",
+    module="headscale-0.29.2",
+    package="github.com/juanfont/headscale/cmd/headscale",
+    seconds=157,
+)
+HEADSCALE_0_23 = Tool(
+    # Only for the contract tests: June runs this one.
+    name="headscale",
+    version="0.23.0",
+    module="headscale-0.23.0",
+    package="github.com/juanfont/headscale/cmd/headscale",
+    seconds=100,
+    own=Own(("version",), at_least=(0, 23, 0), below=(0, 23, 1)),
+)
+_TAILSCALE_VERSION = (
+    "tailscale.com/version.shortStamp=1.102.3",
+    "tailscale.com/version.longStamp=1.102.3",
+)
+TAILSCALED = Tool(
+    # One binary that is both: it acts as the client when it is called `tailscale`.
+    name="tailscaled",
+    version="1.102.3",
+    module="tailscale",
+    package="tailscale.com/cmd/tailscaled",
+    seconds=159,
+    tags="ts_include_cli",
+    variables=_TAILSCALE_VERSION,
+    aliases=("tailscale",),
+)
+CONTAINERBOOT = Tool(
+    name="containerboot",
+    version="1.102.3",
+    module="tailscale",
+    package="tailscale.com/cmd/containerboot",
+    seconds=36,
+    variables=_TAILSCALE_VERSION,
+)
+KUBE = Tool(
+    # Every component and kubectl; the last minor version that runs on cgroup v1.
+    name="kube",
+    version="1.34.3",
+    module="kubernetes",
+    package=".",
+    seconds=480,
+    variables=(
+        "k8s.io/component-base/version.gitVersion=v1.34.3",
+        "k8s.io/component-base/version.gitMajor=1",
+        "k8s.io/component-base/version.gitMinor=34",
+    ),
+    aliases=("kubectl",),
+)
+COREDNS = Tool(
+    name="coredns",
+    version="1.14.6",
+    module="coredns",
+    package=".",
+    seconds=111,
+    own=Own(("-version",), at_least=(1, 10, 0), below=(2, 0, 0)),
+)
+WIREGUARD_GO = Tool(
+    name="wireguard-go",
+    version="0.0.0-20260522210424-ecfc5a8d5446",
+    module="wireguard-go",
+    package="golang.zx2c4.com/wireguard",
+    seconds=3,
+)
+VERSITYGW = Tool(
+    # Only for the contract tests: an S3 server that keeps a stack's state.
+    name="versitygw",
+    version="1.8.0",
+    module="versitygw",
+    package="github.com/versity/versitygw/cmd/versitygw",
+    seconds=60,
+)
+ACTIONLINT = Tool(
+    # Only for the contract tests: it reads the workflows as GitHub would.
+    name="actionlint",
+    version="1.7.12",
+    module="actionlint",
+    package="github.com/rhysd/actionlint/cmd/actionlint",
+    seconds=10,
+    variables=("github.com/rhysd/actionlint.version=v1.7.12",),
+    own=Own(("-version",), at_least=(1, 7, 7), below=(2, 0, 0)),
+)
+
+LAB = (KUBE, HEADSCALE, TAILSCALED, CONTAINERBOOT, WIREGUARD_GO, COREDNS, PULUMI, PULUMI_LANGUAGE_PYTHON)
+"""What `up` needs, in the order of building."""
+
+
+def resolve(tool: Tool) -> Path:
+    """Return the program's file, built first if need be (its aliases lie beside it).
+
+    Raises StepError when it has to be built and cannot be.
+    """
+    return find_own(tool) or build(tool)
+
+
+def find_own(tool: Tool) -> Path | None:
+    """Return the user's own copy of a tool from PATH, if its version fits."""
+    found = shutil.which(tool.name)
+    if tool.own is None or found is None:
+        return None
+    try:
+        answer = capture(
+            (found, *tool.own.arguments),
+            doing=f"ask {found} for its version",
+            env={"PULUMI_SKIP_UPDATE_CHECK": "true"},
+        )
+    except StepError:
+        return None  # a broken installation is no reason to stop: the lab builds its own
+    numbers = re.search(r"(\d+)\.(\d+)\.(\d+)", answer)
+    if numbers is None:
+        return None
+    version = tuple(int(number) for number in numbers.groups())
+    return Path(found) if tool.own.at_least <= version < tool.own.below else None
+
+
+def build(tool: Tool) -> Path:
+    """Return the binary of the tool's pinned Go module from the cache, built first if need be."""
+    return cache.keep(_built(tool), lambda directory: _build(tool, directory)) / tool.name
+
+
+def cold_seconds(*tools: Tool) -> int:
+    """Return about how long the builds that are still to be done will take on 2 cores."""
+    # Without a toolchain nothing can be there: what is built goes by the toolchain's version too.
+    nothing_built = go_toolchain.at_hand() is None
+    return sum(tool.seconds for tool in tools if not find_own(tool) and (nothing_built or not _built(tool).exists()))
+
+
+def _built(tool: Tool) -> Path:
+    """Return the cache's directory of a built tool, whether or not it is there."""
+    sources = paths.GO_MODULES / tool.module
+    inputs = (tool.name, *_flags(tool), *ENVIRONMENT.values(), *tool.aliases, go_toolchain.find().version)
+    return paths.cache() / "bin" / cache.fingerprint(*inputs, sources)
+
+
+ENVIRONMENT = {"CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOTOOLCHAIN": "local", "GOWORK": "off"}
+"""Static binaries, whatever the user has set for Go."""
+
+
+def _flags(tool: Tool) -> tuple[str, ...]:
+    """Return the arguments of `go build` that decide what comes out."""
+    linker = " ".join(("-s", "-w", *(f"-X {variable}" for variable in tool.variables)))
+    return ("-trimpath", "-tags", tool.tags, "-ldflags", linker, tool.package)
+
+
+def _build(tool: Tool, directory: Path) -> None:
+    """Build a tool into a new directory, with its aliases as links beside it."""
+    title = f"{tool.name} {tool.version}"
+    log = paths.cache() / "logs" / f"build-{tool.name}-{tool.version}.log"
+    with step(f"Build {title} from its Go module", expected_seconds=tool.seconds):
+        try:
+            run(
+                (go_toolchain.find().command, "build", "-o", directory / tool.name, *_flags(tool)),
+                doing=f"build {title}",
+                log=log,
+                cwd=paths.GO_MODULES / tool.module,
+                env=ENVIRONMENT,
+            )
+        except StepError as error:
+            raise StepError(f"{error.sentence}{_alternative(tool)}", log) from error
+    for alias in tool.aliases:
+        (directory / alias).symlink_to(tool.name)
+
+
+def _alternative(tool: Tool) -> str:
+    """Return what a user can do instead of building a tool."""
+    if tool.own is None:
+        return " It needs Go's module proxy (GOPROXY) to be within reach."
+    at_least, below = (".".join(map(str, version)) for version in (tool.own.at_least, tool.own.below))
+    return f" Or install {tool.name} {at_least} or newer (below {below}) and put it on PATH."
