@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -32,6 +33,7 @@ def run(
     finish_seconds: float = 0,
     follow: Callable[[str], object] | None = None,
     deadline_seconds: float | None = None,
+    stop: threading.Event | None = None,
 ) -> None:
     """Run a command to its end, its output into `log` (written anew).
 
@@ -40,8 +42,9 @@ def run(
     A command that is interrupted ends with all that it started; with `finish_seconds` it is told
     alone, as by Ctrl-C, and may take so long to finish what it is at. `follow` is given each line
     of the output soon after it was written. `deadline_seconds` is how long the command may take; then
-    it is ended like one that is interrupted.
-    Raises StepError with the log's tail when the command is missing or fails, DeadlineError when it is late.
+    it is ended like one that is interrupted. So it is when another thread sets `stop`.
+    Raises StepError with the log's tail when the command is missing, fails or is stopped, and
+    DeadlineError when it is late.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with (
@@ -49,7 +52,10 @@ def run(
         _in_time(command, doing, log),
         _started(command, doing, cwd, env, contained, output, subprocess.STDOUT, finish_seconds) as process,
     ):
-        status = _follow(process, log, follow, deadline_seconds) if follow else process.wait(deadline_seconds)
+        if follow or stop:
+            status = _follow(process, log, follow, deadline_seconds, stop)
+        else:
+            status = process.wait(deadline_seconds)
     if status != 0:
         raise StepError(f"Could not {doing}: {Path(command[0]).name} ended with status {status}.", log)
 
@@ -125,9 +131,13 @@ def _in_time(command: Command, doing: str, log: Path | None = None) -> Iterator[
 
 
 def _follow(
-    process: subprocess.Popen[bytes], log: Path, tell: Callable[[str], object], deadline_seconds: float | None
+    process: subprocess.Popen[bytes],
+    log: Path,
+    tell: Callable[[str], object] | None,
+    deadline_seconds: float | None,
+    stop: threading.Event | None,
 ) -> int:
-    """Wait for a process, telling the lines of its log; return its status."""
+    """Wait for a process, telling the lines of its log, until it is told to stop; return its status."""
     started = time.monotonic()
     with log.open(errors="replace") as lines:
         while True:
@@ -135,7 +145,10 @@ def _follow(
                 return process.wait(_FOLLOW_SECONDS)
             except subprocess.TimeoutExpired as error:
                 for line in lines:
-                    tell(line.rstrip())
+                    if tell:
+                        tell(line.rstrip())
+                if stop and stop.is_set():
+                    raise StepError("It was stopped.", log) from error
                 if deadline_seconds is not None and time.monotonic() - started > deadline_seconds:
                     raise subprocess.TimeoutExpired(process.args, deadline_seconds) from error
 
