@@ -58,7 +58,7 @@ def environment(gateway: GatewaySettings, public_key: Text, places: Places) -> d
 
 
 def device_environment(gateway: GatewaySettings, places: Places) -> dict[str, str]:
-    """The environment of `python -m gateway.agent.device`."""
+    """The environment of `python -m gateway.agent.protocols.wireguard.interface`."""
     return {**_interface(places), "MESHGATE_WIREGUARD": gateway.wireguard}
 
 

@@ -14,10 +14,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from gateway.agent import problems
 from gateway.agent.errors import InvalidFieldError, UnauthorizedError
-from gateway.agent.keys import PresharedKey, PublicKey, key_from_path
 from gateway.agent.limits import BodyLimits
 from gateway.agent.metrics import RequestMetrics
 from gateway.agent.peers import Peers, Registration
+from gateway.agent.protocols.wireguard.keys import PresharedKey, PublicKey, key_from_path
 from gateway.agent.settings import Settings
 from gateway.agent.store import Peer
 

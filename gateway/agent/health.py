@@ -5,8 +5,8 @@ from pathlib import Path
 import httpx
 
 from gateway.agent.command import CommandError
+from gateway.agent.protocols.wireguard.tunnel import Tunnel
 from gateway.agent.settings import Settings
-from gateway.agent.tunnel import Tunnel
 
 FORWARDING = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
 """The kernel's switch per IP version; in a pod IPv6's is off whatever the node's is."""

@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.agent.peers import Peers
-from gateway.agent.tunnel import Tunnel
+from gateway.agent.protocols.wireguard.tunnel import Tunnel
 
 HANDSHAKE_AGES_S = (180, 900, 3600, 86400)
 """A session lives 180 s after its handshake, so peers within the first are connected now."""

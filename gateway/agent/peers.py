@@ -16,8 +16,8 @@ from typing import Protocol, TypeVar, TypeVarTuple
 from gateway.agent.command import CommandError
 from gateway.agent.errors import InvalidFieldError, PeerUnknownError, UnavailableError
 from gateway.agent.pool import Network, Pool, addresses
+from gateway.agent.protocols.wireguard.wg import SeenInterface, SeenPeer, WantedPeer
 from gateway.agent.store import Peer, Sighting, Store
-from gateway.agent.wireguard import SeenInterface, SeenPeer, WantedPeer
 
 log = logging.getLogger(__name__)
 

@@ -16,12 +16,12 @@ from gateway.agent.firewall import Firewall
 from gateway.agent.health import Health, mesh_client
 from gateway.agent.metrics import make_registry
 from gateway.agent.peers import Peers
+from gateway.agent.protocols.wireguard.tunnel import Tunnel
+from gateway.agent.protocols.wireguard.wg import WireGuard, public_key_of
 from gateway.agent.server import certificate, listen, serve
 from gateway.agent.settings import Settings, SettingsError, load, read_secret
 from gateway.agent.store import Store, StoreError
 from gateway.agent.tasks import run_until_first_ends
-from gateway.agent.tunnel import Tunnel
-from gateway.agent.wireguard import WireGuard, public_key_of
 
 log = logging.getLogger(__name__)
 

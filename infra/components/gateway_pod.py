@@ -138,7 +138,7 @@ def _wireguard(gateway: GatewaySettings) -> dict[str, object]:
     return _container(
         "wireguard",
         gateway.image,
-        command=["python3", "-m", "gateway.agent.device"],
+        command=["python3", "-m", "gateway.agent.protocols.wireguard.interface"],
         env=_environment(agent.device_environment(gateway, PLACES)),
         ports=[port],
         resources={"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "1Gi"}},

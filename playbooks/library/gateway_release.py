@@ -57,7 +57,8 @@ SOCKETS = "/run/meshgate"
 """Where wireguard-go and wg meet, for /var/run/wireguard is written into both: the two units' runtime directory. A bind
 mount would not do, since systemd 254 and later map a dynamic user's directories to it only where they are."""
 _AGENT = "opt/meshgate/app/gateway/agent"
-DEVICE_FILES = ("usr/local/bin/wireguard-go", *(f"{_AGENT}/{name}.py" for name in ("device", "settings", "wireguard")))
+_INTERFACE = ("protocols/wireguard/interface", "protocols/wireguard/sockets", "settings")
+DEVICE_FILES = ("usr/local/bin/wireguard-go", *(f"{_AGENT}/{name}.py" for name in _INTERFACE))
 """What the WireGuard unit runs."""
 
 

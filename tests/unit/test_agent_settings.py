@@ -3,6 +3,7 @@
 import pytest
 
 from gateway.agent import settings as gateway_agent
+from gateway.agent.protocols.wireguard.interface import InterfaceSettings
 from infra import agent
 from infra.settings import GatewaySettings
 from tests.unit.agent.fakes import SERVER_KEY
@@ -28,7 +29,7 @@ def test_the_agent_takes_what_it_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
     for name, value in told.items():
         monkeypatch.setenv(name, value)
     settings = gateway_agent.load(gateway_agent.Settings)
-    device = gateway_agent.load(gateway_agent.DeviceSettings)
+    device = gateway_agent.load(InterfaceSettings)
     assert (settings.http_host, settings.http_port, settings.listen_port) == ("10.0.0.5", 9000, 51820)
     assert (settings.interface, device.interface, device.wireguard) == ("meshgate0", "meshgate0", "userspace")
     assert ([*map(str, settings.client_networks)], [*map(str, settings.dns)]) == (

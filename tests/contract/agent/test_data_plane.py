@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from gateway.agent.firewall import rules
+from gateway.agent.protocols.wireguard.sockets import listens
+from gateway.agent.protocols.wireguard.wg import CHUNK, WantedPeer, WireGuard
 from gateway.agent.settings import BLOCKED_NETWORKS, Settings
-from gateway.agent.wireguard import CHUNK, WantedPeer, WireGuard, listens
 from tests.contract.agent.world import Namespace, World, in_namespace, wait_for
 from tests.unit.agent.fakes import SERVER_KEY, FakeDataPlane, key_pair
 

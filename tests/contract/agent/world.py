@@ -21,7 +21,7 @@ from typing import Any
 
 import httpx
 
-from gateway.agent.wireguard import listens
+from gateway.agent.protocols.wireguard.sockets import listens
 from tests.unit.agent.fakes import key_pair
 
 ROOT = Path(__file__).parents[3]
@@ -156,7 +156,7 @@ class Client:
 
 
 class World:
-    """The namespaces, the wireguard process (by gateway.agent.device) and the agent."""
+    """The namespaces, the wireguard process (by gateway.agent.protocols.wireguard.interface) and the agent."""
 
     def __init__(self, directory: Path, wireguard_go: str) -> None:
         self.directory = directory
@@ -224,7 +224,9 @@ class World:
         }
 
     def start_device(self) -> None:
-        self.device = self.gateway.start(sys.executable, "-m", "gateway.agent.device", env=self.agent_environment())
+        self.device = self.gateway.start(
+            sys.executable, "-m", "gateway.agent.protocols.wireguard.interface", env=self.agent_environment()
+        )
 
     def start_agent(self) -> None:
         self.agent = self.gateway.start(sys.executable, "-m", "gateway.agent", env=self.agent_environment())

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from gateway.agent.command import CommandError
-from gateway.agent.wireguard import SeenInterface, SeenPeer, WantedPeer
+from gateway.agent.protocols.wireguard.wg import SeenInterface, SeenPeer, WantedPeer
 from infra import wireguard
 
 SERVER_KEY = "c2VydmVyIHB1YmxpYyBrZXkgZm9yIHRlc3RzISEhISE="

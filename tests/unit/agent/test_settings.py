@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.agent.settings import DeviceSettings, Settings, SettingsError, load, read_secret
+from gateway.agent.protocols.wireguard.interface import InterfaceSettings
+from gateway.agent.settings import Settings, SettingsError, load, read_secret
 from tests.unit.agent.fakes import key_pair
 
 GOOD = {
@@ -39,7 +40,7 @@ def test_what_is_not_said_has_a_default(environment: pytest.MonkeyPatch) -> None
     assert (settings.mtu, settings.persistent_keepalive, settings.http_port) == (1280, 25, 8080)
     assert ip_network("192.168.0.0/16") in settings.blocked_networks
     assert settings.tailscale_health_url == "http://127.0.0.1:9002/healthz"
-    assert load(DeviceSettings).wireguard == "auto"
+    assert load(InterfaceSettings).wireguard == "auto"
 
 
 def test_empty_lists_and_no_mesh(environment: pytest.MonkeyPatch) -> None:
@@ -127,7 +128,11 @@ def test_a_certificate_comes_with_its_key(environment: pytest.MonkeyPatch, given
 def test_the_device_ends_with_2_too(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("MESHGATE_WIREGUARD", "perhaps")
     ended = subprocess.run(
-        [sys.executable, "-m", "gateway.agent.device"], capture_output=True, text=True, check=False, timeout=30
+        [sys.executable, "-m", "gateway.agent.protocols.wireguard.interface"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
     )
     assert ended.returncode == 2
     assert ended.stderr.startswith("MESHGATE_WIREGUARD: Input should be 'auto', 'kernel' or 'userspace'")

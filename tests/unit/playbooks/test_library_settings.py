@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from gateway.agent.settings import DeviceSettings, Settings, load
+from gateway.agent.protocols.wireguard.interface import InterfaceSettings
+from gateway.agent.settings import Settings, load
 from infra.wireguard import generate_private_key, public_key
 from tests.unit.playbooks.modules import Outcome, run
 
@@ -44,7 +45,7 @@ def test_agent_understands_what_it_is_told(monkeypatch: pytest.MonkeyPatch) -> N
     assert [*map(str, agent.dns)] == ["10.0.0.53"]
     assert [*map(str, (agent.private_key_file, agent.token_file, agent.state_dir))] == ["/a", "/b", "/c"]
     assert (agent.http_host, agent.http_port) == ("10.0.0.5", 8081)
-    device = load(DeviceSettings)
+    device = load(InterfaceSettings)
     assert (device.interface, device.wireguard) == ("wg7", "auto")
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from gateway.agent.command import CommandError, run
-from gateway.agent.wireguard import CHUNK, SeenInterface, SeenPeer, chunks, parse_dump
+from gateway.agent.protocols.wireguard.wg import CHUNK, SeenInterface, SeenPeer, chunks, parse_dump
 
 DUMP = (
     "cHJpdmF0ZQ==\tcHVibGlj\t51820\toff\n"

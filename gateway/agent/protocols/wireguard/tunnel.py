@@ -8,14 +8,14 @@ import asyncio
 import logging
 import time
 
-from gateway.agent import link
 from gateway.agent.command import CommandError
 from gateway.agent.firewall import Firewall
 from gateway.agent.peers import Peers
 from gateway.agent.pool import GATEWAY_NUMBER
+from gateway.agent.protocols.wireguard import link
+from gateway.agent.protocols.wireguard.wg import SeenInterface, WireGuard
 from gateway.agent.settings import Settings
 from gateway.agent.store import StoreError
-from gateway.agent.wireguard import SeenInterface, WireGuard
 
 log = logging.getLogger(__name__)
 

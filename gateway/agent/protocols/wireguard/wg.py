@@ -5,7 +5,6 @@ dead peer anew.
 """
 
 import asyncio
-import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -13,12 +12,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from gateway.agent.command import CommandError, run
+from gateway.agent.protocols.wireguard.sockets import is_starting
 
 CHUNK = 250
 """Peers per call when many change: the interface never stands still for long, and handshakes come staggered."""
-
-SOCKETS = Path("/var/run/wireguard")
-"""Where wireguard-go puts a socket per interface."""
 
 _NO_KEY = "A" * 43 + "="  # as wg writes the absence of a preshared key into a configuration
 
@@ -84,21 +81,6 @@ def chunks(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
     rest = iter(items)
     while piece := list(islice(rest, CHUNK)):
         yield piece
-
-
-def listens(interface: str) -> bool:
-    """Whether wireguard-go's socket for the interface takes connections."""
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(str(SOCKETS / f"{interface}.sock"))
-        except OSError:
-            return False
-    return True
-
-
-def is_starting(interface: str) -> bool:
-    """Whether wireguard-go has made the interface, but does not listen yet."""
-    return Path("/sys/class/net", interface, "tun_flags").exists() and not listens(interface)
 
 
 async def public_key_of(private_key: str) -> str:
