@@ -7,7 +7,7 @@ here ends this table's part alone; tailscaled's own rules still apply.
 from collections.abc import Iterable
 
 from gateway.agent.command import CommandError, run
-from gateway.agent.settings import Settings
+from gateway.agent.settings import AgentSettings
 
 TABLE = ("inet", "meshgate")
 
@@ -80,7 +80,7 @@ table inet meshgate {{
 """
 
 
-def rules(settings: Settings) -> str:
+def rules(settings: AgentSettings) -> str:
     """The whole table as nft reads it: what was there of it before is replaced in the same transaction."""
     sets = {"clients": settings.client_networks, "blocked": settings.blocked_networks, "dns": settings.dns}
     elements = {
@@ -99,7 +99,7 @@ def _elements(entries: Iterable[str]) -> str:
 class Firewall:
     """Puts the table in place and tells whether it still stands as it was put."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: AgentSettings) -> None:
         self._rules = rules(settings)
         self._listing: str | None = None
 

@@ -6,7 +6,7 @@ import httpx
 
 from gateway.agent.command import CommandError
 from gateway.agent.protocols.wireguard.tunnel import Tunnel
-from gateway.agent.settings import Settings
+from gateway.agent.settings import AgentSettings
 
 FORWARDING = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
 """The kernel's switch per IP version; in a pod IPv6's is off whatever the node's is."""
@@ -19,7 +19,7 @@ LOCAL_API = "http://local-tailscaled.sock/localapi/v0/status?peers=false"
 class Health:
     """What the gateway needs to carry traffic."""
 
-    def __init__(self, settings: Settings, tunnel: Tunnel, http: httpx.AsyncClient) -> None:
+    def __init__(self, settings: AgentSettings, tunnel: Tunnel, http: httpx.AsyncClient) -> None:
         self._settings = settings
         self._tunnel = tunnel
         self._http = http
@@ -43,7 +43,7 @@ class Health:
         return found
 
 
-def mesh_client(settings: Settings) -> httpx.AsyncClient:
+def mesh_client(settings: AgentSettings) -> httpx.AsyncClient:
     """The client that asks tailscaled or its containerboot."""
     path = settings.tailscale_socket
     return httpx.AsyncClient(trust_env=False, transport=httpx.AsyncHTTPTransport(uds=str(path)) if path else None)

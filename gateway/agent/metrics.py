@@ -1,4 +1,4 @@
-"""What Prometheus may know: sums over all peers, never a label per peer, no secrets, so no token either."""
+"""What Prometheus may know: sums over all devices, never a label per device, no secrets, so no token either."""
 
 import time
 from collections.abc import Iterator
@@ -10,30 +10,30 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.agent.peers import Peers
+from gateway.agent.devices import Devices
 from gateway.agent.protocols.wireguard.tunnel import Tunnel
 
 HANDSHAKE_AGES_S = (180, 900, 3600, 86400)
-"""A session lives 180 s after its handshake, so peers within the first are connected now."""
+"""A session lives 180 s after its handshake, so devices within the first are connected now."""
 
 
 class GatewayCollector(Collector):
-    """Reads peers and interface at the time of the scrape; peers' handshakes are as old as the last look."""
+    """Reads devices and interface at the time of the scrape; devices' handshakes are as old as the last look."""
 
-    def __init__(self, interface: str, peers: Peers, tunnel: Tunnel) -> None:
+    def __init__(self, interface: str, devices: Devices, tunnel: Tunnel) -> None:
         self._statistics = Path("/sys/class/net", interface, "statistics")
-        self._peers = peers
+        self._devices = devices
         self._tunnel = tunnel
 
     def collect(self) -> Iterator[Metric]:
         """All metrics about the tunnel."""
-        pool = self._peers.pool
-        yield GaugeMetricFamily("meshgate_peers", "Peers that may come in.", value=len(pool.taken))
-        yield GaugeMetricFamily("meshgate_peers_limit", "Peers for whom there are addresses.", value=pool.capacity)
+        pool = self._devices.pool
+        yield GaugeMetricFamily("meshgate_peers", "Devices that may come in.", value=len(pool.taken))
+        yield GaugeMetricFamily("meshgate_peers_limit", "Devices for whom there are addresses.", value=pool.capacity)
         yield self._handshakes()
         for direction, file, meaning in (
-            ("received", "rx_bytes", "Bytes that came from peers, without WireGuard's own."),
-            ("sent", "tx_bytes", "Bytes that went to peers, without WireGuard's own."),
+            ("received", "rx_bytes", "Bytes that came from devices, without WireGuard's own."),
+            ("sent", "tx_bytes", "Bytes that went to devices, without WireGuard's own."),
         ):
             try:
                 count = int((self._statistics / file).read_text())
@@ -43,7 +43,7 @@ class GatewayCollector(Collector):
 
     def _handshakes(self) -> GaugeMetricFamily:
         family = GaugeMetricFamily(
-            "meshgate_peers_handshake_within", "Peers whose last handshake is no older.", labels=["seconds"]
+            "meshgate_peers_handshake_within", "Devices whose last handshake is no older.", labels=["seconds"]
         )
         seen = self._tunnel.seen
         ages = [time.time() - peer.last_handshake for peer in seen.peers.values()] if seen else []
@@ -95,9 +95,9 @@ def _method(method: str) -> str:
     return method if method in {"GET", "POST", "DELETE"} else "other"
 
 
-def make_registry(interface: str, peers: Peers, tunnel: Tunnel) -> CollectorRegistry:
+def make_registry(interface: str, devices: Devices, tunnel: Tunnel) -> CollectorRegistry:
     """A registry of this agent's own, with the tunnel and the process in it."""
     registry = CollectorRegistry()
-    registry.register(GatewayCollector(interface, peers, tunnel))
+    registry.register(GatewayCollector(interface, devices, tunnel))
     ProcessCollector(registry=registry)
     return registry

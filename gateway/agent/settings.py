@@ -56,7 +56,7 @@ InterfaceName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,14}$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
-class Settings(BaseSettings):
+class AgentSettings(BaseSettings):
     """What the agent needs to know. Lists are separated by commas."""
 
     model_config = SettingsConfigDict(env_prefix="MESHGATE_", frozen=True)

@@ -28,7 +28,7 @@ def test_the_agent_takes_what_it_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
     told = agent.environment(edge, SERVER_KEY, PLACES) | agent.device_environment(edge, PLACES)
     for name, value in told.items():
         monkeypatch.setenv(name, value)
-    settings = gateway_agent.load(gateway_agent.Settings)
+    settings = gateway_agent.load(gateway_agent.AgentSettings)
     device = gateway_agent.load(InterfaceSettings)
     assert (settings.http_host, settings.http_port, settings.listen_port) == ("10.0.0.5", 9000, 51820)
     assert (settings.interface, device.interface, device.wireguard) == ("meshgate0", "meshgate0", "userspace")

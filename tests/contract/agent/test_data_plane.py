@@ -12,7 +12,7 @@ import pytest
 from gateway.agent.firewall import rules
 from gateway.agent.protocols.wireguard.sockets import listens
 from gateway.agent.protocols.wireguard.wg import CHUNK, WantedPeer, WireGuard
-from gateway.agent.settings import BLOCKED_NETWORKS, Settings
+from gateway.agent.settings import BLOCKED_NETWORKS, AgentSettings
 from tests.contract.agent.world import Namespace, World, in_namespace, wait_for
 from tests.unit.agent.fakes import SERVER_KEY, FakeDataPlane, key_pair
 
@@ -75,7 +75,7 @@ async def test_more_than_one_call_takes(plane: FakeDataPlane | WireGuard) -> Non
 @pytest.mark.parametrize("dns", ["", "100.100.100.100", "10.96.0.10,fd00::a"])
 @pytest.mark.parametrize("blocked", [BLOCKED_NETWORKS, "", "10.0.0.0/8,10.1.0.0/16,::/127"])
 def test_nft_takes_every_shape_of_the_firewall(tmp_path: Path, networks: str, dns: str, blocked: str | None) -> None:
-    settings = Settings(
+    settings = AgentSettings(
         listen_port=51820,
         endpoint="vpn.example.org:51820",
         client_networks=networks,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.agent.protocols.wireguard.interface import InterfaceSettings
-from gateway.agent.settings import Settings, SettingsError, load, read_secret
+from gateway.agent.settings import AgentSettings, SettingsError, load, read_secret
 from tests.unit.agent.fakes import key_pair
 
 GOOD = {
@@ -32,7 +32,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 def test_what_is_not_said_has_a_default(environment: pytest.MonkeyPatch) -> None:
-    settings = load(Settings)
+    settings = load(AgentSettings)
     assert settings.interface == "wg0"
     assert settings.client_networks == (ip_network("10.77.0.0/24"), ip_network("fd77::/64"))
     assert settings.allowed_ips == (ip_network("0.0.0.0/0"), ip_network("::/0"))
@@ -46,14 +46,14 @@ def test_what_is_not_said_has_a_default(environment: pytest.MonkeyPatch) -> None
 def test_empty_lists_and_no_mesh(environment: pytest.MonkeyPatch) -> None:
     for name in ("DNS", "BLOCKED_NETWORKS", "TAILSCALE_HEALTH_URL"):
         environment.setenv(f"MESHGATE_{name}", "")
-    settings = load(Settings)
+    settings = load(AgentSettings)
     assert (settings.dns, settings.blocked_networks, settings.tailscale_health_url) == ((), (), None)
 
 
 @pytest.mark.parametrize("endpoint", ["vpn.example.org:1", "192.0.2.1:51820", "[2001:db8::1]:65535"])
 def test_good_endpoints(environment: pytest.MonkeyPatch, endpoint: str) -> None:
     environment.setenv("MESHGATE_ENDPOINT", endpoint)
-    assert load(Settings).endpoint == endpoint
+    assert load(AgentSettings).endpoint == endpoint
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_good_endpoints(environment: pytest.MonkeyPatch, endpoint: str) -> None:
 def test_bad_values_get_one_sentence(environment: pytest.MonkeyPatch, name: str, value: str, sentence: str) -> None:
     environment.setenv(f"MESHGATE_{name}", value)
     with pytest.raises(SettingsError) as refusal:
-        load(Settings)
+        load(AgentSettings)
     (line,) = str(refusal.value).splitlines()
     assert line.startswith(f"MESHGATE_{name}: ")
     assert sentence in line
@@ -122,7 +122,7 @@ def test_an_environment_file_is_judged_before_it_is_used() -> None:
 def test_a_certificate_comes_with_its_key(environment: pytest.MonkeyPatch, given: str) -> None:
     environment.setenv(f"MESHGATE_{given}", "/etc/meshgate/tls.pem")
     with pytest.raises(SettingsError, match="a certificate and its private key are given together, or neither"):
-        load(Settings)
+        load(AgentSettings)
 
 
 def test_the_device_ends_with_2_too(environment: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from gateway.agent.protocols.wireguard.interface import InterfaceSettings
-from gateway.agent.settings import Settings, load
+from gateway.agent.settings import AgentSettings, load
 from infra.wireguard import generate_private_key, public_key
 from tests.unit.playbooks.modules import Outcome, run
 
@@ -39,7 +39,7 @@ def test_agent_understands_what_it_is_told(monkeypatch: pytest.MonkeyPatch) -> N
     assert not told["changed"]
     for name, value in {**told["environment"], **told["device_environment"]}.items():
         monkeypatch.setenv(name, value)
-    agent = load(Settings)
+    agent = load(AgentSettings)
     assert (agent.interface, agent.listen_port, agent.endpoint) == ("wg7", 51820, "vpn.example.com:51820")
     assert ([*map(str, agent.client_networks)], agent.mtu, agent.public_key) == (GATEWAY["client_networks"], 1400, key)
     assert [*map(str, agent.dns)] == ["10.0.0.53"]

@@ -1,7 +1,7 @@
 """Keeps the interface as it should be, whoever made it and however often it comes back new.
 
 Another process makes it (`device`), so that tunnels outlive the agent. When that process is replaced, a bare
-interface appears under the same name: within a tenth of a second it gets its key, port, addresses and peers.
+interface appears under the same name: within a tenth of a second it gets its key, port, addresses and devices.
 """
 
 import asyncio
@@ -9,32 +9,32 @@ import logging
 import time
 
 from gateway.agent.command import CommandError
+from gateway.agent.devices import Devices
 from gateway.agent.firewall import Firewall
-from gateway.agent.peers import Peers
 from gateway.agent.pool import GATEWAY_NUMBER
 from gateway.agent.protocols.wireguard import link
 from gateway.agent.protocols.wireguard.wg import SeenInterface, WireGuard
-from gateway.agent.settings import Settings
+from gateway.agent.settings import AgentSettings
 from gateway.agent.store import StoreError
 
 log = logging.getLogger(__name__)
 
 WATCH_EVERY_S = 0.1
 LOOK_EVERY_S = 1.0
-"""How old what is known of peers' endpoints can be; with thousands of peers a look's own cost makes it longer."""
+"""How old what is known of devices' endpoints can be; with thousands of devices a look's own cost makes it longer."""
 LOOK_SHARE = 0.05
 """Of the agent's time, spent on looks at most."""
 STALE_S = 30.0
 
 
 class Tunnel:
-    """The interface, its peers and its firewall, looked after in one loop."""
+    """The interface, its devices and its firewall, looked after in one loop."""
 
-    def __init__(self, settings: Settings, wireguard: WireGuard, firewall: Firewall, peers: Peers) -> None:
+    def __init__(self, settings: AgentSettings, wireguard: WireGuard, firewall: Firewall, devices: Devices) -> None:
         self._settings = settings
         self._wireguard = wireguard
         self._firewall = firewall
-        self._peers = peers
+        self._devices = devices
         self._configured: int | None = None
         self.seen: SeenInterface | None = None
         self.seen_at = 0.0
@@ -61,12 +61,12 @@ class Tunnel:
         elif index != self._configured:
             await self._bring_in_line()
             self._configured = index
-            log.info("the interface %s stands with %d peers", self._settings.interface, len(self._peers.pool.taken))
+            log.info("the interface %s stands with %d devices", self._settings.interface, len(self._devices.pool.taken))
         elif time.monotonic() - self.seen_at > max(LOOK_EVERY_S, self._look_took / LOOK_SHARE):
             await self._bring_in_line()
 
     async def _bring_in_line(self) -> None:
-        """Identity, addresses, firewall, peers: read what is, change only what is not as it should be."""
+        """Identity, addresses, firewall, devices: read what is, change only what is not as it should be."""
         wanted, started = self._settings, time.monotonic()
         seen = await self._wireguard.show()
         if not self._identified(seen):
@@ -76,7 +76,7 @@ class Tunnel:
         await link.configure(wanted.interface, addresses, wanted.mtu)
         if not await self._firewall.stands():
             await self._firewall.apply()
-        await self._peers.reconcile(seen)
+        await self._devices.reconcile(seen)
         self.seen, self.seen_at = seen, time.monotonic()
         self._look_took = self.seen_at - started
 
