@@ -112,6 +112,15 @@ class Firewall:
         """Whether the kernel's table is what `apply` put there, to the last rule."""
         return self._listing is not None and await self._list() == self._listing
 
+    async def restore(self) -> None:
+        """Put the table in place unless it stands."""
+        if not await self.stands():
+            await self.apply()
+
+    async def problems(self) -> list[str]:
+        """One sentence if the table does not stand."""
+        return [] if await self.stands() else ["the firewall table is not as it was put in place"]
+
     async def _list(self) -> str | None:
         try:
             return await run("nft", "--stateless", "list", "table", *TABLE)

@@ -5,7 +5,8 @@ from pathlib import Path
 import httpx
 
 from gateway.agent.command import CommandError
-from gateway.agent.protocols.wireguard.tunnel import Tunnel
+from gateway.agent.firewall import Firewall
+from gateway.agent.protocol import AccessStatus
 from gateway.agent.settings import AgentSettings
 
 FORWARDING = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
@@ -19,17 +20,21 @@ LOCAL_API = "http://local-tailscaled.sock/localapi/v0/status?peers=false"
 class Health:
     """What the gateway needs to carry traffic."""
 
-    def __init__(self, settings: AgentSettings, tunnel: Tunnel, http: httpx.AsyncClient) -> None:
+    def __init__(
+        self, settings: AgentSettings, access: AccessStatus, firewall: Firewall, http: httpx.AsyncClient
+    ) -> None:
         self._settings = settings
-        self._tunnel = tunnel
+        self._access = access
+        self._firewall = firewall
         self._http = http
 
     async def problems(self) -> list[str]:
         """Everything that is missing now; empty means ready."""
         try:
-            found = await self._tunnel.problems()
+            found = await self._access.problems()
         except CommandError as error:
             found = [str(error)]
+        found += await self._firewall.problems()
         versions = {network.version for network in self._settings.client_networks}
         found += [
             f"the kernel does not forward IPv{version}: set the sysctl {FORWARDING[version]}=1 for this pod or host"

@@ -13,11 +13,14 @@ import sys
 from gateway.agent.api import create_app
 from gateway.agent.command import CommandError
 from gateway.agent.devices import Devices
+from gateway.agent.expiry import expire
 from gateway.agent.firewall import Firewall
 from gateway.agent.health import Health, mesh_client
 from gateway.agent.metrics import make_registry
+from gateway.agent.protocols.wireguard.key_pair import check_key_pair
+from gateway.agent.protocols.wireguard.peers import Peers
 from gateway.agent.protocols.wireguard.tunnel import Tunnel
-from gateway.agent.protocols.wireguard.wg import WireGuard, public_key_of
+from gateway.agent.protocols.wireguard.wg import WireGuard
 from gateway.agent.server import certificate, listen, serve
 from gateway.agent.settings import AgentSettings, SettingsError, load, read_secret
 from gateway.agent.store import Store, StoreError
@@ -25,34 +28,7 @@ from gateway.agent.tasks import run_until_first_ends
 
 log = logging.getLogger(__name__)
 
-EXPIRE_EVERY_S = 1.0
 STORE_FILE = "peers.sqlite"
-
-
-async def check_key_pair(settings: AgentSettings) -> None:
-    """SettingsError unless the private key belongs to the declared public key."""
-    private_key = read_secret("MESHGATE_PRIVATE_KEY_FILE", settings.private_key_file)
-    try:
-        public_key = await public_key_of(private_key)
-    except CommandError as error:
-        raise SettingsError(
-            f"MESHGATE_PRIVATE_KEY_FILE: {settings.private_key_file} does not hold a WireGuard private key"
-        ) from error
-    if public_key != settings.public_key:
-        raise SettingsError(
-            f"MESHGATE_PUBLIC_KEY: {settings.public_key} is declared, but the private key in "
-            f"{settings.private_key_file} belongs to {public_key}"
-        )
-
-
-async def expire(devices: Devices) -> None:
-    """Shut devices out when their time is over."""
-    while True:
-        try:
-            await devices.expire()
-        except (CommandError, StoreError) as error:
-            log.warning("expired devices stay for now: %s", error)
-        await asyncio.sleep(EXPIRE_EVERY_S)
 
 
 async def run(settings: AgentSettings, token: str, stop: asyncio.Event) -> None:
@@ -66,16 +42,17 @@ async def run(settings: AgentSettings, token: str, stop: asyncio.Event) -> None:
         raise StoreError(f"MESHGATE_STATE_DIR: {settings.state_dir} cannot be made: {error.strerror}") from error
     store = Store(settings.state_dir / STORE_FILE)
     wireguard = WireGuard(settings.interface)
+    peers = Peers(wireguard, settings.client_networks)
     try:
-        devices = Devices(store, wireguard, settings.client_networks, settings.public_key)
+        devices = Devices(store, peers, settings.client_networks, settings.public_key)
     except ValueError as error:
         raise SettingsError(f"MESHGATE_CLIENT_NETWORKS: {error}") from error
     firewall = Firewall(settings)
     await firewall.apply()
-    tunnel = Tunnel(settings, wireguard, firewall, devices)
-    registry = make_registry(settings.interface, devices, tunnel)
+    tunnel = Tunnel(settings, wireguard, firewall, peers, devices)
+    registry = make_registry(devices, tunnel)
     async with mesh_client(settings) as http:
-        health = Health(settings, tunnel, http)
+        health = Health(settings, tunnel, firewall, http)
         app = create_app(settings, token, devices, health.problems, registry)
         first = await run_until_first_ends(
             {

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from gateway.agent.api import create_app
 from gateway.agent.devices import Devices
 from gateway.agent.limits import MAX_BODY_BYTES, MAX_DISCARDED_BYTES, BodyLimits
+from gateway.agent.protocols.wireguard.peers import Peers
 from gateway.agent.settings import AgentSettings
 from gateway.agent.store import Store
 from tests.unit.agent.fakes import SERVER_KEY, FakeDataPlane, key_pair
@@ -42,7 +43,8 @@ class Gateway:
         self.store = Store(directory / "peers.sqlite")
         self.missing: list[str] = []
         self.registry = CollectorRegistry()
-        devices = Devices(self.store, self.plane, self.settings.client_networks, SERVER_KEY)
+        peers = Peers(self.plane, self.settings.client_networks)
+        devices = Devices(self.store, peers, self.settings.client_networks, SERVER_KEY)
         self.app = create_app(self.settings, TOKEN, devices, self.problems, self.registry)
 
     async def problems(self) -> list[str]:

@@ -14,7 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from gateway.agent.devices import CALL_BACK_WITHIN_S, Devices, Registration
+from gateway.agent.devices import Devices, Registration
 from gateway.agent.errors import (
     DeviceUnknownError,
     InvalidFieldError,
@@ -23,6 +23,7 @@ from gateway.agent.errors import (
     RequestError,
     UnavailableError,
 )
+from gateway.agent.protocols.wireguard.peers import CALL_BACK_WITHIN_S, Peers
 from gateway.agent.store import Store
 from tests.unit.agent.fakes import SERVER_KEY, FakeDataPlane
 
@@ -46,10 +47,11 @@ class Gateway:
 
     def restart(self) -> None:
         self.store = Store(self.path)
-        self.devices = Devices(self.store, self.plane, NETWORKS, SERVER_KEY, clock=lambda: self.now)
+        self.peers = Peers(self.plane, NETWORKS, clock=lambda: self.now)
+        self.devices = Devices(self.store, self.peers, NETWORKS, SERVER_KEY, clock=lambda: self.now)
 
     async def reconcile(self) -> None:
-        await self.devices.reconcile(await self.plane.show())
+        await self.peers.reconcile(await self.plane.show(), self.devices)
 
     def crash(self) -> None:
         """The agent is gone; the interface and the volume are not."""
@@ -130,7 +132,7 @@ async def test_a_look_that_a_registration_overtook_changes_nothing(gateway: Gate
     await gateway.devices.register(Registration(public_key=KEYS[1]))
     await gateway.devices.revoke(KEYS[0])
     before = gateway.plane.changes
-    await gateway.devices.reconcile(outdated)
+    await gateway.peers.reconcile(outdated, gateway.devices)
     assert gateway.plane.changes == before
 
 

@@ -12,7 +12,9 @@ from gateway.agent.command import CommandError
 from gateway.agent.devices import Devices
 from gateway.agent.firewall import Firewall
 from gateway.agent.pool import GATEWAY_NUMBER
+from gateway.agent.protocol import Traffic
 from gateway.agent.protocols.wireguard import link
+from gateway.agent.protocols.wireguard.peers import Peers
 from gateway.agent.protocols.wireguard.wg import SeenInterface, WireGuard
 from gateway.agent.settings import AgentSettings
 from gateway.agent.store import StoreError
@@ -28,17 +30,20 @@ STALE_S = 30.0
 
 
 class Tunnel:
-    """The interface, its devices and its firewall, looked after in one loop."""
+    """The interface and its peers, looked after in one loop."""
 
-    def __init__(self, settings: AgentSettings, wireguard: WireGuard, firewall: Firewall, devices: Devices) -> None:
+    def __init__(
+        self, settings: AgentSettings, wireguard: WireGuard, firewall: Firewall, peers: Peers, devices: Devices
+    ) -> None:
         self._settings = settings
         self._wireguard = wireguard
         self._firewall = firewall
+        self._peers = peers
         self._devices = devices
         self._configured: int | None = None
-        self.seen: SeenInterface | None = None
-        self.seen_at = 0.0
-        """When `seen` was read, on the monotonic clock."""
+        self._seen: SeenInterface | None = None
+        self._seen_at = 0.0
+        """When `_seen` was read, on the monotonic clock."""
         self._look_took = 0.0
 
     async def keep(self) -> None:
@@ -62,7 +67,7 @@ class Tunnel:
             await self._bring_in_line()
             self._configured = index
             log.info("the interface %s stands with %d devices", self._settings.interface, len(self._devices.pool.taken))
-        elif time.monotonic() - self.seen_at > max(LOOK_EVERY_S, self._look_took / LOOK_SHARE):
+        elif time.monotonic() - self._seen_at > max(LOOK_EVERY_S, self._look_took / LOOK_SHARE):
             await self._bring_in_line()
 
     async def _bring_in_line(self) -> None:
@@ -74,11 +79,10 @@ class Tunnel:
             seen = await self._wireguard.show()
         addresses = [f"{network[GATEWAY_NUMBER]}/{network.prefixlen}" for network in wanted.client_networks]
         await link.configure(wanted.interface, addresses, wanted.mtu)
-        if not await self._firewall.stands():
-            await self._firewall.apply()
-        await self._devices.reconcile(seen)
-        self.seen, self.seen_at = seen, time.monotonic()
-        self._look_took = self.seen_at - started
+        await self._firewall.restore()
+        await self._peers.reconcile(seen, self._devices)
+        self._seen, self._seen_at = seen, time.monotonic()
+        self._look_took = self._seen_at - started
 
     def _identified(self, seen: SeenInterface) -> bool:
         return (seen.public_key, seen.listen_port) == (self._settings.public_key, self._settings.listen_port)
@@ -89,15 +93,21 @@ class Tunnel:
         index = link.index(name)
         if index is None:
             return [f"the interface {name} does not exist: its container, or meshgate-wireguard.service, makes it"]
-        if index != self._configured or self.seen is None:
+        if index != self._configured or self._seen is None:
             return [f"the interface {name} is not configured yet"]
         found = []
-        if (age := time.monotonic() - self.seen_at) > STALE_S:
+        if (age := time.monotonic() - self._seen_at) > STALE_S:
             found.append(f"the interface {name} could not be read for {age:.0f} s")
-        if not self._identified(self.seen):
+        if not self._identified(self._seen):
             found.append(f"the interface {name} does not have the declared public key and listen port")
         if not await link.is_up(name):
             found.append(f"the interface {name} is down")
-        if not await self._firewall.stands():
-            found.append("the firewall table is not as it was put in place")
         return found
+
+    def handshakes(self) -> list[int]:
+        """When each peer last made a handshake, as of the last look."""
+        return [peer.last_handshake for peer in self._seen.peers.values()] if self._seen else []
+
+    def traffic(self) -> Traffic | None:
+        """Bytes to and from peers, without WireGuard's own; None while there is no interface."""
+        return link.traffic(self._settings.interface)
