@@ -4,7 +4,9 @@ It lives beside tailscaled's tables and depends on none of their marks, only on 
 here ends this table's part alone; tailscaled's own rules still apply.
 """
 
+import json
 from collections.abc import Iterable
+from typing import Any
 
 from gateway.agent.command import CommandError, run
 from gateway.agent.settings import AgentSettings
@@ -96,21 +98,38 @@ def _elements(entries: Iterable[str]) -> str:
     return f"elements = {{ {listed} }};" if listed else ""
 
 
+Listing = list[dict[str, dict[str, Any]]]
+"""Sets, chains and rules, as libnftables writes them in JSON."""
+
+
+async def list_table() -> Listing | None:
+    """What the kernel's table holds, without counts and numbers; None when there is no table."""
+    try:
+        listed = await run("nft", "--json", "--stateless", "list", "table", *TABLE)
+    except CommandError:
+        return None
+    return [
+        {kind: {name: value for name, value in entry.items() if name != "handle"}}
+        for item in json.loads(listed)["nftables"]
+        for kind, entry in item.items()
+    ]
+
+
 class Firewall:
     """Puts the table in place and tells whether it still stands as it was put."""
 
     def __init__(self, settings: AgentSettings) -> None:
         self._rules = rules(settings)
-        self._listing: str | None = None
+        self._put: Listing | None = None
 
     async def apply(self) -> None:
         """Put the table in place. Connections that are under way go on."""
         await run("nft", "-f", "-", stdin=self._rules)
-        self._listing = await self._list()
+        self._put = await list_table()
 
     async def stands(self) -> bool:
         """Whether the kernel's table is what `apply` put there, to the last rule."""
-        return self._listing is not None and await self._list() == self._listing
+        return self._put is not None and await list_table() == self._put
 
     async def restore(self) -> None:
         """Put the table in place unless it stands."""
@@ -120,9 +139,3 @@ class Firewall:
     async def problems(self) -> list[str]:
         """One sentence if the table does not stand."""
         return [] if await self.stands() else ["the firewall table is not as it was put in place"]
-
-    async def _list(self) -> str | None:
-        try:
-            return await run("nft", "--stateless", "list", "table", *TABLE)
-        except CommandError:
-            return None
