@@ -57,7 +57,7 @@ def environment(gateway: GatewaySettings, public_key: Text, places: Places) -> d
     return values
 
 
-def device_environment(gateway: GatewaySettings, places: Places) -> dict[str, str]:
+def interface_environment(gateway: GatewaySettings, places: Places) -> dict[str, str]:
     """The environment of `python -m gateway.agent.protocols.wireguard.interface`."""
     return {**_interface(places), "MESHGATE_WIREGUARD": gateway.wireguard}
 

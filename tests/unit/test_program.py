@@ -331,10 +331,10 @@ async def test_the_agent_takes_the_environment_that_it_is_given(monkeypatch: pyt
     for container in pod["containers"][1:]:
         for variable in container["env"]:
             monkeypatch.setenv(variable["name"], variable.get("value", ""))
-    settings, device = agent.load(agent.AgentSettings), agent.load(InterfaceSettings)
+    settings, interface = agent.load(agent.AgentSettings), agent.load(InterfaceSettings)
     assert (settings.listen_port, settings.endpoint, settings.mtu) == (31820, "vpn.example.com:31820", 1300)
     assert ([*map(str, settings.client_networks)], [*map(str, settings.dns)]) == (networks, ["192.0.2.53"])
-    assert device.interface == settings.interface
+    assert interface.interface == settings.interface
     known = {
         f"MESHGATE_{name}".upper() for name in {*agent.AgentSettings.model_fields, *InterfaceSettings.model_fields}
     }
