@@ -1,4 +1,4 @@
-"""The peer API: lets devices in and out. OpenAPI at /openapi.json; errors are problem+json."""
+"""The peer API: registers, lists and revokes devices. OpenAPI is at /openapi.json; errors are problem+json."""
 
 import hmac
 from collections.abc import Awaitable, Callable

@@ -28,7 +28,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, kw_only=True)
 class Registration:
-    """Who asks to come in. What is None is left as it is, or unset for a new device."""
+    """A device that asks to come in. A field that is None stays as it is, and is unset for a new device."""
 
     public_key: str
     name: str | None = None
@@ -57,7 +57,7 @@ class Devices:
         self.pool = Pool(networks, (device.number for device in store.everyone()), store.newest_number())
 
     async def register(self, wanted: Registration) -> tuple[Device, bool]:
-        """Let a device in, new or known; the device and whether it is new.
+        """Let a device in, and tell whether it is new.
 
         Raises InvalidFieldError, NameTakenError, PoolFullError, or UnavailableError when the interface is away.
         """

@@ -1,7 +1,7 @@
-"""The gateway's firewall: one nft table of its own, put in place in one atomic transaction.
+"""The gateway's firewall: one nft table, put in place in one transaction. It filters, masquerades and clamps MSS.
 
-It lives beside tailscaled's tables and depends on none of their marks, only on interfaces and networks. An `accept`
-here ends this table's part alone; tailscaled's own rules still apply.
+It stands beside tailscaled's tables and needs none of their marks, only interfaces and networks. An `accept` ends this
+table's part alone: tailscaled's own rules still apply.
 """
 
 import json
@@ -46,7 +46,8 @@ table inet meshgate {{
         drop
     }}
 
-    # Through the gateway: to the mesh and to the Internet, and only answers back.
+    # Through the gateway: to the mesh and to the Internet, and only answers back. Path MTU discovery fails where ICMP
+    # is dropped, so TCP's MSS is clamped to the path's MTU in both directions.
     chain forward {{
         type filter hook forward priority filter; policy accept;
         iifname "{wg}" goto from_clients

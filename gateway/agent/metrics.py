@@ -1,4 +1,4 @@
-"""What Prometheus may know: sums over all devices, never a label per device, no secrets, so no token either."""
+"""What Prometheus may know: sums over all devices. No label per device and no secret, so no token is needed."""
 
 import time
 from collections.abc import Iterator

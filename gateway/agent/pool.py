@@ -1,8 +1,8 @@
-"""Addresses of devices: one number per device, which is its place in every client network.
+"""Addresses of devices: each device has a number, which is its place in every client network.
 
-Number 5 of 10.77.0.0/24 and fd77::/64 is 10.77.0.5 with fd77::5. Number 1 is the gateway itself. Numbers are given
-out around a ring, so that one that was freed comes back as late as the networks' size allows, and packets still
-on their way to a device that is gone meet nobody else.
+Number 5 of 10.77.0.0/24 and fd77::/64 is 10.77.0.5 with fd77::5. Number 1 is the gateway itself. Numbers are given out
+around a ring: a freed number comes back as late as the networks' size allows. So packets that are still on their way
+to a device that is gone meet nobody else.
 """
 
 from collections.abc import Iterable, Sequence

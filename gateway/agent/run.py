@@ -1,8 +1,8 @@
 """Start and end of the agent.
 
-In order: settings, the key pair's two halves, the API's socket, the store, the firewall, then together the tunnel,
-expiry and HTTP. The interface may come later or go and return; until it stands, /readyz says so. The end takes less
-than a second and leaves tunnels, devices and firewall as they are.
+The start checks settings and key pair, then opens the API's socket, the store and the firewall. Tunnel, expiry and
+HTTP then run together. The interface may come later, or go and return: /readyz tells whether it stands. The end takes
+less than a second and leaves tunnels, devices and firewall as they are.
 """
 
 import asyncio

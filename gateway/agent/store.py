@@ -99,7 +99,7 @@ class Store:
             self._db.executemany("DELETE FROM peers WHERE public_key = ?", [(key,) for key in public_keys])
 
     def note(self, sightings: Iterable[Sighting]) -> None:
-        """Keep where devices were last seen; those that are not known (any more) are passed over."""
+        """Keep where devices were last seen; unknown ones are passed over."""
         with self._transaction():
             self._db.executemany(
                 "UPDATE peers SET endpoint = ?, last_handshake = ? WHERE public_key = ?",

@@ -157,7 +157,7 @@ class Client:
 
 
 class World:
-    """The namespaces, the wireguard process (by gateway.agent.protocols.wireguard.interface) and the agent."""
+    """The namespaces, the process that holds the interface, and the agent."""
 
     def __init__(self, directory: Path, wireguard_go: str) -> None:
         self.directory = directory

@@ -1,4 +1,5 @@
-"""WireGuard: `interface` makes wg0 and holds it, in a process of its own; `tunnel` keeps it as it should be.
+"""WireGuard: `interface` is the process that makes wg0 and holds it, `tunnel` keeps wg0 as it should be.
 
-`wg` and `link` are the two tools that read and change the interface, `keys` says what a key is.
+`peers` brings the interface's peers in line with the store. `wg`, `link` and `sockets` are the ways to the interface,
+`keys` and `key_pair` judge keys.
 """

@@ -1,6 +1,6 @@
-"""The interface's peers: each is a device of the store, and whoever is not in the store is none.
+"""Devices as the interface's peers: every device of the store is a peer, and nobody else is.
 
-What differs is put right, and only that. Sessions of peers that are right go on.
+Only what differs is changed, so the sessions of all other peers go on.
 """
 
 import asyncio

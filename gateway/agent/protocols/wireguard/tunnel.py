@@ -1,7 +1,7 @@
 """Keeps the interface as it should be, whoever made it and however often it comes back new.
 
-Another process makes it (`device`), so that tunnels outlive the agent. When that process is replaced, a bare
-interface appears under the same name: within a tenth of a second it gets its key, port, addresses and devices.
+Another process makes it (`interface`), so that tunnels outlive the agent. When that process is replaced, a bare
+interface appears under the same name. Within a tenth of a second it gets its key, port, MTU, addresses and peers.
 """
 
 import asyncio
@@ -23,9 +23,9 @@ log = logging.getLogger(__name__)
 
 WATCH_EVERY_S = 0.1
 LOOK_EVERY_S = 1.0
-"""How old what is known of devices' endpoints can be; with thousands of devices a look's own cost makes it longer."""
+"""Between two looks at the interface. With thousands of peers it is longer, for a look takes longer."""
 LOOK_SHARE = 0.05
-"""Of the agent's time, spent on looks at most."""
+"""The part of the agent's time that looks may take."""
 STALE_S = 30.0
 
 
@@ -47,7 +47,7 @@ class Tunnel:
         self._look_took = 0.0
 
     async def keep(self) -> None:
-        """Configure each interface that appears under the name, and look every second or so that all is well."""
+        """Configure each interface that appears under the name; look at it every second or so, until cancelled."""
         trouble = None
         while True:
             try:
@@ -71,7 +71,7 @@ class Tunnel:
             await self._bring_in_line()
 
     async def _bring_in_line(self) -> None:
-        """Identity, addresses, firewall, devices: read what is, change only what is not as it should be."""
+        """Put right what is not as it should be; the firewall stands before peers come in."""
         wanted, started = self._settings, time.monotonic()
         seen = await self._wireguard.show()
         if not self._identified(seen):

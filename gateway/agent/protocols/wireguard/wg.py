@@ -1,7 +1,7 @@
-"""The WireGuard interface by way of `wg`: read it whole, change one thing at a time, never replace what is right.
+"""The WireGuard interface by way of `wg`: it is read whole (`wg show dump`) and changed one thing at a time.
 
-Keys that are secret go by stdin or file. `wg syncconf` is not used: it would start the handshake retries of every
-dead peer anew.
+Secret keys go by stdin or file. `wg syncconf` is not used: it would start the handshake retries of every dead peer
+anew.
 """
 
 import asyncio
@@ -123,7 +123,7 @@ class WireGuard:
             await self._set(*(word for key in chunk for word in ("peer", key, "remove")))
 
     async def stop_keepalives(self, public_keys: Sequence[str]) -> None:
-        """Send peers nothing any more that they did not ask for."""
+        """Take persistent keepalives back: peers get nothing any more that they did not ask for."""
         for chunk in chunks(public_keys):
             await self._set(*(word for key in chunk for word in ("peer", key, "persistent-keepalive", "0")))
 
