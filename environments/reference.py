@@ -11,8 +11,8 @@ from prometheus_client import CollectorRegistry
 from pydantic import BaseModel
 
 from gateway.agent import api
-from gateway.agent.peers import Peers
-from gateway.agent.settings import Settings as AgentSettings
+from gateway.agent.devices import Devices
+from gateway.agent.settings import AgentSettings
 from infra import settings
 
 Schema = dict[str, Any]
@@ -133,7 +133,7 @@ def _answer(status: str, description: str) -> str:
 
 def _openapi() -> Schema:
     """As the agent serves it. Only its routes count here, none is called."""
-    app = api.create_app(AgentSettings.model_construct(), "", cast("Peers", None), _no_problems, CollectorRegistry())
+    app = api.create_app(AgentSettings.model_construct(), "", cast("Devices", None), _no_problems, CollectorRegistry())
     openapi: Schema = app.openapi()
     return openapi
 

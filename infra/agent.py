@@ -57,8 +57,8 @@ def environment(gateway: GatewaySettings, public_key: Text, places: Places) -> d
     return values
 
 
-def device_environment(gateway: GatewaySettings, places: Places) -> dict[str, str]:
-    """The environment of `python -m gateway.agent.device`."""
+def interface_environment(gateway: GatewaySettings, places: Places) -> dict[str, str]:
+    """The environment of `python -m gateway.agent.protocols.wireguard.interface`."""
     return {**_interface(places), "MESHGATE_WIREGUARD": gateway.wireguard}
 
 

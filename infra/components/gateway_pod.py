@@ -1,6 +1,6 @@
-"""The gateway's pod: tailscaled, the WireGuard device and the agent, each with NET_ADMIN and nothing more.
+"""The gateway's pod: tailscaled, the WireGuard interface and the agent, each with NET_ADMIN and nothing more.
 
-The device has a container of its own so that tunnels outlive the agent. State is on the volume: a pod that came
+The interface has a container of its own so that tunnels outlive the agent. State is on the volume: a pod that came
 without it would be a new node to Headscale, and its pre-auth key is used up (tailscale#1686).
 """
 
@@ -138,8 +138,8 @@ def _wireguard(gateway: GatewaySettings) -> dict[str, object]:
     return _container(
         "wireguard",
         gateway.image,
-        command=["python3", "-m", "gateway.agent.device"],
-        env=_environment(agent.device_environment(gateway, PLACES)),
+        command=["python3", "-m", "gateway.agent.protocols.wireguard.interface"],
+        env=_environment(agent.interface_environment(gateway, PLACES)),
         ports=[port],
         resources={"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "1Gi"}},
         volume_mounts=[

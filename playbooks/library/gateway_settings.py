@@ -93,7 +93,7 @@ environment:
   returned: success
   type: dict
   sample: {MESHGATE_LISTEN_PORT: "51820"}
-device_environment:
+interface_environment:
   description: What the process that makes the WireGuard interface is told.
   returned: success
   type: dict
@@ -189,7 +189,7 @@ def facts(gateway: "GatewaySettings", headscale: "HeadscaleSettings", params: Pa
         "registration_deadline": gateway.registration_deadline,
         "interface": params["interface"],
         "environment": _environment(gateway, params["public_key"], places),
-        "device_environment": agent.device_environment(gateway, places),
+        "interface_environment": agent.interface_environment(gateway, places),
         "http_host": host,
         "http_port": port,
         "peers_url": gateway.peers_url or f"http://{host}:{port}",

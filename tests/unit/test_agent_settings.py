@@ -3,6 +3,7 @@
 import pytest
 
 from gateway.agent import settings as gateway_agent
+from gateway.agent.protocols.wireguard.interface import InterfaceSettings
 from infra import agent
 from infra.settings import GatewaySettings
 from tests.unit.agent.fakes import SERVER_KEY
@@ -24,13 +25,13 @@ def gateway(**changes: object) -> GatewaySettings:
 
 def test_the_agent_takes_what_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     edge = gateway(client_networks=["10.77.0.0/16", "fd77::/64"], dns=["192.0.2.53"], wireguard="userspace")
-    told = agent.environment(edge, SERVER_KEY, PLACES) | agent.device_environment(edge, PLACES)
+    told = agent.environment(edge, SERVER_KEY, PLACES) | agent.interface_environment(edge, PLACES)
     for name, value in told.items():
         monkeypatch.setenv(name, value)
-    settings = gateway_agent.load(gateway_agent.Settings)
-    device = gateway_agent.load(gateway_agent.DeviceSettings)
+    settings = gateway_agent.load(gateway_agent.AgentSettings)
+    interface = gateway_agent.load(InterfaceSettings)
     assert (settings.http_host, settings.http_port, settings.listen_port) == ("10.0.0.5", 9000, 51820)
-    assert (settings.interface, device.interface, device.wireguard) == ("meshgate0", "meshgate0", "userspace")
+    assert (settings.interface, interface.interface, interface.wireguard) == ("meshgate0", "meshgate0", "userspace")
     assert ([*map(str, settings.client_networks)], [*map(str, settings.dns)]) == (
         ["10.77.0.0/16", "fd77::/64"],
         ["192.0.2.53"],

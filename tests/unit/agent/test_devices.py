@@ -1,4 +1,4 @@
-"""The way of a peer, on a real store and a data plane that can be made to fail."""
+"""The way of a device, on a real store and a data plane that can be made to fail."""
 
 import asyncio
 import base64
@@ -14,15 +14,16 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from gateway.agent.devices import Devices, Registration
 from gateway.agent.errors import (
+    DeviceUnknownError,
     InvalidFieldError,
     NameTakenError,
-    PeerError,
-    PeerUnknownError,
     PoolFullError,
+    RequestError,
     UnavailableError,
 )
-from gateway.agent.peers import CALL_BACK_WITHIN_S, Peers, Registration
+from gateway.agent.protocols.wireguard.peers import CALL_BACK_WITHIN_S, Peers
 from gateway.agent.store import Store
 from tests.unit.agent.fakes import SERVER_KEY, FakeDataPlane
 
@@ -46,10 +47,11 @@ class Gateway:
 
     def restart(self) -> None:
         self.store = Store(self.path)
-        self.peers = Peers(self.store, self.plane, NETWORKS, SERVER_KEY, clock=lambda: self.now)
+        self.peers = Peers(self.plane, NETWORKS, clock=lambda: self.now)
+        self.devices = Devices(self.store, self.peers, NETWORKS, SERVER_KEY, clock=lambda: self.now)
 
     async def reconcile(self) -> None:
-        await self.peers.reconcile(await self.plane.show())
+        await self.peers.reconcile(await self.plane.show(), self.devices)
 
     def crash(self) -> None:
         """The agent is gone; the interface and the volume are not."""
@@ -62,18 +64,18 @@ def gateway(tmp_path: Path) -> Gateway:
     return Gateway(tmp_path / "peers.sqlite", FakeDataPlane())
 
 
-async def test_registering_twice_is_the_same_peer(gateway: Gateway) -> None:
-    first, is_new = await gateway.peers.register(Registration(public_key=KEYS[0], name="phone"))
+async def test_registering_twice_is_the_same_device(gateway: Gateway) -> None:
+    first, is_new = await gateway.devices.register(Registration(public_key=KEYS[0], name="phone"))
     assert is_new
-    assert gateway.peers.addresses(first) == ("10.77.0.2/32", "fd77::2/128")
-    second, is_new = await gateway.peers.register(Registration(public_key=KEYS[0]))
+    assert gateway.devices.addresses(first) == ("10.77.0.2/32", "fd77::2/128")
+    second, is_new = await gateway.devices.register(Registration(public_key=KEYS[0]))
     assert not is_new
     assert second == first
 
 
 async def test_what_is_given_anew_is_changed(gateway: Gateway) -> None:
-    await gateway.peers.register(Registration(public_key=KEYS[0], name="phone", ttl_seconds=5))
-    changed, _ = await gateway.peers.register(
+    await gateway.devices.register(Registration(public_key=KEYS[0], name="phone", ttl_seconds=5))
+    changed, _ = await gateway.devices.register(
         Registration(public_key=KEYS[0], name="tablet", ttl_seconds=50, preshared_key=KEYS[6])
     )
     assert (changed.name, changed.expires_at, changed.preshared_key) == ("tablet", NOW + 50, KEYS[6])
@@ -81,33 +83,33 @@ async def test_what_is_given_anew_is_changed(gateway: Gateway) -> None:
 
 
 async def test_refusals_change_nothing(gateway: Gateway) -> None:
-    await gateway.peers.register(Registration(public_key=KEYS[0], name="phone"))
+    await gateway.devices.register(Registration(public_key=KEYS[0], name="phone"))
     with pytest.raises(NameTakenError):
-        await gateway.peers.register(Registration(public_key=KEYS[1], name="phone"))
+        await gateway.devices.register(Registration(public_key=KEYS[1], name="phone"))
     with pytest.raises(InvalidFieldError, match="the gateway's own public key"):
-        await gateway.peers.register(Registration(public_key=SERVER_KEY))
-    with pytest.raises(PeerUnknownError):
-        await gateway.peers.unregister(KEYS[1])
-    assert [peer.public_key for peer in gateway.store.everyone()] == list(gateway.plane.peers) == [KEYS[0]]
+        await gateway.devices.register(Registration(public_key=SERVER_KEY))
+    with pytest.raises(DeviceUnknownError):
+        await gateway.devices.revoke(KEYS[1])
+    assert [device.public_key for device in gateway.store.everyone()] == list(gateway.plane.peers) == [KEYS[0]]
 
 
 async def test_a_full_pool_says_so_and_a_freed_address_helps(gateway: Gateway) -> None:
     for key in KEYS[:5]:
-        await gateway.peers.register(Registration(public_key=key))
+        await gateway.devices.register(Registration(public_key=key))
     with pytest.raises(PoolFullError, match="all 5 addresses of the client networks are taken"):
-        await gateway.peers.register(Registration(public_key=KEYS[5]))
-    await gateway.peers.unregister(KEYS[3])
-    peer, _ = await gateway.peers.register(Registration(public_key=KEYS[5]))
-    assert gateway.peers.addresses(peer)[0] == "10.77.0.5/32"
+        await gateway.devices.register(Registration(public_key=KEYS[5]))
+    await gateway.devices.revoke(KEYS[3])
+    device, _ = await gateway.devices.register(Registration(public_key=KEYS[5]))
+    assert gateway.devices.addresses(device)[0] == "10.77.0.5/32"
 
 
-async def test_while_the_interface_is_away_a_peer_is_kept_and_nobody_is_forgotten(gateway: Gateway) -> None:
-    await gateway.peers.register(Registration(public_key=KEYS[0]))
+async def test_while_the_interface_is_away_a_device_is_kept_and_nobody_is_forgotten(gateway: Gateway) -> None:
+    await gateway.devices.register(Registration(public_key=KEYS[0]))
     gateway.plane.broken = True
     with pytest.raises(UnavailableError):
-        await gateway.peers.register(Registration(public_key=KEYS[1]))
+        await gateway.devices.register(Registration(public_key=KEYS[1]))
     with pytest.raises(UnavailableError):
-        await gateway.peers.unregister(KEYS[0])
+        await gateway.devices.revoke(KEYS[0])
     gateway.plane.broken = False
     gateway.plane.peers.clear()
     await gateway.reconcile()
@@ -116,7 +118,7 @@ async def test_while_the_interface_is_away_a_peer_is_kept_and_nobody_is_forgotte
 
 async def test_an_intact_interface_is_left_alone(gateway: Gateway) -> None:
     for key in KEYS[:3]:
-        await gateway.peers.register(Registration(public_key=key, preshared_key=KEYS[6]))
+        await gateway.devices.register(Registration(public_key=key, preshared_key=KEYS[6]))
     gateway.plane.handshake(KEYS[0], "192.0.2.1:5", NOW)
     gateway.crash()
     before = gateway.plane.changes
@@ -125,18 +127,18 @@ async def test_an_intact_interface_is_left_alone(gateway: Gateway) -> None:
 
 
 async def test_a_look_that_a_registration_overtook_changes_nothing(gateway: Gateway) -> None:
-    await gateway.peers.register(Registration(public_key=KEYS[0]))
+    await gateway.devices.register(Registration(public_key=KEYS[0]))
     outdated = await gateway.plane.show()
-    await gateway.peers.register(Registration(public_key=KEYS[1]))
-    await gateway.peers.unregister(KEYS[0])
+    await gateway.devices.register(Registration(public_key=KEYS[1]))
+    await gateway.devices.revoke(KEYS[0])
     before = gateway.plane.changes
-    await gateway.peers.reconcile(outdated)
+    await gateway.peers.reconcile(outdated, gateway.devices)
     assert gateway.plane.changes == before
 
 
-async def test_on_a_new_interface_peers_seen_lately_are_called_once(gateway: Gateway) -> None:
+async def test_on_a_new_interface_devices_seen_lately_are_called_once(gateway: Gateway) -> None:
     for key in KEYS[:3]:
-        await gateway.peers.register(Registration(public_key=key))
+        await gateway.devices.register(Registration(public_key=key))
     gateway.plane.handshake(KEYS[0], "192.0.2.1:5", NOW)
     gateway.plane.handshake(KEYS[1], "[2001:db8::1]:6", NOW - CALL_BACK_WITHIN_S)
     await gateway.reconcile()
@@ -154,18 +156,18 @@ async def test_on_a_new_interface_peers_seen_lately_are_called_once(gateway: Gat
 
 async def test_concurrent_registrations_share_nothing(gateway: Gateway) -> None:
     answers = await asyncio.gather(
-        *(gateway.peers.register(Registration(public_key=key)) for key in KEYS[:5]),
-        *(gateway.peers.register(Registration(public_key=key)) for key in KEYS[:5]),
+        *(gateway.devices.register(Registration(public_key=key)) for key in KEYS[:5]),
+        *(gateway.devices.register(Registration(public_key=key)) for key in KEYS[:5]),
     )
-    assert len({peer.number for peer, _ in answers}) == 5
+    assert len({device.number for device, _ in answers}) == 5
     assert sum(is_new for _, is_new in answers) == 5
 
 
 class Life(RuleBasedStateMachine):
     """Registrations, removals, expiry, crashes and broken interfaces in any order, against a model.
 
-    The model: a peer that was acknowledged is in the store, with the address it was told, until it is removed or
-    expires; and whenever the interface works and was reconciled, it has exactly the stored peers.
+    The model: a device that was acknowledged is in the store, with the address it was told, until it is removed or
+    expires; and whenever the interface works and was reconciled, it has exactly the stored devices.
     """
 
     def __init__(self) -> None:
@@ -182,7 +184,7 @@ class Life(RuleBasedStateMachine):
     def attempt(self, change: Coroutine[Any, Any, Result]) -> Result | None:
         try:
             return asyncio.run(change)
-        except PeerError:
+        except RequestError:
             return None
 
     @rule(
@@ -194,20 +196,20 @@ class Life(RuleBasedStateMachine):
     def register(self, key: str, name: str | None, ttl: int | None, broken: bool) -> None:
         self.gateway.plane.broken = broken
         wanted = Registration(public_key=key, name=name, ttl_seconds=ttl)
-        answered = self.attempt(self.gateway.peers.register(wanted))
+        answered = self.attempt(self.gateway.devices.register(wanted))
         self.gateway.plane.broken = False
         stored = self.gateway.store.find(key)
         if answered:
             assert stored == answered[0]
-            self.acknowledged[key] = self.gateway.peers.addresses(answered[0])
+            self.acknowledged[key] = self.gateway.devices.addresses(answered[0])
         if stored and stored.expires_at:
             self.ends[key] = stored.expires_at
 
     @rule(key=st.sampled_from(KEYS), broken=st.booleans())
-    def unregister(self, key: str, broken: bool) -> None:
+    def revoke(self, key: str, broken: bool) -> None:
         self.gateway.plane.broken = broken
         known = self.gateway.store.find(key) is not None
-        self.attempt(self.gateway.peers.unregister(key))
+        self.attempt(self.gateway.devices.revoke(key))
         self.gateway.plane.broken = False
         if known and not broken:
             self.forget(key)
@@ -215,7 +217,7 @@ class Life(RuleBasedStateMachine):
     @rule(seconds=st.integers(1, 60))
     def time_passes(self, seconds: int) -> None:
         self.gateway.now += seconds
-        asyncio.run(self.gateway.peers.expire())
+        asyncio.run(self.gateway.devices.expire())
         for key in [key for key, end in self.ends.items() if end <= self.gateway.now]:
             self.forget(key)
 
@@ -233,18 +235,19 @@ class Life(RuleBasedStateMachine):
         self.gateway.plane.peers.clear()
 
     @invariant()
-    def acknowledged_peers_are_kept(self) -> None:
-        stored = {peer.public_key: peer for peer in self.gateway.store.everyone()}
+    def acknowledged_devices_are_kept(self) -> None:
+        stored = {device.public_key: device for device in self.gateway.store.everyone()}
         assert {
-            key: self.gateway.peers.addresses(stored[key]) for key in self.acknowledged if key in stored
+            key: self.gateway.devices.addresses(stored[key]) for key in self.acknowledged if key in stored
         } == self.acknowledged
-        assert self.gateway.peers.pool.taken == {peer.number for peer in stored.values()}
+        assert self.gateway.devices.pool.taken == {device.number for device in stored.values()}
 
     @rule()
     def reconcile(self) -> None:
         asyncio.run(self.gateway.reconcile())
+        devices, stored = self.gateway.devices, self.gateway.store.everyone()
         assert {key: peer.allowed_ips for key, peer in self.gateway.plane.peers.items()} == {
-            peer.public_key: frozenset(self.gateway.peers.addresses(peer)) for peer in self.gateway.store.everyone()
+            device.public_key: frozenset(devices.addresses(device)) for device in stored
         }
 
 

@@ -1,10 +1,12 @@
-"""The network side of the interface by way of `ip`: is it there, its addresses, its MTU."""
+"""The network side of the interface by way of `ip`: is it there, its addresses, its MTU, its counters."""
 
 import json
 import socket
 from collections.abc import Iterable
+from pathlib import Path
 
 from gateway.agent.command import run
+from gateway.agent.protocol import Traffic
 
 
 def index(interface: str) -> int | None:
@@ -14,6 +16,15 @@ def index(interface: str) -> int | None:
     """
     try:
         return socket.if_nametoindex(interface)
+    except OSError:
+        return None
+
+
+def traffic(interface: str) -> Traffic | None:
+    """Bytes that the interface has received and sent; None when there is none."""
+    counters = Path("/sys/class/net", interface, "statistics")
+    try:
+        return Traffic(*(int((counters / name).read_text()) for name in ("rx_bytes", "tx_bytes")))
     except OSError:
         return None
 

@@ -1,48 +1,53 @@
 """Keeps the interface as it should be, whoever made it and however often it comes back new.
 
-Another process makes it (`device`), so that tunnels outlive the agent. When that process is replaced, a bare
-interface appears under the same name: within a tenth of a second it gets its key, port, addresses and peers.
+Another process makes it (`interface`), so that tunnels outlive the agent. When that process is replaced, a bare
+interface appears under the same name. Within a tenth of a second it gets its key, port, MTU, addresses and peers.
 """
 
 import asyncio
 import logging
 import time
 
-from gateway.agent import link
 from gateway.agent.command import CommandError
+from gateway.agent.devices import Devices
 from gateway.agent.firewall import Firewall
-from gateway.agent.peers import Peers
 from gateway.agent.pool import GATEWAY_NUMBER
-from gateway.agent.settings import Settings
+from gateway.agent.protocol import Traffic
+from gateway.agent.protocols.wireguard import link
+from gateway.agent.protocols.wireguard.peers import Peers
+from gateway.agent.protocols.wireguard.wg import SeenInterface, WireGuard
+from gateway.agent.settings import AgentSettings
 from gateway.agent.store import StoreError
-from gateway.agent.wireguard import SeenInterface, WireGuard
 
 log = logging.getLogger(__name__)
 
 WATCH_EVERY_S = 0.1
 LOOK_EVERY_S = 1.0
-"""How old what is known of peers' endpoints can be; with thousands of peers a look's own cost makes it longer."""
+"""Between two looks at the interface. With thousands of peers it is longer, for a look takes longer."""
 LOOK_SHARE = 0.05
-"""Of the agent's time, spent on looks at most."""
+"""The part of the agent's time that looks may take."""
 STALE_S = 30.0
 
 
 class Tunnel:
-    """The interface, its peers and its firewall, looked after in one loop."""
+    """The interface and its peers, looked after in one loop."""
 
-    def __init__(self, settings: Settings, wireguard: WireGuard, firewall: Firewall, peers: Peers) -> None:
+    def __init__(
+        self, settings: AgentSettings, wireguard: WireGuard, firewall: Firewall, peers: Peers, devices: Devices
+    ) -> None:
         self._settings = settings
         self._wireguard = wireguard
         self._firewall = firewall
         self._peers = peers
+        self._devices = devices
         self._configured: int | None = None
-        self.seen: SeenInterface | None = None
-        self.seen_at = 0.0
-        """When `seen` was read, on the monotonic clock."""
+        self._seen: SeenInterface | None = None
+        self._seen_at = 0.0
+        """When `_seen` was read, on the monotonic clock."""
         self._look_took = 0.0
 
     async def keep(self) -> None:
-        """Configure each interface that appears under the name, and look every second or so that all is well."""
+        """Configure each interface that appears under the name; look at it every second or so, until cancelled."""
         trouble = None
         while True:
             try:
@@ -61,12 +66,12 @@ class Tunnel:
         elif index != self._configured:
             await self._bring_in_line()
             self._configured = index
-            log.info("the interface %s stands with %d peers", self._settings.interface, len(self._peers.pool.taken))
-        elif time.monotonic() - self.seen_at > max(LOOK_EVERY_S, self._look_took / LOOK_SHARE):
+            log.info("the interface %s stands with %d devices", self._settings.interface, len(self._devices.pool.taken))
+        elif time.monotonic() - self._seen_at > max(LOOK_EVERY_S, self._look_took / LOOK_SHARE):
             await self._bring_in_line()
 
     async def _bring_in_line(self) -> None:
-        """Identity, addresses, firewall, peers: read what is, change only what is not as it should be."""
+        """Put right what is not as it should be; the firewall stands before peers come in."""
         wanted, started = self._settings, time.monotonic()
         seen = await self._wireguard.show()
         if not self._identified(seen):
@@ -74,11 +79,10 @@ class Tunnel:
             seen = await self._wireguard.show()
         addresses = [f"{network[GATEWAY_NUMBER]}/{network.prefixlen}" for network in wanted.client_networks]
         await link.configure(wanted.interface, addresses, wanted.mtu)
-        if not await self._firewall.stands():
-            await self._firewall.apply()
-        await self._peers.reconcile(seen)
-        self.seen, self.seen_at = seen, time.monotonic()
-        self._look_took = self.seen_at - started
+        await self._firewall.restore()
+        await self._peers.reconcile(seen, self._devices)
+        self._seen, self._seen_at = seen, time.monotonic()
+        self._look_took = self._seen_at - started
 
     def _identified(self, seen: SeenInterface) -> bool:
         return (seen.public_key, seen.listen_port) == (self._settings.public_key, self._settings.listen_port)
@@ -89,15 +93,21 @@ class Tunnel:
         index = link.index(name)
         if index is None:
             return [f"the interface {name} does not exist: its container, or meshgate-wireguard.service, makes it"]
-        if index != self._configured or self.seen is None:
+        if index != self._configured or self._seen is None:
             return [f"the interface {name} is not configured yet"]
         found = []
-        if (age := time.monotonic() - self.seen_at) > STALE_S:
+        if (age := time.monotonic() - self._seen_at) > STALE_S:
             found.append(f"the interface {name} could not be read for {age:.0f} s")
-        if not self._identified(self.seen):
+        if not self._identified(self._seen):
             found.append(f"the interface {name} does not have the declared public key and listen port")
         if not await link.is_up(name):
             found.append(f"the interface {name} is down")
-        if not await self._firewall.stands():
-            found.append("the firewall table is not as it was put in place")
         return found
+
+    def handshakes(self) -> list[int]:
+        """When each peer last made a handshake, as of the last look."""
+        return [peer.last_handshake for peer in self._seen.peers.values()] if self._seen else []
+
+    def traffic(self) -> Traffic | None:
+        """Bytes to and from peers, without WireGuard's own; None while there is no interface."""
+        return link.traffic(self._settings.interface)

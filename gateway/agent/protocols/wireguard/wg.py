@@ -1,11 +1,10 @@
-"""The WireGuard interface by way of `wg`: read it whole, change one thing at a time, never replace what is right.
+"""The WireGuard interface by way of `wg`: it is read whole (`wg show dump`) and changed one thing at a time.
 
-Keys that are secret go by stdin or file. `wg syncconf` is not used: it would start the handshake retries of every
-dead peer anew.
+Secret keys go by stdin or file. `wg syncconf` is not used: it would start the handshake retries of every dead peer
+anew.
 """
 
 import asyncio
-import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -13,12 +12,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from gateway.agent.command import CommandError, run
+from gateway.agent.protocols.wireguard.sockets import is_starting
 
 CHUNK = 250
 """Peers per call when many change: the interface never stands still for long, and handshakes come staggered."""
-
-SOCKETS = Path("/var/run/wireguard")
-"""Where wireguard-go puts a socket per interface."""
 
 _NO_KEY = "A" * 43 + "="  # as wg writes the absence of a preshared key into a configuration
 
@@ -86,21 +83,6 @@ def chunks(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
         yield piece
 
 
-def listens(interface: str) -> bool:
-    """Whether wireguard-go's socket for the interface takes connections."""
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(str(SOCKETS / f"{interface}.sock"))
-        except OSError:
-            return False
-    return True
-
-
-def is_starting(interface: str) -> bool:
-    """Whether wireguard-go has made the interface, but does not listen yet."""
-    return Path("/sys/class/net", interface, "tun_flags").exists() and not listens(interface)
-
-
 async def public_key_of(private_key: str) -> str:
     """The public key that belongs to a private key; CommandError if it is none."""
     return (await run("wg", "pubkey", stdin=private_key)).strip()
@@ -141,7 +123,7 @@ class WireGuard:
             await self._set(*(word for key in chunk for word in ("peer", key, "remove")))
 
     async def stop_keepalives(self, public_keys: Sequence[str]) -> None:
-        """Send peers nothing any more that they did not ask for."""
+        """Take persistent keepalives back: peers get nothing any more that they did not ask for."""
         for chunk in chunks(public_keys):
             await self._set(*(word for key in chunk for word in ("peer", key, "persistent-keepalive", "0")))
 

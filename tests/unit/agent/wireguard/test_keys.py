@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.agent.keys import check_key, check_preshared_key, check_public_key, key_from_path
+from gateway.agent.protocols.wireguard.keys import check_key, check_preshared_key, check_public_key, key_from_path
 from tests.unit.agent.fakes import key_pair
 
 KEY = "hIA3ikjlSOAo0qqrI+rXaS3ZH04nx7Q2YQ4m2Syzi38="

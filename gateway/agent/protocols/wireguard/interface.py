@@ -1,8 +1,8 @@
-"""Makes the WireGuard interface and holds it: `python -m gateway.agent.device`, a process of its own.
+"""Makes the WireGuard interface and holds it, in a process of its own, so that tunnels outlive the agent.
 
-So tunnels outlive the agent, which configures what is made here. The kernel's WireGuard is taken where there is
-one, else wireguard-go. If wireguard-go dies, it is started again at once, for a container's restart would take
-seconds; if it keeps dying at once, this process ends too.
+`python -m gateway.agent.protocols.wireguard.interface` takes the kernel's WireGuard where there is one, else
+wireguard-go. The agent configures what is made here. If wireguard-go dies, it is started again at once, for a
+container's restart would take seconds. If it keeps dying at once, this process ends too.
 """
 
 import json
@@ -14,9 +14,12 @@ import sys
 import time
 from pathlib import Path
 from types import FrameType
+from typing import Literal
 
-from gateway.agent.settings import DeviceSettings, SettingsError, load
-from gateway.agent.wireguard import SOCKETS
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from gateway.agent.protocols.wireguard import sockets
+from gateway.agent.settings import InterfaceName, SettingsError, load
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +29,17 @@ SHORT_LIVES = 3
 ENDING = (signal.SIGTERM, signal.SIGINT)
 
 
-class DeviceError(Exception):
+class InterfaceSettings(BaseSettings):
+    """What this process needs to know."""
+
+    model_config = SettingsConfigDict(env_prefix="MESHGATE_", frozen=True)
+
+    interface: InterfaceName = "wg0"
+    wireguard: Literal["auto", "kernel", "userspace"] = "auto"
+    """The kernel's WireGuard, wireguard-go, or the kernel's if it has one."""
+
+
+class InterfaceError(Exception):
     """The interface cannot be made; the text says why and what would help."""
 
 
@@ -51,9 +64,9 @@ def hold_kernel_interface(name: str) -> None:
 
 
 def hold_userspace_interface(name: str) -> None:
-    """Run wireguard-go until the end; DeviceError if it does not live."""
+    """Run wireguard-go until the end; InterfaceError if it does not live."""
     if not Path("/dev/net/tun").is_char_device():
-        raise DeviceError("/dev/net/tun is not there: mount it from the host, wireguard-go needs it")
+        raise InterfaceError("/dev/net/tun is not there: mount it from the host, wireguard-go needs it")
     process: subprocess.Popen[bytes] | None = None
     ended = False
 
@@ -68,12 +81,12 @@ def hold_userspace_interface(name: str) -> None:
     short_lives = 0
     while not ended and short_lives < SHORT_LIVES:
         # A dead process's socket must be gone first: wg would meet it, and remove its successor's in its place.
-        (SOCKETS / f"{name}.sock").unlink(missing_ok=True)
+        sockets.path(name).unlink(missing_ok=True)
         started = time.monotonic()
         try:
             process = subprocess.Popen(["wireguard-go", name], env={**os.environ, "WG_PROCESS_FOREGROUND": "1"})
         except FileNotFoundError as error:
-            raise DeviceError("wireguard-go is not installed") from error
+            raise InterfaceError("wireguard-go is not installed") from error
         if ended:  # the signal came between
             process.terminate()
         code = process.wait()
@@ -81,7 +94,7 @@ def hold_userspace_interface(name: str) -> None:
             log.warning("wireguard-go has ended with code %d", code)
             short_lives = short_lives + 1 if time.monotonic() - started < SHORT_LIFE_S else 0
     if not ended:
-        raise DeviceError(f"wireguard-go cannot hold the interface {name}: its own words are above")
+        raise InterfaceError(f"wireguard-go cannot hold the interface {name}: its own words are above")
 
 
 def _kind(name: str) -> str | None:
@@ -100,7 +113,7 @@ def main() -> int:
     """Hold the interface until SIGTERM: 0 then, 2 if the settings cannot be used, 1 if it cannot be made."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     try:
-        settings = load(DeviceSettings)
+        settings = load(InterfaceSettings)
         if settings.wireguard != "userspace" and make_kernel_interface(settings.interface):
             hold_kernel_interface(settings.interface)
         elif settings.wireguard != "kernel":
@@ -111,7 +124,7 @@ def main() -> int:
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    except DeviceError as error:
+    except InterfaceError as error:
         log.critical("%s", error)
         return 1
     return 0
