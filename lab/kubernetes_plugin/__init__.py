@@ -5,9 +5,8 @@ same gRPC calls over the PyPI `kubernetes` client, so that the lab's `pulumi up`
 server; what it answers was learnt from recorded conversations with the official plugin. The program
 (`infra/`) knows nothing of it, and wherever the official plugin can be had it is used instead.
 
-How it reads, from the outside in: `server` (the RPCs) → `check`, `diff`, `lifecycle` (what they
-mean) → `submit` and `cluster` (to the API server), `await_` (readiness), `state` and `properties`
-(what Pulumi keeps).
+How it reads, from the outside in: `provider` (the RPCs) → `check`, `diff`, `crud` (what they mean) → `submit` and
+`object_client` (to the API server), `await_` (readiness), `state` and `properties` (what Pulumi keeps).
 """
 
 VERSION = "4.32.0"

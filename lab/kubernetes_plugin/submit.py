@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from lab.kubernetes_plugin import field_managers
-from lab.kubernetes_plugin.cluster import Object
 from lab.kubernetes_plugin.errors import ApiError, ClusterUnreachableError, NoSuchKindError, PluginError
 from lab.kubernetes_plugin.names import annotations
+from lab.kubernetes_plugin.object_client import Object
 from lab.kubernetes_plugin.operation import Operation, split_id
 from lab.kubernetes_plugin.properties import Properties, redact, reveal
 
@@ -79,7 +79,7 @@ def immutable_fields(operation: Operation, resource_id: str, inputs: Mapping[str
     _, name = split_id(resource_id)
     wanted = dict(inputs) | {"metadata": inputs["metadata"] | {"name": name}}
     try:
-        operation.cluster.apply(operation.kind, wanted, manager=field_managers.new_manager(), force=True, dry_run=True)
+        operation.client.apply(operation.kind, wanted, manager=field_managers.new_manager(), force=True, dry_run=True)
     except ApiError as error:
         return error.immutable_fields
     except (NoSuchKindError, ClusterUnreachableError):
@@ -92,7 +92,7 @@ def _submit(operation: Operation, inputs: Properties, manager: str, *, dry_run: 
     obj: Object = reveal(inputs)
     if not operation.settings.upsert or "name" not in obj["metadata"]:
         with _without_secrets(inputs):
-            return operation.cluster.create(operation.kind, obj, dry_run=dry_run)
+            return operation.client.create(operation.kind, obj, dry_run=dry_run)
     try:
         return _apply(operation, inputs, obj, manager, force=dry_run or _force(operation, obj), dry_run=dry_run)
     except ApiError as error:
@@ -103,7 +103,7 @@ def _apply(
     operation: Operation, inputs: Properties, wanted: Object, manager: str, *, force: bool, dry_run: bool
 ) -> Object:
     with _without_secrets(inputs):
-        return operation.cluster.apply(operation.kind, wanted, manager=manager, force=force, dry_run=dry_run)
+        return operation.client.apply(operation.kind, wanted, manager=manager, force=force, dry_run=dry_run)
 
 
 def _with_patience(operation: Operation, attempt: Callable[[], Object]) -> Object:
@@ -122,7 +122,7 @@ def _with_patience(operation: Operation, attempt: Callable[[], Object]) -> Objec
 
 
 def _existing(operation: Operation, resource_id: str) -> Object:
-    live = operation.cluster.get(operation.kind, *split_id(resource_id))
+    live = operation.client.get(operation.kind, *split_id(resource_id))
     if live is None:
         raise PluginError(
             f'update of resource "{operation.urn}" failed: {operation.kind.name} "{resource_id}" does not exist '
@@ -139,7 +139,7 @@ def _taken_over(operation: Operation, resource_id: str, manager: str) -> Object:
         if entries is None:
             return live
         try:
-            return operation.cluster.replace_managed_fields(operation.kind, live, entries)
+            return operation.client.replace_managed_fields(operation.kind, live, entries)
         except ApiError as error:  # a controller has written the status in between
             if not error.conflict or attempt == _TAKE_OVER_ATTEMPTS - 1:
                 raise

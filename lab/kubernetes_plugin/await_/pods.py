@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from lab.kubernetes_plugin.await_.readiness import READY, Readiness, condition, describe, is_true
-from lab.kubernetes_plugin.cluster import Cluster, Object
 from lab.kubernetes_plugin.kinds import Kind
+from lab.kubernetes_plugin.object_client import Object, ObjectClient
 
 _POD = Kind("", "v1", "Pod")
 
 
-def pod(_: Cluster, live: Object) -> Readiness:
+def pod(_: ObjectClient, live: Object) -> Readiness:
     """Ready, or run to its end without an error."""
     phase = live.get("status", {}).get("phase")
     if phase == "Succeeded" or is_true(condition(live, "Ready")):
@@ -23,9 +23,9 @@ def pod(_: Cluster, live: Object) -> Readiness:
     )
 
 
-def reasons_of_selected(cluster: Cluster, namespace: str, selector: Mapping[str, Any]) -> tuple[str, ...]:
+def reasons_of_selected(client: ObjectClient, namespace: str, selector: Mapping[str, Any]) -> tuple[str, ...]:
     """Say what keeps the pods of a workload (`spec.selector`) from being ready, one sentence a pod."""
-    return tuple(unready_reasons(cluster.items(_POD, namespace, label_selector(selector))))
+    return tuple(unready_reasons(client.items(_POD, namespace, label_selector(selector))))
 
 
 def unready_reasons(pods: list[Object]) -> list[str]:

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from lab.kubernetes_plugin.cluster import Cluster
 from lab.kubernetes_plugin.errors import ClusterUnreachableError
 from lab.kubernetes_plugin.kubeconfig import load_configuration
+from lab.kubernetes_plugin.object_client import ObjectClient
 from lab.kubernetes_plugin.properties import UNKNOWN, Secret
-from lab.kubernetes_plugin.settings import ProviderSettings, failures, parse
+from lab.kubernetes_plugin.provider_settings import ProviderSettings, failures, parse
 from tests.unit.kubernetes_plugin.plugin import UNREACHABLE_KUBECONFIG
 
 
@@ -53,8 +53,8 @@ def test_the_kubeconfig_is_a_path_or_the_content(tmp_path: Path) -> None:
     for kubeconfig in (str(path), UNREACHABLE_KUBECONFIG):
         settings = ProviderSettings(kubeconfig=kubeconfig)
         assert load_configuration(settings).host == "https://127.0.0.1:9"
-        assert Cluster(settings).default_namespace() == "team"
-    assert Cluster(ProviderSettings(kubeconfig=str(path), namespace="mine")).default_namespace() == "mine"
+        assert ObjectClient(settings).default_namespace() == "team"
+    assert ObjectClient(ProviderSettings(kubeconfig=str(path), namespace="mine")).default_namespace() == "mine"
 
 
 @pytest.mark.parametrize(

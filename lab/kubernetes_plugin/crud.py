@@ -5,8 +5,7 @@ from typing import Any
 
 from lab.kubernetes_plugin import field_managers, state, submit
 from lab.kubernetes_plugin.await_.readiness import READY
-from lab.kubernetes_plugin.await_.wait import look, not_initialized, skips_await
-from lab.kubernetes_plugin.cluster import Object
+from lab.kubernetes_plugin.await_.wait import look_at_refresh, not_initialized
 from lab.kubernetes_plugin.errors import (
     ClusterUnreachableError,
     InitializationError,
@@ -14,6 +13,7 @@ from lab.kubernetes_plugin.errors import (
     PartialFailureError,
 )
 from lab.kubernetes_plugin.names import annotations
+from lab.kubernetes_plugin.object_client import Object
 from lab.kubernetes_plugin.operation import Operation, object_id, split_id
 from lab.kubernetes_plugin.properties import Properties, contains_unknown, reveal
 
@@ -79,14 +79,14 @@ def read(
     same values, for a managed object that is not ready.
     """
     namespace, name = split_id(resource_id)
-    live = operation.cluster.get(operation.kind, namespace, name)
+    live = operation.client.get(operation.kind, namespace, name)
     if live is None:
         return None
     manager = state.field_manager(old) or field_managers.new_manager()
     current = state.inputs_from_live(live, inputs) if inputs else state.imported_inputs(live)
     outputs = state.outputs(current, live, manager=manager)
-    readiness = look(operation.cluster, operation.kind, live) if inputs else READY
-    if not readiness.ready and not skips_await(live):
+    readiness = look_at_refresh(operation.client, operation.kind, live) if inputs else READY
+    if not readiness.ready:
         failure = InitializationError(not_initialized(name), readiness.reasons, live)
         raise PartialFailureError(failure, str(failure), resource_id=resource_id, outputs=outputs, inputs=current)
     return current, outputs
@@ -95,19 +95,19 @@ def read(
 def delete(operation: Operation, resource_id: str, old: Mapping[str, Any]) -> None:
     """Delete the object, with all it owns, and wait until it is gone; that it is gone already is success."""
     namespace, name = split_id(resource_id)
-    live = operation.cluster.get(operation.kind, namespace, name)
+    live = operation.client.get(operation.kind, namespace, name)
     if live is None:
         return
     chosen = annotations(state.kept_inputs(reveal(dict(old)))).get(DELETION_PROPAGATION, "foreground")
     propagation = _PROPAGATION.get(chosen, "Foreground")
-    operation.cluster.delete(operation.kind, namespace, name, propagation=propagation)
-    operation.waiter.until_gone(operation.cluster, operation.kind, live)
+    operation.client.delete(operation.kind, namespace, name, propagation=propagation)
+    operation.waiter.until_gone(operation.client, operation.kind, live)
 
 
 def _once_ready(operation: Operation, inputs: Properties, live: Object, manager: str, unready: str) -> Properties:
     """Return the outputs once the object is ready; else fail with `unready` and what the state has to keep."""
     try:
-        live = operation.waiter.until_ready(operation.cluster, operation.kind, live)
+        live = operation.waiter.until_ready(operation.client, operation.kind, live)
     except InitializationError as failure:
         outputs = state.outputs(inputs, failure.live, manager=manager)
         sentence = f"{unready}: {failure}"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lab.kubernetes_plugin.errors import ApiError, ClusterUnreachableError, NoSuchKindError
 from lab.kubernetes_plugin.kinds import Kind
 from lab.kubernetes_plugin.kubeconfig import context_namespace, innermost_reason, load_configuration
-from lab.kubernetes_plugin.settings import ProviderSettings
+from lab.kubernetes_plugin.provider_settings import ProviderSettings
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -37,7 +37,7 @@ class _Resource:
     namespaced: bool
 
 
-class Cluster:
+class ObjectClient:
     """One API server, as the provider's settings reach it. Safe to use from many threads."""
 
     def __init__(self, settings: ProviderSettings) -> None:
