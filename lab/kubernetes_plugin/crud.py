@@ -48,12 +48,14 @@ def preview_create(operation: Operation, inputs: Properties) -> Properties:
 
 
 def update(operation: Operation, resource_id: str, inputs: Properties, old: Mapping[str, Any]) -> Properties:
-    """Apply the new inputs to the object and wait until it is ready; return its outputs.
+    """Apply the new inputs to the object and wait until it is ready, unless updates are prompt; return its outputs.
 
     Raises PartialFailureError when they are applied but the object is not ready, PluginError when they are not.
     """
     manager = state.field_manager(old) or field_managers.new_manager()
     live = submit.apply_changes(operation, resource_id, inputs, manager)
+    if operation.settings.prompt:
+        return state.outputs(inputs, live, manager=manager)
     unready = f'the Kubernetes API server reported that "{resource_id}" failed to fully initialize or become live'
     return _once_ready(operation, inputs, live, manager, unready)
 
