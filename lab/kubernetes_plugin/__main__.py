@@ -1,6 +1,6 @@
 """`python -m lab.kubernetes_plugin ENGINE_ADDRESS`: serve on a free loopback port and print it.
 
-So Pulumi starts a plugin: the first line of stdout is the port, the rest of stdout belongs to the log.
+Pulumi starts its plugins like that. The first line of stdout is the port, the rest of stdout goes into the log.
 """
 
 import os

@@ -48,7 +48,7 @@ def preview_create(operation: Operation, inputs: Properties) -> Properties:
 
 
 def update(operation: Operation, resource_id: str, inputs: Properties, old: Mapping[str, Any]) -> Properties:
-    """Apply the new inputs to the object and wait until it is ready, unless updates are prompt; return its outputs.
+    """Apply the new inputs to the object and return its outputs; wait until it is ready, unless updates are prompt.
 
     Raises PartialFailureError when they are applied but the object is not ready, PluginError when they are not.
     """
@@ -95,7 +95,7 @@ def read(
 
 
 def delete(operation: Operation, resource_id: str, old: Mapping[str, Any]) -> None:
-    """Delete the object, with all it owns, and wait until it is gone; that it is gone already is success."""
+    """Delete the object, with all it owns, and wait until it is gone; an object that is gone already is a success."""
     namespace, name = split_id(resource_id)
     live = operation.client.get(operation.kind, namespace, name)
     if live is None:
@@ -118,7 +118,7 @@ def _once_ready(operation: Operation, inputs: Properties, live: Object, manager:
 
 
 def _unseen(operation: Operation, inputs: Properties, error: NoSuchKindError | ClusterUnreachableError) -> Properties:
-    """Preview what cannot be asked for: a kind that is still to be made, or a cluster that does not answer."""
+    """Preview the inputs as they are: the kind does not exist yet, or the cluster does not answer."""
     if isinstance(error, ClusterUnreachableError):
         operation.warn(str(error))
     return inputs

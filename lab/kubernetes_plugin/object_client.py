@@ -100,7 +100,7 @@ class ObjectClient:
         return items
 
     def delete(self, kind: Kind, namespace: str | None, name: str, *, propagation: str) -> None:
-        """Ask for the object's deletion; that it does not exist is success."""
+        """Ask for the object's deletion; an object that does not exist is a success."""
         try:
             self._request("DELETE", self._path(kind, namespace, name), body={"propagationPolicy": propagation})
         except NoSuchKindError:
@@ -110,7 +110,7 @@ class ObjectClient:
                 raise
 
     def namespaced(self, kind: Kind) -> bool:
-        """Whether objects of the kind live in a namespace; for a kind not served (yet), what is likely."""
+        """Whether objects of the kind live in a namespace; a guess for a kind that is not served yet."""
         if kind.built_in:
             return kind.namespaced
         try:

@@ -1,7 +1,7 @@
-"""The gRPC service that Pulumi's engine calls: it translates, `check`, `diff` and `lifecycle` decide.
+"""The gRPC service that Pulumi's engine calls: it translates, `check`, `diff` and `crud` decide.
 
-RPCs of the protocol that are not here (Handshake among them, as in the official plugin) answer
-"unimplemented"; the engine then asks for GetPluginInfo and goes on.
+RPCs of the protocol that are not here answer "unimplemented". Handshake is one of them, as in the official plugin: the
+engine then asks for GetPluginInfo and goes on.
 """
 
 # ruff: noqa: ARG002, N802 (names and parameters are those of the protocol)

@@ -12,9 +12,9 @@ from typing import Any
 from lab.kubernetes_plugin.properties import UNKNOWN, reveal
 
 LAB_PLUGIN = "MESHGATE_LAB_PLUGIN"
-"""Environment variable of the lab: `prompt` makes every update be answered at once, before anything is rolled out.
+"""Environment variable of the lab. With `prompt` every update is answered at once, before anything is rolled out.
 
-So does the official plugin with some updates of a Deployment.
+The official plugin does that with some updates of a Deployment.
 """
 _PROMPT = "prompt"
 

@@ -1,7 +1,7 @@
 """Bring a manifest to the API server: who owns its fields, what may be overwritten, how a refusal reads.
 
-Objects are made by a plain create, which fails where one of that name exists, and changed by server-side
-apply under the resource's own field manager.
+A plain create makes the object; it fails if there is one of that name. Server-side apply changes it, under the
+resource's own field manager.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -39,8 +39,8 @@ def create_object(operation: Operation, inputs: Properties, manager: str) -> Obj
 def try_create(operation: Operation, inputs: Properties, manager: str) -> Object | None:
     """Return the object that a create would make; None where a dry run cannot tell.
 
-    That is: its namespace does not exist yet; it exists itself, because a replacement deletes it first; or
-    the server does no dry run for us. Raises PluginError when the API server would refuse.
+    A dry run cannot tell when the namespace does not exist yet, when the object still exists because a replacement will
+    delete it first, or when the server does no dry run for us. Raises PluginError when the API server would refuse.
     """
     try:
         return _submit(operation, inputs, manager, dry_run=True)
@@ -88,7 +88,7 @@ def immutable_fields(operation: Operation, resource_id: str, inputs: Mapping[str
 
 
 def _submit(operation: Operation, inputs: Properties, manager: str, *, dry_run: bool) -> Object:
-    """Create the object; where existing ones are to be adopted, apply it instead."""
+    """Create the object; apply it instead if existing ones are to be adopted."""
     obj: Object = reveal(inputs)
     if not operation.settings.upsert or "name" not in obj["metadata"]:
         with _without_secrets(inputs):
@@ -107,7 +107,7 @@ def _apply(
 
 
 def _with_patience(operation: Operation, attempt: Callable[[], Object]) -> Object:
-    """Repeat an attempt for a while whose namespace or kind is not there yet."""
+    """Repeat an attempt for a while, as long as its namespace or kind is not there yet."""
     missing: PluginError
     for _ in operation.waiter.pauses(operation.kind.name, _MISSING_PARTS_SECONDS):
         try:

@@ -1,7 +1,7 @@
-"""Readiness: when an object that the API server has accepted is as good as its user expects.
+"""Readiness: whether an object that the API server has accepted works as its user expects.
 
-One module per family of kinds; each holds functions that look once at a live object and say whether it
-is ready, what it is waiting for, and what is in the way. `wait` asks them until a deadline.
+There is one module per family of kinds. Its functions look once at a live object and say whether it is ready, what it
+is waiting for, and what is in the way. `wait` asks them until a deadline.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Ingresses: a controller has taken them, and their paths lead somewhere.
 
-A controller that publishes no address (some on bare metal) leaves an Ingress unready for ever: the program then asks
-not to wait, by annotation.
+Some controllers on bare metal publish no address, so that an Ingress never becomes ready. The program of such a
+cluster asks not to wait, by the annotation skipAwait.
 """
 
 from collections.abc import Iterator
@@ -19,11 +19,11 @@ _NO_ADDRESS = (
     "\n    for more information about this error, see https://pulumi.io/xdv72s"
 )
 _SETTLED_SECONDS, _NEVER_SEEN_SECONDS = 10.0, 60.0
-"""How long a path without endpoints is waited for, where the namespace has endpoints and where it has none."""
+"""How long a path may lack endpoints: in a namespace with endpoints, and in one without any."""
 
 
 def ingress(client: ObjectClient, live: Object) -> Readiness:
-    """An address from the controller, and endpoints behind each path; those are waited for a while only."""
+    """Ready with an address from the controller and endpoints behind each path; endpoints may be missing in the end."""
     namespace = live["metadata"]["namespace"]
     known = services_with_endpoints(client, namespace)
     leads_nowhere = any(
@@ -43,7 +43,7 @@ def ingress(client: ObjectClient, live: Object) -> Readiness:
 
 
 def _services(spec: dict[str, Any]) -> Iterator[str]:
-    """Name the Service behind each path; other backends and the default one are not looked at."""
+    """Name the Service behind each path; the official plugin looks at no other backends."""
     for rule in spec.get("rules") or ():
         for path in rule.get("http", {}).get("paths") or ():
             if name := path["backend"].get("service", {}).get("name"):

@@ -11,7 +11,7 @@ _POD = Kind("", "v1", "Pod")
 
 
 def pod(_: ObjectClient, live: Object) -> Readiness:
-    """Ready, or run to its end without an error."""
+    """Ready when it serves, or has run to its end without an error."""
     phase = live.get("status", {}).get("phase")
     if phase == "Succeeded" or is_true(condition(live, "Ready")):
         return READY
@@ -29,7 +29,7 @@ def reasons_of_selected(client: ObjectClient, namespace: str, selector: Mapping[
 
 
 def unready_reasons(pods: list[Object]) -> list[str]:
-    """Say of each pod that is neither ready nor on its way out why it is not."""
+    """Say why each pod is not ready; pods on their way out are left out."""
     reasons = []
     for live in pods:
         if "deletionTimestamp" in live["metadata"] or is_true(condition(live, "Ready")):

@@ -13,7 +13,7 @@ _SERVICE_LABEL = "kubernetes.io/service-name"
 
 
 def service(client: ObjectClient, live: Object) -> Readiness:
-    """A ready pod behind the selector, and an address where a load balancer is asked for."""
+    """Ready with a ready pod behind the selector, and with an address if it is a load balancer."""
     spec = live["spec"]
     if spec.get("type") == "ExternalName":
         return READY

@@ -19,7 +19,7 @@ def volume(_: ObjectClient, live: Object) -> Readiness:
 
 
 def claim(client: ObjectClient, live: Object) -> Readiness:
-    """A PersistentVolumeClaim that is bound, or that its class binds only once a pod uses it."""
+    """Ready when it is bound, or when its class waits for the first pod that uses it."""
     phase = live.get("status", {}).get("phase", "Pending")
     class_name = live["spec"].get("storageClassName")
     if phase == "Bound" or (class_name and _binds_at_first_use(client, class_name)):

@@ -112,7 +112,7 @@ def look(client: ObjectClient, kind: Kind, live: Object) -> Readiness:
 
 
 def look_at_refresh(client: ObjectClient, kind: Kind, live: Object) -> Readiness:
-    """Look at an object as a refresh does: not at every kind, and with patience for what is tolerated."""
+    """Look at an object as a refresh does: it skips some kinds, and tolerates what a wait tolerates in the end."""
     rule = awaited(kind)
     if skips_await(live) or (rule and not rule.at_refresh):
         return READY
