@@ -1,6 +1,8 @@
 """The cluster as the stack sees it: the Kubernetes provider, the stack's namespace, and what lives in it."""
 
+from collections.abc import Mapping
 from functools import cached_property
+from typing import Any
 
 import pulumi
 import pulumi_kubernetes as kubernetes
@@ -9,6 +11,15 @@ from pulumi_kubernetes.core.v1 import Namespace, PersistentVolumeClaim
 from infra.components.component import ADOPTED, Component, labels
 from infra.components.ownership import refusing_hooks
 from infra.settings import Settings
+
+PROVIDER_FLAGS: Mapping[str, Any] = {
+    # A run killed between the API call and the state write leaves objects that only this adopts.
+    "upsert_existing_objects": True,
+    # A changed Secret or ConfigMap is updated in place; pods notice by an annotation of theirs.
+    "enable_secret_mutable": True,
+    "enable_config_map_mutable": True,
+}
+"""How the Kubernetes provider works in every stack."""
 
 
 class Cluster(Component):
@@ -25,12 +36,8 @@ class Cluster(Component):
         return kubernetes.Provider(
             "kubernetes",
             context=self._settings.cluster.context,
-            # A run killed between the API call and the state write leaves objects that only this adopts.
-            upsert_existing_objects=True,
-            # A changed Secret or ConfigMap is updated in place; pods notice by an annotation of theirs.
-            enable_secret_mutable=True,
-            enable_config_map_mutable=True,
             opts=self.child(),
+            **PROVIDER_FLAGS,
         )
 
     @cached_property

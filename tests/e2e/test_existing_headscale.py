@@ -49,8 +49,8 @@ def second(stack: Stack) -> Iterator[Stack]:
 
 def test_its_gateway_comes_and_goes_and_the_first_stays(stack: Stack, second: Stack, headscale: Headscale) -> None:
     before = {node.id for node in headscale.nodes()}
-    second.up()
-    second.run("preview", "--refresh", "--expect-no-changes")
+    life.up(second)
+    life.assert_settled(second)
 
     node = world.node_named(headscale, f"meshgate-{NAME}")
     assert node.is_exit

@@ -152,7 +152,7 @@ def test_the_process_does_not_outlive_an_engine_that_was_killed() -> None:
 
 
 def test_starting_does_not_load_the_sdk_nor_the_kubernetes_client() -> None:
-    lists_modules = "import sys, lab.kubernetes_plugin.server; print(*sys.modules)"
+    lists_modules = "import sys, lab.kubernetes_plugin.provider; print(*sys.modules)"
     loaded = subprocess.run(
         [sys.executable, "-c", lists_modules], cwd=REPOSITORY, check=True, capture_output=True, text=True
     ).stdout.split()

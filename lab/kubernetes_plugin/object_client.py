@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lab.kubernetes_plugin.errors import ApiError, ClusterUnreachableError, NoSuchKindError
 from lab.kubernetes_plugin.kinds import Kind
 from lab.kubernetes_plugin.kubeconfig import context_namespace, innermost_reason, load_configuration
-from lab.kubernetes_plugin.settings import ProviderSettings
+from lab.kubernetes_plugin.provider_settings import ProviderSettings
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -37,7 +37,7 @@ class _Resource:
     namespaced: bool
 
 
-class Cluster:
+class ObjectClient:
     """One API server, as the provider's settings reach it. Safe to use from many threads."""
 
     def __init__(self, settings: ProviderSettings) -> None:
@@ -100,7 +100,7 @@ class Cluster:
         return items
 
     def delete(self, kind: Kind, namespace: str | None, name: str, *, propagation: str) -> None:
-        """Ask for the object's deletion; that it does not exist is success."""
+        """Ask for the object's deletion; an object that does not exist is a success."""
         try:
             self._request("DELETE", self._path(kind, namespace, name), body={"propagationPolicy": propagation})
         except NoSuchKindError:
@@ -110,7 +110,7 @@ class Cluster:
                 raise
 
     def namespaced(self, kind: Kind) -> bool:
-        """Whether objects of the kind live in a namespace; for a kind not served (yet), what is likely."""
+        """Whether objects of the kind live in a namespace; a guess for a kind that is not served yet."""
         if kind.built_in:
             return kind.namespaced
         try:

@@ -1,14 +1,16 @@
 """The provider's settings and the kubeconfig they lead to."""
 
+import inspect
 from pathlib import Path
 
+import pulumi_kubernetes
 import pytest
 
-from lab.kubernetes_plugin.cluster import Cluster
 from lab.kubernetes_plugin.errors import ClusterUnreachableError
 from lab.kubernetes_plugin.kubeconfig import load_configuration
+from lab.kubernetes_plugin.object_client import ObjectClient
 from lab.kubernetes_plugin.properties import UNKNOWN, Secret
-from lab.kubernetes_plugin.settings import ProviderSettings, failures, parse
+from lab.kubernetes_plugin.provider_settings import KNOWN, ProviderSettings, failures, parse
 from tests.unit.kubernetes_plugin.plugin import UNREACHABLE_KUBECONFIG
 
 
@@ -31,10 +33,35 @@ def test_a_secret_kubeconfig_is_used_and_an_unknown_one_is_noticed() -> None:
         ("enableServerSideApply", False, "needs `enableServerSideApply` to be true"),
         ("renderYamlToDirectory", "out", "does not support `renderYamlToDirectory`"),
         ("upsertExistingObjects", "yes", "must be true or false"),
+        ("clusterIdentifier", "mine", "does not support `clusterIdentifier`"),
+        ("helmReleaseSettings", '{"driver": "memory"}', "does not support `helmReleaseSettings`"),
+        ("kubeClientSettings", '{"timeout": 5}', "does not support `kubeClientSettings`"),
+        ("skipUpdateUnreachable", "true", "does not support `skipUpdateUnreachable`"),
+        ("contxt", "lab", "no setting `contxt`: did you mean `context`?"),
+        ("enableDryRun", "true", "no setting `enableDryRun`: "),
+        ("frobnicate", UNKNOWN, "no setting `frobnicate`: remove it."),
     ],
 )
 def test_what_cannot_be_honoured_is_refused(name: str, value: object, words: str) -> None:
     assert [(setting, words in sentence) for setting, sentence in failures({name: value}, {})] == [(name, True)]
+
+
+def test_every_setting_of_the_official_plugin_is_known_and_no_other() -> None:
+    named = inspect.signature(pulumi_kubernetes.ProviderArgs).parameters
+    assert {_camel(name) for name in named} == KNOWN
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(map(str.capitalize, rest))
+
+
+def test_the_lab_may_ask_for_prompt_updates_and_for_nothing_else() -> None:
+    assert parse({}, {"MESHGATE_LAB_PLUGIN": "prompt"}).prompt
+    assert not parse({}, {"MESHGATE_LAB_PLUGIN": ""}).prompt
+    assert failures({}, {"MESHGATE_LAB_PLUGIN": "prompt"}) == []
+    ((_, sentence),) = failures({}, {"MESHGATE_LAB_PLUGIN": "quick"})
+    assert sentence == "MESHGATE_LAB_PLUGIN must be `prompt`, or not set; it is 'quick'."
 
 
 def test_harmless_settings_are_accepted() -> None:
@@ -42,6 +69,7 @@ def test_harmless_settings_are_accepted() -> None:
         "context": "lab",
         "version": "4.32.0",
         "suppressDeprecationWarnings": True,
+        "alwaysRender": "false",
         "enableServerSideApply": "true",
     }
     assert failures(given, {}) == []
@@ -53,8 +81,8 @@ def test_the_kubeconfig_is_a_path_or_the_content(tmp_path: Path) -> None:
     for kubeconfig in (str(path), UNREACHABLE_KUBECONFIG):
         settings = ProviderSettings(kubeconfig=kubeconfig)
         assert load_configuration(settings).host == "https://127.0.0.1:9"
-        assert Cluster(settings).default_namespace() == "team"
-    assert Cluster(ProviderSettings(kubeconfig=str(path), namespace="mine")).default_namespace() == "mine"
+        assert ObjectClient(settings).default_namespace() == "team"
+    assert ObjectClient(ProviderSettings(kubeconfig=str(path), namespace="mine")).default_namespace() == "mine"
 
 
 @pytest.mark.parametrize(

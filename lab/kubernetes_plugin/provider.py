@@ -1,7 +1,7 @@
-"""The gRPC service that Pulumi's engine calls: it translates, `check`, `diff` and `lifecycle` decide.
+"""The gRPC service that Pulumi's engine calls: it translates, `check`, `diff` and `crud` decide.
 
-RPCs of the protocol that are not here (Handshake among them, as in the official plugin) answer
-"unimplemented"; the engine then asks for GetPluginInfo and goes on.
+RPCs of the protocol that are not here answer "unimplemented". Handshake is one of them, as in the official plugin: the
+engine then asks for GetPluginInfo and goes on.
 """
 
 # ruff: noqa: ARG002, N802 (names and parameters are those of the protocol)
@@ -14,19 +14,19 @@ from typing import NoReturn, TypeVar
 import grpc
 from google.protobuf import empty_pb2
 
-from lab.kubernetes_plugin import VERSION, lifecycle, messages, settings, state
+from lab.kubernetes_plugin import VERSION, crud, messages, provider_settings, state
 from lab.kubernetes_plugin.await_.wait import Waiter
 from lab.kubernetes_plugin.check import Resource, check
-from lab.kubernetes_plugin.cluster import Cluster
 from lab.kubernetes_plugin.diff import diff
-from lab.kubernetes_plugin.engine import Engine
+from lab.kubernetes_plugin.engine_log import EngineLog
 from lab.kubernetes_plugin.errors import ClusterUnreachableError, PartialFailureError, PluginError
 from lab.kubernetes_plugin.kinds import parse_type, replacing_fields
 from lab.kubernetes_plugin.kubeconfig import load_configuration
+from lab.kubernetes_plugin.object_client import ObjectClient
 from lab.kubernetes_plugin.operation import Operation
 from lab.kubernetes_plugin.properties import from_struct, to_struct
 from lab.kubernetes_plugin.protocol import plugin_pb2, provider_pb2, provider_pb2_grpc
-from lab.kubernetes_plugin.settings import ProviderSettings
+from lab.kubernetes_plugin.provider_settings import ProviderSettings
 from lab.kubernetes_plugin.structure import Failure
 from lab.kubernetes_plugin.submit import immutable_fields
 
@@ -66,10 +66,10 @@ def _reporting(method: _Method[_Request, _Response]) -> _Method[_Request, _Respo
 class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
     """One provider: configured once, then called from many threads."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: EngineLog) -> None:
         self._engine = engine
         self._settings = ProviderSettings()
-        self._cluster = Cluster(self._settings)
+        self._client = ObjectClient(self._settings)
         self._cancelled = threading.Event()
         self._unreachable_told = threading.Event()
 
@@ -82,7 +82,7 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
         self, request: provider_pb2.CheckRequest, context: grpc.ServicerContext
     ) -> provider_pb2.CheckResponse:
         """Accept the provider's settings, or say which one cannot be honoured."""
-        failures = [Failure(name, reason) for name, reason in settings.failures(from_struct(request.news))]
+        failures = [Failure(name, reason) for name, reason in provider_settings.failures(from_struct(request.news))]
         return provider_pb2.CheckResponse(inputs=request.news, failures=map(messages.check_failure, failures))
 
     @_reporting
@@ -92,7 +92,7 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
         changed = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
         if not changed:
             return provider_pb2.DiffResponse(changes=provider_pb2.DiffResponse.DIFF_NONE)
-        moved = _host(settings.parse(old)) != _host(settings.parse(new))
+        moved = _host(provider_settings.parse(old)) != _host(provider_settings.parse(new))
         replaces = [key for key in changed if moved and key in ("kubeconfig", "context")]
         return provider_pb2.DiffResponse(changes=provider_pb2.DiffResponse.DIFF_SOME, diffs=changed, replaces=replaces)
 
@@ -101,8 +101,8 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
         self, request: provider_pb2.ConfigureRequest, context: grpc.ServicerContext
     ) -> provider_pb2.ConfigureResponse:
         """Keep the settings; the API server is not asked yet."""
-        self._settings = settings.parse(from_struct(request.args))
-        self._cluster = Cluster(self._settings)
+        self._settings = provider_settings.parse(from_struct(request.args))
+        self._client = ObjectClient(self._settings)
         self._engine.info(STAND_IN_NOTICE)
         return provider_pb2.ConfigureResponse(
             acceptSecrets=True, supportsPreview=True, supports_autonaming_configuration=True
@@ -121,8 +121,8 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
             resource,
             from_struct(request.news),
             from_struct(request.olds),
-            namespaced=self._cluster.namespaced,
-            default_namespace=self._cluster.default_namespace,
+            namespaced=self._client.namespaced,
+            default_namespace=self._client.default_namespace,
         )
         return provider_pb2.CheckResponse(inputs=to_struct(inputs), failures=map(messages.check_failure, failures))
 
@@ -144,11 +144,11 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
         """Make an object, or preview that."""
         operation, inputs = self._operation(request, request.timeout), from_struct(request.properties)
         if not request.preview:
-            resource_id, outputs = lifecycle.create(operation, inputs)
+            resource_id, outputs = crud.create(operation, inputs)
             return provider_pb2.CreateResponse(id=resource_id, properties=to_struct(outputs))
         if not self._settings.known:
             return provider_pb2.CreateResponse(properties=request.properties)
-        return provider_pb2.CreateResponse(properties=to_struct(lifecycle.preview_create(operation, inputs)))
+        return provider_pb2.CreateResponse(properties=to_struct(crud.preview_create(operation, inputs)))
 
     @_reporting
     def Update(self, request: provider_pb2.UpdateRequest, context: grpc.ServicerContext) -> provider_pb2.UpdateResponse:
@@ -157,7 +157,7 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
         inputs, old = from_struct(request.news), from_struct(request.olds)
         if request.preview and not self._settings.known:
             return provider_pb2.UpdateResponse(properties=request.news)
-        change = lifecycle.preview_update if request.preview else lifecycle.update
+        change = crud.preview_update if request.preview else crud.update
         return provider_pb2.UpdateResponse(properties=to_struct(change(operation, request.id, inputs, old)))
 
     @_reporting
@@ -165,7 +165,7 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
         """Return an object as it is now; an empty answer says that it is gone."""
         inputs, old = from_struct(request.inputs), from_struct(request.properties)
         try:
-            found = lifecycle.read(self._operation(request), request.id, inputs, old)
+            found = crud.read(self._operation(request), request.id, inputs, old)
         except ClusterUnreachableError:
             if not self._settings.delete_unreachable:
                 raise
@@ -180,7 +180,7 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
         """Delete an object and wait until it is gone."""
         operation = self._operation(request, request.timeout)
         try:
-            lifecycle.delete(operation, request.id, from_struct(request.properties))
+            crud.delete(operation, request.id, from_struct(request.properties))
         except ClusterUnreachableError as error:
             if not self._settings.delete_unreachable:
                 raise PluginError(
@@ -215,7 +215,7 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
         return Operation(
             urn=request.urn,
             kind=parse_type(request.type),
-            cluster=self._cluster,
+            client=self._client,
             settings=self._settings,
             waiter=waiter,
             warn=partial(self._warn_once, request.urn),

@@ -7,7 +7,7 @@ import grpc
 from lab.kubernetes_plugin.protocol import engine_pb2, engine_pb2_grpc
 
 
-class Engine:
+class EngineLog:
     """The engine's log. A message that cannot be delivered is dropped: it must not fail the operation."""
 
     def __init__(self, address: str | None) -> None:
