@@ -7,11 +7,11 @@ import yaml
 from kubernetes import config
 
 from environments.answers import AnswerError, Values, whole
-from infra.components import ownership
-from infra.components.component import labels
 from infra.headscale.client import Headscale
 from infra.headscale.errors import HeadscaleError, UnauthorizedError
-from infra.resources.cluster import Cluster, ClusterError, ClusterUnavailableError
+from infra.kubernetes import ownership
+from infra.kubernetes.client import ClusterError, ClusterUnavailableError, KubernetesClient
+from infra.kubernetes.labels import labels
 from infra.resources.connections import Connections
 from infra.resources.workload_env import WorkloadEnvProvider
 from infra.settings import GatewaySettings, Settings
@@ -40,7 +40,7 @@ class Checks:
     def cluster(self, context: str | None) -> None:
         """Whether the cluster answers, and lets us in."""
         try:
-            Cluster(context).labels("/api/v1/namespaces/default")
+            KubernetesClient(context).labels("/api/v1/namespaces/default")
         except ClusterError as error:
             raise AnswerError(str(error)) from error
 
@@ -62,7 +62,7 @@ class Checks:
         """Whether the namespace is free, or this environment's already."""
         metadata = {"name": namespace, "labels": labels("meshgate", self._environment)}
         try:
-            ownership.refuse_foreign(Cluster(context), "Namespace", metadata)
+            ownership.refuse_foreign(KubernetesClient(context), "Namespace", metadata)
         except (ownership.ForeignObjectError, ClusterError) as error:
             raise AnswerError(str(error)) from error
 
@@ -110,7 +110,7 @@ class Checks:
             raise AnswerError(sentence)
 
 
-class _Cluster(Cluster):
+class _Cluster(KubernetesClient):
     """The cluster, asked for whole lists. What we may not see, or an older cluster has not, is empty."""
 
     def listed(self, path: str) -> list[dict[str, Any]]:

@@ -6,8 +6,9 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 from pulumi_kubernetes.core.v1 import Namespace, PersistentVolumeClaim
 
-from infra.components.component import ADOPTED, Component, labels
-from infra.components.ownership import refusing_hooks
+from infra.components.component import Component
+from infra.kubernetes.labels import ADOPTED, labels
+from infra.kubernetes.ownership import refusing_hooks
 from infra.settings import Settings
 
 

@@ -10,7 +10,8 @@ import pulumi
 from pulumi_kubernetes.core.v1 import Secret
 
 from infra.components.cluster import Cluster
-from infra.components.component import ADOPTED, Component, labels
+from infra.components.component import Component
+from infra.kubernetes.labels import ADOPTED, labels
 from infra.resources.workload_env import SecretKey, WorkloadEnv
 from infra.settings import OrchestratorSettings
 

@@ -17,8 +17,8 @@ from typing_extensions import override
 from infra.headscale import markers
 from infra.headscale.errors import HeadscaleError, NotFoundError, UnauthorizedError, UnavailableError
 from infra.headscale.polling import poll
+from infra.kubernetes.client import ClusterError
 from infra.resources.base import Props, Provider, ResourceError, log
-from infra.resources.cluster import ClusterError
 from infra.resources.connections import API_KEY, API_KEY_SECRET
 
 _FIRST_KEY = ("headscale", "apikeys", "create", "--expiration", "10m", "--output", "json")

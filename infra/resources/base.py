@@ -24,7 +24,7 @@ from pulumi.dynamic import (
 )
 
 from infra.headscale.errors import HeadscaleError, UnauthorizedError
-from infra.resources.cluster import ClusterError
+from infra.kubernetes.client import ClusterError
 from infra.resources.connections import Connections, ConnectionsError, KeyLostError
 
 Props = Mapping[str, Any]

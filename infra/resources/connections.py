@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from infra.resources.cluster import Cluster
+from infra.kubernetes.client import KubernetesClient
 
 if TYPE_CHECKING:
     from infra.headscale.client import Headscale
@@ -73,9 +73,9 @@ class Connections:
         server = self._settings.headscale
         return Headscale(server.url, api_key, ca_certificate=server.ca_certificate)
 
-    def cluster(self) -> Cluster:
+    def cluster(self) -> KubernetesClient:
         """The Kubernetes cluster."""
-        return Cluster(self._settings.cluster.context)
+        return KubernetesClient(self._settings.cluster.context)
 
     @cached_property
     def _settings(self) -> "Settings":

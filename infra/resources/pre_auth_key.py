@@ -10,8 +10,8 @@ from typing_extensions import override
 
 from infra.headscale import pre_auth_keys
 from infra.headscale.errors import HeadscaleError, NotFoundError
+from infra.kubernetes.client import ClusterError
 from infra.resources.base import Props, Provider, secret_outputs
-from infra.resources.cluster import ClusterError
 from infra.resources.connections import ConnectionsError
 
 

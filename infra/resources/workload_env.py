@@ -12,9 +12,9 @@ from pulumi import Input, Output, ResourceOptions, contains_unknowns
 from pulumi.dynamic import CheckResult, Resource
 from typing_extensions import override
 
-from infra.resources import rollout
+from infra.kubernetes import rollout
+from infra.kubernetes.client import FIELD_MANAGER, ClusterUnavailableError
 from infra.resources.base import Props, Provider, ResourceError, log
-from infra.resources.cluster import FIELD_MANAGER, ClusterUnavailableError
 
 
 class SecretKey(TypedDict):

@@ -18,7 +18,7 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.inventory import BaseInventoryPlugin
 
 from infra.headscale.redaction import excerpt
-from infra.resources.cluster import ClusterError
+from infra.kubernetes.client import ClusterError
 from infra.resources.connections import Connections, ConnectionsError, KeyLostError
 
 DOCUMENTATION = r"""

@@ -7,12 +7,12 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from infra.resources.cluster import Cluster, ClusterError
+from infra.kubernetes.client import ClusterError, KubernetesClient
 
 _Json = dict[str, Any]
 
 
-class FakeCluster(Cluster):
+class FakeCluster(KubernetesClient):
     """A cluster of Deployments with one replica each, which roll out at once while `rolls_out`."""
 
     def __init__(self) -> None:

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from infra.resources import rollout
+from infra.kubernetes import rollout
+from infra.kubernetes.client import ClusterUnavailableError
 from infra.resources.base import ResourceError
-from infra.resources.cluster import ClusterUnavailableError
 from infra.resources.workload_env import WorkloadEnvProvider
 from tests.unit.resources.fake_cluster import FakeCluster
 from tests.unit.resources.world import UNKNOWN, Connect

@@ -29,7 +29,7 @@ class ClusterUnavailableError(ClusterError):
     """The cluster cannot be reached, or no kubeconfig says where it is."""
 
 
-class Cluster:
+class KubernetesClient:
     """The cluster of a kubeconfig context, the current one when None; inside a pod without a kubeconfig, its own.
 
     `kubeconfig` is a file; KUBECONFIG's or ~/.kube/config when None. Methods answer None for an object that is not

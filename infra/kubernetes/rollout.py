@@ -4,10 +4,10 @@ from typing import Any
 
 from infra.headscale.polling import poll
 from infra.headscale.redaction import excerpt
-from infra.resources.cluster import Cluster
+from infra.kubernetes.client import KubernetesClient
 
 
-def wait(cluster: Cluster, namespace: str, name: str, deadline_seconds: float) -> str | None:
+def wait(cluster: KubernetesClient, namespace: str, name: str, deadline_seconds: float) -> str | None:
     """None once the Deployment's last spec is rolled out, else, at the deadline, why it is not."""
     unfinished = "it does not exist"
 
@@ -42,7 +42,7 @@ def missing(deployment: dict[str, Any]) -> str:
     return ""
 
 
-def _pod_troubles(cluster: Cluster, namespace: str, name: str) -> list[str]:
+def _pod_troubles(cluster: KubernetesClient, namespace: str, name: str) -> list[str]:
     deployment = cluster.deployment(namespace, name)
     if deployment is None:
         return []

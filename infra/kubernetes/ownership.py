@@ -11,8 +11,8 @@ from typing import Any
 
 import pulumi
 
-from infra.components.component import INSTANCE, PART_OF
-from infra.resources.cluster import Cluster
+from infra.kubernetes.client import KubernetesClient
+from infra.kubernetes.labels import INSTANCE, PART_OF
 
 _ELSE = {"Namespace": "set `namespace` to another name", "Secret": "remove it"}
 
@@ -26,7 +26,7 @@ def refusing_hooks(context: str | None) -> pulumi.ResourceHookBinding:
 
     A cluster that cannot be reached fails it as well, in preview already, before anything is made elsewhere.
     """
-    cluster = Cluster(context)
+    cluster = KubernetesClient(context)
 
     async def look(args: pulumi.ResourceHookArgs) -> None:
         if args.new_inputs:
@@ -36,7 +36,7 @@ def refusing_hooks(context: str | None) -> pulumi.ResourceHookBinding:
     return pulumi.ResourceHookBinding(before_create=[hook])
 
 
-def refuse_foreign(cluster: Cluster, kind: str, metadata: Mapping[str, Any]) -> None:
+def refuse_foreign(cluster: KubernetesClient, kind: str, metadata: Mapping[str, Any]) -> None:
     """Raise ForeignObjectError when an object of this kind and name exists without the labels of `metadata`."""
     name, namespace = metadata["name"], metadata.get("namespace")
     path = f"/api/v1/namespaces/{name}" if kind == "Namespace" else f"/api/v1/namespaces/{namespace}/secrets/{name}"
