@@ -26,11 +26,14 @@ def refusing_hooks(context: str | None) -> pulumi.ResourceHookBinding:
 
     A cluster that cannot be reached fails it as well, in preview already, before anything is made elsewhere.
     """
-    cluster = KubernetesClient(context)
+
+    def refuse(inputs: Mapping[str, Any]) -> None:
+        with KubernetesClient(context) as cluster:
+            refuse_foreign(cluster, inputs["kind"], inputs["metadata"])
 
     async def look(args: pulumi.ResourceHookArgs) -> None:
         if args.new_inputs:
-            await asyncio.to_thread(refuse_foreign, cluster, args.new_inputs["kind"], args.new_inputs["metadata"])
+            await asyncio.to_thread(refuse, args.new_inputs)
 
     hook = pulumi.ResourceHook("ownership", look, pulumi.ResourceHookOptions(on_dry_run=True))
     return pulumi.ResourceHookBinding(before_create=[hook])

@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from infra import wireguard
 from infra.resources.base import Props, Provider, secret_outputs
+from infra.resources.connections import Connections
 
 
 class WireGuardKeyProvider(Provider):
@@ -18,7 +19,7 @@ class WireGuardKeyProvider(Provider):
     REPLACING = INPUTS
 
     @override
-    def refusals(self, olds: Props, news: Props) -> Iterator[tuple[str, str]]:
+    def refusals(self, connections: Connections, olds: Props, news: Props) -> Iterator[tuple[str, str]]:
         """An adopted key must be one."""
         adopt = news.get("adopt")
         if adopt is None or contains_unknowns(adopt):
@@ -29,7 +30,7 @@ class WireGuardKeyProvider(Provider):
             yield "adopt", str(error)
 
     @override
-    def make(self, props: Props) -> tuple[str, dict[str, Any]]:
+    def make(self, connections: Connections, props: Props) -> tuple[str, dict[str, Any]]:
         """The id is the public key."""
         private_key = props.get("adopt") or wireguard.generate_private_key()
         public_key = wireguard.public_key(private_key)

@@ -237,7 +237,8 @@ class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc]  # Ansible has
 
     def _api_key(self, connections: Connections) -> str | None:
         try:
-            return connections.api_key()
+            with connections:
+                return connections.api_key()
         except (KeyLostError, ClusterError) as error:
             self.display.warning(f"Without Headscale's API key the play leaves the node to `pulumi up`. {error}")
             return None

@@ -9,6 +9,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -109,16 +110,17 @@ def world(request: pytest.FixtureRequest) -> _World:
 class _Connections(Connections):
     def __init__(self, cluster: KubernetesClient) -> None:
         super().__init__(lambda _: None)
-        self._cluster = cluster
+        self._given = cluster
 
+    @cached_property
     def cluster(self) -> KubernetesClient:
-        return self._cluster
+        return self._given
 
 
 @pytest.fixture
 def provider(world: _World) -> WorkloadEnvProvider:
     provider = WorkloadEnvProvider()
-    provider.connections = _Connections(world.cluster)
+    provider.connect = lambda: _Connections(world.cluster)
     return provider
 
 

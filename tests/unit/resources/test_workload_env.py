@@ -9,7 +9,7 @@ from infra.kubernetes.client import ClusterUnavailableError
 from infra.resources.base import ResourceError
 from infra.resources.workload_env import WorkloadEnvProvider
 from tests.unit.resources.fake_cluster import FakeCluster
-from tests.unit.resources.world import UNKNOWN, Connect
+from tests.unit.resources.world import UNKNOWN, Connect, FakeConnections
 
 WHERE = ("june-services", "june-orchestrator")
 THEIRS = [{"name": "HEADSCALE_URL", "value": "http://headscale"}]
@@ -131,7 +131,7 @@ def test_preview_without_changes_asks_no_cluster(
 ) -> None:
     made = provider.create(dict(INPUTS))
     assert made.outs
-    monkeypatch.setattr(provider.connections, "cluster", None)
+    monkeypatch.setattr(FakeConnections, "cluster", None)
     assert not provider.check(made.outs, dict(INPUTS)).failures
     assert not provider.check({}, {**INPUTS, "namespace": UNKNOWN}).failures
     assert not provider.diff(made.id, made.outs, dict(INPUTS)).changes
