@@ -90,8 +90,9 @@ class KubernetesClient:
         body = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}
         return self._apply(f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}", body, manager)
 
-    def pods(self, namespace: str, labels: Mapping[str, str]) -> list[dict[str, Any]]:
-        """The pods with these labels, oldest first."""
+    def pods(self, deployment: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The pods of a Deployment, oldest first."""
+        namespace, labels = deployment["metadata"]["namespace"], deployment["spec"]["selector"]["matchLabels"]
         selector = ",".join(f"{key}={value}" for key, value in labels.items())
         found = self.get(f"/api/v1/namespaces/{namespace}/pods", {"labelSelector": selector}) or {}
         return sorted(found.get("items", []), key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
@@ -144,7 +145,7 @@ class KubernetesClient:
         found = self.deployment(namespace, deployment)
         if found is None:
             raise ClusterError(f"Deployment {namespace}/{deployment} does not exist.")
-        for pod in reversed(self.pods(namespace, found["spec"]["selector"]["matchLabels"])):
+        for pod in reversed(self.pods(found)):
             if pod["status"].get("phase") == "Running" and "deletionTimestamp" not in pod["metadata"]:
                 return str(pod["metadata"]["name"])
         raise ClusterError(f"Deployment {namespace}/{deployment} has no running pod.")

@@ -1,5 +1,9 @@
-"""Whether a Deployment runs what its spec says, and why not: `kubectl rollout status` as a function."""
+"""Whether a Deployment runs what its spec says, and why not: `kubectl rollout status` as a function.
 
+Deployment and pods are dicts, as the API gives them.
+"""
+
+from collections.abc import Sequence
 from typing import Any
 
 from infra.headscale.polling import poll
@@ -7,24 +11,28 @@ from infra.headscale.redaction import excerpt
 from infra.kubernetes.client import KubernetesClient
 
 
-def wait(cluster: KubernetesClient, namespace: str, name: str, deadline_seconds: float) -> str | None:
-    """None once the Deployment's last spec is rolled out, else, at the deadline, why it is not."""
-    unfinished = "it does not exist"
+def wait(cluster: KubernetesClient, namespace: str, name: str, deadline_seconds: float) -> str:
+    """Empty once the Deployment's last spec is rolled out, else, at the deadline, why it is not."""
 
     def look() -> bool | None:
-        nonlocal unfinished
-        deployment = cluster.deployment(namespace, name)
-        if deployment is None:
-            return None
-        unfinished = missing(deployment)
-        return None if unfinished else True
+        return None if why_not(cluster.deployment(namespace, name)) else True
 
-    if poll(look, deadline_seconds):
-        return None
-    return "; ".join([unfinished, *_pod_troubles(cluster, namespace, name)])
+    return "" if poll(look, deadline_seconds) else explain(cluster, namespace, name)
 
 
-def missing(deployment: dict[str, Any]) -> str:
+def explain(cluster: KubernetesClient, namespace: str, name: str) -> str:
+    """Why the Deployment is not rolled out now, with what its pods say; empty when it is."""
+    deployment = cluster.deployment(namespace, name)
+    return why_not(deployment, cluster.pods(deployment) if deployment else ())
+
+
+def why_not(deployment: dict[str, Any] | None, pods: Sequence[dict[str, Any]] = ()) -> str:
+    """Why the Deployment is not rolled out, with the troubles of these pods of it; empty when it is."""
+    lacking = _lacking(deployment) if deployment else "it does not exist"
+    return "; ".join([lacking, *(trouble for pod in pods for trouble in _troubles(pod))]) if lacking else ""
+
+
+def _lacking(deployment: dict[str, Any]) -> str:
     """What a Deployment lacks to be rolled out; empty when it is."""
     status: dict[str, Any] = deployment.get("status", {})
     wanted = deployment["spec"].get("replicas", 1)
@@ -42,27 +50,20 @@ def missing(deployment: dict[str, Any]) -> str:
     return ""
 
 
-def _pod_troubles(cluster: KubernetesClient, namespace: str, name: str) -> list[str]:
-    deployment = cluster.deployment(namespace, name)
-    if deployment is None:
-        return []
-    pods = cluster.pods(namespace, deployment["spec"]["selector"]["matchLabels"])
-    return [trouble for pod in pods for trouble in _troubles(pod)]
-
-
 def _troubles(pod: dict[str, Any]) -> list[str]:
     name, status = pod["metadata"]["name"], pod.get("status", {})
-    waiting = [
-        f"container {container['name']} of pod {name} waits: {_reason(state)}"
+    stopped = [
+        f"container {container['name']} of pod {name} {verb}: {_reason(state)}"
         for container in status.get("containerStatuses", [])
-        if (state := container.get("state", {}).get("waiting"))
+        for kind, verb in (("waiting", "waits"), ("terminated", "ended"))
+        if (state := container.get("state", {}).get(kind))
     ]
     unmet = [
         f"pod {name} is not scheduled: {_reason(condition)}"
         for condition in status.get("conditions", [])
         if condition["type"] == "PodScheduled" and condition["status"] == "False"
     ]
-    return [*waiting, *unmet]
+    return [*stopped, *unmet]
 
 
 def _reason(state: dict[str, Any]) -> str:

@@ -34,7 +34,7 @@ def _log(cluster: KubernetesClient, props: Props) -> str:
         found = cluster.deployment(namespace, deployment)
         if found is None:
             return f"Deployment {namespace}/{deployment} does not exist."
-        pods = cluster.pods(namespace, found["spec"]["selector"]["matchLabels"])
+        pods = cluster.pods(found)
         if not pods:
             return f"Deployment {namespace}/{deployment} has no pod."
         text = cluster.logs(namespace, pods[-1]["metadata"]["name"], container, LOG_LINES)

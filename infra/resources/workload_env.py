@@ -128,7 +128,7 @@ def _settle(cluster: KubernetesClient, props: Props) -> None:
         raise ResourceError(f"Deployment {where} is not rolled out with its new env after {seconds:.0f} s: {why}.")
 
 
-def _unfinished(cluster: KubernetesClient, props: Props) -> str | None:
+def _unfinished(cluster: KubernetesClient, props: Props) -> str:
     return rollout.wait(cluster, props["namespace"], props["deployment"], props["deadline_seconds"])
 
 

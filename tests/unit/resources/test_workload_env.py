@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from infra.kubernetes import rollout
 from infra.kubernetes.client import ClusterUnavailableError
 from infra.resources.base import ResourceError
 from infra.resources.workload_env import WorkloadEnvProvider
@@ -153,20 +152,3 @@ def test_another_target_is_another_resource(provider: WorkloadEnvProvider) -> No
     assert provider.diff(made.id, made.outs, {**INPUTS, "container": "proxy"}).replaces == ["container"]
     assert provider.diff(made.id, made.outs, {**INPUTS, "values": {"A": UNKNOWN}}).changes
     assert not provider.diff(made.id, made.outs, {**INPUTS, "values": {"A": UNKNOWN}}).replaces
-
-
-@pytest.mark.parametrize(
-    ("status", "lacking"),
-    [
-        ({"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2}, ""),
-        ({"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2}, "not seen the change"),
-        ({"observedGeneration": 2, "replicas": 2, "updatedReplicas": 1, "availableReplicas": 2}, "1 of 2 pods are of"),
-        ({"observedGeneration": 2, "replicas": 3, "updatedReplicas": 2, "availableReplicas": 2}, "1 pods of the old"),
-        ({"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 1}, "1 of 2 pods of the"),
-        ({}, "not seen the change"),
-    ],
-)
-def test_rollout_is_what_kubectl_says(status: dict[str, int], lacking: str) -> None:
-    missing = rollout.missing({"metadata": {"generation": 2}, "spec": {"replicas": 2}, "status": status})
-    assert lacking in missing
-    assert bool(lacking) == bool(missing)
