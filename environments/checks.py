@@ -14,8 +14,9 @@ from infra.kubernetes.client import ClusterError, ClusterUnavailableError, Kuber
 from infra.kubernetes.labels import labels
 from infra.resources.connections import Connections
 from infra.resources.workload_env import WorkloadEnvProvider
-from infra.settings import GatewaySettings, Settings
-from infra.values import NODE_PORTS
+from infra.settings.gateway import GatewaySettings
+from infra.settings.top_level import StackSettings
+from infra.settings.value_types import NODE_PORTS
 
 Found = dict[str, list[str]]
 
@@ -136,7 +137,7 @@ def _seen(cluster: KubernetesClient, path: str) -> dict[str, Any]:
         return {}
 
 
-def check_all(checks: Checks, values: Values, settings: Settings) -> None:
+def check_all(checks: Checks, values: Values, settings: StackSettings) -> None:
     """Every check that whole settings allow, in the order of the questions."""
     context = settings.cluster.context
     checks.cluster(context)

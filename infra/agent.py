@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from infra.settings import GatewaySettings
+from infra.settings.gateway import GatewaySettings
 
 HTTP_PORT = 8080
 """The agent's, where the settings say no other."""

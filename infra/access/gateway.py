@@ -18,7 +18,8 @@ from infra.resources.pre_auth_key import PreAuthKey
 from infra.resources.token import Token
 from infra.resources.user import HeadscaleUser
 from infra.resources.wireguard_key import WireGuardKey
-from infra.settings import GatewaySettings, Settings
+from infra.settings.gateway import GatewaySettings
+from infra.settings.top_level import StackSettings
 
 
 class Gateway(Component):
@@ -27,7 +28,9 @@ class Gateway(Component):
     handover: dict[str, pulumi.Input[object]] | None = None
     """What the playbook is to know of a gateway on bare metal."""
 
-    def __init__(self, cluster: Cluster, settings: Settings, gateway: GatewaySettings, user: HeadscaleUser) -> None:
+    def __init__(
+        self, cluster: Cluster, settings: StackSettings, gateway: GatewaySettings, user: HeadscaleUser
+    ) -> None:
         super().__init__("meshgate:access:Gateway", gateway.name)
         on_metal = gateway.target == "metal"
         key = WireGuardKey(f"{gateway.name}-key", rotation=gateway.key_rotation, opts=self.child())

@@ -6,14 +6,15 @@ It is the stack's secret output `metal`, which the inventory plugin `meshgate_st
 import pulumi
 
 from infra.components.gateway_pod import Identity
-from infra.settings import GatewaySettings, Settings
+from infra.settings.gateway import GatewaySettings
+from infra.settings.top_level import StackSettings
 
 JOIN_HOURS = 24
 """How long the machine may take to join by its pre-auth key."""
 
 
 def handover(
-    settings: Settings,
+    settings: StackSettings,
     gateway: GatewaySettings,
     identity: Identity,
     pre_auth_key_id: pulumi.Input[str],

@@ -9,13 +9,13 @@ from pulumi_kubernetes.core.v1 import Namespace, PersistentVolumeClaim
 from infra.components.component import Component
 from infra.kubernetes.labels import ADOPTED, labels
 from infra.kubernetes.ownership import refusing_hooks
-from infra.settings import Settings
+from infra.settings.top_level import StackSettings
 
 
 class Cluster(Component):
     """Provider and namespace, each declared when somebody first takes it: gateways on bare metal need neither."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: StackSettings) -> None:
         super().__init__("meshgate:components:Cluster", "cluster")
         self._settings = settings
         self.register_outputs({})

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import pulumi
 
 from infra import agent
-from infra.settings import GatewaySettings, Settings
+from infra.settings.gateway import GatewaySettings
+from infra.settings.top_level import StackSettings
 
 PRIVATE_KEY, TOKEN, PRE_AUTH_KEY, CA_CERTIFICATE = "private-key", "token", "pre-auth-key", "ca.crt"
 TAILSCALE_SOCKET = "/tmp/tailscaled.sock"  # noqa: S108 (an emptyDir of the container)
@@ -35,7 +36,7 @@ class Identity:
     public_key: pulumi.Output[str]
 
 
-def annotations(settings: Settings, identity: Identity) -> dict[str, pulumi.Input[str]]:
+def annotations(settings: StackSettings, identity: Identity) -> dict[str, pulumi.Input[str]]:
     """What a running pod does not notice by itself: a change of these replaces it."""
     return {
         "meshgate/public-key": identity.public_key,
@@ -46,7 +47,9 @@ def annotations(settings: Settings, identity: Identity) -> dict[str, pulumi.Inpu
     }
 
 
-def spec(settings: Settings, gateway: GatewaySettings, name: str, public_key: pulumi.Output[str]) -> dict[str, object]:
+def spec(
+    settings: StackSettings, gateway: GatewaySettings, name: str, public_key: pulumi.Output[str]
+) -> dict[str, object]:
     """The PodSpec; `name` is that of the Secret, the ConfigMap and the volume claim."""
     volumes: list[dict[str, object]] = [
         {"name": "identity", "secret": _secret(name, PRIVATE_KEY, TOKEN)},
@@ -93,7 +96,7 @@ def _container(name: str, image: str, **more: object) -> dict[str, object]:
     }
 
 
-def _tailscale(settings: Settings, gateway: GatewaySettings) -> dict[str, object]:
+def _tailscale(settings: StackSettings, gateway: GatewaySettings) -> dict[str, object]:
     environment = {
         "TS_AUTHKEY": f"file:/run/meshgate/{PRE_AUTH_KEY}",
         "TS_AUTH_ONCE": "true",

@@ -9,7 +9,8 @@ from infra import agent
 from infra.components import gateway_pod
 from infra.components.cluster import Cluster, NamespacedComponent
 from infra.components.gateway_pod import Identity
-from infra.settings import GatewaySettings, Settings
+from infra.settings.gateway import GatewaySettings
+from infra.settings.top_level import StackSettings
 
 NOT_AWAITED = {"pulumi.com/skipAwait": "true"}
 
@@ -20,7 +21,7 @@ class GatewayWorkload(NamespacedComponent):
     def __init__(
         self,
         cluster: Cluster,
-        settings: Settings,
+        settings: StackSettings,
         gateway: GatewaySettings,
         identity: Identity,
         opts: pulumi.ResourceOptions,
@@ -107,7 +108,7 @@ class GatewayWorkload(NamespacedComponent):
             opts=self.opts(),
         )
 
-    def _network_policy(self, settings: Settings) -> NetworkPolicy:
+    def _network_policy(self, settings: StackSettings) -> NetworkPolicy:
         """In: WireGuard and tailscaled from anywhere, the peer API from the orchestrator. Out: it is an exit node."""
         ingress: list[dict[str, object]] = [
             {

@@ -14,8 +14,8 @@ from pulumi_kubernetes.networking.v1 import Ingress
 
 from infra.components.cluster import Cluster, NamespacedComponent
 from infra.resources.api_key import HeadscaleApiKey
-from infra.settings import HeadscaleSettings
-from infra.values import MESH_NETWORKS
+from infra.settings.headscale import HeadscaleSettings
+from infra.settings.value_types import MESH_NETWORKS
 
 NAME = "headscale"
 SELECTOR = {"app.kubernetes.io/name": NAME}

@@ -13,7 +13,7 @@ from infra.components.cluster import Cluster
 from infra.components.component import Component
 from infra.kubernetes.labels import ADOPTED, labels
 from infra.resources.workload_env import SecretKey, WorkloadEnv
-from infra.settings import OrchestratorSettings
+from infra.settings.orchestrator import OrchestratorSettings
 
 TOKEN_SECRET = "meshgate-gateway"  # noqa: S105 (a name)
 TOKEN_KEY = "token"  # noqa: S105 (a name)

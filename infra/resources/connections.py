@@ -12,7 +12,7 @@ from infra.kubernetes.client import KubernetesClient
 
 if TYPE_CHECKING:
     from infra.headscale.client import Headscale
-    from infra.settings import Settings
+    from infra.settings.top_level import StackSettings
 
 API_KEY_SECRET = "headscale-api-key"  # noqa: S105 (the name of an object)
 """The Kubernetes Secret that is a managed server's API key's only home; `API_KEY` in it is the key."""
@@ -90,9 +90,9 @@ class Connections:
         return self._opened.enter_context(KubernetesClient(self._settings.cluster.context))
 
     @cached_property
-    def _settings(self) -> "Settings":
+    def _settings(self) -> "StackSettings":
         # Here for the same reason: a resource without connections needs no settings.
-        from infra.settings import SettingsError, load
+        from infra.settings.loading import SettingsError, load
 
         try:
             return load(self._get)

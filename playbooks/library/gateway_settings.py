@@ -6,7 +6,8 @@ from ansible.module_utils.meshgate import Params, Result, start
 
 if TYPE_CHECKING:
     from infra.agent import Places
-    from infra.settings import GatewaySettings, HeadscaleSettings
+    from infra.settings.gateway import GatewaySettings
+    from infra.settings.headscale import HeadscaleSettings
 
 DOCUMENTATION = r"""
 module: gateway_settings
@@ -146,7 +147,7 @@ ARGUMENTS = {
 
 def checked(params: Params) -> "tuple[GatewaySettings, HeadscaleSettings]":
     """The settings; raises SettingsError, whose sentences name them as the playbooks do."""
-    from infra.settings import SettingsError, load
+    from infra.settings.loading import SettingsError, load
 
     values = {
         "headscale": {**params["headscale"], "managed": False},
@@ -214,7 +215,7 @@ def _environment(gateway: "GatewaySettings", public_key: str | None, places: "Pl
 def main() -> None:
     """Run as a module."""
     module = start(ARGUMENTS)
-    from infra.settings import SettingsError
+    from infra.settings.loading import SettingsError
 
     try:
         result = facts(*checked(module.params), module.params)

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from infra.settings import load
+from infra.settings.loading import load
 from lab import paths, plugin, pulumi_host, tools
 from lab.errors import LabError
 from lab.waiting import until

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from infra.settings import load
+from infra.settings.loading import load
 from infra.wireguard import public_key
 from lab import paths
 from lab.stack import Stack

@@ -4,7 +4,7 @@ import pytest
 
 from gateway.agent import settings as gateway_agent
 from infra import agent
-from infra.settings import GatewaySettings
+from infra.settings.gateway import GatewaySettings
 from tests.unit.agent.fakes import SERVER_KEY
 
 PLACES = agent.Places(

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
-from infra import settings as infra_settings
+from infra.settings.loading import load
 from lab import paths, plugin, settings, stack
 from lab.errors import LabError
 from lab.stack import Stack
@@ -45,7 +45,7 @@ def test_the_complete_settings_pass_the_programs_own_checks() -> None:
     complete: dict[str, Any] = settings.complete(FACTS)
     # The certificate of this test is none, so only that one is left out.
     del complete["headscale"]["ca_certificate"]
-    loaded = infra_settings.load(complete.get, complete)
+    loaded = load(complete.get, complete)
     assert loaded.gateways[0].image == "meshgate/gateway:abc"
 
 

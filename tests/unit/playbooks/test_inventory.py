@@ -14,7 +14,7 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import inventory_loader
 
 from infra.resources.connections import API_KEY, API_KEY_SECRET, Connections
-from infra.settings import GatewaySettings
+from infra.settings.gateway import GatewaySettings
 from playbooks.inventory_plugins import meshgate_stack
 from playbooks.inventory_plugins.meshgate_stack import Stack, StackError
 from tests.unit.resources.fake_cluster import FakeCluster
