@@ -3,18 +3,18 @@
 import pulumi
 
 from infra.access.gateway import Gateway
-from infra.components.cluster import Cluster
 from infra.components.headscale_server import HeadscaleServer
-from infra.components.orchestrator import OrchestratorEnv
+from infra.components.orchestrator_env import OrchestratorEnv
+from infra.components.stack_cluster import StackCluster
 from infra.protection import protect
 from infra.resources.user import HeadscaleUser
-from infra.stack import stack_settings
+from infra.stack_config import stack_settings
 
 settings = stack_settings()
 if settings.protect:
     protect()
 
-cluster = Cluster(settings)
+cluster = StackCluster(settings)
 server = [HeadscaleServer(cluster, settings.headscale)] if settings.headscale.managed else []
 user = HeadscaleUser(
     "user",

@@ -8,11 +8,11 @@ On bare metal a playbook is in the Deployment's place: the stack hands over to i
 import pulumi
 
 from infra.access import metal
-from infra.components.cluster import Cluster
 from infra.components.component import Component
 from infra.components.gateway_pod import Identity
 from infra.components.gateway_workload import GatewayWorkload
-from infra.components.orchestrator import GatewayAccess
+from infra.components.orchestrator_env import GatewayAccess
+from infra.components.stack_cluster import StackCluster
 from infra.resources.exit_node import ExitNode
 from infra.resources.pre_auth_key import PreAuthKey
 from infra.resources.token import Token
@@ -29,7 +29,7 @@ class Gateway(Component):
     """What the playbook is to know of a gateway on bare metal."""
 
     def __init__(
-        self, cluster: Cluster, settings: StackSettings, gateway: GatewaySettings, user: HeadscaleUser
+        self, cluster: StackCluster, settings: StackSettings, gateway: GatewaySettings, user: HeadscaleUser
     ) -> None:
         super().__init__("meshgate:access:Gateway", gateway.name)
         on_metal = gateway.target == "metal"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pulumi
 
-from infra import agent
+from infra import gateway_programs
 from infra.settings.gateway import GatewaySettings
 from infra.settings.top_level import StackSettings
 
@@ -21,7 +21,7 @@ CERTIFICATES = "/etc/meshgate-certificates"
 AGENT_STATE = "/var/lib/meshgate"
 TAILSCALE_STATE = "/var/lib/tailscale"
 WIREGUARD_SOCKETS = "/var/run/wireguard"
-PLACES = agent.Places(
+PLACES = gateway_programs.Places(
     private_key_file=f"{IDENTITY}/{PRIVATE_KEY}", token_file=f"{IDENTITY}/{TOKEN}", state_dir=AGENT_STATE
 )
 
@@ -105,11 +105,11 @@ def _tailscale(settings: StackSettings, gateway: GatewaySettings) -> dict[str, o
         "TS_SOCKET": TAILSCALE_SOCKET,
         "TS_KUBE_SECRET": "",
         "TS_USERSPACE": "false",
-        **agent.TAILSCALED_ENVIRONMENT,
+        **gateway_programs.TAILSCALED_ENVIRONMENT,
         "TS_ENABLE_HEALTH_CHECK": "true",
-        "TS_LOCAL_ADDR_PORT": f"0.0.0.0:{agent.TAILSCALE_HEALTH_PORT}",
-        "TS_EXTRA_ARGS": " ".join(agent.tailscale_up_arguments(settings.headscale.url)),
-        "TS_TAILSCALED_EXTRA_ARGS": " ".join(agent.tailscaled_arguments(gateway)),
+        "TS_LOCAL_ADDR_PORT": f"0.0.0.0:{gateway_programs.TAILSCALE_HEALTH_PORT}",
+        "TS_EXTRA_ARGS": " ".join(gateway_programs.tailscale_up_arguments(settings.headscale.url)),
+        "TS_TAILSCALED_EXTRA_ARGS": " ".join(gateway_programs.tailscaled_arguments(gateway)),
     }
     mounts = [
         {"name": "pre-auth-key", "mount_path": "/run/meshgate", "read_only": True},
@@ -122,7 +122,7 @@ def _tailscale(settings: StackSettings, gateway: GatewaySettings) -> dict[str, o
         # Go reads files of SSL_CERT_FILE instead of the system's, directories of SSL_CERT_DIR as well.
         environment["SSL_CERT_DIR"] = f"/etc/ssl/certs:{CERTIFICATES}"
         mounts.append({"name": "certificates", "mount_path": CERTIFICATES, "read_only": True})
-    health = {"http_get": {"path": "/healthz", "port": agent.TAILSCALE_HEALTH_PORT}}
+    health = {"http_get": {"path": "/healthz", "port": gateway_programs.TAILSCALE_HEALTH_PORT}}
     return _container(
         "tailscale",
         gateway.tailscale_image,
@@ -142,7 +142,7 @@ def _wireguard(gateway: GatewaySettings) -> dict[str, object]:
         "wireguard",
         gateway.image,
         command=["python3", "-m", "gateway.agent.device"],
-        env=_environment(agent.device_environment(gateway, PLACES)),
+        env=_environment(gateway_programs.device_environment(gateway, PLACES)),
         ports=[port],
         resources={"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "1Gi"}},
         volume_mounts=[
@@ -157,8 +157,8 @@ def _agent(gateway: GatewaySettings, public_key: pulumi.Output[str]) -> dict[str
     return _container(
         "agent",
         gateway.image,
-        env=_environment(agent.environment(gateway, public_key, PLACES)),
-        ports=[{"name": "http", "container_port": agent.HTTP_PORT}],
+        env=_environment(gateway_programs.agent_environment(gateway, public_key, PLACES)),
+        ports=[{"name": "http", "container_port": gateway_programs.HTTP_PORT}],
         startup_probe={"http_get": probe | {"path": "/healthz"}, "period_seconds": 1, "failure_threshold": 60},
         liveness_probe={"http_get": probe | {"path": "/healthz"}, "period_seconds": 10},
         readiness_probe={

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from infra.curve25519 import node_key_to_wireguard
 from infra.headscale.models import Node
-from infra.wireguard import node_key_to_wireguard
 from lab import client as clients
 from lab import june, registration
 from lab.client import Client, Config

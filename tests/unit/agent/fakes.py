@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from gateway.agent.command import CommandError
 from gateway.agent.wireguard import SeenInterface, SeenPeer, WantedPeer
-from infra import wireguard
+from infra import curve25519
 
 SERVER_KEY = "c2VydmVyIHB1YmxpYyBrZXkgZm9yIHRlc3RzISEhISE="
 
@@ -17,8 +17,8 @@ class KeyPair:
 
 
 def key_pair() -> KeyPair:
-    private = wireguard.generate_private_key()
-    return KeyPair(private, wireguard.public_key(private))
+    private = curve25519.generate_private_key()
+    return KeyPair(private, curve25519.public_key(private))
 
 
 class FakeDataPlane:

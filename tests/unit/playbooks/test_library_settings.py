@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from gateway.agent.settings import DeviceSettings, Settings, load
-from infra.wireguard import generate_private_key, public_key
+from infra.curve25519 import generate_private_key, public_key
 from tests.unit.playbooks.modules import Outcome, run
 
 # After `modules`, which lets it find what it shares.

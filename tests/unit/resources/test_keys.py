@@ -4,7 +4,7 @@ import pytest
 from pulumi.dynamic import ConfigureRequest
 from pulumi.dynamic.config import Config
 
-from infra import wireguard
+from infra import curve25519
 from infra.resources.token import TokenProvider
 from infra.resources.wireguard_key import WireGuardKeyProvider
 from tests.unit.resources.world import UNKNOWN, P
@@ -21,11 +21,11 @@ def configured(kind: type[P]) -> P:
 def test_new_key_pair() -> None:
     made = configured(WireGuardKeyProvider).create(NEW_KEY)
     assert made.outs
-    assert made.outs["public_key"] == wireguard.public_key(made.outs["private_key"]) == made.id
+    assert made.outs["public_key"] == curve25519.public_key(made.outs["private_key"]) == made.id
 
 
 def test_adopted_key() -> None:
-    private_key = wireguard.generate_private_key()
+    private_key = curve25519.generate_private_key()
     made = configured(WireGuardKeyProvider).create({**NEW_KEY, "adopt": private_key})
     assert made.outs
     assert made.outs["private_key"] == private_key

@@ -3,11 +3,11 @@
 import pytest
 
 from gateway.agent import settings as gateway_agent
-from infra import agent
+from infra import gateway_programs
 from infra.settings.gateway import GatewaySettings
 from tests.unit.agent.fakes import SERVER_KEY
 
-PLACES = agent.Places(
+PLACES = gateway_programs.Places(
     private_key_file="/etc/meshgate/private-key",
     token_file="/etc/meshgate/token",
     state_dir="/var/lib/meshgate",
@@ -24,8 +24,8 @@ def gateway(**changes: object) -> GatewaySettings:
 
 def test_the_agent_takes_what_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     edge = gateway(client_networks=["10.77.0.0/16", "fd77::/64"], dns=["192.0.2.53"], wireguard="userspace")
-    told = agent.environment(edge, SERVER_KEY, PLACES) | agent.device_environment(edge, PLACES)
-    for name, value in told.items():
+    agent = gateway_programs.agent_environment(edge, SERVER_KEY, PLACES)
+    for name, value in (agent | gateway_programs.device_environment(edge, PLACES)).items():
         monkeypatch.setenv(name, value)
     settings = gateway_agent.load(gateway_agent.Settings)
     device = gateway_agent.load(gateway_agent.DeviceSettings)
@@ -50,4 +50,4 @@ def test_the_agent_takes_what_it_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_the_peer_api_of_a_machine_listens_where_it_is_asked_and_nowhere_else(
     peers_url: str | None, listener: tuple[str, int]
 ) -> None:
-    assert agent.metal_listener(gateway(peers_url=peers_url)) == listener
+    assert gateway_programs.metal_listener(gateway(peers_url=peers_url)) == listener

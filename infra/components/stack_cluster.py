@@ -12,7 +12,7 @@ from infra.kubernetes.ownership import refusing_hooks
 from infra.settings.top_level import StackSettings
 
 
-class Cluster(Component):
+class StackCluster(Component):
     """Provider and namespace, each declared when somebody first takes it: gateways on bare metal need neither."""
 
     def __init__(self, settings: StackSettings) -> None:
@@ -61,7 +61,12 @@ class NamespacedComponent(Component):
     """A component whose Kubernetes objects live in the stack's namespace and share its labels."""
 
     def __init__(
-        self, kind: str, cluster: Cluster, component: str, instance: str, opts: pulumi.ResourceOptions | None = None
+        self,
+        kind: str,
+        cluster: StackCluster,
+        component: str,
+        instance: str,
+        opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__(kind, instance, opts=opts)
         self.cluster = cluster
