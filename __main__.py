@@ -2,7 +2,7 @@
 
 import pulumi
 
-from infra.access.gateway import Gateway
+from infra.access.wireguard import WireGuardGateway
 from infra.components.headscale_server import HeadscaleServer
 from infra.components.orchestrator_env import OrchestratorEnv
 from infra.components.stack_cluster import StackCluster
@@ -21,7 +21,7 @@ user = HeadscaleUser(
     user=settings.headscale.user or f"meshgate-{pulumi.get_stack()}",
     opts=pulumi.ResourceOptions(depends_on=server),
 )
-gateways = {gateway.name: Gateway(cluster, settings, gateway, user) for gateway in settings.gateways}
+gateways = {gateway.name: WireGuardGateway(cluster, settings, gateway, user) for gateway in settings.gateways}
 if settings.orchestrator:
     OrchestratorEnv(cluster, settings.orchestrator, {name: gateway.access for name, gateway in gateways.items()})
 

@@ -6,11 +6,11 @@ without it would be a new node to Headscale, and its pre-auth key is used up (ta
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import pulumi
 
 from infra import gateway_programs
+from infra.components.gateway_identity import GatewayIdentity
 from infra.settings.gateway import GatewaySettings
 from infra.settings.top_level import StackSettings
 
@@ -26,17 +26,7 @@ PLACES = gateway_programs.Places(
 )
 
 
-@dataclass(frozen=True)
-class Identity:
-    """What a gateway is known by; the first three are secrets."""
-
-    private_key: pulumi.Output[str]
-    token: pulumi.Output[str]
-    pre_auth_key: pulumi.Output[str]
-    public_key: pulumi.Output[str]
-
-
-def annotations(settings: StackSettings, identity: Identity) -> dict[str, pulumi.Input[str]]:
+def annotations(settings: StackSettings, identity: GatewayIdentity) -> dict[str, pulumi.Input[str]]:
     """What a running pod does not notice by itself: a change of these replaces it."""
     return {
         "meshgate/public-key": identity.public_key,

@@ -7,7 +7,7 @@ from pulumi_kubernetes.networking.v1 import NetworkPolicy
 
 from infra import gateway_programs
 from infra.components import gateway_pod
-from infra.components.gateway_pod import Identity
+from infra.components.gateway_identity import GatewayIdentity
 from infra.components.stack_cluster import NamespacedComponent, StackCluster
 from infra.settings.gateway import GatewaySettings
 from infra.settings.top_level import StackSettings
@@ -23,7 +23,7 @@ class GatewayWorkload(NamespacedComponent):
         cluster: StackCluster,
         settings: StackSettings,
         gateway: GatewaySettings,
-        identity: Identity,
+        identity: GatewayIdentity,
         opts: pulumi.ResourceOptions,
     ) -> None:
         super().__init__("meshgate:components:GatewayWorkload", cluster, "gateway", gateway.name, opts)

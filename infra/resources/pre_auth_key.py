@@ -107,7 +107,7 @@ class PreAuthKey(Resource, module="meshgate", name="PreAuthKey"):
         reusable: Input[bool] = False,
         ephemeral: Input[bool] = False,
         tags: Input[Sequence[Input[str]]] | None = None,
-        expiration_hours: Input[float] = 1,
+        expiration_hours: Input[float],
         awaited: Input[bool] = False,
         opts: ResourceOptions | None = None,
     ) -> None:

@@ -96,7 +96,7 @@ class Stack:
         self._run = run
 
     def gateways(self) -> dict[str, dict[str, Any]]:
-        """The output `metal`: what the program hands over of each gateway (infra/access/metal.py)."""
+        """The output `metal`: what the program hands over of each gateway (infra/targets/machine.py)."""
         self._refuse_unsettled()
         try:
             found = self._read("stack", "output", "metal", "--json", "--show-secrets", *self._stack)

@@ -1,16 +1,13 @@
-"""Access mode "gateway": native WireGuard clients reach the mesh and the Internet through an exit node of the mesh.
+"""Access mode "wireguard": native WireGuard clients reach the mesh and the Internet through an exit node of the mesh.
 
-The way of the key: a WireGuard key pair → the gateway's Deployment, ready only when the running interface reports
-that same public key → the exit node, which Headscale knows by the pre-auth key that it used → the stack's outputs.
-On bare metal a playbook is in the Deployment's place: the stack hands over to it, and takes up the node once it joined.
+The way of the key: a WireGuard key pair → the gateway, in a pod or on a machine, ready only when the running interface
+reports that same public key → the exit node, which Headscale knows by the pre-auth key that it used → the outputs.
 """
 
 import pulumi
 
-from infra.access import metal
 from infra.components.component import Component
-from infra.components.gateway_pod import Identity
-from infra.components.gateway_workload import GatewayWorkload
+from infra.components.gateway_identity import GatewayIdentity
 from infra.components.orchestrator_env import GatewayAccess
 from infra.components.stack_cluster import StackCluster
 from infra.resources.exit_node import ExitNode
@@ -20,19 +17,20 @@ from infra.resources.user import HeadscaleUser
 from infra.resources.wireguard_key import WireGuardKey
 from infra.settings.gateway import GatewaySettings
 from infra.settings.top_level import StackSettings
+from infra.targets import TARGETS
 
 
-class Gateway(Component):
+class WireGuardGateway(Component):
     """One gateway, from its keys to the approved exit node."""
 
-    handover: dict[str, pulumi.Input[object]] | None = None
-    """What the playbook is to know of a gateway on bare metal."""
+    handover: dict[str, pulumi.Input[object]] | None
+    """What the playbook is to know of a gateway on a machine."""
 
     def __init__(
         self, cluster: StackCluster, settings: StackSettings, gateway: GatewaySettings, user: HeadscaleUser
     ) -> None:
         super().__init__("meshgate:access:Gateway", gateway.name)
-        on_metal = gateway.target == "metal"
+        target = TARGETS[gateway.target](cluster, settings, gateway)
         key = WireGuardKey(f"{gateway.name}-key", rotation=gateway.key_rotation, opts=self.child())
         token = Token(f"{gateway.name}-token", opts=self.child())
         pre_auth_key = PreAuthKey(
@@ -40,47 +38,38 @@ class Gateway(Component):
             user=user.user,
             owner=gateway.name,
             tags=list(gateway.tags),
-            expiration_hours=metal.JOIN_HOURS if on_metal else 1,
-            awaited=on_metal,
+            expiration_hours=target.join_hours,
+            awaited=target.awaited,
             opts=self.child(user),
         )
-        identity = Identity(
+        identity = GatewayIdentity(
             private_key=key.private_key,
             public_key=key.public_key,
             token=token.value,
             pre_auth_key=pre_auth_key.key,
+            pre_auth_key_id=pre_auth_key.id,
+            user=user.user,
         )
-        if on_metal:
-            self.handover = metal.handover(settings, gateway, identity, pre_auth_key.id, user.user)
-            peers_url = pulumi.Output.from_input(gateway.peers_url or "")
-            exit_node = ExitNode(
-                f"{gateway.name}-exit-node",
-                pre_auth_key_id=pre_auth_key.id,
-                user=user.user,
-                hostname=gateway.hostname,
-                awaited=True,
-                opts=self.child(),
-            )
-        else:
-            workload = GatewayWorkload(cluster, settings, gateway, identity, opts=self.child())
-            peers_url = workload.peers_url
-            exit_node = ExitNode(
-                f"{gateway.name}-exit-node",
-                pre_auth_key_id=pre_auth_key.id,
-                user=user.user,
-                hostname=gateway.hostname,
-                namespace=cluster.namespace,
-                deployment=workload.name,
-                deadline_seconds=gateway.registration_deadline,
-                opts=self.child(workload),
-            )
+        found = target.declare(identity, self.child())
+        exit_node = ExitNode(
+            f"{gateway.name}-exit-node",
+            pre_auth_key_id=pre_auth_key.id,
+            user=user.user,
+            hostname=gateway.hostname,
+            namespace=found.namespace,
+            deployment=found.deployment,
+            deadline_seconds=gateway.registration_deadline,
+            awaited=target.awaited,
+            opts=self.child(*found.resources),
+        )
+        self.handover = found.handover
         self.access = GatewayAccess(
             gateway=self,
             public_key=key.public_key,
             endpoint=gateway.endpoint,
-            peers_url=peers_url,
+            peers_url=found.peers_url,
             token=token.value,
-            joined=exit_node.node_id.apply(bool) if on_metal else None,
+            joined=target.joined(exit_node.node_id),
         )
         self.outputs: dict[str, pulumi.Input[object]] = {
             "server_public_key": key.public_key,
@@ -93,7 +82,7 @@ class Gateway(Component):
                 "routes": exit_node.routes,
             },
             "headscale_url": settings.headscale.url,
-            "peers_url": peers_url,
+            "peers_url": found.peers_url,
             "client_networks": list(map(str, gateway.client_networks)),
         }
         self.register_outputs(self.outputs)
