@@ -19,7 +19,7 @@ from kubernetes.client import CoreV1Api, NetworkingV1Api
 from kubernetes.client.exceptions import ApiException
 from pulumi.runtime.proto import provider_pb2 as messages
 
-from infra.components.cluster import PROVIDER_FLAGS
+from infra.components.stack_cluster import PROVIDER_FLAGS
 from lab.kubernetes_plugin.properties import UNKNOWN, Properties, Secret, Value, from_struct, to_struct
 from lab.tools import go_builds
 from tests.contract.apiserver import ApiServer, api_server

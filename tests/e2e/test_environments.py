@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from infra import wireguard
+from infra import curve25519
 from infra.headscale.client import Headscale
 from lab import paths
 from lab.cluster import kube, surroundings
@@ -67,8 +67,8 @@ class Environment:
 
     def let_in(self) -> Config:
         """A config for a device that the operator lets in by hand."""
-        private_key = wireguard.generate_private_key()
-        peer = json.loads(self.in_agent("python3", "-c", REGISTER, wireguard.public_key(private_key)))
+        private_key = curve25519.generate_private_key()
+        peer = json.loads(self.in_agent("python3", "-c", REGISTER, curve25519.public_key(private_key)))
         return Config.from_peer(private_key, peer)
 
     def pod(self) -> str:
@@ -253,7 +253,7 @@ class Operator:
 
 def test_what_an_operator_does_by_the_documentation(staging: Environment) -> None:
     operator = Operator(staging)
-    public_key = wireguard.public_key(wireguard.generate_private_key())
+    public_key = curve25519.public_key(curve25519.generate_private_key())
     operator.run(console("docs/start.md", "Your own cluster")[-1].replace("…", public_key))
     listed, revoke = console("docs/operations.md", "Devices")
     assert public_key in operator.run(listed)

@@ -12,8 +12,8 @@ from typing import Any
 from console.errors import StepError
 from infra.headscale.client import Headscale
 from infra.headscale.models import Node
-from infra.resources import rollout
-from infra.resources.cluster import Cluster
+from infra.kubernetes import rollout
+from infra.kubernetes.client import KubernetesClient
 from lab import paths
 from lab.cluster import kube
 from lab.cluster.startup import PKI
@@ -69,10 +69,10 @@ def wait_until_rolled_out(namespace: str, deadline: float = 120) -> None:
 
     The end of a `pulumi up` does not say so: the official Kubernetes plugin answers some updates at once.
     """
-    cluster = Cluster(None, str(paths.KUBECONFIG))
-    for deployment in kube.kubectl("get", "deployments", "-n", namespace, "-o", "name").split():
-        unfinished = rollout.wait(cluster, namespace, deployment.rpartition("/")[2], deadline)
-        assert not unfinished, f"{deployment} in {namespace}: {unfinished}"
+    with KubernetesClient(None, str(paths.KUBECONFIG)) as cluster:
+        for deployment in kube.kubectl("get", "deployments", "-n", namespace, "-o", "name").split():
+            unfinished = rollout.wait(cluster, namespace, deployment.rpartition("/")[2], deadline)
+            assert not unfinished, f"{deployment} in {namespace}: {unfinished}"
     seconds_until(lambda: not _ending_pods(namespace), deadline)
 
 

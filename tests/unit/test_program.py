@@ -17,7 +17,7 @@ from pulumi.runtime.stack import run_in_stack
 
 from gateway.agent import settings as agent
 from gateway.agent.protocols.wireguard.interface import InterfaceSettings
-from infra.values import MESH_NETWORKS
+from infra.settings.value_types import MESH_NETWORKS
 from tests.unit.agent.fakes import SERVER_KEY
 
 # The SDK's mock monitor makes an event loop in each of its threads and closes none.

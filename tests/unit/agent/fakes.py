@@ -7,7 +7,7 @@ from gateway.agent.command import CommandError
 from gateway.agent.protocol import Traffic
 from gateway.agent.protocols.wireguard.wg import SeenInterface, SeenPeer, WantedPeer
 from gateway.agent.store import Device
-from infra import wireguard
+from infra import curve25519
 
 SERVER_KEY = "c2VydmVyIHB1YmxpYyBrZXkgZm9yIHRlc3RzISEhISE="
 
@@ -19,8 +19,8 @@ class KeyPair:
 
 
 def key_pair() -> KeyPair:
-    private = wireguard.generate_private_key()
-    return KeyPair(private, wireguard.public_key(private))
+    private = curve25519.generate_private_key()
+    return KeyPair(private, curve25519.public_key(private))
 
 
 class FakeAccess:

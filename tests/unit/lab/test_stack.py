@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from console.errors import StepError
-from infra import settings as infra_settings
+from infra.settings.loading import load
 from lab import paths
 from lab.pulumi import lab_settings, stack
 from lab.pulumi.stack import Stack
@@ -46,7 +46,7 @@ def test_the_complete_settings_pass_the_programs_own_checks() -> None:
     complete: dict[str, Any] = lab_settings.complete(FACTS)
     # The certificate of this test is none, so only that one is left out.
     del complete["headscale"]["ca_certificate"]
-    loaded = infra_settings.load(complete.get, complete)
+    loaded = load(complete.get, complete)
     assert loaded.gateways[0].image == "meshgate/gateway:abc"
 
 

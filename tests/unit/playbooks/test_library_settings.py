@@ -6,7 +6,7 @@ import pytest
 
 from gateway.agent.protocols.wireguard.interface import InterfaceSettings
 from gateway.agent.settings import AgentSettings, load
-from infra.wireguard import generate_private_key, public_key
+from infra.curve25519 import generate_private_key, public_key
 from tests.unit.playbooks.modules import Outcome, run
 
 # After `modules`, which lets it find what it shares.

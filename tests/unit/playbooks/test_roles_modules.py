@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from ansible.module_utils.basic import AnsibleModule
 
-from infra import wireguard
+from infra import curve25519
 from tests.unit.playbooks.modules import Outcome, documented_options, run
 
 from playbooks.library import (  # isort: skip
@@ -190,7 +190,7 @@ class TestIdentity:
         assert (made["changed"], made["public_key"]) == (True, "the public key")
         first = self.held(tmp_path)
         key = base64.b64decode(first["private-key"])
-        assert (key[0] & 7, key[31] & 192, wireguard.is_key(first["private-key"])) == (0, 64, True)
+        assert (key[0] & 7, key[31] & 192, curve25519.is_key(first["private-key"])) == (0, 64, True)
         assert len(first["token"]) > 40
         assert {(tmp_path / name).stat().st_mode & 0o777 for name in first} == {0o600}
         assert self.give(tmp_path)["changed"] is False
@@ -198,7 +198,7 @@ class TestIdentity:
 
     def test_what_is_given_replaces_what_is_there_and_is_never_shown(self, tmp_path: Path, root: Path) -> None:
         self.give(tmp_path)
-        secret = wireguard.generate_private_key()
+        secret = curve25519.generate_private_key()
         changed = self.give(tmp_path, private_key=secret, token="another-token")
         assert self.held(tmp_path) == {"private-key": secret, "token": "another-token"}
         assert changed["diff"] == {"before": "", "after": "another private-key\nanother token\n"}

@@ -1,16 +1,16 @@
-"""The few calls of the Kubernetes API that our providers need; objects are plain dicts with the API's own names."""
+"""The few calls of the Kubernetes API that we need, over one connection; objects are dicts with the API's own names."""
 
 import base64
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from infra.headscale.redaction import excerpt
 
 if TYPE_CHECKING:
-    from kubernetes.client import Configuration
+    from kubernetes.client import ApiClient
 
 FIELD_MANAGER = "meshgate"
 LABELS = {"app.kubernetes.io/managed-by": "meshgate"}
@@ -29,16 +29,25 @@ class ClusterUnavailableError(ClusterError):
     """The cluster cannot be reached, or no kubeconfig says where it is."""
 
 
-class Cluster:
+class KubernetesClient:
     """The cluster of a kubeconfig context, the current one when None; inside a pod without a kubeconfig, its own.
 
-    `kubeconfig` is a file; KUBECONFIG's or ~/.kube/config when None. Methods answer None for an object that is not
-    there, and raise ClusterError.
+    `kubeconfig` is a file; KUBECONFIG's or ~/.kube/config when None. The first call connects, and the end of the
+    `with` block disconnects. Methods answer None for an object that is not there, and raise ClusterError.
     """
 
     def __init__(self, context: str | None, kubeconfig: str | None = None) -> None:
         self._context = context
         self._kubeconfig = kubeconfig
+        self._connection: ApiClient | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any] | None:
         """The object, or the list, at a path of the API."""
@@ -81,8 +90,9 @@ class Cluster:
         body = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}
         return self._apply(f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}", body, manager)
 
-    def pods(self, namespace: str, labels: Mapping[str, str]) -> list[dict[str, Any]]:
-        """The pods with these labels, oldest first."""
+    def pods(self, deployment: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The pods of a Deployment, oldest first."""
+        namespace, labels = deployment["metadata"]["namespace"], deployment["spec"]["selector"]["matchLabels"]
         selector = ",".join(f"{key}={value}" for key, value in labels.items())
         found = self.get(f"/api/v1/namespaces/{namespace}/pods", {"labelSelector": selector}) or {}
         return sorted(found.get("items", []), key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
@@ -135,7 +145,7 @@ class Cluster:
         found = self.deployment(namespace, deployment)
         if found is None:
             raise ClusterError(f"Deployment {namespace}/{deployment} does not exist.")
-        for pod in reversed(self.pods(namespace, found["spec"]["selector"]["matchLabels"])):
+        for pod in reversed(self.pods(found)):
             if pod["status"].get("phase") == "Running" and "deletionTimestamp" not in pod["metadata"]:
                 return str(pod["metadata"]["name"])
         raise ClusterError(f"Deployment {namespace}/{deployment} has no running pod.")
@@ -166,27 +176,27 @@ class Cluster:
         return text
 
     @contextmanager
-    def _api(self) -> Iterator[Any]:
-        from urllib3.exceptions import HTTPError  # see _configuration
+    def _api(self) -> Iterator["ApiClient"]:
+        """The connection; whatever it fails by is one sentence."""
+        from urllib3.exceptions import HTTPError  # see _connected
 
-        configuration = _configuration(self._kubeconfig, self._context)
-        from kubernetes.client import ApiClient
+        if self._connection is None:
+            self._connection = _connected(self._kubeconfig, self._context)
+        api = self._connection
+        try:
+            yield api
+        except (HTTPError, OSError) as error:
+            # urllib3 tells the connection and all attempts before it comes to the reason.
+            reason = excerpt(str(getattr(error, "reason", error)).rpartition("): ")[2]) or type(error).__name__
+            raise ClusterUnavailableError(
+                f"The cluster at {api.configuration.host} cannot be reached: {reason}; {_REMEDY}."
+            ) from error
 
-        with ApiClient(configuration) as api:
-            try:
-                yield api
-            except (HTTPError, OSError) as error:
-                # urllib3 tells the connection and all attempts before it comes to the reason.
-                reason = excerpt(str(getattr(error, "reason", error)).rpartition("): ")[2]) or type(error).__name__
-                raise ClusterUnavailableError(
-                    f"The cluster at {configuration.host} cannot be reached: {reason}; {_REMEDY}."
-                ) from error
 
-
-def _configuration(kubeconfig: str | None, context: str | None) -> "Configuration":
+def _connected(kubeconfig: str | None, context: str | None) -> "ApiClient":
     # Here, because this import takes a second, for which a preview without changes need not wait.
     from kubernetes import config
-    from kubernetes.client import Configuration
+    from kubernetes.client import ApiClient, Configuration
 
     configuration = Configuration()
     try:
@@ -199,7 +209,7 @@ def _configuration(kubeconfig: str | None, context: str | None) -> "Configuratio
         raise ClusterUnavailableError(
             f"There is no cluster: {which} cannot be used ({excerpt(str(error))}); {_REMEDY}."
         ) from error
-    return configuration
+    return ApiClient(configuration)
 
 
 def _message(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What a gateway's programs are told, in a pod and on bare metal alike: the one home of their settings' other names.
+"""What a gateway's programs are told, in a pod and on a machine alike: their environments and their arguments.
 
 No Pulumi in here: the pod's spec and the playbooks' modules read the same.
 """
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from infra.settings import GatewaySettings
+from infra.settings.gateway import GatewaySettings
 
 HTTP_PORT = 8080
 """The agent's, where the settings say no other."""
@@ -34,7 +34,7 @@ class Places:
     http_port: int = HTTP_PORT
 
 
-def environment(gateway: GatewaySettings, public_key: Text, places: Places) -> dict[str, str | Text]:
+def agent_environment(gateway: GatewaySettings, public_key: Text, places: Places) -> dict[str, str | Text]:
     """The environment of `python -m gateway.agent`; an empty value stands for none."""
     values: dict[str, str | Text] = {
         **_interface(places),

@@ -11,8 +11,8 @@ from typing import Any
 
 import pulumi
 
-from infra.components.component import INSTANCE, PART_OF
-from infra.resources.cluster import Cluster
+from infra.kubernetes.client import KubernetesClient
+from infra.kubernetes.labels import INSTANCE, PART_OF
 
 _ELSE = {"Namespace": "set `namespace` to another name", "Secret": "remove it"}
 
@@ -26,17 +26,20 @@ def refusing_hooks(context: str | None) -> pulumi.ResourceHookBinding:
 
     A cluster that cannot be reached fails it as well, in preview already, before anything is made elsewhere.
     """
-    cluster = Cluster(context)
+
+    def refuse(inputs: Mapping[str, Any]) -> None:
+        with KubernetesClient(context) as cluster:
+            refuse_foreign(cluster, inputs["kind"], inputs["metadata"])
 
     async def look(args: pulumi.ResourceHookArgs) -> None:
         if args.new_inputs:
-            await asyncio.to_thread(refuse_foreign, cluster, args.new_inputs["kind"], args.new_inputs["metadata"])
+            await asyncio.to_thread(refuse, args.new_inputs)
 
     hook = pulumi.ResourceHook("ownership", look, pulumi.ResourceHookOptions(on_dry_run=True))
     return pulumi.ResourceHookBinding(before_create=[hook])
 
 
-def refuse_foreign(cluster: Cluster, kind: str, metadata: Mapping[str, Any]) -> None:
+def refuse_foreign(cluster: KubernetesClient, kind: str, metadata: Mapping[str, Any]) -> None:
     """Raise ForeignObjectError when an object of this kind and name exists without the labels of `metadata`."""
     name, namespace = metadata["name"], metadata.get("namespace")
     path = f"/api/v1/namespaces/{name}" if kind == "Namespace" else f"/api/v1/namespaces/{namespace}/secrets/{name}"

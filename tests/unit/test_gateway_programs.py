@@ -4,11 +4,11 @@ import pytest
 
 from gateway.agent import settings as gateway_agent
 from gateway.agent.protocols.wireguard.interface import InterfaceSettings
-from infra import agent
-from infra.settings import GatewaySettings
+from infra import gateway_programs
+from infra.settings.gateway import GatewaySettings
 from tests.unit.agent.fakes import SERVER_KEY
 
-PLACES = agent.Places(
+PLACES = gateway_programs.Places(
     private_key_file="/etc/meshgate/private-key",
     token_file="/etc/meshgate/token",
     state_dir="/var/lib/meshgate",
@@ -25,8 +25,8 @@ def gateway(**changes: object) -> GatewaySettings:
 
 def test_the_agent_takes_what_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     edge = gateway(client_networks=["10.77.0.0/16", "fd77::/64"], dns=["192.0.2.53"], wireguard="userspace")
-    told = agent.environment(edge, SERVER_KEY, PLACES) | agent.interface_environment(edge, PLACES)
-    for name, value in told.items():
+    agent = gateway_programs.agent_environment(edge, SERVER_KEY, PLACES)
+    for name, value in (agent | gateway_programs.interface_environment(edge, PLACES)).items():
         monkeypatch.setenv(name, value)
     settings = gateway_agent.load(gateway_agent.AgentSettings)
     interface = gateway_agent.load(InterfaceSettings)
@@ -51,4 +51,4 @@ def test_the_agent_takes_what_it_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_the_peer_api_of_a_machine_listens_where_it_is_asked_and_nowhere_else(
     peers_url: str | None, listener: tuple[str, int]
 ) -> None:
-    assert agent.metal_listener(gateway(peers_url=peers_url)) == listener
+    assert gateway_programs.metal_listener(gateway(peers_url=peers_url)) == listener

@@ -3,10 +3,11 @@
 import pulumi
 from pulumi.runtime.config import CONFIG, get_config_env, is_config_secret
 
-from infra.settings import Settings, SettingsError, load
+from infra.settings.loading import SettingsError, load
+from infra.settings.top_level import StackSettings
 
 
-def stack_settings() -> Settings:
+def stack_settings() -> StackSettings:
     """The stack's settings; ends the program with one sentence for each setting that cannot work."""
     config = pulumi.Config()
     prefix = f"{config.name}:"

@@ -1,6 +1,6 @@
-"""The gateways as the app's backend sees them: names more in the orchestrator's env, and the Secret of the tokens.
+"""What the app's backend is told of the gateways: names in the orchestrator's env, and the Secret with the tokens.
 
-Four names are the chosen gateway's; where there are several, GATEWAYS lists them and each has four names of its own.
+Four names are of the chosen gateway. Where there are several, GATEWAYS lists them and each has four names of its own.
 """
 
 from collections.abc import Mapping
@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_kubernetes.core.v1 import Secret
 
-from infra.components.cluster import Cluster
-from infra.components.component import ADOPTED, Component, labels
+from infra.components.component import Component
+from infra.components.stack_cluster import StackCluster
+from infra.kubernetes.labels import ADOPTED, labels
 from infra.resources.workload_env import SecretKey, WorkloadEnv
-from infra.settings import OrchestratorSettings
+from infra.settings.orchestrator import OrchestratorSettings
 
 TOKEN_SECRET = "meshgate-gateway"  # noqa: S105 (a name)
 TOKEN_KEY = "token"  # noqa: S105 (a name)
@@ -43,7 +44,7 @@ class OrchestratorEnv(Component):
 
     def __init__(
         self,
-        cluster: Cluster,
+        cluster: StackCluster,
         settings: OrchestratorSettings,
         gateways: Mapping[str, GatewayAccess],
     ) -> None:
@@ -62,15 +63,21 @@ class OrchestratorEnv(Component):
             string_data={TOKEN_KEY: chosen.token, **{_key(name): access.token for name, access in several.items()}},
             opts=self.child(provider=cluster.provider, hooks=cluster.ownership),
         )
-        values = _values(chosen, "HEADSCALE_SERVER", "GATEWAY_PEERS_URL")
+        values: dict[str, pulumi.Input[str]] = {
+            "HEADSCALE_SERVER_PUBLIC_KEY": chosen.shown(chosen.public_key),
+            "HEADSCALE_SERVER_ENDPOINT": chosen.shown(chosen.endpoint),
+            "GATEWAY_PEERS_URL": chosen.shown(chosen.peers_url),
+        }
         secrets = {"GATEWAY_PEERS_TOKEN": _token(chosen, TOKEN_KEY)}
         if several:
             names = [access.shown(name) for name, access in several.items()]
             values["GATEWAYS"] = pulumi.Output.all(*names).apply(lambda shown: ",".join(filter(None, shown)))
         for name, access in several.items():
-            prefix = f"GATEWAY_{name.upper().replace('-', '_')}"
-            values |= _values(access, prefix, f"{prefix}_PEERS_URL")
-            secrets[f"{prefix}_PEERS_TOKEN"] = _token(access, _key(name))
+            one = name.upper().replace("-", "_")
+            values[f"GATEWAY_{one}_PUBLIC_KEY"] = access.shown(access.public_key)
+            values[f"GATEWAY_{one}_ENDPOINT"] = access.shown(access.endpoint)
+            values[f"GATEWAY_{one}_PEERS_URL"] = access.shown(access.peers_url)
+            secrets[f"GATEWAY_{one}_PEERS_TOKEN"] = _token(access, _key(name))
         WorkloadEnv(
             "env",
             namespace=settings.namespace,
@@ -86,14 +93,6 @@ class OrchestratorEnv(Component):
 
 def _key(name: str) -> str:
     return f"{TOKEN_KEY}-{name}"
-
-
-def _values(access: GatewayAccess, prefix: str, peers_url: str) -> dict[str, pulumi.Input[str]]:
-    return {
-        f"{prefix}_PUBLIC_KEY": access.shown(access.public_key),
-        f"{prefix}_ENDPOINT": access.shown(access.endpoint),
-        peers_url: access.shown(access.peers_url),
-    }
 
 
 def _token(access: GatewayAccess, key: str) -> SecretKey:

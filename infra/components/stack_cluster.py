@@ -8,9 +8,10 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 from pulumi_kubernetes.core.v1 import Namespace, PersistentVolumeClaim
 
-from infra.components.component import ADOPTED, Component, labels
-from infra.components.ownership import refusing_hooks
-from infra.settings import Settings
+from infra.components.component import Component
+from infra.kubernetes.labels import ADOPTED, labels
+from infra.kubernetes.ownership import refusing_hooks
+from infra.settings.top_level import StackSettings
 
 PROVIDER_FLAGS: Mapping[str, Any] = {
     # A run killed between the API call and the state write leaves objects that only this adopts.
@@ -22,10 +23,10 @@ PROVIDER_FLAGS: Mapping[str, Any] = {
 """How the Kubernetes provider works in every stack."""
 
 
-class Cluster(Component):
+class StackCluster(Component):
     """Provider and namespace, each declared when somebody first takes it: gateways on bare metal need neither."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: StackSettings) -> None:
         super().__init__("meshgate:components:Cluster", "cluster")
         self._settings = settings
         self.register_outputs({})
@@ -67,7 +68,12 @@ class NamespacedComponent(Component):
     """A component whose Kubernetes objects live in the stack's namespace and share its labels."""
 
     def __init__(
-        self, kind: str, cluster: Cluster, component: str, instance: str, opts: pulumi.ResourceOptions | None = None
+        self,
+        kind: str,
+        cluster: StackCluster,
+        component: str,
+        instance: str,
+        opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__(kind, instance, opts=opts)
         self.cluster = cluster
