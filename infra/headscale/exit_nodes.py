@@ -1,7 +1,7 @@
 """A gateway's node in Headscale: found, awaited, approved as an exit node; and, when it is none, why.
 
-The node is known by the pre-auth key that it joined with; one that joined by another key (its volume outlived the
-stack's state, say) by the id that it had, or by its host name and owner.
+The node is known by the pre-auth key that it joined with. A node whose volume outlived the stack's state joined by
+another key: it is known by the id that it had, or by its host name and owner.
 """
 
 from contextlib import suppress
@@ -62,7 +62,7 @@ def delete(headscale: "Headscale", node_id: str) -> None:
 
 
 def why_none(headscale: "Headscale", expected: ExpectedNode, *, new_key: str) -> str:
-    """Why the gateway is no exit node: a clause. `new_key` is one too, that says how to come by a new pre-auth key."""
+    """Why the gateway is no exit node, as a clause. `new_key` is a clause that says how to get a new pre-auth key."""
     try:
         return _why_none(headscale, expected, new_key)
     except HeadscaleError as error:

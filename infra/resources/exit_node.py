@@ -1,7 +1,7 @@
 """ExitNode: a gateway's node in Headscale, awaited, approved as an exit node, read back from the server.
 
-A pod's node is waited for: the pod was made just before. A machine's (`awaited`) joins when its playbook runs, so
-that until then there is none, which is no failure: each `up` looks again.
+`up` waits for a pod's node, since the pod was made just before. A machine's node (`awaited`) joins when its playbook
+runs. Until then there is none, which is no failure: each `up` looks again.
 """
 
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ class ExitNodeProvider(Provider):
 
     @override
     def make(self, connections: Connections, props: Props) -> tuple[str, dict[str, Any]]:
-        """Approve the node, waiting for a pod's. The id is the host name: a node that joins anew has a new node id."""
+        """Approve the node, after waiting for a pod's. The id is the host name, which outlives a node's number."""
         with connections.headscale() as headscale:
             return props["hostname"], _approved(connections, headscale, props, _expected(props))
 
@@ -115,9 +115,9 @@ def _outputs(node: "Node") -> dict[str, Any]:
 class ExitNode(Resource, module="meshgate", name="ExitNode"):
     """The node of the gateway that joins with a pre-auth key, approved as an exit node.
 
-    Inputs: `pre_auth_key_id`, `user` and `hostname` tell which node. For a pod's, `deadline_seconds` is how long it may
-    take to come, and the log of `namespace`, `deployment`, `container` tells why it did not. An `awaited` one has no
-    pod and is not waited for: until it has joined, the outputs are empty.
+    Inputs: `pre_auth_key_id`, `user` and `hostname` tell which node. A pod's node may take `deadline_seconds` to come;
+    the log of `namespace`, `deployment`, `container` tells why it did not. `up` does not wait for an `awaited` node,
+    which has no pod: its outputs are empty until it has joined.
     """
 
     node_id: Output[str]
