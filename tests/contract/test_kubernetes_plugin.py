@@ -299,7 +299,7 @@ def test_a_preview_in_a_namespace_that_is_still_to_be_made_shows_the_inputs(engi
 def test_a_preview_finds_a_misspelt_field(engine: Engine, ns: str) -> None:
     wrong = web(ns)
     wrong["spec"]["replicaz"] = 2
-    with pytest.raises(grpc.RpcError, match=r"unknown field .*spec\.replicaz"):
+    with pytest.raises(grpc.RpcError, match=r"spec\.replicaz"):
         engine.preview_create(DEPLOYMENT, "web", **wrong)
 
 
