@@ -50,6 +50,7 @@ def api_server(directory: Path, kube: Path, etcd: Path) -> Iterator[ApiServer]:
         (
             pki.Identity("admin", "test-admin", "system:masters"),
             pki.Identity("kube-apiserver", "kube-apiserver", hosts=(_HOST, "kubernetes.default.svc")),
+            pki.Identity("service-account", "service-account"),
         )
     )
     kubeconfig = directory / "kubeconfig"
@@ -105,7 +106,7 @@ def _apiserver(kube: Path, certificates: pki.Pki, port: int, etcd_port: int) -> 
         f"--tls-cert-file={certificates.certificate('kube-apiserver')}",
         f"--tls-private-key-file={certificates.key('kube-apiserver')}",
         "--service-account-issuer=https://kubernetes.default.svc",
-        f"--service-account-key-file={certificates.directory / 'service-account.pub'}",
+        f"--service-account-key-file={certificates.certificate('service-account')}",
         f"--service-account-signing-key-file={certificates.key('service-account')}",
     )
 
