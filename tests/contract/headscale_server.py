@@ -5,7 +5,7 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ from pathlib import Path
 import yaml
 
 from lab.tools import go_builds
+from tests.deadlines import wait_for
 
 STARTUP_SECONDS = 30
 JOIN_SECONDS = 60
@@ -33,19 +34,22 @@ class HeadscaleServer:
         self._stack.enter_context(
             _running([self._headscale, "serve", "-c", str(self._config)], directory / "headscale.log")
         )
-        _wait(lambda: _listens(port), STARTUP_SECONDS, directory / "headscale.log")
+        wait_for(lambda: _listens(port), "Headscale", STARTUP_SECONDS, directory / "headscale.log")
 
     def new_api_key(self, expiration: datetime) -> str:
         """As an administrator makes the first key, on the server's own socket."""
         seconds = int((expiration - datetime.now(expiration.tzinfo)).total_seconds())
         command = [self._headscale, "-c", str(self._config), "apikeys", "create", "-e", f"{seconds}s", "-o", "json"]
+        printed: list[str] = []
+
+        def made() -> bool:
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            printed.append(done.stdout)
+            return done.returncode == 0
+
         # The socket opens a moment after the HTTP port.
-        deadline = time.monotonic() + STARTUP_SECONDS
-        while (done := subprocess.run(command, capture_output=True, text=True, check=False)).returncode:
-            if time.monotonic() > deadline:
-                raise AssertionError(done.stderr)
-            time.sleep(0.2)
-        return str(json.loads(done.stdout))
+        wait_for(made, "an API key", STARTUP_SECONDS, self._directory / "headscale.log")
+        return str(json.loads(printed[-1]))
 
     def own_tags(self, tags: tuple[str, ...]) -> None:
         """Set a policy by which everybody reaches everybody and these tags may be given."""
@@ -75,7 +79,7 @@ class HeadscaleServer:
             "--port=0",
         ]
         self._stack.enter_context(_running(daemon, log, TS_DEBUG_USE_DERP_HTTP="true"))
-        _wait(socket_path.exists, STARTUP_SECONDS, log)
+        wait_for(socket_path.exists, "tailscaled", STARTUP_SECONDS, log)
         exit_node = "0.0.0.0/0" in routes
         others = [route for route in routes if route not in {"0.0.0.0/0", "::/0"}]
         up = [
@@ -122,14 +126,6 @@ def _running(command: list[str], log: Path, **environment: str) -> Iterator[None
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def _wait(ready: Callable[[], bool], seconds: float, log: Path) -> None:
-    deadline = time.monotonic() + seconds
-    while not ready():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not ready after {seconds} s:\n{log.read_text()[-2000:]}")
-        time.sleep(0.05)
 
 
 def _listens(port: int) -> bool:

@@ -12,7 +12,8 @@ import pytest
 from gateway.agent.firewall import rules
 from gateway.agent.settings import BLOCKED_NETWORKS, Settings
 from gateway.agent.wireguard import CHUNK, WantedPeer, WireGuard, listens
-from tests.contract.agent.world import Namespace, World, in_namespace, wait_for
+from tests.contract.agent.world import Namespace, World, in_namespace
+from tests.deadlines import wait_for
 from tests.unit.agent.fakes import SERVER_KEY, FakeDataPlane, key_pair
 
 ADDRESSES = ("10.77.0.2/32", "fd77::2/128")
