@@ -128,8 +128,8 @@ def test_a_files_capabilities_are_kept(tmp_path: Path) -> None:
 def test_the_same_image_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     layers = [[directory("d"), file("d/b", "1"), file("a")], [file("c")]]
     made = []
-    for storage in (tmp_path / "one", tmp_path / "two"):
-        storage.mkdir()
-        monkeypatch.setenv("XDG_CACHE_HOME", str(storage / "cache"))
-        made.append(packed(storage, *layers).read_bytes())
+    for place in (tmp_path / "one", tmp_path / "two"):
+        place.mkdir()
+        monkeypatch.setenv("XDG_CACHE_HOME", str(place / "cache"))
+        made.append(packed(place, *layers).read_bytes())
     assert made[0] == made[1]

@@ -5,7 +5,6 @@ the preview that `pulumi up` starts with, so that nothing is made: no resource, 
 """
 
 import re
-import shutil
 import ssl
 import threading
 import time
@@ -29,10 +28,9 @@ from infra.resources.base import ResourceError
 from infra.resources.connections import Connections
 from infra.resources.exit_node import ExitNodeProvider
 from lab.pulumi import pulumi_host
-from lab.tools import go_builds
 from tests.contract.apiserver import ApiServer, api_server
 from tests.contract.engine import PASSPHRASE, STACK, Engine, Run
-from tests.contract.headscale_server import HeadscaleServer, running_headscale
+from tests.contract.headscale_server import HeadscaleServer
 
 pytestmark = pytest.mark.timeout(900)  # the first run on a machine builds Pulumi, the API server and Headscale
 
@@ -104,9 +102,7 @@ class World:
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    etcd = shutil.which("etcd")
-    assert etcd, "etcd is missing; install the package etcd-server"
-    with api_server(tmp_path_factory.mktemp("apiserver"), go_builds.resolve(go_builds.KUBE), Path(etcd)) as server:
+    with api_server(tmp_path_factory.mktemp("apiserver")) as server:
         storage: Any = StorageV1Api(server.api)
         storage.create_storage_class(
             {
@@ -121,10 +117,9 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
 
 
 @pytest.fixture(scope="module")
-def world(api: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(api: ApiServer, headscale: HeadscaleServer, api_key: str, tmp_path_factory: pytest.TempPathFactory) -> World:
     engine = Engine(tmp_path_factory.mktemp("engine"), pulumi_host.find(), api.kubeconfig)
-    with running_headscale(tmp_path_factory.mktemp("headscale"), go_builds.HEADSCALE) as headscale:
-        yield World(api, headscale, headscale.new_api_key(datetime.now(UTC) + timedelta(hours=1)), engine)
+    return World(api, headscale, api_key, engine)
 
 
 def core(server: ApiServer) -> Any:  # noqa: ANN401 (the client's types know models, not manifests)
