@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from console import environment
 from console.errors import StepError
 from console.progress import console
 
@@ -27,14 +28,16 @@ def run(
     log: Path,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
+    base: Mapping[str, str] | None = None,
     contained: bool = False,
     finish_seconds: float = 0,
     follow: Callable[[str], object] | None = None,
 ) -> None:
     """Run a command to its end, its output into `log` (written anew).
 
-    `doing` names the work in the error's sentence ("build headscale"); `env` is added to the
-    environment. Whatever a `contained` command starts or mounts ends with it (needs root).
+    `doing` names the work in the error's sentence ("build headscale"); `env` is added to its environment,
+    which is `base`, or else the clean one of `console.environment`. Whatever a `contained` command starts
+    or mounts ends with it (needs root).
     A command that is interrupted ends with all that it started; with `finish_seconds` it is told
     alone, as by Ctrl-C, and may take so long to finish what it is at. `follow` is given each line
     of the output soon after it was written.
@@ -43,7 +46,7 @@ def run(
     log.parent.mkdir(parents=True, exist_ok=True)
     with (
         log.open("wb") as output,
-        _started(command, doing, cwd, env, contained, output, subprocess.STDOUT, finish_seconds) as process,
+        _started(command, doing, cwd, _environment(env, base), contained, output, subprocess.STDOUT, finish_seconds) as process,
     ):
         status = _follow(process, log, follow) if follow else process.wait()
     if status != 0:
@@ -56,6 +59,7 @@ def capture(
     doing: str,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
+    base: Mapping[str, str] | None = None,
     contained: bool = False,
     stdin: str | None = None,
 ) -> str:
@@ -64,7 +68,7 @@ def capture(
     Raises StepError, with the last line of its stderr, when the command is missing or fails.
     """
     source = subprocess.DEVNULL if stdin is None else subprocess.PIPE
-    with _started(command, doing, cwd, env, contained, subprocess.PIPE, subprocess.PIPE, stdin=source) as process:
+    with _started(command, doing, cwd, _environment(env, base), contained, subprocess.PIPE, subprocess.PIPE, stdin=source) as process:
         stdout, stderr = process.communicate(None if stdin is None else stdin.encode())
     if process.returncode != 0:
         last = (stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
@@ -72,12 +76,16 @@ def capture(
     return stdout.decode(errors="replace")
 
 
+def _environment(env: Mapping[str, str] | None, base: Mapping[str, str] | None) -> dict[str, str]:
+    return {**(environment.clean() if base is None else base), **(env or {})}
+
+
 @contextmanager
 def _started(
     command: Command,
     doing: str,
     cwd: Path | None,
-    env: Mapping[str, str] | None,
+    env: Mapping[str, str],
     contained: bool,
     stdout: IO[bytes] | int,
     stderr: int,
@@ -89,7 +97,7 @@ def _started(
         process = subprocess.Popen(
             (*_CONTAINED, *command) if contained else command,
             cwd=cwd,
-            env={**os.environ, **(env or {})},
+            env=env,
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,
