@@ -44,9 +44,10 @@ def run(
     Raises StepError with the log's tail when the command is missing or fails.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
+    whole = _environment(env, base)
     with (
         log.open("wb") as output,
-        _started(command, doing, cwd, _environment(env, base), contained, output, subprocess.STDOUT, finish_seconds) as process,
+        _started(command, doing, cwd, whole, contained, output, subprocess.STDOUT, finish_seconds) as process,
     ):
         status = _follow(process, log, follow) if follow else process.wait()
     if status != 0:
@@ -68,7 +69,8 @@ def capture(
     Raises StepError, with the last line of its stderr, when the command is missing or fails.
     """
     source = subprocess.DEVNULL if stdin is None else subprocess.PIPE
-    with _started(command, doing, cwd, _environment(env, base), contained, subprocess.PIPE, subprocess.PIPE, stdin=source) as process:
+    whole = _environment(env, base)
+    with _started(command, doing, cwd, whole, contained, subprocess.PIPE, subprocess.PIPE, stdin=source) as process:
         stdout, stderr = process.communicate(None if stdin is None else stdin.encode())
     if process.returncode != 0:
         last = (stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]

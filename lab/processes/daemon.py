@@ -11,12 +11,10 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from console.environment import SYSTEM_PATH
 from console.errors import StepError
 from console.waiting import until
 from lab import paths
-
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-"""Where a daemon finds programs, whatever the caller's environment says."""
 
 STOP_DEADLINE = 10.0
 """Seconds that a killed process tree may take to be gone."""
@@ -93,7 +91,7 @@ class Daemon:
             pid = os.posix_spawnp(
                 argv[0],
                 list(argv),
-                {"PATH": PATH, **(environment or {})},
+                {"PATH": SYSTEM_PATH, **(environment or {})},
                 file_actions=[
                     (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                     (os.POSIX_SPAWN_DUP2, log.fileno(), 1),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
+from console import environment
 from console.errors import StepError
 from console.progress import step
 from console.run import capture
@@ -22,7 +23,7 @@ _STAND_IN = "lab.kubernetes_plugin"
 _DOWNLOAD_SECONDS = 30
 
 
-def ensure(pulumi: Path, environment: Mapping[str, str]) -> None:
+def ensure(pulumi: Path, variables: Mapping[str, str]) -> None:
     """Install the plugin into the lab's PULUMI_HOME; a stand-in is made to be this clone's."""
     home = paths.PULUMI_HOME / "plugins" / DIRECTORY
     if _official(home):
@@ -35,7 +36,7 @@ def ensure(pulumi: Path, environment: Mapping[str, str]) -> None:
                 home.parent.mkdir(parents=True, exist_ok=True)
                 home.symlink_to(own)
                 return
-            if _download(pulumi, environment):
+            if _download(pulumi, variables):
                 return
             current.now("not within reach, so the lab's own stand-in takes its place")
     write_stand_in(home)
@@ -51,11 +52,11 @@ def _official(directory: Path) -> bool:
     return program.exists() and _STAND_IN.encode() not in program.read_bytes()[:4096]
 
 
-def _download(pulumi: Path, environment: Mapping[str, str]) -> bool:
+def _download(pulumi: Path, variables: Mapping[str, str]) -> bool:
     install = ("plugin", "install", "resource", "kubernetes", f"v{VERSION}")
     command = ["timeout", f"{_DOWNLOAD_SECONDS}s", str(pulumi), *install]
     try:
-        capture(command, doing="download Pulumi's Kubernetes plugin", env=environment)
+        capture(command, doing="download Pulumi's Kubernetes plugin", base=environment.downloading(), env=variables)
     except StepError:
         return False
     return True

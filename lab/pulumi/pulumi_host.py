@@ -4,6 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
+from console import environment
 from console.run import capture
 from lab import paths
 from lab.tools import cache, go_builds, go_toolchain
@@ -39,6 +40,7 @@ def _assemble(binaries: tuple[Path, ...], directory: Path) -> None:
         (go_toolchain.find().command, "list", "-m", "-f", "{{.Dir}}", _SDK),
         doing="find Pulumi's SDK among the Go modules",
         cwd=paths.GO_MODULES / go_builds.PULUMI.module,
+        base=environment.downloading(),
         env=go_builds.ENVIRONMENT,
     )
     for script in _SCRIPTS:

@@ -10,6 +10,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from console import environment
 from console.errors import StepError
 from console.progress import step
 from console.run import capture, run
@@ -223,6 +224,7 @@ def _build(tool: Tool, directory: Path) -> None:
                 doing=f"build {title}",
                 log=log,
                 cwd=paths.GO_MODULES / tool.module,
+                base=environment.downloading(),
                 env=ENVIRONMENT,
             )
         except StepError as error:
