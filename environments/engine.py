@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from console.environment import callers
 from console.errors import StepError
 from console.run import capture
 from environments.answers import AnswerError
@@ -96,7 +97,7 @@ class Environment:
     def preview(self) -> bool:
         """Show what `pulumi up` would do; whether it would."""
         command = [str(self.programs / "pulumi"), "preview", f"--stack={self.name}", "--non-interactive"]
-        environment = {**os.environ, **self._environment()}
+        environment = callers() | self._environment()
         return subprocess.run(command, cwd=paths.REPOSITORY, env=environment, check=False).returncode == 0
 
     def _pulumi(
@@ -108,7 +109,8 @@ class Environment:
     ) -> str:
         command = [str(self.programs / "pulumi"), *arguments, "--non-interactive", "--color=never"]
         doing = f"run `pulumi {' '.join(arguments[:2])}`"
-        return capture(command, doing=doing, cwd=cwd, env=self._environment() | dict(env or {}), stdin=stdin)
+        variables = self._environment() | dict(env or {})
+        return capture(command, doing=doing, cwd=cwd, base=callers(), env=variables, stdin=stdin)
 
     def _environment(self) -> dict[str, str]:
         search = (str(self.programs), str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from console import lock
+from console.environment import callers
 from console.errors import DeadlineError, StepError
 from console.run import run
 from lab import paths
@@ -72,6 +73,7 @@ def preview(environment: str, options: Options) -> Report:
                 doing=f"preview {environment}",
                 log=log,
                 cwd=paths.REPOSITORY,
+                base=callers() if environment != LAB else None,
                 env=variables | {"PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "true"},
                 finish_seconds=STOP_SECONDS,
                 deadline_seconds=DEADLINE_SECONDS,

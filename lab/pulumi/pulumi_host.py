@@ -4,6 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
+from console import environment
 from console.run import capture
 from lab import paths
 from lab.tools import cache, go_builds, go_toolchain
@@ -39,7 +40,8 @@ def _assemble(binaries: tuple[Path, ...], directory: Path) -> None:
         (go_toolchain.find().command, "list", "-m", "-f", "{{.Dir}}", _SDK),
         doing="find Pulumi's SDK among the Go modules",
         cwd=paths.GO_MODULES / go_builds.PULUMI.module,
-        env=go_builds.environment(),
+        base=environment.downloading(),
+        env=go_builds.compiler_environment(),
     )
     for script in _SCRIPTS:
         target = directory / Path(script).name
