@@ -5,12 +5,12 @@ PYTHONPATH, ANSIBLE_CONFIG. Each of them would make a run do something else than
 """
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Where a distribution puts programs; root's PATH after `su` lacks half of it."""
 
-_KEPT = ("HOME", "LOGNAME", "SSL_CERT_DIR", "SSL_CERT_FILE", "TERM", "TMPDIR", "TZ", "USER")
+_KEPT = ("HOME", "LOGNAME", "SSL_CERT_DIR", "SSL_CERT_FILE", "TERM", "TMPDIR", "TZ", "USER", "XDG_CACHE_HOME")
 """Who runs it, where, and which certificates this machine trusts."""
 
 _DOWNLOADING = (
@@ -29,7 +29,19 @@ def clean() -> dict[str, str]:
 
 def downloading() -> dict[str, str]:
     """Return the same for a program that downloads: with the caller's proxies and mirrors."""
-    return clean() | _of_caller(_DOWNLOADING)
+    return clean() | _aside | _of_caller(_DOWNLOADING)
+
+
+def enter() -> None:
+    """Make the clean environment this process' own, whose libraries look there too; downloads keep what they need."""
+    _aside.update(_of_caller(_DOWNLOADING))
+    entered = clean()
+    os.environ.clear()
+    os.environ.update(entered)
+
+
+_aside: dict[str, str] = {}
+"""What downloads need of the environment that was left."""
 
 
 def callers() -> dict[str, str]:
@@ -37,8 +49,8 @@ def callers() -> dict[str, str]:
     return dict(os.environ)
 
 
-def _of_caller(names: Collection[str], environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    return {name: environment[name] for name in names if name in environment}
+def _of_caller(names: Collection[str]) -> dict[str, str]:
+    return {name: os.environ[name] for name in names if name in os.environ}
 
 
 def _path() -> str:

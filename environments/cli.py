@@ -1,6 +1,5 @@
 """The commands behind `make new-env` and `make reference`."""
 
-import signal
 import sys
 from getpass import getpass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Annotated
 import typer
 from pydantic import TypeAdapter, ValidationError
 
+from console import interrupts
 from console.errors import StepError
 from console.progress import console, step
 from environments import answers, project_file, reference
@@ -83,7 +83,7 @@ def write_reference() -> None:
 
 def main() -> None:
     """Run a command; an error is its sentence, and Ctrl-C (or SIGTERM) leaves nothing half-made."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interrupts.heed()
     try:
         app()
     except (AnswerError, StepError) as error:

@@ -1,13 +1,12 @@
 """The lab's commands, behind the Makefile: up, status, preview, down, logs, artifact, client."""
 
-import signal
 import sys
 from typing import Annotated
 
 import segno
 import typer
 
-from console import lock
+from console import environment, interrupts, lock
 from console.errors import StepError
 from console.progress import console, step
 from lab import lifecycle, paths, report
@@ -108,7 +107,8 @@ def client(
 
 def main() -> None:
     """Run a command; an error is its sentence, and Ctrl-C (or SIGTERM) says how to go on."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interrupts.heed()
+    environment.enter()
     try:
         app()
     except StepError as error:

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from ipaddress import ip_interface, ip_network
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from console.run import capture
 from lab.network import topology
 from lab.processes import cgroups
 
-_PROC = Path("/proc")
+PROC = Path("/proc")
 
 
 def check() -> None:
@@ -22,23 +22,24 @@ def check() -> None:
         raise StepError(obstacle)
 
 
-def _ipv6(proc: Path = _PROC) -> Iterator[str]:
-    if not (proc / "net/if_inet6").exists():
+def _ipv6() -> Iterator[str]:
+    if not (PROC / "net/if_inet6").exists():
         yield "This kernel has no IPv6, which the lab's networks need: boot it without ipv6.disable=1."
         return
     for scope in ("all", "default"):
-        if (proc / f"sys/net/ipv6/conf/{scope}/disable_ipv6").read_text().strip() == "1":
+        if (PROC / f"sys/net/ipv6/conf/{scope}/disable_ipv6").read_text().strip() == "1":
             yield (
                 f"IPv6 is switched off on this machine, and the lab's networks need it: "
                 f"set net.ipv6.conf.{scope}.disable_ipv6=0 (sysctl -w, and in /etc/sysctl.d)."
             )
 
 
-def _control_groups(mount: Path = cgroups.MOUNT) -> Iterator[str]:
+def _control_groups() -> Iterator[str]:
     """In version 2, what the kubelet needs must be there, and must be possible to hand down.
 
     The root of all groups may have processes of its own; a container's, which looks like it, may not.
     """
+    mount = cgroups.MOUNT
     if not (mount / "cgroup.controllers").exists():
         return
     if absent := set(cgroups.CONTROLLERS) - set((mount / "cgroup.controllers").read_text().split()):
@@ -63,39 +64,40 @@ def _networks() -> Iterator[str]:
     """
     if shutil.which("ip") is None:
         return
-    for address, interface in _known_addresses():
-        for network in topology.LAN:
-            if interface != topology.HOST_PORT and ip_interface(address).ip in ip_network(network):
-                yield _in_use(network, address, interface)
-    for route in [route for family in ("-4", "-6") for route in _ip(family, "route", "show", "table", "all")]:
-        for network in map(ip_network, topology.LAN):
-            destination = route["dst"]
-            if destination == "default" or route.get("dev") == topology.HOST_PORT:
-                continue
-            other = ip_network(destination, strict=False)
-            if other.version == network.version and other.subnet_of(network):  # type: ignore[arg-type]
-                yield _in_use(str(network), destination, route.get("dev", "a route"))
+    known = [
+        (name, interface)
+        for name, interface in (*_addresses(), *_neighbours(), *_routes())
+        if interface != topology.HOST_PORT
+    ]
+    for lan in map(ip_network, topology.LAN):
+        for name, interface in known:
+            if ip_network(name, strict=False).network_address in lan:
+                yield (
+                    f"The lab's network {lan} is in use on this machine ({name} at {interface}): "
+                    "leave that network while the lab runs, or run the lab in a virtual machine."
+                )
 
 
-def _known_addresses() -> Iterator[tuple[str, str]]:
-    """Yield each address that the machine has, or knows of another machine, with the interface."""
+def _addresses() -> Iterator[tuple[str, str]]:
+    """Yield what the machine has, each with its interface."""
     for link in _ip("address", "show"):
         for address in link.get("addr_info", []):
             if "local" in address:
                 yield address["local"], link["ifname"]
+
+
+def _neighbours() -> Iterator[tuple[str, str]]:
+    for neighbour in _ip("neighbour", "show"):
+        yield neighbour["dst"], neighbour["dev"]
+
+
+def _routes() -> Iterator[tuple[str, str]]:
+    """Yield where the machine's routes lead, and by way of whom."""
     for family in ("-4", "-6"):
         for route in _ip(family, "route", "show", "table", "all"):
-            if gateway := route.get("gateway"):
-                yield gateway, route.get("dev", "")
-    for neighbour in _ip("neighbour", "show"):
-        yield neighbour["dst"], neighbour.get("dev", "")
-
-
-def _in_use(network: str, other: str, interface: str) -> str:
-    return (
-        f"The lab's network {network} is in use on this machine ({other} at {interface}): "
-        "leave that network while the lab runs, or run the lab in a virtual machine."
-    )
+            for name in (route["dst"], route.get("gateway", "default")):
+                if name != "default":
+                    yield name, route.get("dev", "a route without an interface")
 
 
 def _ip(*arguments: str) -> list[dict[str, Any]]:

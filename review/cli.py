@@ -1,6 +1,5 @@
 """The command behind `make preview STACK=… FORMAT=…`: what `pulumi up` would do to one environment or several."""
 
-import signal
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from console import interrupts
 from console.errors import StepError
 from console.progress import console, step
 from review import markdown, pulumi, text, wording
@@ -60,7 +60,7 @@ def _review(name: str, options: Options) -> Report:
 
 def main() -> None:
     """Run the command; an error is its sentence."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interrupts.heed()
     try:
         app()
     except StepError as error:

@@ -32,14 +32,14 @@ EDGE = {"name": "edge", "endpoint": "edge.example.com:51820", "target": "metal"}
 
 @pytest.fixture
 def pack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The policy pack, started by the stand-in."""
+    """The policy pack, started by the stand-in: unbuffered, as a host does, which reads the port from its output."""
     project = yaml.safe_load((PACK / "PulumiPolicy.yaml").read_text())
     directory, programs = tmp_path / "pack", tmp_path / "programs"
     directory.mkdir()
     programs.mkdir()
     (directory / "PulumiPolicy.yaml").write_text(yaml.safe_dump(project | {"runtime": "meshgate-stand-in"}))
     plugin = programs / "pulumi-analyzer-policy-meshgate-stand-in"
-    plugin.write_text(f"#!/bin/sh\nexec {shlex.quote(sys.executable)} {shlex.quote(str(PACK))}\n")
+    plugin.write_text(f"#!/bin/sh\nexec {shlex.quote(sys.executable)} -u {shlex.quote(str(PACK))}\n")
     plugin.chmod(0o755)
     monkeypatch.setenv("PATH", str(programs), prepend=os.pathsep)
     return directory

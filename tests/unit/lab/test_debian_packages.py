@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from console.errors import StepError
+from console.run import run
 from lab import changes, paths
 from lab.tools import debian_packages
 
@@ -137,7 +138,7 @@ def docker(machine: Path) -> Path:
         'APT::Sandbox::User "";\n#clear APT::Update;\n'
     )
     script(machine / "bin", "apt-get", f'echo "$@" >> {machine}/asked; APT_CONFIG={world}/apt.conf exec {real} "$@"')
-    debian_packages.run((machine / "bin" / "apt-get", "update"), doing="read the lists", log=machine / "update.log")
+    run((machine / "bin" / "apt-get", "update"), doing="read the lists", log=machine / "update.log")
     return machine
 
 
