@@ -10,6 +10,7 @@ from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
+from console import environment
 from console.errors import StepError
 from console.progress import Step, step
 from console.run import run
