@@ -41,9 +41,12 @@ client lab-client: .venv/ready
 artifact: .venv/ready
 	@$(BIN)/python -m lab artifact
 
+# The lab's own stack is reviewed with what the lab keeps for it; all others need no lab.
+comma := ,
+PREVIEWED = $(or $(STACK),$(if $(FORMAT),lab))
 preview: .venv/ready
-	@$(BIN)/python -m $(if $(STACK)$(FORMAT),review $(or $(STACK),lab) --format=$(or $(FORMAT),text) \
-	  $(POLICY_PACK:%=--policy-pack=%) $(if $(REPLACE),--replace='$(REPLACE)'),lab preview)
+	@$(BIN)/python -m $(if $(filter lab,$(or $(subst $(comma), ,$(PREVIEWED)),lab)),lab preview,review) $(PREVIEWED) \
+	  $(FORMAT:%=--format=%) $(POLICY_PACK:%=--policy-pack=%) $(if $(REPLACE),--replace='$(REPLACE)')
 
 new-env: .venv/ready
 	@$(BIN)/python -m environments new $(NAME) $(if $(ANSWERS),--answers $(ANSWERS))

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from console.errors import StepError
 from infra.settings import ClusterSettings, Settings, SettingsError, load
 from infra.values import IPNetwork
 
@@ -20,7 +21,7 @@ STDIN = Path("-")
 _MISSING = "it is missing and has no default."
 
 
-class AnswerError(Exception):
+class AnswerError(StepError):
     """An answer that cannot work; each line of the text is a sentence for the user."""
 
 

@@ -1,7 +1,5 @@
 """The commands behind `make new-env` and `make reference`."""
 
-import signal
-import sys
 from getpass import getpass
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +7,7 @@ from typing import Annotated
 import typer
 from pydantic import TypeAdapter, ValidationError
 
-from console.errors import StepError
+from console import ending, project, pulumi_cli
 from console.progress import console, step
 from environments import answers, reference
 from environments.answers import AnswerError, Values
@@ -17,11 +15,6 @@ from environments.checks import Checks, check_all
 from environments.engine import Environment
 from environments.questions import Interview
 from infra.values import Name
-from lab import paths
-from lab.pulumi import pulumi_host
-
-INTERRUPTED = 130
-"""Exit status after Ctrl-C, as shells have it."""
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -53,7 +46,7 @@ def new(
     ] = None,
 ) -> None:
     """Make an environment: ask, check each answer, write Pulumi.NAME.yaml, make the stack, preview it."""
-    environment = Environment(_checked(name), pulumi_host.find())
+    environment = Environment(_checked(name), pulumi_cli.find())
     environment.require_secrets_provider()
     exists, written = environment.stack_exists(), environment.written()
     if exists:
@@ -76,21 +69,12 @@ def new(
 @app.command("reference")
 def write_reference() -> None:
     """Write docs/reference.md from the settings and from the agent's OpenAPI."""
-    (paths.REPOSITORY / "docs" / "reference.md").write_text(reference.page())
+    (project.REPOSITORY / "docs" / "reference.md").write_text(reference.page())
 
 
 def main() -> None:
-    """Run a command; an error is its sentence, and Ctrl-C (or SIGTERM) leaves nothing half-made."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        app()
-    except (AnswerError, StepError) as error:
-        console.print(f"✗ {error}", style="red", markup=False)
-        sys.exit(1)
-    except SystemExit as end:
-        if end.code == INTERRUPTED:
-            console.print("Interrupted. Nothing is half-made; the same command goes on or starts anew.")
-        raise
+    """Run a command; one that is interrupted leaves nothing half-made."""
+    ending.run(app, interrupted="Interrupted. Nothing is half-made; the same command goes on or starts anew.")
 
 
 def _checked(name: str) -> str:

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,13 +11,12 @@ from typing import Any
 
 import yaml
 
+from console import project, pulumi_cli
 from console.errors import StepError
 from console.run import capture
 from environments.answers import AnswerError
 from infra.settings import Settings
-from lab import paths
 
-PROJECT = "meshgate"
 PASSPHRASE = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")
 _MADE_BY_PULUMI = ("encryptionsalt", "secretsprovider", "encryptedkey")
 
@@ -33,7 +31,7 @@ class Environment:
     @property
     def file(self) -> Path:
         """Its stack file, beside the program."""
-        return paths.REPOSITORY / f"Pulumi.{self.name}.yaml"
+        return project.stack_file(self.name)
 
     def require_secrets_provider(self) -> None:
         """Refuse to go on without the passphrase that its secrets will be encrypted with."""
@@ -68,7 +66,8 @@ class Environment:
         with tempfile.TemporaryDirectory() as directory:
             content = self._encrypted(Path(directory), settings)
         config = settings.model_dump(mode="json", exclude_defaults=True, exclude={"headscale_api_key"})
-        content["config"] = {f"{PROJECT}:{key}": value for key, value in config.items()} | content.get("config", {})
+        plain = {f"{project.NAME}:{key}": value for key, value in config.items()}
+        content["config"] = plain | content.get("config", {})
         text = f"# The environment {self.name}: what differs from the defaults (docs/reference.md).\n"
         draft = self.file.with_name(f".{self.file.name}.draft")
         draft.write_text(text + yaml.safe_dump(content, sort_keys=False))
@@ -79,7 +78,7 @@ class Environment:
 
         It does so for a stack of a backend in the directory: the user's own learns of nothing that may not be finished.
         """
-        (directory / "Pulumi.yaml").write_text(f"name: {PROJECT}\nruntime: python\n")
+        (directory / "Pulumi.yaml").write_text(f"name: {project.NAME}\nruntime: python\n")
         elsewhere = {"PULUMI_BACKEND_URL": f"file://{directory}"}
         self._pulumi("stack", "init", self.name, cwd=directory, env=elsewhere)
         if settings.headscale_api_key:
@@ -97,12 +96,12 @@ class Environment:
         """Show what `pulumi up` would do; whether it would."""
         command = [str(self.programs / "pulumi"), "preview", f"--stack={self.name}", "--non-interactive"]
         environment = {**os.environ, **self._environment()}
-        return subprocess.run(command, cwd=paths.REPOSITORY, env=environment, check=False).returncode == 0
+        return subprocess.run(command, cwd=project.REPOSITORY, env=environment, check=False).returncode == 0
 
     def _pulumi(
         self,
         *arguments: str,
-        cwd: Path = paths.REPOSITORY,
+        cwd: Path = project.REPOSITORY,
         env: Mapping[str, str] | None = None,
         stdin: str | None = None,
     ) -> str:
@@ -111,5 +110,4 @@ class Environment:
         return capture(command, doing=doing, cwd=cwd, env=self._environment() | dict(env or {}), stdin=stdin)
 
     def _environment(self) -> dict[str, str]:
-        search = (str(self.programs), str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath))
-        return {"PATH": os.pathsep.join(search), "PULUMI_SKIP_UPDATE_CHECK": "true"}
+        return pulumi_cli.environment(self.programs)
