@@ -1,5 +1,6 @@
 """The commands behind `make new-env` and `make reference`."""
 
+from collections.abc import Sequence
 from getpass import getpass
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from console import ending, project, pulumi_cli
 from console.progress import console, step
-from environments import answers, reference
+from environments import answers, reference, required
 from environments.answers import AnswerError, Values
 from environments.checks import Checks, check_all
 from environments.engine import Environment
@@ -58,11 +59,14 @@ def new(
             environment.write(answers.whole(values))
     environment.init_stack()
     typer.echo(f"The environment {name} is in {environment.file.name}, for you to commit. It would make:", err=True)
-    if not environment.preview():
+    broken = environment.preview()
+    if broken is None:
         raise AnswerError(
             f"{environment.file.name} is written, but what the preview says is still to be put right; "
             f"then `pulumi preview --stack {name}`."
         )
+    if broken:
+        raise AnswerError(_refused(environment, broken))
     typer.echo(f"`pulumi up --stack {name}` makes it.", err=True)
 
 
@@ -97,12 +101,22 @@ def _exists(environment: Environment, *, written: bool) -> str:
     )
 
 
+def _refused(environment: Environment, broken: Sequence[str]) -> str:
+    lines = "\n".join(f"    {line}" for line in broken)
+    return (
+        f"{environment.file.name} is written, but a deployment would refuse it by these rules (docs/policies.md):\n"
+        f"{lines}\n"
+        f"Put them right, then `make preview STACK={environment.name} POLICY_PACK=policy`."
+    )
+
+
 def _answered(checks: Checks, file: Path | None) -> Values:
     """Answers that have passed every rule and every check."""
     if file is None:
         return Interview(Person(), checks).run()
     values = answers.read(file)
     settings = answers.whole(values)
+    required.refuse_missing(settings)
     with step("Hold the answers against the cluster and Headscale"):
         check_all(checks, values, settings)
         values = answers.with_networks(values, checks.networks(settings.cluster.context))

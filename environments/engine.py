@@ -16,6 +16,7 @@ from console.errors import StepError
 from console.run import capture
 from environments.answers import AnswerError
 from infra.settings import Settings
+from review import events, own_rules
 
 PASSPHRASE = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")
 _MADE_BY_PULUMI = ("encryptionsalt", "secretsprovider", "encryptedkey")
@@ -35,10 +36,16 @@ class Environment:
 
     def require_secrets_provider(self) -> None:
         """Refuse to go on without the passphrase that its secrets will be encrypted with."""
-        if not any(os.environ.get(variable) for variable in PASSPHRASE):
+        passphrase, file = map(os.environ.get, PASSPHRASE)
+        if not passphrase and not file:
             raise AnswerError(
                 f"There is no passphrase to encrypt the secrets of {self.name} with: set {' or '.join(PASSPHRASE)}, "
                 "and keep it, since without it they are lost."
+            )
+        if file and not passphrase and not Path(file).is_file():
+            raise AnswerError(
+                f"PULUMI_CONFIG_PASSPHRASE_FILE names {file}, which is not there: write a passphrase into it "
+                "(docs/environments.md), and keep it."
             )
 
     def stack_exists(self) -> bool:
@@ -92,11 +99,19 @@ class Environment:
         """Make its stack in the user's backend."""
         self._pulumi("stack", "init", self.name)
 
-    def preview(self) -> bool:
-        """Show what `pulumi up` would do; whether it would."""
-        command = [str(self.programs / "pulumi"), "preview", f"--stack={self.name}", "--non-interactive"]
-        environment = {**os.environ, **self._environment()}
-        return subprocess.run(command, cwd=project.REPOSITORY, env=environment, check=False).returncode == 0
+    def preview(self) -> tuple[str, ...] | None:
+        """Show what `pulumi up` would do; the rules that it would break, None when there is no preview."""
+        with tempfile.TemporaryDirectory() as directory:
+            log = Path(directory) / "events.jsonl"
+            command = [str(self.programs / "pulumi"), "preview", f"--stack={self.name}", "--non-interactive"]
+            # As Pulumi's own Automation API has it: the log is an option of its debug commands.
+            environment = {**os.environ, **self._environment(), "PULUMI_DEBUG_COMMANDS": "true"}
+            done = subprocess.run(
+                [*command, f"--event-log={log}"], cwd=project.REPOSITORY, env=environment, check=False
+            )
+            if done.returncode != 0:
+                return None
+            return own_rules.broken(self.name, events.read(log.read_text()))
 
     def _pulumi(
         self,
