@@ -2,7 +2,8 @@
 
 import pytest
 
-from policy.declared import LAB, Resource, Stack
+from console.project import LAB
+from policy.declared import Resource, Stack
 from policy.violations import violations
 from tests.unit.policy.objects import container, deployment, resource
 
