@@ -87,8 +87,8 @@ lock: $(UV)
 
 # One sentence, before anything is made. The Python of a fresh macOS is 3.9.
 define require_python
-@command -v $(PYTHON) >/dev/null || { echo "Meshgate needs Python 3.11 or newer, and there is no $(PYTHON) on PATH: install it, or name another by PYTHON=…" >&2; exit 1; }
-@$(PYTHON) -c 'import platform, sys; sys.exit(sys.version_info < (3, 11) and "Meshgate needs Python 3.11 or newer, and $(PYTHON) is " + platform.python_version() + ": install it, or name another by PYTHON=…")'
+@command -v $(PYTHON) >/dev/null || { echo "Meshgate needs Python 3.11 or newer, and there is no $(PYTHON) on PATH: install it (macOS: brew install python), or name another by PYTHON=…" >&2; exit 1; }
+@$(PYTHON) -c 'import platform, sys; sys.exit(sys.version_info < (3, 11) and "Meshgate needs Python 3.11 or newer, and $(PYTHON) is " + platform.python_version() + ": install it (macOS: brew install python), or name another by PYTHON=…")'
 endef
 
 # Locked by hashes, without the addresses that a uv.lock would pin to one registry.

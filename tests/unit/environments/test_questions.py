@@ -118,9 +118,7 @@ def test_the_shortest_way_takes_every_default() -> None:
 
 
 def test_a_managed_headscale_needs_no_key_but_a_way_to_it() -> None:
-    values, script = answered(
-        Is_there="no", TLS_Secret="headscale-tls", Node_port="30080", Digest_of_headscale=DIGEST
-    )
+    values, script = answered(Is_there="no", TLS_Secret="headscale-tls", Node_port="30080", Digest_of_headscale=DIGEST)
     settings = whole(values)
     assert settings.headscale.managed
     assert settings.headscale.ingress is not None
