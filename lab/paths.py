@@ -7,7 +7,9 @@ State is what makes one running lab (ended by `down`); the cache is what is slow
 import os
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+from console import project
+
+REPOSITORY = project.REPOSITORY
 """The work tree that this package is part of."""
 
 STATE = Path("/var/lib/meshgate-lab")
