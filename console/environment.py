@@ -46,7 +46,7 @@ _left: dict[str, str] = {}
 
 def callers() -> dict[str, str]:
     """Return the caller's environment whole, for a program that is run as the caller would."""
-    return _left or dict(os.environ)
+    return {**_left, **os.environ}
 
 
 def _pick(names: Collection[str], variables: Mapping[str, str]) -> dict[str, str]:
