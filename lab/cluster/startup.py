@@ -59,7 +59,7 @@ def up(programs: parts.Programs, pause_image: str, load_images: Callable[[], obj
     with step("Make the network"):
         topology.up()
     with step("Start the node"):
-        PKI.ensure(roles.IDENTITIES)
+        PKI.ensure(roles.SUBJECTS)
         _write_kubeconfig()
         all_parts = parts.all_parts(programs, PKI, pause_image, Path(sys.executable))
         node.start(all_parts)

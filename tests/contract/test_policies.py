@@ -21,8 +21,8 @@ from lab import paths
 from lab.pulumi import pulumi_host
 from policy.preview import violations
 from tests.contract.apiserver import ApiServer
-from tests.contract.engine import Engine
-from tests.contract.headscale_server import HeadscaleServer
+from tests.contract.pulumi_engine import Engine
+from tests.contract.real_headscale import RealHeadscale
 
 pytestmark = pytest.mark.timeout(900)  # the first run on a machine builds Pulumi and Headscale
 
@@ -48,7 +48,7 @@ def pack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 class World:
     """A stack and its Headscale."""
 
-    def __init__(self, engine: Engine, headscale: HeadscaleServer) -> None:
+    def __init__(self, engine: Engine, headscale: RealHeadscale) -> None:
         self.engine = engine
         self.url = headscale.url
         self.api_key = headscale.new_api_key(datetime.now(UTC) + timedelta(hours=1))
@@ -64,7 +64,7 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path, headscale: HeadscaleServer, pack: Path) -> World:
+def world(tmp_path: Path, headscale: RealHeadscale, pack: Path) -> World:
     """A stack of one machine, which needs no cluster; `pack` comes first, as the engine's PATH is the test's."""
     return World(Engine(tmp_path, pulumi_host.find(), tmp_path / "no-kubeconfig"), headscale)
 

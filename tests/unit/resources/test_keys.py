@@ -6,7 +6,7 @@ from infra import wireguard
 from infra.resources.base import Provider
 from infra.resources.token import TokenProvider
 from infra.resources.wireguard_key import WireGuardKeyProvider
-from tests.unit.resources.world import UNKNOWN
+from tests.unit.resources.fake_connections import UNKNOWN
 
 NEW_KEY = {"rotation": "", "adopt": None, "private_key": None, "public_key": None}
 

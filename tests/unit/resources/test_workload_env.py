@@ -9,7 +9,7 @@ from infra.resources.base import ResourceError
 from infra.resources.cluster import ClusterUnavailableError
 from infra.resources.workload_env import WorkloadEnvProvider
 from tests.unit.resources.fake_cluster import FakeCluster
-from tests.unit.resources.world import UNKNOWN, Connect
+from tests.unit.resources.fake_connections import UNKNOWN, Connect
 
 WHERE = ("june-services", "june-orchestrator")
 THEIRS = [{"name": "HEADSCALE_URL", "value": "http://headscale"}]

@@ -9,7 +9,7 @@ from infra.headscale.client import Headscale
 from infra.headscale.models import Node
 from lab.cluster import kube
 from lab.cluster.startup import PKI
-from lab.mesh import june, peer, registration
+from lab.mesh import devices, june, peer
 from lab.network import topology
 from lab.network.wireguard_client import Client
 
@@ -44,7 +44,7 @@ def urls(node: Node) -> list[str]:
 def unregister(public_key: str) -> None:
     """Unregister a device that a test may have unregistered itself."""
     with suppress(StepError):
-        registration.unregister(june.URL, public_key)
+        devices.unregister(june.URL, public_key)
 
 
 def pod(selector: str = f"app.kubernetes.io/instance={GATEWAY.removeprefix('meshgate-')}") -> dict[str, Any]:
