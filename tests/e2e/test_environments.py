@@ -70,8 +70,8 @@ class Environment:
     def let_in(self) -> Config:
         """A config for a device that the operator lets in by hand."""
         private_key = wireguard.generate_private_key()
-        peer = json.loads(self.in_agent("python3", "-c", REGISTER, wireguard.public_key(private_key)))
-        return Config.from_peer(private_key, peer)
+        answer = json.loads(self.in_agent("python3", "-c", REGISTER, wireguard.public_key(private_key)))
+        return Config.from_peer(private_key, answer)
 
     def pod(self) -> str:
         """The uid of its gateway's pod."""

@@ -70,8 +70,8 @@ def _passes_through(second: Stack) -> None:
     """A device that the operator lets in by hand reaches the Internet host."""
     private_key = wireguard.generate_private_key()
     agent = ("exec", "-n", NAMESPACE, f"deploy/meshgate-{NAME}", "-c", "agent", "--")
-    peer = json.loads(kube.kubectl(*agent, "python3", "-c", REGISTER, wireguard.public_key(private_key)))
-    config = Config.from_peer(private_key, peer)
-    assert peer["server_public_key"] == second.outputs()["server_public_key"]
+    answer = json.loads(kube.kubectl(*agent, "python3", "-c", REGISTER, wireguard.public_key(private_key)))
+    config = Config.from_peer(private_key, answer)
+    assert answer["server_public_key"] == second.outputs()["server_public_key"]
     with clients.connected("second", config) as client:
         assert lab_world.passes(client, lab_world.INTERNET[0], 10)

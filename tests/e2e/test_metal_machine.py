@@ -72,7 +72,7 @@ def test_systemd_is_its_first_process_and_every_unit_starts(machine: Machine) ->
 
 def test_it_reaches_headscale_the_mesh_peer_and_by_a_line_of_its_own_the_internet(machine: Machine) -> None:
     assert "pass" in fetch(machine, f"{peer.URL}/health")
-    assert peer.HOSTNAME in fetch(machine, f"http://{topology.PEER_IPV4}")
+    assert peer.HOSTNAME in fetch(machine, f"http://{topology.MESH_PEER_IPV4}")
     for address, url in zip(machine.outside, lab_world.INTERNET, strict=True):
         assert f'"{address}"' in fetch(machine, url)
 

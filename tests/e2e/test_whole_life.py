@@ -89,7 +89,7 @@ def test_an_up_that_was_killed_is_finished_by_the_next(stack: Stack, moment: str
 
 
 def test_a_new_mesh_carries_packets_like_the_first(stack: Stack, connect: Connect) -> None:
-    """The lab's peer joins the new Headscale as it joined the first."""
+    """The mesh peer joins the new Headscale as it joined the first."""
     peer.join(go_builds.resolve(go_builds.TAILSCALED).with_name("tailscale"), PKI.ca.read_text())
     with lab_world.headscale() as headscale:
         mesh_peer = lab_world.node_named(headscale, peer.HOSTNAME)
