@@ -37,8 +37,8 @@ KERNEL_SETTINGS = (
 def view() -> Sandbox:
     """Return the node's view of the machine.
 
-    What it writes to the host's directories stays inside, except for the lab's own state. Kernel
-    settings that are the whole machine's are hidden behind files: the kubelet writes to those.
+    Its writes to the host's directories stay inside, except to the lab's own state. Files stand in for
+    kernel settings of the whole machine: the kubelet writes to those.
     """
     state = str(paths.STATE)
     networks = (f"/run/netns/{name}" for name in (topology.MESH_PEER, topology.INTERNET))

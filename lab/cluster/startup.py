@@ -1,7 +1,7 @@
 """Bring the cluster to life, part by part; each has its own deadline and its own error.
 
-What already runs and has not changed is left alone, so this also converges a lab that another
-clone of the work tree started.
+It leaves alone what runs unchanged. So it also converges a lab that another clone of the work tree
+started.
 """
 
 import ssl

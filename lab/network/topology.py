@@ -6,8 +6,8 @@
     machines ────── .20 + ┴──────────────────────────── 203.0.113.20 + ──────── 203.0.113.1 ─┘
 
 Pods live behind the node, which masquerades them; a bare-metal machine has a line of its own. The
-Internet host knows no way back to the lan, and clients have no default route: only through a
-gateway's masquerade can one reach the other.
+Internet host knows no way back to the lan, and clients have no default route. So one reaches the
+other only through a gateway's masquerade.
 """
 
 import json
@@ -180,7 +180,7 @@ def detach(name: str) -> None:
 
 
 def plug(number: int) -> None:
-    """Make the namespace of a bare-metal machine, on the lan and on a line of its own to the Internet host.
+    """Make a bare-metal machine's namespace: on the lan, and on its own line to the Internet host.
 
     Called where the machine boots (its own mounts); an earlier boot's namespace is replaced.
     """
