@@ -28,6 +28,10 @@ class StepError(Exception):
         return f"{self.sentence}\n{lines}\n    (all of it: {self.log})"
 
 
+class DeadlineError(StepError):
+    """A program was not done in time, and was ended."""
+
+
 def tail(log: Path, lines: int = TAIL_LINES) -> str:
     """Return the last lines of a text file; empty when there is no such file."""
     if not log.is_file():

@@ -11,12 +11,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from console.errors import StepError
 from console.progress import console, step
-from environments import answers, reference
+from environments import answers, project_file, reference
 from environments.answers import AnswerError, Values
 from environments.checks import Checks, check_all
 from environments.engine import Environment
 from environments.questions import Interview
-from infra.values import Name
+from infra.settings.value_types import Name
 from lab import paths
 from lab.pulumi import pulumi_host
 
@@ -75,8 +75,10 @@ def new(
 
 @app.command("reference")
 def write_reference() -> None:
-    """Write docs/reference.md from the settings and from the agent's OpenAPI."""
+    """Write docs/reference.md and Pulumi.yaml's config from the settings, and from the agent's OpenAPI."""
     (paths.REPOSITORY / "docs" / "reference.md").write_text(reference.page())
+    project = paths.REPOSITORY / "Pulumi.yaml"
+    project.write_text(project_file.written(project.read_text()))
 
 
 def main() -> None:

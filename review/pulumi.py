@@ -4,11 +4,11 @@ import os
 import sys
 import tempfile
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from console import lock
-from console.errors import StepError
+from console.errors import DeadlineError, StepError
 from console.run import run
 from lab import paths
 from lab.pulumi import pulumi_host
@@ -20,7 +20,7 @@ DEADLINE_SECONDS = 900
 """How long one preview may take."""
 
 STOP_SECONDS = 30
-"""How long one that is interrupted may take to end its plugins."""
+"""How long one that is late or interrupted may take to end its plugins."""
 
 
 def environments() -> list[str]:
@@ -56,7 +56,6 @@ def preview(environment: str, options: Options) -> Report:
             raise StepError("The lab has no stack yet; `make up` makes it.")
         variables, config_file = stack.environment(), config_file or stack.config_file
     command = (
-        *("timeout", "--signal=INT", f"--kill-after={STOP_SECONDS}s", f"{DEADLINE_SECONDS}s"),
         *(str(programs / "pulumi"), "preview", f"--stack={environment}", "--refresh", "--run-program"),
         *("--json", "--non-interactive", "--color=never"),
         *([f"--config-file={config_file.resolve()}"] if config_file else []),
@@ -66,6 +65,7 @@ def preview(environment: str, options: Options) -> Report:
     with tempfile.TemporaryDirectory() as directory, lock.hold() if environment == LAB else nullcontext():
         log = Path(directory) / "preview.log"
         ended_well = True
+        late: tuple[str, ...] = ()
         try:
             run(
                 command,
@@ -74,7 +74,11 @@ def preview(environment: str, options: Options) -> Report:
                 cwd=paths.REPOSITORY,
                 env=variables | {"PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "true"},
                 finish_seconds=STOP_SECONDS,
+                deadline_seconds=DEADLINE_SECONDS,
             )
+        except DeadlineError as error:
+            ended_well, late = False, (error.sentence,)
         except StepError:  # what it printed says why
             ended_well = False
-        return report(environment, events.read(log.read_text(errors="replace")), ended_well=ended_well)
+        told = events.read(log.read_text(errors="replace"))
+        return report(environment, replace(told, errors=told.errors + late), ended_well=ended_well)

@@ -30,6 +30,8 @@ _CONTROLLERS = (
     "persistentvolume-protection-controller",
     "persistentvolumeclaim-protection-controller",
     "replicaset-controller",
+    "replicationcontroller-controller",
+    "resourcequota-controller",
     "serviceaccount-controller",
 )
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from infra.settings import load
+from infra.settings.loading import load
 from lab import paths
 from lab.pulumi import plugin, pulumi_host
 from tests.contract.apiserver import ApiServer

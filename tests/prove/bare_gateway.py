@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from console.run import capture
-from infra import wireguard
+from infra import curve25519
 from lab.network import topology
 from lab.network.sandbox import Sandbox
 from lab.network.wireguard_client import Config
@@ -26,7 +26,7 @@ RULES = (
 @contextmanager
 def bare_gateway(directory: Path) -> Iterator[Config]:
     """Give the config of its one client."""
-    server_key, client_key = wireguard.generate_private_key(), wireguard.generate_private_key()
+    server_key, client_key = curve25519.generate_private_key(), curve25519.generate_private_key()
     key_file = directory / "private-key"
     key_file.write_text(server_key)
     sandbox = Sandbox(network=topology.NODE, hostname="bare", empty=("/run",))
@@ -39,7 +39,7 @@ def bare_gateway(directory: Path) -> Iterator[Config]:
     try:
         links = ["ip", "-netns", topology.NODE, "-brief", "link"]
         wait_for(lambda: INTERFACE in capture(links, doing="list links"), "the interface", within=5, log=DAEMON.log)
-        peer = ("peer", wireguard.public_key(client_key), "allowed-ips", CLIENT)
+        peer = ("peer", curve25519.public_key(client_key), "allowed-ips", CLIENT)
         throughput.weigh_as_the_pod(INTERFACE)
         run("wg", "set", INTERFACE, "listen-port", str(PORT), "private-key", str(key_file), *peer)
         run("ip", "address", "add", SERVER, "dev", INTERFACE)
@@ -48,7 +48,7 @@ def bare_gateway(directory: Path) -> Iterator[Config]:
         yield Config(
             private_key=client_key,
             addresses=(CLIENT,),
-            server_public_key=wireguard.public_key(server_key),
+            server_public_key=curve25519.public_key(server_key),
             endpoint=f"{topology.NODE_IPV4}:{PORT}",
             allowed_ips=("0.0.0.0/0",),
             mtu=MTU,
