@@ -26,7 +26,7 @@ help:
 	@echo "make check     lint, types, unit tests: under a minute"
 	@echo "make test      every test, in a lab of its own making"
 	@echo "make prove     the long proofs and the benchmarks"
-	@echo "make reference docs/reference.md anew, from the settings and the agent's API"
+	@echo "make reference docs/reference.md and Pulumi.yaml anew, from the settings and the agent's API"
 
 setup: .venv/ready
 

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -18,7 +19,7 @@ _CONTAINED = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-
 """Prefix that gives a command mounts and process numbers of its own."""
 
 _GRACE_SECONDS = 5.0
-_FOLLOW_SECONDS = 0.25
+_LOOK_SECONDS = 0.25
 
 
 def run(
@@ -32,6 +33,8 @@ def run(
     finish_seconds: float = 0,
     follow: Callable[[str], object] | None = None,
     deadline_seconds: float | None = None,
+    moving: Callable[[], object] | None = None,
+    stop: threading.Event | None = None,
 ) -> None:
     """Run a command to its end, its output into `log` (written anew).
 
@@ -40,8 +43,10 @@ def run(
     A command that is interrupted ends with all that it started; with `finish_seconds` it is told
     alone, as by Ctrl-C, and may take so long to finish what it is at. `follow` is given each line
     of the output soon after it was written. `deadline_seconds` is how long the command may take; then
-    it is ended like one that is interrupted.
-    Raises StepError with the log's tail when the command is missing or fails, DeadlineError when it is late.
+    it is ended like one that is interrupted. The deadline starts anew whenever `moving` answers something new.
+    Another thread may set `stop` to end the command.
+    Raises StepError with the log's tail when the command is missing, fails or is stopped, and
+    DeadlineError when it is late.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with (
@@ -49,7 +54,7 @@ def run(
         _in_time(command, doing, log),
         _started(command, doing, cwd, env, contained, output, subprocess.STDOUT, finish_seconds) as process,
     ):
-        status = _follow(process, log, follow, deadline_seconds) if follow else process.wait(deadline_seconds)
+        status = _wait(process, log, follow, deadline_seconds, moving, stop)
     if status != 0:
         raise StepError(f"Could not {doing}: {Path(command[0]).name} ended with status {status}.", log)
 
@@ -124,18 +129,30 @@ def _in_time(command: Command, doing: str, log: Path | None = None) -> Iterator[
         raise DeadlineError(f"Could not {doing}: {late}.", log) from error
 
 
-def _follow(
-    process: subprocess.Popen[bytes], log: Path, tell: Callable[[str], object], deadline_seconds: float | None
+def _wait(
+    process: subprocess.Popen[bytes],
+    log: Path,
+    follow: Callable[[str], object] | None,
+    deadline_seconds: float | None,
+    moving: Callable[[], object] | None,
+    stop: threading.Event | None,
 ) -> int:
-    """Wait for a process, telling the lines of its log; return its status."""
-    started = time.monotonic()
+    """Wait for a process, telling the lines of its log; return its status, or raise TimeoutExpired when it is late."""
+    if follow is None and moving is None and stop is None:
+        return process.wait(deadline_seconds)
+    tell = follow or (lambda _: None)
+    started, seen = time.monotonic(), moving() if moving else None
     with log.open(errors="replace") as lines:
         while True:
             try:
-                return process.wait(_FOLLOW_SECONDS)
+                return process.wait(_LOOK_SECONDS)
             except subprocess.TimeoutExpired as error:
                 for line in lines:
                     tell(line.rstrip())
+                if stop and stop.is_set():
+                    raise StepError("It was told to stop.", log) from error
+                if moving and seen != (seen := moving()):
+                    started = time.monotonic()
                 if deadline_seconds is not None and time.monotonic() - started > deadline_seconds:
                     raise subprocess.TimeoutExpired(process.args, deadline_seconds) from error
 

@@ -10,12 +10,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from console import ending, project, pulumi_cli
 from console.progress import console, step
-from environments import answers, reference, required
+from environments import answers, project_file, reference, required
 from environments.answers import AnswerError, Values
 from environments.checks import Checks, check_all
 from environments.engine import Environment
 from environments.questions import Interview
-from infra.values import Name
+from infra.settings.value_types import Name
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -72,8 +72,10 @@ def new(
 
 @app.command("reference")
 def write_reference() -> None:
-    """Write docs/reference.md from the settings and from the agent's OpenAPI."""
+    """Write docs/reference.md and Pulumi.yaml's config from the settings, and from the agent's OpenAPI."""
     (project.REPOSITORY / "docs" / "reference.md").write_text(reference.page())
+    file = project.REPOSITORY / "Pulumi.yaml"
+    file.write_text(project_file.written(file.read_text()))
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from console import project, pulumi_cli
 from console.errors import StepError
 from console.run import capture
 from environments.answers import AnswerError
-from infra.settings import Settings
+from infra.settings.top_level import StackSettings
 from review import events, own_rules
 
 PASSPHRASE = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")
@@ -68,7 +68,7 @@ class Environment:
             raise AnswerError(f"{self.file.name} is there already and is no environment of yours; take another name.")
         return True
 
-    def write(self, settings: Settings) -> None:
+    def write(self, settings: StackSettings) -> None:
         """Write its stack file, whole and with encrypted secrets, or not at all."""
         with tempfile.TemporaryDirectory() as directory:
             content = self._encrypted(Path(directory), settings)
@@ -80,7 +80,7 @@ class Environment:
         draft.write_text(text + yaml.safe_dump(content, sort_keys=False))
         draft.rename(self.file)
 
-    def _encrypted(self, directory: Path, settings: Settings) -> dict[str, Any]:
+    def _encrypted(self, directory: Path, settings: StackSettings) -> dict[str, Any]:
         """What Pulumi writes into a stack file: how secrets are encrypted, and the API key so.
 
         It does so for a stack of a backend in the directory: the user's own learns of nothing that may not be finished.

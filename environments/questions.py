@@ -9,8 +9,10 @@ from typing import Any, Protocol
 from environments import required
 from environments.answers import AnswerError, Place, Values, refuse_given, with_networks, with_value
 from environments.checks import Checks, has_node_port
-from infra.settings import GatewaySettings, OrchestratorSettings, Settings
-from infra.values import NODE_PORTS
+from infra.settings.gateway import GatewaySettings
+from infra.settings.orchestrator import OrchestratorSettings
+from infra.settings.top_level import StackSettings
+from infra.settings.value_types import NODE_PORTS
 
 NONE = "none"
 """What a user answers to leave something out that has a default."""
@@ -56,7 +58,7 @@ class Interview:
         self._ask(
             "Namespace, which the stack makes",
             ("namespace",),
-            default=Settings.model_fields["namespace"].default,
+            default=StackSettings.model_fields["namespace"].default,
             check=lambda namespace: self._checks.namespace(self._context, namespace),
         )
 
@@ -230,7 +232,7 @@ class Interview:
 
     @property
     def _namespace(self) -> str:
-        return str(self._values.get("namespace", Settings.model_fields["namespace"].default))
+        return str(self._values.get("namespace", StackSettings.model_fields["namespace"].default))
 
     @property
     def _server(self) -> tuple[str, str | None]:

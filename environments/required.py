@@ -3,14 +3,16 @@
 from collections.abc import Iterator
 
 from environments.answers import AnswerError
-from infra.settings import GatewaySettings, HeadscaleSettings, Settings
+from infra.settings.gateway import GatewaySettings
+from infra.settings.headscale import HeadscaleSettings
+from infra.settings.top_level import StackSettings
 from policy.images import by_digest
 
 TAILSCALE: str = GatewaySettings.model_fields["tailscale_image"].default
 HEADSCALE: str = HeadscaleSettings.model_fields["image"].default
 
 
-def refuse_missing(settings: Settings) -> None:
+def refuse_missing(settings: StackSettings) -> None:
     """Raise AnswerError, with every sentence, for what the rules would refuse of a stack with these settings."""
     if missing := list(_missing(settings)):
         raise AnswerError("\n".join(missing))
@@ -27,7 +29,7 @@ def with_digest(image: str, answer: str) -> str:
     return f"{image}@{answer}" if answer.startswith("sha256:") else answer
 
 
-def _missing(settings: Settings) -> Iterator[str]:
+def _missing(settings: StackSettings) -> Iterator[str]:
     if settings.protect is None:
         yield (
             "meshgate:protect: it is missing; write true to have Pulumi keep what cannot be had again (keys, nodes, "

@@ -20,7 +20,7 @@ class Facts:
 
 
 def complete(facts: Facts) -> dict[str, Any]:
-    """Return the stack's settings (as in infra.settings) with this machine's facts."""
+    """Return the stack's settings (as in infra/settings) with this machine's facts."""
     committed = yaml.safe_load(project.stack_file(project.LAB).read_text())["config"]
     settings = {key.removeprefix(PREFIX): value for key, value in committed.items()}
     images = {"image": facts.gateway_image, "tailscale_image": facts.tailscale_image}

@@ -41,7 +41,7 @@ def _assemble(binaries: tuple[Path, ...], directory: Path) -> None:
         (go_toolchain.find().command, "list", "-m", "-f", "{{.Dir}}", _SDK),
         doing="find Pulumi's SDK among the Go modules",
         cwd=paths.GO_MODULES / go_builds.PULUMI.module,
-        env=go_builds.ENVIRONMENT,
+        env=go_builds.environment(),
     )
     for script in _SCRIPTS:
         target = directory / Path(script).name

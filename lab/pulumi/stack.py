@@ -95,7 +95,7 @@ class Stack:
         self.recover()
 
     def write(self, settings: Mapping[str, Any]) -> None:
-        """Write the stack's config file: `settings` as in infra.settings, and what Pulumi itself wrote.
+        """Write the stack's config file: `settings` as in infra/settings, and what Pulumi itself wrote.
 
         A secret setting that is not among them is forgotten.
         """

@@ -1,10 +1,15 @@
 """The programs that the lab runs, and how each is had.
 
 A tool is resolved in this order: the user's own on PATH in a fitting version; the binary that an
-earlier run built; a build of its pinned Go module under lab/go. Builds run one after another and
-are kept in the cache by the hash of module, flags and Go version.
+earlier run built; a build of its pinned Go module under lab/go. Builds run one after another, also
+`ahead` of their use, and are kept in the cache by the hash of module, flags and Go version.
 """
 
+import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -150,8 +155,8 @@ ACTIONLINT = Tool(
     own=Own(("-version",), at_least=(1, 7, 7), below=(2, 0, 0)),
 )
 
-LAB = (KUBE, HEADSCALE, TAILSCALED, CONTAINERBOOT, WIREGUARD_GO, COREDNS, PULUMI, PULUMI_LANGUAGE_PYTHON)
-"""What `up` needs, in the order of building."""
+LAB = (KUBE, COREDNS, TAILSCALED, WIREGUARD_GO, CONTAINERBOOT, HEADSCALE, PULUMI_LANGUAGE_PYTHON, PULUMI)
+"""What `up` needs, in the order in which it first waits for each."""
 
 
 def resolve(tool: Tool) -> Path:
@@ -174,7 +179,39 @@ def find_own(tool: Tool) -> Path | None:
 
 def build(tool: Tool) -> Path:
     """Return the binary of the tool's pinned Go module from the cache, built first if need be."""
-    return cache.keep(_built(tool), lambda directory: _build(tool, directory)) / tool.name
+    entry = _built(tool)
+    if waited_for := _under_way.get(entry):
+        waited_for.result()
+    return cache.keep(entry, lambda directory: _build(tool, directory)) / tool.name
+
+
+@contextmanager
+def ahead(*tools: Tool) -> Iterator[None]:
+    """Build in the background what is missing of these tools, in their order, while the block goes on.
+
+    Within the block `build` waits for a tool's turn, and raises what went wrong with it. A block that
+    ends by an error or by Ctrl-C ends the build that is at work.
+    """
+    stop = threading.Event()
+
+    def make(tool: Tool, entry: Path) -> None:
+        cache.keep(entry, lambda directory: _build(tool, directory, stop))
+
+    missing = {_built(tool): tool for tool in tools if not find_own(tool) and not _built(tool).exists()}
+    with ThreadPoolExecutor(1, thread_name_prefix="go-builds") as worker:
+        _under_way.update({entry: worker.submit(make, tool, entry) for entry, tool in missing.items()})
+        try:
+            yield
+        except BaseException:
+            stop.set()
+            worker.shutdown(wait=False, cancel_futures=True)
+            raise
+        finally:
+            _under_way.clear()
+
+
+_under_way: dict[Path, Future[None]] = {}
+"""What `ahead` builds, by the cache's directory."""
 
 
 def cold_seconds(*tools: Tool) -> int:
@@ -195,13 +232,27 @@ ENVIRONMENT = {"CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOTOOLCHAIN": 
 """Static binaries, whatever the user has set for Go."""
 
 
+def environment() -> dict[str, str]:
+    """Return the environment of `go`: what decides the result, the lab's own caches, and a compiler in a hurry."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {
+        **ENVIRONMENT,
+        "GOCACHE": str(paths.cache() / "go-build"),
+        "GOMODCACHE": str(paths.cache() / "go-modules"),
+        # A compiler lives for seconds: it collects no garbage before one of two needs a quarter of the memory.
+        "GOGC": "off",
+        "GOMEMLIMIT": str(memory // 4),
+    }
+
+
 def _flags(tool: Tool) -> tuple[str, ...]:
     """Return the arguments of `go build` that decide what comes out."""
     linker = " ".join(("-s", "-w", *(f"-X {variable}" for variable in tool.variables)))
-    return ("-trimpath", "-tags", tool.tags, "-ldflags", linker, tool.package)
+    # Nobody debugs these programs; the linker would leave out what the compiler spent a tenth of its time on.
+    return ("-trimpath", "-gcflags=all=-dwarf=false", "-tags", tool.tags, "-ldflags", linker, tool.package)
 
 
-def _build(tool: Tool, directory: Path) -> None:
+def _build(tool: Tool, directory: Path, stop: threading.Event | None = None) -> None:
     """Build a tool into a new directory, with its aliases as links beside it."""
     title = f"{tool.name} {tool.version}"
     log = paths.cache() / "logs" / f"build-{tool.name}-{tool.version}.log"
@@ -212,7 +263,8 @@ def _build(tool: Tool, directory: Path) -> None:
                 doing=f"build {title}",
                 log=log,
                 cwd=paths.GO_MODULES / tool.module,
-                env=ENVIRONMENT,
+                env=environment(),
+                stop=stop,
             )
         except StepError as error:
             raise StepError(f"{error.sentence}{_alternative(tool)}", log) from error

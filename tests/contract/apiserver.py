@@ -29,6 +29,8 @@ _CONTROLLERS = (
     "persistentvolume-protection-controller",
     "persistentvolumeclaim-protection-controller",
     "replicaset-controller",
+    "replicationcontroller-controller",
+    "resourcequota-controller",
     "serviceaccount-controller",
 )
 

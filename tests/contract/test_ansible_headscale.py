@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 import yaml
 
+from infra.curve25519 import node_key_to_wireguard
 from infra.headscale import EXIT_ROUTES
 from infra.headscale.client import Headscale
 from infra.headscale.errors import NotFoundError
-from infra.wireguard import node_key_to_wireguard
 from lab import paths
 from lab.tools import go_builds
 from tests.contract.headscale_server import HeadscaleServer, running_headscale

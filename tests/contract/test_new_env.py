@@ -19,7 +19,7 @@ import yaml
 
 from console.errors import StepError
 from console.waiting import until
-from infra.settings import load
+from infra.settings.loading import load
 from lab import paths
 from lab.pulumi import plugin, pulumi_host
 from lab.tools import go_builds

@@ -386,7 +386,7 @@ def test_a_pre_auth_key_that_is_used_up(world: World) -> None:
         headscale.delete_node(next(node.id for node in headscale.nodes() if node.pre_auth_key_id == key.id))
     provider = ExitNodeProvider()
     settings = world.settings() | {"headscale_api_key": world.api_key}
-    provider.connections = Connections(settings.get)
+    provider.connect = lambda: Connections(settings.get)
     props = {"pre_auth_key_id": key.id, "user": user.name, "hostname": "gone", "deadline_seconds": 0}
     workload = {"namespace": JUNE, "deployment": ORCHESTRATOR, "container": "orchestrator"}
     with pytest.raises(ResourceError) as raised:

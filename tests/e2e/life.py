@@ -12,13 +12,20 @@ from tests.e2e import world
 
 
 def up(stack: Stack) -> None:
-    """What `make up` does, whatever ran before."""
+    """What `make up` does, whatever ran before; its pods run when this returns."""
     stack.recover()
     stack.up()
+    settle(stack)
+
+
+def settle(stack: Stack) -> None:
+    """Wait for the pods that the stack's last `up` asked for."""
+    world.wait_until_rolled_out(stack.settings().get("namespace", world.NAMESPACE))
 
 
 def assert_settled(stack: Stack) -> None:
     """One more look finds nothing to do, in the cluster neither."""
+    settle(stack)
     stack.run("preview", "--refresh", "--expect-no-changes")
 
 

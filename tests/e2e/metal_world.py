@@ -16,7 +16,7 @@ from urllib.parse import quote
 import httpx
 import yaml
 
-from infra import wireguard
+from infra import curve25519
 from infra.headscale.client import Headscale
 from infra.headscale.errors import NotFoundError
 from infra.headscale.models import Node
@@ -166,8 +166,8 @@ class Gateway:
     @contextmanager
     def client(self, name: str) -> Iterator[Client]:
         """A native client that knows nothing but the peer API's answer; its peer is removed at the end."""
-        private_key = wireguard.generate_private_key()
-        public_key = wireguard.public_key(private_key)
+        private_key = curve25519.generate_private_key()
+        public_key = curve25519.public_key(private_key)
         answer = self.api("POST", "/v1/peers", {"public_key": public_key, "name": name})
         assert answer.is_success, answer.text
         with clients.connected(name, Config.from_peer(private_key, answer.json())) as client:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import yaml
 
-from infra.settings import load
-from infra.wireguard import public_key
+from infra.curve25519 import public_key
+from infra.settings.loading import load
 from lab import paths
 from lab.pulumi.stack import Stack
 from tests.e2e import world

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from infra import wireguard
+from infra import curve25519
 from infra.headscale.client import Headscale
 from lab import paths
 from lab.cluster import kube, surroundings
@@ -36,7 +36,6 @@ pytestmark = pytest.mark.timeout(300)
 
 TLS_PORT, NODE_PORT, STUN_PORT = 8443, 30081, 30479
 FRONT = Daemon("dev-front")
-SETTLED = ("preview", "--refresh", "--expect-no-changes")
 
 
 @dataclass(frozen=True)
@@ -68,8 +67,8 @@ class Environment:
 
     def let_in(self) -> Config:
         """A config for a device that the operator lets in by hand."""
-        private_key = wireguard.generate_private_key()
-        peer = json.loads(self.in_agent("python3", "-c", REGISTER, wireguard.public_key(private_key)))
+        private_key = curve25519.generate_private_key()
+        peer = json.loads(self.in_agent("python3", "-c", REGISTER, curve25519.public_key(private_key)))
         return Config.from_peer(private_key, peer)
 
     def pod(self) -> str:
@@ -104,7 +103,7 @@ def up(name: str, settings: dict[str, Any], api_key: str | None = None) -> Itera
     if api_key:
         stack.set_secret("headscale_api_key", api_key)
     try:
-        stack.up()
+        life.up(stack)
         yield stack
     finally:
         life.destroy(stack)
@@ -150,7 +149,7 @@ def play_the_cloud() -> None:
 
 def test_both_are_there_and_the_first_stack_beside_them(stack: Stack, dev: Environment, staging: Environment) -> None:
     for environment in (dev, staging):
-        environment.stack.run(*SETTLED)
+        life.assert_settled(environment.stack)
         with clients.connected(environment.name, environment.let_in()) as client:
             assert world.passes(client, world.INTERNET[0], 10)
     life.assert_whole(stack)
@@ -198,21 +197,21 @@ def test_a_change_of_one_is_no_change_of_the_other(dev: Environment, staging: En
     with clients.connected("staging", staging.let_in()) as client:
         assert world.passes(client, world.INTERNET[0], 10)
         with world.longest_gap(client, topology.INTERNET_IPV4) as gap:
-            dev.stack.up()
+            life.up(dev.stack)
     assert gap() < 1
     assert dev.pod() != pod
     assert dev.let_in().persistent_keepalive == 20
-    dev.stack.run(*SETTLED)
-    staging.stack.run(*SETTLED)
+    life.assert_settled(dev.stack)
+    life.assert_settled(staging.stack)
 
 
 def test_drift_of_one_is_seen_there_and_repaired_there(dev: Environment, staging: Environment) -> None:
     pod = staging.pod()
     kube.kubectl("delete", "-n", dev.namespace, "service", "meshgate-dev-peers")
     assert "dev-peers" in dev.stack.run("preview", "--refresh")
-    staging.stack.run(*SETTLED)
+    life.assert_settled(staging.stack)
     dev.stack.run("up", "--yes", "--skip-preview", "--refresh")
-    dev.stack.run(*SETTLED)
+    life.assert_settled(dev.stack)
     assert staging.pod() == pod
 
 
@@ -246,12 +245,15 @@ class Operator:
         stack = self.environment.stack
         path = os.pathsep.join((str(go_builds.resolve(go_builds.KUBE).parent), stack.environment()["PATH"]))
         apart = {"PATH": path, "KUBECACHEDIR": str(paths.RUN / "kubectl"), "NO_PROXY": "*"}
-        return bash(script, paths.REPOSITORY, {**os.environ, **stack.environment(), **apart})
+        printed = bash(script, paths.REPOSITORY, {**os.environ, **stack.environment(), **apart})
+        if script.startswith("pulumi up "):
+            life.settle(stack)
+        return printed
 
 
 def test_what_an_operator_does_by_the_documentation(staging: Environment) -> None:
     operator = Operator(staging)
-    public_key = wireguard.public_key(wireguard.generate_private_key())
+    public_key = curve25519.public_key(curve25519.generate_private_key())
     operator.run(console("docs/start.md", "Your own cluster")[-1].replace("…", public_key))
     listed, revoke = console("docs/operations.md", "Devices")
     assert public_key in operator.run(listed)
@@ -283,7 +285,7 @@ def test_the_end_of_one_is_not_the_end_of_the_other(stack: Stack, dev: Environme
             life.destroy(dev.stack)
     assert gap() < 1
     assert dev.namespace not in kube.kubectl("get", "namespaces", "-o", "name")
-    staging.stack.run(*SETTLED)
+    life.assert_settled(staging.stack)
     life.destroy(staging.stack)
     assert staging.namespace not in kube.kubectl("get", "namespaces", "-o", "name")
     assert "meshgate-staging" not in staging.exit_nodes()

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from infra import wireguard
+from infra import curve25519
 from infra.headscale.client import Headscale
 from infra.headscale.errors import NotFoundError
 from lab.cluster import kube
@@ -49,8 +49,8 @@ def second(stack: Stack) -> Iterator[Stack]:
 
 def test_its_gateway_comes_and_goes_and_the_first_stays(stack: Stack, second: Stack, headscale: Headscale) -> None:
     before = {node.id for node in headscale.nodes()}
-    second.up()
-    second.run("preview", "--refresh", "--expect-no-changes")
+    life.up(second)
+    life.assert_settled(second)
 
     node = world.node_named(headscale, f"meshgate-{NAME}")
     assert node.is_exit
@@ -68,9 +68,9 @@ def test_its_gateway_comes_and_goes_and_the_first_stays(stack: Stack, second: St
 
 def _passes_through(second: Stack) -> None:
     """A device that the operator lets in by hand reaches the Internet host."""
-    private_key = wireguard.generate_private_key()
+    private_key = curve25519.generate_private_key()
     agent = ("exec", "-n", NAMESPACE, f"deploy/meshgate-{NAME}", "-c", "agent", "--")
-    peer = json.loads(kube.kubectl(*agent, "python3", "-c", REGISTER, wireguard.public_key(private_key)))
+    peer = json.loads(kube.kubectl(*agent, "python3", "-c", REGISTER, curve25519.public_key(private_key)))
     config = Config.from_peer(private_key, peer)
     assert peer["server_public_key"] == second.outputs()["server_public_key"]
     with clients.connected("second", config) as client:

@@ -80,13 +80,13 @@ def play(stack: Stack, machine: Machine, directory: Path, playbook: str) -> Play
 def test_a_pod_and_a_machine_are_gateways_of_one_stack(
     both: Stack, machine: Machine, headscale: Headscale, mesh_peer: Node, tmp_path: Path
 ) -> None:
-    both.up()
+    life.up(both)
     assert f"meshgate-{NAME} has not joined yet" in both.log.read_text()
     assert both.outputs()["gateways"][NAME]["exit_node"]["id"] == ""
     assert world.orchestrator_env()["GATEWAYS"] == "lab"
 
     assert play(both, machine, tmp_path, "gateway").changed
-    both.up()
+    life.up(both)
     node = world.node_named(headscale, f"meshgate-{NAME}")
     assert node.is_exit
     assert both.outputs()["gateways"][NAME]["exit_node"]["id"] == node.id

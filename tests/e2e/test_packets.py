@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from console.run import capture
+from infra.curve25519 import node_key_to_wireguard
 from infra.headscale.models import Node
-from infra.wireguard import node_key_to_wireguard
 from lab.mesh import june, registration
 from lab.network import wireguard_client as clients
 from lab.network.wireguard_client import Client, Config

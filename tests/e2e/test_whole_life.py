@@ -44,7 +44,7 @@ def test_a_route_un_approved_by_hand_is_seen_and_approved_again(stack: Stack, he
     gateway = world.node_named(headscale, world.GATEWAY)
     _un_approve(gateway)
     assert "exit-node update" in stack.run("refresh", "--yes", "--skip-preview")
-    stack.up()
+    life.up(stack)
     assert world.node_named(headscale, world.GATEWAY).id == gateway.id
     life.assert_whole(stack)
 
@@ -53,7 +53,7 @@ def test_a_node_deleted_by_hand_joins_again(stack: Stack, headscale: Headscale, 
     client = connect("left-behind")
     headscale.delete_node(world.node_named(headscale, world.GATEWAY).id)
     assert "exit-node delete" in stack.run("refresh", "--yes", "--skip-preview")
-    stack.up()
+    life.up(stack)
     life.assert_whole(stack)
     for url in (*world.INTERNET, *world.urls(world.node_named(headscale, peer.HOSTNAME))):
         assert world.passes(client, url, 10)
@@ -63,7 +63,7 @@ def test_a_variable_edited_by_hand_is_seen_and_set_again(stack: Stack) -> None:
     edit = "HEADSCALE_SERVER_ENDPOINT=192.0.2.1:1"
     kube.kubectl("set", "env", "-n", "june-services", "deploy/june-orchestrator", edit)
     stack.run("refresh", "--yes", "--skip-preview")
-    stack.up()
+    life.up(stack)
     assert world.orchestrator_env()["HEADSCALE_SERVER_ENDPOINT"] == stack.outputs()["server_endpoint"]
     life.assert_whole(stack)
 

@@ -12,6 +12,9 @@ from typing import Any
 from console.errors import StepError
 from infra.headscale.client import Headscale
 from infra.headscale.models import Node
+from infra.kubernetes import rollout
+from infra.kubernetes.client import KubernetesClient
+from lab import paths
 from lab.cluster import kube
 from lab.cluster.startup import PKI
 from lab.mesh import june, peer, registration
@@ -59,6 +62,23 @@ def pod(selector: str = f"app.kubernetes.io/instance={GATEWAY.removeprefix('mesh
     ]
     assert len(pods) == 1, [pod["metadata"]["name"] for pod in pods]
     return pods[0]
+
+
+def wait_until_rolled_out(namespace: str, deadline: float = 120) -> None:
+    """Wait until each Deployment of a namespace runs what was last asked for, and no former pod is left.
+
+    The end of a `pulumi up` does not say so: the official Kubernetes plugin answers some updates at once.
+    """
+    with KubernetesClient(None, str(paths.KUBECONFIG)) as cluster:
+        for deployment in kube.kubectl("get", "deployments", "-n", namespace, "-o", "name").split():
+            unfinished = rollout.wait(cluster, namespace, deployment.rpartition("/")[2], deadline)
+            assert not unfinished, f"{deployment} in {namespace}: {unfinished}"
+    seconds_until(lambda: not _ending_pods(namespace), deadline)
+
+
+def _ending_pods(namespace: str) -> list[str]:
+    pods = json.loads(kube.kubectl("get", "pods", "-n", namespace, "-o", "json"))["items"]
+    return [pod["metadata"]["name"] for pod in pods if "deletionTimestamp" in pod["metadata"]]
 
 
 def in_gateway(container: str, *command: str) -> str:

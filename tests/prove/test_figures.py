@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from infra import wireguard
+from infra import curve25519
 from lab import paths
 from lab.cluster import kube
 from lab.mesh import registration
@@ -110,7 +110,7 @@ def _seconds(call: Callable[[], object]) -> float:
 
 def _usable_after(client: Client, config: Config) -> float:
     """Register the client's key anew, and ping as soon as that is answered."""
-    public_key = wireguard.public_key(config.private_key)
+    public_key = curve25519.public_key(config.private_key)
     world.unregister(public_key)
     # Without a peer the client cannot dial too early: it would not dial again within the next five seconds.
     client.set_peer("peer", config.server_public_key, "remove")

@@ -128,12 +128,12 @@ def test_what_is_changed_by_hand_is_put_back(world: World, client: Client) -> No
 
     def put_back() -> bool:
         shown = world.gateway.run("wg", "show", world.interface, "dump")
-        return (
+        return bool(
             stranger not in shown
             and client.keys.public in shown
             and "\t51820\t" in shown
             and "10.88.0.1" not in world.gateway.run("ip", "address", "show", "dev", world.interface)
-            and "masquerade" in world.gateway.run("nft", "list", "ruleset")
+            and world.rules("postrouting")
         )
 
     wait_for(put_back, "everything as it was")
@@ -163,7 +163,7 @@ def test_readiness_says_what_is_missing(fresh_world: World) -> None:
     assert refused.status_code == 503
     assert refused.headers["retry-after"] == "1"
 
-    world.start_device()
+    world.start_interface()
     world.gateway.run("sysctl", "-qw", "net.ipv6.conf.all.forwarding=1")
     with in_namespace(world.gateway.name):
         health = http.server.HTTPServer(("127.0.0.1", 9002), Health)
@@ -221,11 +221,11 @@ def test_metrics_tell_of_all_peers_and_of_none(world: World, client: Client) -> 
 
 def test_the_interface_goes_with_its_process(fresh_world: World) -> None:
     world = fresh_world
-    world.start_device()
+    world.start_interface()
     wait_for(lambda: world.interface in world.gateway.run("ip", "-brief", "link"), "the interface")
-    assert world.device is not None
-    world.device.terminate()
-    assert world.device.wait(5) == 0
+    assert world.holder is not None
+    world.holder.terminate()
+    assert world.holder.wait(5) == 0
     assert world.interface not in world.gateway.run("ip", "-brief", "link")
 
 
@@ -236,7 +236,7 @@ def test_kernel_wireguard_is_demanded_where_there_is_none(fresh_world: World) ->
         world.start()  # a kernel that has it must be enough
         return
     ended = subprocess.run(
-        [sys.executable, "-m", "gateway.agent.device"],
+        [sys.executable, "-m", "gateway.agent.protocols.wireguard.interface"],
         env={**world.agent_environment(), "MESHGATE_WIREGUARD": "kernel"},
         capture_output=True,
         text=True,

@@ -7,6 +7,7 @@ keeps its sockets in one directory for all namespaces.
 import contextlib
 import ctypes
 import itertools
+import json
 import os
 import re
 import signal
@@ -21,7 +22,7 @@ from typing import Any
 
 import httpx
 
-from gateway.agent.wireguard import listens
+from gateway.agent.protocols.wireguard.sockets import listens
 from tests.unit.agent.fakes import key_pair
 
 ROOT = Path(__file__).parents[3]
@@ -156,7 +157,7 @@ class Client:
 
 
 class World:
-    """The namespaces, the wireguard process (by gateway.agent.device) and the agent."""
+    """The namespaces, the process that holds the interface, and the agent."""
 
     def __init__(self, directory: Path, wireguard_go: str) -> None:
         self.directory = directory
@@ -168,7 +169,7 @@ class World:
         self._clients = itertools.count()
         self.environment: dict[str, str] = {}
         self.agent: subprocess.Popen[bytes] | None = None
-        self.device: subprocess.Popen[bytes] | None = None
+        self.holder: subprocess.Popen[bytes] | None = None
         self.gateway = Namespace(f"{tag}-gw")
         self.client = Namespace(f"{tag}-cl")
         self.neighbour = Namespace(f"{tag}-nb")
@@ -223,14 +224,16 @@ class World:
             **self.environment,
         }
 
-    def start_device(self) -> None:
-        self.device = self.gateway.start(sys.executable, "-m", "gateway.agent.device", env=self.agent_environment())
+    def start_interface(self) -> None:
+        self.holder = self.gateway.start(
+            sys.executable, "-m", "gateway.agent.protocols.wireguard.interface", env=self.agent_environment()
+        )
 
     def start_agent(self) -> None:
         self.agent = self.gateway.start(sys.executable, "-m", "gateway.agent", env=self.agent_environment())
 
     def start(self) -> None:
-        self.start_device()
+        self.start_interface()
         self.start_agent()
         self.wait_until_ready()
 
@@ -254,8 +257,8 @@ class World:
 
     def kill_wireguard(self) -> None:
         """SIGKILL to wireguard-go itself."""
-        assert self.device is not None
-        (child,) = Path(f"/proc/{self.device.pid}/task/{self.device.pid}/children").read_text().split()
+        assert self.holder is not None
+        (child,) = Path(f"/proc/{self.holder.pid}/task/{self.holder.pid}/children").read_text().split()
         os.kill(int(child), signal.SIGKILL)
 
     @contextlib.contextmanager
@@ -291,10 +294,16 @@ class World:
         finally:
             client.stop()
 
+    def rules(self, chain: str) -> list[dict[str, Any]]:
+        """The rules in a chain of the gateway's firewall; none when there is no such chain."""
+        listed = json.loads(self.gateway.run("nft", "--json", "list", "ruleset"))["nftables"]
+        rules = [item["rule"] for item in listed if "rule" in item]
+        return [rule for rule in rules if (rule["table"], rule["chain"]) == ("meshgate", chain)]
+
     def delete(self) -> None:
-        if self.device is not None and self.device.poll() is None:
-            self.device.terminate()  # it takes wireguard-go along
-            self.device.wait(10)
+        if self.holder is not None and self.holder.poll() is None:
+            self.holder.terminate()  # it takes wireguard-go along
+            self.holder.wait(10)
         for namespace in (self.client, self.neighbour, self.far, self.gateway):
             namespace.delete()
 

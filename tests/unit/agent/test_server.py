@@ -12,16 +12,16 @@ import pytest
 from fastapi import FastAPI
 
 from gateway.agent.server import certificate, listen, serve
-from gateway.agent.settings import Settings, SettingsError
+from gateway.agent.settings import AgentSettings, SettingsError
 from lab.cluster.pki import Identity, Pki
 from tests.unit.agent.fakes import SERVER_KEY
 
-Make = Callable[[int], Settings]
+Make = Callable[[int], AgentSettings]
 
 
 @pytest.fixture
 def settings(monkeypatch: pytest.MonkeyPatch) -> Make:
-    def make(port: int) -> Settings:
+    def make(port: int) -> AgentSettings:
         environment = {
             "LISTEN_PORT": "31820",
             "ENDPOINT": "vpn.example.com:31820",
@@ -34,7 +34,7 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Make:
         }
         for name, value in environment.items():
             monkeypatch.setenv(f"MESHGATE_{name}", value)
-        return Settings().model_copy(update={"http_port": port})
+        return AgentSettings().model_copy(update={"http_port": port})
 
     return make
 
@@ -53,7 +53,7 @@ def test_a_port_that_is_taken_is_named(settings: Make) -> None:
             listen(settings(port))
 
 
-def with_certificate(settings: Settings, directory: Path) -> tuple[Settings, Pki]:
+def with_certificate(settings: AgentSettings, directory: Path) -> tuple[AgentSettings, Pki]:
     pki = Pki(directory)
     pki.ensure([Identity("api", "api", hosts=("127.0.0.1",))])
     files = {"tls_certificate_file": pki.certificate("api"), "tls_private_key_file": pki.key("api")}

@@ -3,6 +3,7 @@
 import io
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from rich.console import Console
@@ -81,3 +82,15 @@ def test_a_terminal_ends_with_the_same_single_line(terminal: io.StringIO) -> Non
         current.now("waiting [for] etcd")
     last = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue()).splitlines()[-1]
     assert re.search(r"✓ Start \[it\]: waiting \[for\] etcd  0\.\d s", last)
+
+
+def test_steps_at_the_same_time_end_with_a_line_each(terminal: io.StringIO) -> None:
+    with step("Build kube"), ThreadPoolExecutor(1) as other:
+        other.submit(_short_step).result()
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue()).splitlines()
+    assert [line.partition("✓ ")[2].partition("  ")[0] for line in lines if "✓" in line] == ["Install", "Build kube"]
+
+
+def _short_step() -> None:
+    with step("Install"):
+        time.sleep(0.05)

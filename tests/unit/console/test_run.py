@@ -185,6 +185,17 @@ def test_what_is_captured_has_a_deadline_too(tmp_path: Path) -> None:
     assert_ended((tmp_path / "child").read_text())
 
 
+def test_what_moves_is_not_late(tmp_path: Path) -> None:
+    """It takes longer than its deadline, and each second there is something new."""
+    grown = tmp_path / "grown"
+    grown.touch()
+    script = "for i in 1 2 3 4 5 6; do echo more >> grown; sleep 0.5; done"
+    command = ("sh", "-c", script)
+    run(command, doing="grow", log=tmp_path / "log", cwd=tmp_path, deadline_seconds=2, moving=grown.read_text)
+    with pytest.raises(DeadlineError):
+        run(command, doing="grow", log=tmp_path / "log", cwd=tmp_path, deadline_seconds=2, moving=lambda: "the same")
+
+
 def test_who_keeps_the_deadline_hears_nothing_of_it(tmp_path: Path) -> None:
     run(("true",), doing="nothing", log=tmp_path / "log", deadline_seconds=30)
     assert capture(("echo", "done"), doing="say", deadline_seconds=30) == "done\n"

@@ -41,7 +41,7 @@ def cluster(server: FakeHeadscale) -> FakeCluster:
 def connect(server: FakeHeadscale, cluster: FakeCluster) -> Connect:
     def connect(kind: type[P]) -> P:
         provider = kind()
-        provider.connections = FakeConnections(server, cluster)
+        provider.connect = lambda: FakeConnections(server, cluster)
         return provider
 
     return connect

@@ -26,7 +26,7 @@ def provider(connect: Connect) -> ExitNodeProvider:
 @pytest.fixture
 def new_key(provider: ExitNodeProvider) -> Callable[..., PreAuthKey]:
     def new_key(*, minutes: float = 60, tags: tuple[str, ...] = ()) -> PreAuthKey:
-        with provider.connections.headscale() as headscale:
+        with provider.connect() as connections, connections.headscale() as headscale:
             end = datetime.now(UTC) + timedelta(minutes=minutes)
             return headscale.create_pre_auth_key(headscale.ensure_user(USER), expiration=end, tags=tags)
 

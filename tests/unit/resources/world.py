@@ -1,5 +1,6 @@
 """Providers as the plugin process has them, but connected to a Headscale and a cluster in memory."""
 
+from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
 from pulumi.output import Unknown
@@ -35,10 +36,11 @@ class FakeConnections(Connections):
     def __init__(self, server: FakeHeadscale, cluster: FakeCluster) -> None:
         super().__init__(CONFIG.get)
         self._server = server
-        self._cluster = cluster
+        self._fake = cluster
 
     def headscale_with(self, api_key: str) -> Headscale:
         return Headscale(self._server.url, api_key, transport=self._server)
 
+    @cached_property
     def cluster(self) -> FakeCluster:
-        return self._cluster
+        return self._fake
