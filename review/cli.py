@@ -12,8 +12,8 @@ from console.errors import StepError
 from console.progress import step
 from review import markdown, preview, text, wording
 from review.preview import Options
-from review.report import Report
 from review.values import printable
+from review.verdict import Report
 
 ALL = "all"
 

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 
 from review import fitting, wording
 from review.fitting import DETAILS, LIMIT, fitted
-from review.report import Report
 from review.values import printable
+from review.verdict import Report
 
 _DETAILS = f"{DETAILS}\n<summary>Every change, field by field</summary>\n"
 _DETAILS_END = "</details>"

@@ -9,7 +9,7 @@ from console import project
 from console.errors import DeadlineError, StepError
 from console.run import run
 from review import events, own_rules
-from review.report import Report, report
+from review.verdict import Report, report
 
 DEADLINE_SECONDS = 900
 """How long one preview may take."""

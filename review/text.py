@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from review import wording
-from review.report import Report
 from review.values import printable
+from review.verdict import Report
 
 
 def text(reports: Sequence[Report]) -> str:

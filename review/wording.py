@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from infra.protection import KEPT
 from review.changes import OPS, Change, Field
-from review.report import Report, Verdict
 from review.values import Mark, shown
+from review.verdict import Report, Verdict
 
 Code = Callable[[str], str]
 

@@ -9,7 +9,7 @@ from lab.pulumi import pulumi_host
 from lab.pulumi.stack import Stack
 from review import preview
 from review.preview import Options
-from review.report import Report
+from review.verdict import Report
 
 
 def review(stack_name: str, options: Options) -> Report:

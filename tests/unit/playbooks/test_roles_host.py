@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleFilterError
 
-from playbooks.filter_plugins import gateway_host as judge
+from playbooks.filter_plugins import gateway_checks as judge
 from tests.unit.playbooks.modules import documented_options
 
 from playbooks.library import gateway_host as host_module  # isort: skip

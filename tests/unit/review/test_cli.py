@@ -9,7 +9,7 @@ from console import environment, project, pulumi_cli
 from console.errors import StepError
 from review import cli, preview
 from review.preview import Options
-from review.report import Report, Verdict
+from review.verdict import Report, Verdict
 
 FAILED = Report("bad", Verdict.FAILED, errors=("It is wrong.",))
 

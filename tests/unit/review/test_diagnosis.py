@@ -3,7 +3,7 @@ import pytest
 from infra.protection import KEPT
 from review import events
 from review.diagnosis import CHARACTERS, LINES, SENTENCES, last_words, out_of_reach, sentences
-from review.report import Verdict, report
+from review.verdict import Verdict, report
 
 AWAY = "Headscale at http://127.0.0.1:1 cannot be reached: [Errno 111] Connection refused; check that it runs."
 BAD = "meshgate:gateways[0].mtu: 9000 cannot be used: it should be less than or equal to 1420."

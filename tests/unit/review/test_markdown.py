@@ -10,7 +10,7 @@ from markdown_it import MarkdownIt
 from review import fitting, markdown
 from review.changes import Change, Field, Op
 from review.fitting import MARKER
-from review.report import Report, Verdict
+from review.verdict import Report, Verdict
 
 GITHUB_TAKES = 65_536
 HOSTILE = "</details><b>x</b> @everyone #1 `` ``` ~~~ | **b** [a](https://example.com) --> \n\n# h\r\n\u202e\x00"

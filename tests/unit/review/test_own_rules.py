@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from review import events, own_rules, preview
-from review.report import Report, Verdict
+from review.verdict import Report, Verdict
 from tests.unit.policy.objects import container, deployment
 from tests.unit.review.test_events import SECRET, state
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from review import preview
-from review.report import Report, Verdict
+from review.verdict import Report, Verdict
 
 
 @pytest.fixture

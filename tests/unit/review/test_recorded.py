@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from review import events, markdown
-from review.report import Verdict, report
+from review.verdict import Verdict, report
 
 RECORDED = Path(__file__).parent / "recorded"
 FAILED = {"refused", "headscale-away", "cluster-away"}

@@ -5,8 +5,8 @@ import pytest
 from infra.protection import KEPT
 from review import text, wording
 from review.changes import Change, Field
-from review.report import Report, Verdict
 from review.values import Mark
+from review.verdict import Report, Verdict
 
 KEY = Change("replace", "pulumi-python:dynamic/meshgate:WireGuardKey", "WireGuardKey", "one-key")
 VOLUME = Change("replace", "kubernetes:core/v1:PersistentVolumeClaim", "PersistentVolumeClaim", "one-state")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from review import markdown
-from review.report import Report, Verdict
+from review.verdict import Report, Verdict
 from tests.unit.workflows.runner import Runner
 
 MARKER = "<!-- meshgate-review -->"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+from tests.unit.docs.commands import PAGES, ROOT
+
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 

@@ -1,4 +1,4 @@
-"""Filters that judge what the module gateway_host saw: can this host be a gateway, and is it one that works."""
+"""Filters that judge what the module gateway_host saw: can the host be a gateway, and does each part of one work?"""
 
 import ipaddress
 from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""What a review says of one environment: the verdict, and what it rests upon."""
+"""The verdict on one environment: no changes, changes, DANGER, FAILED or UNREACHABLE; and what it rests upon."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,7 +12,10 @@ _SILENT = "Pulumi ended before it came to a summary, and did not say why."
 
 
 class Verdict(StrEnum):
-    """In one word. FAILED: what is there or asked for is wrong; UNREACHABLE: a system could not be asked."""
+    """In one word.
+
+    DANGER: something is replaced or deleted. FAILED: something is wrong. UNREACHABLE: a system could not be asked.
+    """
 
     UNCHANGED = "unchanged"
     CHANGES = "changes"
@@ -23,8 +26,10 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Report:
-    """The review of one environment. One that failed tells no changes, as nobody knows the rest of them; one that only
-    breaks rules tells all."""
+    """The review of one environment.
+
+    When the preview failed it tells no changes, as nobody knows all of them. When rules are broken it tells all.
+    """
 
     environment: str
     verdict: Verdict
@@ -36,7 +41,7 @@ class Report:
 
     @property
     def dangers(self) -> tuple[Change, ...]:
-        """What is replaced or deleted."""
+        """The changes that replace or delete something."""
         return tuple(change for change in self.changes if change.op in ("replace", "delete"))
 
     @property
