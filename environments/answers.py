@@ -52,7 +52,7 @@ def whole(values: Values) -> StackSettings:
 
 
 def refuse_given(values: Values) -> None:
-    """Hold what is answered so far against the rules of the settings; what is not answered yet is no fault."""
+    """Hold the answers so far against the rules of the settings. What is not answered yet is no fault."""
     try:
         load(values.get, values)
     except SettingsError as error:
@@ -78,9 +78,9 @@ def with_value(values: Values, path: Place, value: object) -> Values:
 
 
 def with_networks(values: Values, found: Mapping[str, Sequence[str]]) -> Values:
-    """The answers with what the cluster was found to use itself, where the settings' defaults do not cover it.
+    """The answers with the networks that the cluster itself uses, where the settings' defaults do not cover them.
 
-    Raises AnswerError when the answers name networks, and others than those.
+    Raises AnswerError when the answers name other networks than those.
     """
     for name, networks in found.items():
         given = values.get("cluster", {}).get(name)

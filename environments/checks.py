@@ -1,4 +1,4 @@
-"""Holds answers against what is there: the cluster, Headscale, the orchestrator. Nothing is changed by it."""
+"""Holds answers against what is there: the cluster, Headscale, the orchestrator. It changes nothing."""
 
 from contextlib import suppress
 from typing import Any
@@ -47,7 +47,7 @@ class Checks:
             raise AnswerError(str(error)) from error
 
     def networks(self, context: str | None) -> Found:
-        """What pods and Services have, by the setting's name, as far as the cluster tells."""
+        """The networks of pods and Services by the setting's name, as far as the cluster tells them."""
         with KubernetesClient(context) as cluster:
             nodes = _listed(cluster, "/api/v1/nodes")
             cidrs = _listed(cluster, "/apis/networking.k8s.io/v1/servicecidrs")
@@ -71,7 +71,7 @@ class Checks:
             raise AnswerError(str(error)) from error
 
     def headscale(self, url: str, ca_certificate: str | None) -> None:
-        """Whether a Headscale answers there, of a certificate that is trusted."""
+        """Whether a Headscale answers there, with a certificate that is trusted."""
         with suppress(UnauthorizedError):
             self._api_keys(url, ca_certificate, NOBODYS_KEY)
 
@@ -92,7 +92,7 @@ class Checks:
             raise AnswerError(str(error)) from error
 
     def node_port(self, context: str | None, namespace: str, port: int, protocol: str) -> None:
-        """Whether no Service outside of the environment's own namespace has the port on every node."""
+        """Whether the port is free on every node. Services in the environment's own namespace do not count."""
         with KubernetesClient(context) as cluster:
             services = _listed(cluster, "/api/v1/services")
         for service in services:
@@ -128,7 +128,7 @@ def _kubeadm_networking(cluster: KubernetesClient) -> dict[str, str]:
 
 
 def _seen(cluster: KubernetesClient, path: str) -> dict[str, Any]:
-    """The object at a path of the API; empty when we may not see it, or an older cluster has no such thing."""
+    """The object at a path of the API. Empty when we may not see it, or when an older cluster has no such thing."""
     try:
         return cluster.get(path) or {}
     except ClusterUnavailableError:

@@ -1,4 +1,4 @@
-"""The user's Pulumi, and the making of an environment with it: its stack file in one step, then its stack."""
+"""Makes an environment with the user's Pulumi: its stack file in one step, then its stack."""
 
 import json
 import os
@@ -82,9 +82,9 @@ class Environment:
         draft.rename(self.file)
 
     def _encrypted(self, directory: Path, settings: StackSettings) -> dict[str, Any]:
-        """What Pulumi writes into a stack file: how secrets are encrypted, and the API key so.
+        """What Pulumi writes into a stack file: how secrets are encrypted, and the encrypted API key.
 
-        It does so for a stack of a backend in the directory: the user's own learns of nothing that may not be finished.
+        It writes for a stack in a backend of this directory. The user's own backend learns of nothing unfinished.
         """
         (directory / "Pulumi.yaml").write_text(f"name: {project.NAME}\nruntime: python\n")
         elsewhere = {"PULUMI_BACKEND_URL": f"file://{directory}"}
@@ -101,7 +101,7 @@ class Environment:
         self._pulumi("stack", "init", self.name)
 
     def preview(self) -> tuple[str, ...] | None:
-        """Show what `pulumi up` would do; the rules that it would break, None when there is no preview."""
+        """Show what `pulumi up` would do. Returns the rules that it would break, None when there is no preview."""
         with tempfile.TemporaryDirectory() as directory:
             log = Path(directory) / "events.jsonl"
             command = [str(self.programs / "pulumi"), "preview", f"--stack={self.name}", "--non-interactive"]

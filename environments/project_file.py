@@ -1,4 +1,4 @@
-"""Pulumi.yaml's `config`: what the engine is told of the settings at the top, as infra/settings types them."""
+"""Writes `config` of Pulumi.yaml: what the engine is told of the top-level settings, as infra/settings has them."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ def _declared(name: str) -> dict[str, Any]:
         return {"type": "string", "description": _line(field.description), "default": field.default}
     is_list = place_of(StackSettings, name, "").endswith("[]")
     kind = {"type": "array", "items": {"type": "object"}} if is_list else {"type": "object"}
-    description = f"{_line(section.__doc__)} Of it: {_names(section)} (docs/reference.md)."
+    description = f"{_line(section.__doc__)} Its settings: {_names(section)} (docs/reference.md)."
     return {**kind, "description": description, **({} if field.is_required() else {"default": {}})}
 
 

@@ -1,4 +1,4 @@
-"""The questions about a new environment, in the order in which the answers can be checked, each at once."""
+"""The questions about a new environment, in an order that lets each answer be checked at once."""
 
 import re
 from collections.abc import Callable
@@ -95,7 +95,7 @@ class Interview:
         )
 
     def _reached(self) -> bool:
-        """Ask for URL and CA; whether a Headscale answers there. Either may be what is wrong: both are asked again."""
+        """Ask for URL and CA, and whether a Headscale answers there. Either may be wrong, so both are asked again."""
         self._ask("Its URL", ("headscale", "url"))
         self._ask(
             f"PEM file of the CA of its certificate ({NONE}: a public one)",

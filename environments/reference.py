@@ -1,4 +1,4 @@
-"""docs/reference.md: every setting as infra/settings types it, every call as the agent's OpenAPI has it."""
+"""Writes docs/reference.md: every setting as infra/settings types it, every call as the agent's OpenAPI has it."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, cast

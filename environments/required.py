@@ -1,4 +1,4 @@
-"""What an environment must say although its settings have a default: the rules ask for it (docs/policies.md)."""
+"""What an environment must say although the setting has a default. The rules ask for it (docs/policies.md)."""
 
 from collections.abc import Iterator
 
@@ -25,7 +25,7 @@ def refuse_tag(image: str) -> None:
 
 
 def with_digest(image: str, answer: str) -> str:
-    """The image that an answer means: another one, or this one by the digest that was answered alone."""
+    """The image that an answer means: another image, or this one when the answer is a digest alone."""
     return f"{image}@{answer}" if answer.startswith("sha256:") else answer
 
 

@@ -1,1 +1,1 @@
-"""The rules that a stack is held to before anything is changed: a policy pack, and the same over a preview."""
+"""The rules that a stack is held to before it is changed. A policy pack asks them, and so does a review."""

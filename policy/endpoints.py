@@ -1,4 +1,4 @@
-"""An endpoint set: a gateway, or an app that is told of one, without it hands out configs that reach nothing."""
+"""Every gateway has its endpoint: without one, it and the app that is told of it hand out useless configs."""
 
 import ipaddress
 from collections.abc import Iterator, Mapping

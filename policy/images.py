@@ -9,7 +9,7 @@ _BY_DIGEST = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
 
 
 def images(resource: Resource, stack: Stack) -> Iterator[str]:
-    """The images by tag alone; the lab builds its own and has no registry that would name a digest."""
+    """The images that are named by their tag alone. The lab builds its own, and no registry gives them a digest."""
     for container in () if stack.lab else containers(resource):
         image = at(container, "image")
         if isinstance(image, str) and not by_digest(image):

@@ -1,4 +1,4 @@
-"""What `pulumi destroy` would lose of a stack that is protected, and how to mean it: the engine names but the first.
+"""What `pulumi destroy` would lose of a protected stack, and how to mean it. The engine names only the first.
 
 pulumi stack export | python -m policy.kept
 """

@@ -1,9 +1,9 @@
 """What a stack cannot have again is not replaced or deleted, unless its own settings say so.
 
 CrossGuard asks about what a stack declares, never about what it takes away. So the rule is that the engine protects
-these resources: it then refuses by itself, in preview already. The setting `protect` turns that on; `protect: false`,
-written into the stack, is the allowance. Steps of a preview, which do show replacements and deletions, are looked at
-as well: they may be of resources that are not protected yet.
+these resources: it then refuses by itself, in preview already. `protect: true` turns that on. `protect: false`, written
+into the stack, is the allowance. The steps of a preview do show replacements and deletions. They are looked at as well,
+since they may be of resources that are not protected yet.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ LOSING = frozenset({"delete", "replace", "delete-replaced", "create-replacement"
 
 
 def unprotected(resource: Resource, stack: Stack) -> Iterator[str]:
-    """Such a resource that the engine would let go."""
+    """A resource that cannot be had again, if the engine would let it go."""
     if resource.type in KEPT and not resource.protect and not _may_lose(stack):
         yield (
             f"it is {KEPT[resource.type]}. Nothing keeps it from being replaced or deleted: set `protect: true`, or "
@@ -25,7 +25,7 @@ def unprotected(resource: Resource, stack: Stack) -> Iterator[str]:
 
 
 def lost(operation: str, resource: Resource, stack: Stack) -> Iterator[str]:
-    """Such a resource that a step of a preview ends."""
+    """A resource that cannot be had again, if a step of a preview ends it."""
     if operation in LOSING and resource.type in KEPT and not _may_lose(stack):
         what = "deleted" if operation == "delete" else "replaced"
         yield f"it would be {what}. It is {KEPT[resource.type]}. Set `protect: false` to allow that."

@@ -1,4 +1,4 @@
-"""Client networks outside of the mesh's own, and of one gateway each: else answers go astray, or are dropped."""
+"""Client networks lie outside of the mesh's, and each is of one gateway. Else answers go astray, or are dropped."""
 
 import ipaddress
 import itertools
@@ -43,7 +43,7 @@ def networks(resources: Sequence[Resource], _: Stack) -> Iterator[tuple[Resource
 
 
 def _client_networks(resources: Sequence[Resource]) -> Iterator[ClientNetwork]:
-    """What the agents in pods are told; of gateways elsewhere, what their components say of themselves."""
+    """The networks that the agents in pods are told. The components of gateways elsewhere tell their own."""
     in_pods = set()
     for resource in resources:
         gateway = at(resource.props, "metadata", "labels", _INSTANCE) or resource.name

@@ -1,7 +1,7 @@
-"""No secret where it can be read by whoever may look at a workload: by its name in the environment, or by its form.
+"""No secret stands where whoever looks at a workload can read it. Its name tells that it is one, or its form.
 
-CrossGuard shows a policy the values themselves and hides which of them Pulumi knows to be secret; a preview shows
-that and hides the values. Both are a violation here: what is in a Deployment, the cluster shows to many.
+CrossGuard shows a policy the values themselves, and hides which of them Pulumi knows to be secret. A preview shows
+that, and hides the values. Both are a violation here: the cluster shows to many what is in a Deployment.
 """
 
 import re

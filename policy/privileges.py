@@ -10,7 +10,7 @@ ALLOWED_HOST_PATH = "/dev/net/tun"
 
 
 def privileges(resource: Resource, _: Stack) -> Iterator[str]:
-    """What a pod would be allowed beyond that."""
+    """What a pod would be allowed beyond NET_ADMIN and /dev/net/tun."""
     spec = pod(resource)
     for namespace in ("hostNetwork", "hostPID", "hostIPC"):
         if at(spec, namespace):

@@ -1,4 +1,4 @@
-"""The rules over what a preview plans, for those whom no policy pack tells: also over what it takes away."""
+"""The rules over what a preview plans, where no policy pack runs. They also see what the plan takes away."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

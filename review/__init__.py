@@ -1,1 +1,1 @@
-"""The review of a change: what `pulumi up` would do to each environment, as the comment on a pull request says it."""
+"""The review of a change: what `pulumi up` would do to each environment. A pull request gets it as a comment."""

@@ -1,4 +1,4 @@
-"""From what the engine told to what a reviewer asks: which things change, in which fields, why, and by whose hand."""
+"""Reads the engine's steps as a reviewer asks: which things change, in which fields, why, and by whose hand."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -9,7 +9,8 @@ from review.values import Mark, Path, at, differences, parse, written
 
 Op = Literal["replace", "delete", "create", "update"]
 OPS: tuple[Op, ...] = ("replace", "delete", "create", "update")
-"""What may be planned, the loud first. The engine's other steps are parts of a replacement, or change nothing."""
+"""The operations that count as changes, the loudest first. The engine's other steps are parts of a replacement, or
+change nothing."""
 
 _KUBERNETES = "kubernetes:"
 _TOLD_BY_NAME = ("apiVersion", "kind", "metadata")
@@ -38,10 +39,10 @@ class Change:
     name: str
     """In the stack, with its component's where that tells more: `one-key`, `cluster/namespace`."""
     reasons: tuple[Field, ...] = ()
-    """The fields that make it a replacement; one without values where only its name is known."""
+    """The fields that force a replacement. One has no values when only its name is known."""
     fields: tuple[Field, ...] = ()
     gone: bool = False
-    """Whether it is made because somebody deleted it."""
+    """Whether it is created because somebody deleted it."""
 
     @property
     def by_hand(self) -> bool:
@@ -50,7 +51,7 @@ class Change:
 
 
 def changes(preview: Preview) -> tuple[Change, ...]:
-    """The changes of things, the loud first; components that only group them are none."""
+    """The changes of things, the loudest first. Components only group things, so they are left out."""
     parents = {step.urn: state.parent for step in (*preview.planned, *preview.found) if (state := step.new or step.old)}
     found = {step.urn: step for step in preview.found}
     made = [
@@ -68,7 +69,7 @@ def unchanged(preview: Preview) -> int:
 
 
 def outputs(preview: Preview) -> tuple[Field, ...]:
-    """The outputs of the stack that change; one that is known after `up` in every part is told as a whole."""
+    """The outputs of the stack that change. When every part of one is known only after `up`, it is told as a whole."""
     if preview.outputs is None or preview.outputs.new is None:
         return ()
     old = preview.outputs.old.outputs if preview.outputs.old else {}
@@ -104,7 +105,7 @@ def _change(op: Op, step: Step, found: Step | None, parents: Mapping[str, str]) 
 
 
 def _name(urn: str, parents: Mapping[str, str]) -> str:
-    """Names from the component down; one that its child's name begins with tells nothing more."""
+    """The names from the component down. A name is left out when its child's name begins with it."""
     names = [urn.rpartition("::")[2]]
     while (urn := parents.get(urn, "")) and _type(urn) != STACK:
         name = urn.rpartition("::")[2]
@@ -139,20 +140,20 @@ def _planned(step: Step, found: Step | None) -> Iterator[Field]:
 
 
 def _compared(old: State, new: State, drifted: Iterable[Path]) -> Iterator[Field]:
-    """New inputs against the last outputs, which repeat them and tell what was found since."""
+    """The new inputs beside the last outputs, which repeat the old inputs and tell what was found since."""
     last = {name: old.outputs.get(name, value) for name, value in old.inputs.items()}
     yield from _fields(differences(last, new.inputs), new.inputs, old.outputs, drifted)
 
 
 def _put_back(old: State, new: State, drifted: Mapping[Path, tuple[object, object]]) -> Iterator[Field]:
-    """What is no input, was found changed, and will be as it was."""
+    """Fields that are no inputs, were found changed, and will be as they were."""
     ours = {path: values for path, values in drifted.items() if path[0] not in new.inputs}
     leaves = ((path, now, was) for path, (was, now) in ours.items())
     yield from _fields(leaves, old.outputs, new.inputs, ours)
 
 
 def _drift(found: Step | None) -> Iterator[tuple[Path, object, object]]:
-    """What somebody changed since the last `up`: path, as it was, as it is. By the provider's word, if it gave one."""
+    """What somebody changed since the last `up`: path, old value, new value. The provider's word is taken first."""
     if found is None or found.old is None or found.new is None:
         return
     was, now = found.old.outputs, found.new.outputs

@@ -21,7 +21,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 
 
 class Format(StrEnum):
-    """Of what is printed."""
+    """The form in which reviews are printed."""
 
     TEXT = "text"
     MARKDOWN = "markdown"

@@ -29,13 +29,13 @@ _OUT_OF_REACH = re.compile(
     r"|connection refused|no such host|no route to host|network is unreachable|i/o timeout|TLS handshake timeout",
     re.IGNORECASE,
 )
-"""How Headscale, the cluster (by us and by Pulumi's Kubernetes plugin) and a state's backend are told to be away."""
+"""What errors say when Headscale, the cluster or a state's backend is away. Some are ours, some are Pulumi's."""
 
 _PROTECTED = re.compile(
     r'^(?:unable to replace )?resource "(?P<urn>[^"]+)"\s+'
     r"(?:as it is currently marked for protection|(?P<deleted>cannot be deleted)\s+because it is protected)"
 )
-"""How the engine refuses, with remedies that are not the ones here."""
+"""How the engine refuses. It names remedies that are not the ones here."""
 
 _TRACEBACK = "Traceback (most recent call last):"
 

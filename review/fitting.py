@@ -1,12 +1,13 @@
-"""The comment's outer form, for who writes it and for the workflow's step that joins those of several jobs.
+"""The comment's outer form, and its greatest length: GitHub takes 65,536 characters.
 
-That step has Python alone: nothing but the standard library is imported here.
+A review is written in it, and a workflow's step joins those of several jobs by it. That step has Python alone: nothing
+but the standard library is imported here.
 """
 
 from collections.abc import Mapping, Sequence
 
 MARKER = "<!-- meshgate-review -->"
-"""The comment's first line: by it a workflow finds the comment that it is to update."""
+"""The comment's first line. A workflow finds the comment that it is to update by this line."""
 
 LIMIT = 65_000
 """Characters; GitHub takes 65,536, of which a workflow may want some."""

@@ -1,7 +1,7 @@
 """A review as the comment on a pull request: GitHub's Markdown, never too long to be posted.
 
-What is not ours (names, values, sentences that repeat them) stands in code spans and code blocks alone, where neither
-Markdown nor HTML nor @mentions mean anything.
+Names, values and sentences that repeat them are not ours. They stand in code spans and code blocks alone: Markdown,
+HTML and @mentions mean nothing there.
 """
 
 import re
@@ -21,7 +21,7 @@ _SPARE = 400
 
 
 def comment(reports: Sequence[Report]) -> str:
-    """The comment. When all of it is too long details go first, then all but the verdicts."""
+    """The comment. When it is too long, details go first, then all but the verdicts."""
     top = f"{fitting.top({_NOT_IN_NAMES.sub('?', one.environment): one.verdict for one in reports})}\n"
     heads = [_head(report) for report in reports]
     room = LIMIT - len(top) - sum(map(len, heads)) - len(reports) * _SPARE
@@ -84,7 +84,7 @@ def _entry(title: str, lines: Iterable[str]) -> str:
 
 
 def _shared(entries: Sequence[Sequence[str]], room: int) -> list[str]:
-    """The details of each environment, as many entries as there is room for: what one leaves is the next ones'."""
+    """The details of each environment, as many entries as there is room for. Room that one leaves goes to the next."""
     fitted = [""] * len(entries)
     by_size = sorted(range(len(entries)), key=lambda index: sum(map(len, entries[index])))
     for done, index in enumerate(by_size):

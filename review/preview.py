@@ -33,7 +33,7 @@ class Options:
     policy_packs: tuple[Path, ...] = ()
     """Rules that it is held to. The engine starts packs; Meshgate's own are asked here."""
     replace: tuple[str, ...] = ()
-    """URNs, or patterns of them, of what is to be made anew."""
+    """What to make anew: URNs, or patterns of them."""
 
 
 def preview(environment: str, programs: Path, variables: Mapping[str, str], options: Options) -> Report:

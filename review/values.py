@@ -90,7 +90,7 @@ def _has_parts(value: object) -> bool:
 
 
 def written(path: Path, *within: object) -> str:
-    """A path for people: the elements of a list go by their name, where they have one in a value that it leads into."""
+    """A path for people. The elements of a list go by their name, where a value that it leads into gives them one."""
     text = ""
     for depth, part in enumerate(path):
         if isinstance(part, int):
@@ -124,7 +124,7 @@ def cut(text: str, characters: int) -> str:
 
 
 def printable(text: str) -> str:
-    """A text on one line without keys, whose every character can be seen: none that turns the writing's direction."""
+    """A text on one line without keys. Every character can be seen: none turns the direction of writing."""
     text = redact(text)
     if text.isprintable():
         return text

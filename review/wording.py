@@ -42,7 +42,7 @@ def counts(report: Report) -> str:
 
 
 def dangers(report: Report, code: Code, emphasis: str = "") -> Iterator[str]:
-    """A line for each thing that is replaced or deleted: which, why, and what it is if it cannot be had again."""
+    """A line for each replaced or deleted thing: which, why, and what it is if it cannot be had again."""
     for change in sorted(report.dangers, key=_rank)[:DANGERS_SHOWN]:
         does = f"{emphasis}{_DOES[change.op].capitalize()}{emphasis}"
         lost = f" It is {KEPT[change.type]}." if change.type in KEPT else ""

@@ -112,7 +112,7 @@ def peer_routes(devices: Devices, settings: AgentSettings, token: str) -> APIRou
 
     @router.post("", status_code=HTTPStatus.CREATED, responses={200: {"description": "The key was known."}})
     async def register(body: RegistrationBody, response: Response) -> PeerAnswer:
-        """Let a device in. A key that is known stays the same device; the body's fields are set anew."""
+        """Let a device in. A known key stays the same device; fields that the body gives replace its old ones."""
         device, is_new = await devices.register(Registration(**body.model_dump()))
         if not is_new:
             response.status_code = HTTPStatus.OK

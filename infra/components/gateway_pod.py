@@ -1,7 +1,8 @@
 """The gateway's pod: tailscaled, the WireGuard interface and the agent, each with NET_ADMIN and nothing more.
 
 The interface has a container of its own so that tunnels outlive the agent. State is on the volume. A pod
-without it would be a new node to Headscale, and its pre-auth key is used up (tailscale#1686).
+without it would be a new node to Headscale, and its pre-auth key is used up (tailscale#1686). Capabilities, sysctls,
+probes and volumes are declared here.
 """
 
 import hashlib

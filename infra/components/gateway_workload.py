@@ -1,4 +1,4 @@
-"""The gateway in Kubernetes: Secret, volume, Deployment, Services and NetworkPolicy of one gateway."""
+"""The gateway in Kubernetes: Secret, volume, Deployment, NetworkPolicy and Services (NodePort, LoadBalancer)."""
 
 import pulumi
 from pulumi_kubernetes.apps.v1 import Deployment

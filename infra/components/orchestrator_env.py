@@ -1,4 +1,4 @@
-"""What the app's backend is told of the gateways: names in the orchestrator's env, and the Secret with the tokens.
+"""HEADSCALE_SERVER_PUBLIC_KEY and all else that the orchestrator's env tells of the gateways; a Secret has the tokens.
 
 Four names are of the chosen gateway. Where there are several, GATEWAYS lists them and each has four names of its own.
 """

@@ -1,4 +1,7 @@
-"""PreAuthKey: the key by which a gateway joins the mesh without hands."""
+"""PreAuthKey: the key by which a gateway joins the mesh without hands.
+
+Its lifetime is the target's to say: infra/targets/target.py.
+"""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,7 @@
-"""WireGuardKey: a gateway's key pair, made once and kept in the state."""
+"""WireGuardKey: a gateway's key pair, made once and kept in the state.
+
+The app knows its public half as HEADSCALE_SERVER_PUBLIC_KEY.
+"""
 
 from collections.abc import Iterator
 from typing import Any

@@ -39,17 +39,17 @@ class GatewaySettings(Section):
     target: Literal["kubernetes", "metal"] = "kubernetes"
     """Where it runs: a pod that the stack declares, or a machine that `playbooks/gateway.yml` converges."""
     host: Host | None = None
-    """Of a machine, what SSH dials; the endpoint's host when not set."""
+    """What SSH dials to reach a machine; the endpoint's host when not set."""
     peers_url: PeersUrl | None = None
-    """Of a machine, where the orchestrator reaches the peer API. The agent listens at the private address of an
-    http:// one; an https:// one needs a certificate that the playbook is given, or a proxy on the machine."""
+    """Where the orchestrator reaches the peer API of a machine. The agent listens at the private address of an http://
+    URL. An https:// URL needs a certificate that the playbook is given, or a proxy on the machine."""
     exposure: Literal["NodePort", "LoadBalancer", "HostPort"] = "NodePort"
-    """Of a pod, how WireGuard's port gets out of the cluster. A NodePort is one of 30000-32767."""
+    """How a pod's WireGuard port gets out of the cluster. A NodePort is one of 30000-32767."""
     service_annotations: dict[str, str] = Field(default_factory=dict)
-    """Of a pod, annotations of the Service of WireGuard's port, such as a load balancer's."""
+    """Annotations of the Service of a pod's WireGuard port, such as a load balancer's."""
     client_networks: Annotated[tuple[ClientNetwork, ...], NotEmpty] = (ipaddress.IPv4Network("10.77.0.0/16"),)
     """The devices' address pools: one IPv4 network, at most one IPv6 network, outside of 100.64.0.0/10. In a cluster
-    an IPv6 one needs net.ipv6.conf.all.forwarding among the kubelet's allowed sysctls."""
+    an IPv6 network needs net.ipv6.conf.all.forwarding among the kubelet's allowed sysctls."""
     allowed_ips: Annotated[tuple[Network, ...], NotEmpty] = (
         ipaddress.IPv4Network("0.0.0.0/0"),
         ipaddress.IPv6Network("::/0"),
@@ -60,26 +60,26 @@ class GatewaySettings(Section):
     key_rotation: str = ""
     """Any text. Another text makes a new WireGuard key, and every client then needs a new config."""
     mtu: Annotated[int, Field(ge=1280, le=1420)] = 1280
-    """Of the tunnel, in bytes. 1280 is tailscale0's and the least of IPv6 (RFC 8200). 1420 is what a 1500-byte path
-    leaves to WireGuard."""
+    """The tunnel's largest packet, in bytes. 1280 is tailscale0's and the least of IPv6 (RFC 8200). 1420 is what a
+    1500-byte path leaves to WireGuard."""
     persistent_keepalive: Annotated[int, Field(ge=0, le=65535)] = 25
     """Seconds between a client's keepalives; 0 for none."""
     tailscale_port: Port = 41642
-    """The UDP port of the gateway's tailscaled; not 41641, which is that of the node's own."""
+    """The UDP port of the gateway's tailscaled. 41641 is refused: it is the port of the node's own tailscaled."""
     tags: tuple[Annotated[str, Field(pattern=r"^tag:[a-z0-9-]+$")], ...] = ()
     """Tags of the gateway's node in Headscale."""
     registration_deadline: Annotated[int, Field(ge=10, le=1800)] = 180
     """Seconds that the gateway has to appear in Headscale."""
     image: str = "meshgate/gateway:0.1.0"
-    """Of a pod, the image of WireGuard and the agent, in a registry of yours."""
+    """The image of a pod's WireGuard and agent, in a registry of yours."""
     tailscale_image: str = "tailscale/tailscale:v1.102.3"
-    """Of a pod, the image of tailscaled."""
+    """The image of a pod's tailscaled."""
     wireguard: Literal["auto", "kernel", "userspace"] = "auto"
     """Whose WireGuard: the kernel's, or wireguard-go in userspace; `auto` takes the kernel's if there is one."""
     storage: Quantity = "1Gi"
-    """Of a pod, the size of the volume with the devices and the identity in the mesh."""
+    """The size of a pod's volume, which holds the devices and the identity in the mesh."""
     storage_class: str | None = None
-    """Of a pod's volume; the cluster's default when not set."""
+    """The storage class of a pod's volume; the cluster's default when not set."""
 
     @property
     def port(self) -> int:

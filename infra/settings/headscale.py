@@ -29,16 +29,16 @@ class HeadscaleSettings(Section):
     user: Name | None = None
     """The Headscale user that owns this stack's nodes; meshgate-<stack> when not set."""
     image: str = "headscale/headscale:0.29.2"
-    """Of a managed server."""
+    """The image of a managed server."""
     storage: Quantity = "1Gi"
     """Size of a managed server's volume."""
     storage_class: str | None = None
-    """Of a managed server's volume; the cluster's default when not set."""
+    """The storage class of a managed server's volume; the cluster's default when not set."""
     ingress: IngressSettings | None = None
     node_port: NodePort | None = None
     """Publishes a managed server's HTTP port on every node, for a proxy of the user's own."""
     stun_node_port: NodePort | None = None
-    """Publishes a managed server's STUN on every node: by it nodes behind NAT learn their own address."""
+    """Publishes a managed server's STUN on every node: nodes behind NAT learn their own address from it."""
 
     @model_validator(mode="after")
     def _server_settings_need_a_managed_server(self) -> Self:

@@ -14,4 +14,4 @@ class OrchestratorSettings(Section):
     container: str = "orchestrator"
     """The container whose env gets the names."""
     gateway: Name | None = None
-    """Of several, the one of HEADSCALE_SERVER_PUBLIC_KEY and the like; the first when not set."""
+    """Which of several gateways is that of HEADSCALE_SERVER_PUBLIC_KEY and the like; the first when not set."""

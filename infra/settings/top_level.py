@@ -20,14 +20,15 @@ class StackSettings(Section):
     """All settings of a stack."""
 
     namespace: Name = "meshgate"
-    """Where everything is that the stack declares; the stack makes it, and `pulumi destroy` deletes it."""
+    """The namespace of everything that the stack declares. The stack makes it, and `pulumi destroy` deletes it."""
     protect: bool | None = None
     """Whether Pulumi refuses to replace or delete what cannot be had again: gateways' keys, nodes and volumes.
     The policy pack wants every stack but the lab to say it: true for prod, false where all may be lost."""
     cluster: ClusterSettings = ClusterSettings()
     headscale: HeadscaleSettings
     headscale_api_key: SecretStr | None = None
-    """Of an existing server (`pulumi config set --secret headscale_api_key`); a managed one makes its own."""
+    """The API key of an existing server (`pulumi config set --secret headscale_api_key`). A managed server makes its
+    own."""
     gateways: Annotated[tuple[GatewaySettings, ...], NotEmpty]
     orchestrator: Annotated[OrchestratorSettings | None, BeforeValidator(lambda value: value or None)] = None
 

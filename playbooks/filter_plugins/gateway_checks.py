@@ -23,7 +23,7 @@ TABLE = "inet meshgate"
 
 
 def gateway_problems(host: Host, settings: Settings, artifact: Mapping[str, str], tailscaled: str = "") -> list[str]:
-    """What keeps a host from being this gateway, one sentence each; nothing of it is touched before there is none.
+    """What keeps a host from being this gateway, one sentence each. The host is not touched while there is one.
 
     `artifact` is what the module gateway_artifact says, `tailscaled` the binary that the user names.
     """
@@ -247,7 +247,7 @@ def _api(readiness: Mapping[str, Any]) -> str:
 
 
 def gateway_tls_listener(settings: Settings) -> dict[str, Any]:
-    """The settings, with the agent itself on the port of an https:// peers_url; else that is a proxy's."""
+    """The settings, with the agent itself on the port of an https:// peers_url, which else is a proxy's."""
     url = urlsplit(settings["peers_url"])
     if url.scheme != "https":
         raise AnsibleFilterError(

@@ -1,6 +1,6 @@
 """Inventory plugin: the gateways on bare metal of a Meshgate stack, with all that its `pulumi up` made for them.
 
-It reads by the `pulumi` command, as its user could, and writes nothing: secrets go from there into host variables.
+It reads by the `pulumi` command, as its user could. It writes nothing: secrets go from there into host variables.
 """
 
 import json
@@ -128,7 +128,7 @@ class Stack:
         return ("--stack", self._name)
 
     def _refuse_unsettled(self) -> None:
-        """A stack that is not there, and one that is just being changed."""
+        """Refuse a stack that is not there, and one that is just being changed."""
         project = self._project()
         stacks = {one["name"]: one for one in self._read("stack", "ls", "--json")}
         found = next((one for name, one in stacks.items() if _short(name) == _short(self._name)), None)

@@ -1,4 +1,4 @@
-"""Ansible module: what a host was like before it became a gateway."""
+"""Ansible module: notes what a host was like before it became a gateway (sysctls, nft tables), and puts it back."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ EXAMPLES = r"""
 
 NET = Path("/proc/sys/net")
 SWITCHES = (("ipv4", ("forwarding", "accept_redirects")), ("ipv6", ("forwarding", "accept_ra")))
-"""What changes with forwarding (kernel: ip-sysctl.rst), for all interfaces at once and for each of them."""
+"""The sysctls that forwarding changes (kernel: ip-sysctl.rst), for all interfaces at once and for each of them."""
 TAILSCALED = "tailscaled.service"
 TABLE = ("inet", "meshgate")
 IPTABLES = {(family, name) for family in ("ip", "ip6") for name in ("filter", "nat", "mangle")}

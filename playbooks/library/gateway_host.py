@@ -1,4 +1,7 @@
-"""Ansible module: what a host has of what a gateway needs, and what of a gateway it has already."""
+"""Ansible module: collects what a host has of what a gateway needs, and of a gateway itself.
+
+It judges nothing: playbooks/filter_plugins/gateway_checks.py does.
+"""
 
 from __future__ import annotations
 
@@ -90,7 +93,7 @@ LISTENING, UNCONNECTED = "0A", "07"
 
 
 def vendor_tailscale(unit: dict[str, bool]) -> dict[str, Any] | None:
-    """The host's own tailscaled, as it runs or as it will at the next boot; None if it is not to run."""
+    """The host's own tailscaled, as it runs or will run after the next boot; None if it is not to run."""
     if unit["active"]:
         return seen(VENDOR_SOCKET) or {"state": "", "joined": False, "url": ""}
     if not unit["enabled"]:

@@ -1,4 +1,4 @@
-"""Ansible module: what a gateway is known by, in files on its host."""
+"""Ansible module: a gateway's private key and the token of its peer API, in files on its host."""
 
 from __future__ import annotations
 

@@ -54,8 +54,8 @@ interface_release: {description: The release for the WireGuard unit., returned: 
 
 ROOT = Path("/opt/meshgate")
 SOCKETS = "/run/meshgate"
-"""Where wireguard-go and wg meet, for /var/run/wireguard is written into both: the two units' runtime directory. A bind
-mount would not do, since systemd 254 and later map a dynamic user's directories to it only where they are."""
+"""The two units' runtime directory. wireguard-go and wg meet there, for /var/run/wireguard is written into both. A bind
+mount would not do: systemd 254 and later map a dynamic user's directories to it only where they are."""
 _AGENT = "opt/meshgate/app/gateway/agent"
 _INTERFACE = ("protocols/wireguard/interface", "protocols/wireguard/sockets", "settings")
 INTERFACE_FILES = ("usr/local/bin/wireguard-go", *(f"{_AGENT}/{name}.py" for name in _INTERFACE))

@@ -1,4 +1,4 @@
-"""Ansible module: a gateway's settings, checked by the rules of a stack's, and what follows from them on a machine."""
+"""Ansible module: checks a gateway's settings by a stack's rules, and tells what follows from them on a machine."""
 
 from typing import TYPE_CHECKING
 

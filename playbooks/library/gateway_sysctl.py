@@ -1,4 +1,4 @@
-"""Ansible module: switches of the kernel, now and after every boot."""
+"""Ansible module: switches of the kernel (sysctl), set now and after every boot."""
 
 from __future__ import annotations
 

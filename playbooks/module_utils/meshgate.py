@@ -1,4 +1,4 @@
-"""What our modules share. They run on the controller: their work is done by the packages of this repository."""
+"""What our modules on the controller share. The packages of this repository do their work."""
 
 import logging
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""tailscaled as it tells of itself on its socket (tailscale: ipn/localapi). For modules that run on a host."""
+"""Asks tailscaled about itself on its socket (tailscale: ipn/localapi), for modules that run on a host."""
 
 from __future__ import annotations
 
