@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from console.errors import StepError
 from infra.settings.cluster import ClusterSettings
 from infra.settings.loading import SettingsError, load
 from infra.settings.top_level import StackSettings
@@ -22,7 +23,7 @@ STDIN = Path("-")
 _MISSING = "it is missing and has no default."
 
 
-class AnswerError(Exception):
+class AnswerError(StepError):
     """An answer that cannot work; each line of the text is a sentence for the user."""
 
 

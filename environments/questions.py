@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
+from environments import required
 from environments.answers import AnswerError, Place, Values, refuse_given, with_networks, with_value
 from environments.checks import Checks, has_node_port
 from infra.settings.gateway import GatewaySettings
@@ -82,6 +83,7 @@ class Interview:
                 parse=_number,
                 check=self._headscale_port_is_free,
             )
+            self._ask_digest(required.HEADSCALE, ("headscale", "image"))
             return
         while not self._reached():
             pass
@@ -128,10 +130,23 @@ class Interview:
             default=", ".join(proposed["client_networks"]),
             parse=_parts,
         )
+        before = self._values["gateways"][index - 1] if index else {}
         self._ask(
-            "Its image, in a registry of yours (docs/your-own-cluster.md)",
+            "Its image, which you built, by digest: NAME@sha256:… (`docker push` prints the digest)",
             ("gateways", index, "image"),
-            default=GatewaySettings.model_fields["image"].default,
+            default=before.get("image", ""),
+            check=required.refuse_tag,
+        )
+        self._ask_digest(required.TAILSCALE, ("gateways", index, "tailscale_image"), before.get("tailscale_image", ""))
+
+    def _ask_digest(self, image: str, place: Place, default: str = "") -> None:
+        """Ask for the digest of an image of others; the answer may be another image, by its digest."""
+        self._ask(
+            f"Digest of {image}, sha256:… (`docker pull` prints it)",
+            place,
+            default=default,
+            parse=lambda answer: required.with_digest(image, answer),
+            check=required.refuse_tag,
         )
 
     def _proposed(self, index: int) -> Values:

@@ -7,7 +7,9 @@ images), by the hash of its inputs; only `down ALL=1` removes it.
 import os
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+from console import project
+
+REPOSITORY = project.REPOSITORY
 """The work tree that this package is part of."""
 
 STATE = Path("/var/lib/meshgate-lab")

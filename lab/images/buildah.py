@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from console import environment
 from console.errors import StepError
 from console.run import capture, run
 from lab import paths
@@ -67,6 +68,7 @@ class Builder:
             (*self.command, "bud", *options, *named, "--tag", reference, "--file", dockerfile, context),
             doing=f"build the image {reference}",
             log=log,
+            base=environment.downloading(),
             contained=True,
         )
 

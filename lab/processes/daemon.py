@@ -14,12 +14,10 @@ from typing import Self
 
 import psutil
 
+from console.environment import SYSTEM_PATH
 from console.errors import StepError
 from console.waiting import until
 from lab import paths
-
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-"""Where a daemon finds programs, whatever the caller's environment says."""
 
 ENDED = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
 """The states of a process that has ended, but was not collected yet."""
@@ -100,7 +98,7 @@ class Daemon:
             pid = os.posix_spawnp(
                 argv[0],
                 list(argv),
-                {"PATH": PATH, **(environment or {})},
+                {"PATH": SYSTEM_PATH, **(environment or {})},
                 file_actions=[
                     (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                     (os.POSIX_SPAWN_DUP2, log.fileno(), 1),

@@ -2,8 +2,11 @@
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
+from console import environment, pulumi_cli
+from console.errors import StepError
 from console.run import capture
 from lab import paths
 from lab.tools import cache, go_builds, go_toolchain
@@ -21,9 +24,8 @@ def find() -> Path:
 
     Raises StepError when Pulumi has to be built and cannot be.
     """
-    own = go_builds.find_own(go_builds.PULUMI)
-    if own and shutil.which(go_builds.PULUMI_LANGUAGE_PYTHON.name):
-        return own.parent
+    with suppress(StepError):
+        return pulumi_cli.find()
     binaries = (go_builds.build(go_builds.PULUMI), go_builds.build(go_builds.PULUMI_LANGUAGE_PYTHON))
     # Of a binary its cache directory's name is enough: that is the hash of what it was made from.
     key = cache.fingerprint(*(binary.parent.name for binary in binaries), *_SCRIPTS)
@@ -39,7 +41,8 @@ def _assemble(binaries: tuple[Path, ...], directory: Path) -> None:
         (go_toolchain.find().command, "list", "-m", "-f", "{{.Dir}}", _SDK),
         doing="find Pulumi's SDK among the Go modules",
         cwd=paths.GO_MODULES / go_builds.PULUMI.module,
-        env=go_builds.environment(),
+        base=environment.downloading(),
+        env=go_builds.compiler_environment(),
     )
     for script in _SCRIPTS:
         target = directory / Path(script).name

@@ -6,8 +6,6 @@ earlier run built; a build of its pinned Go module under lab/go. Builds run one 
 """
 
 import os
-import re
-import shutil
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,9 +13,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from console import environment, programs, pulumi_cli
 from console.errors import StepError
 from console.progress import step
-from console.run import capture, run
+from console.run import run
 from lab import paths
 from lab.tools import cache, go_toolchain
 
@@ -27,8 +26,8 @@ class Own:
     """How a user's own copy of a tool is recognised: `arguments` make it print its version."""
 
     arguments: tuple[str, ...]
-    at_least: tuple[int, int, int]
-    below: tuple[int, int, int]
+    at_least: programs.Version
+    below: programs.Version
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ PULUMI = Tool(
     package="github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
     seconds=290,
     variables=("github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v3.259.0",),
-    own=Own(("version",), at_least=(3, 150, 0), below=(4, 0, 0)),
+    own=Own(("version",), pulumi_cli.AT_LEAST, pulumi_cli.BELOW),
 )
 PULUMI_LANGUAGE_PYTHON = Tool(
     # The last version in which the language host is part of the SDK's module; it runs programs
@@ -170,22 +169,12 @@ def resolve(tool: Tool) -> Path:
 
 def find_own(tool: Tool) -> Path | None:
     """Return the user's own copy of a tool from PATH, if its version fits."""
-    found = shutil.which(tool.name)
+    found = programs.find(tool.name)
     if tool.own is None or found is None:
         return None
-    try:
-        answer = capture(
-            (found, *tool.own.arguments),
-            doing=f"ask {found} for its version",
-            env={"PULUMI_SKIP_UPDATE_CHECK": "true"},
-        )
-    except StepError:
-        return None  # a broken installation is no reason to stop: the lab builds its own
-    numbers = re.search(r"(\d+)\.(\d+)\.(\d+)", answer)
-    if numbers is None:
-        return None
-    version = tuple(int(number) for number in numbers.groups())
-    return Path(found) if tool.own.at_least <= version < tool.own.below else None
+    version = programs.version(found, tool.own.arguments, pulumi_cli.QUIET)
+    # A broken installation is no reason to stop: the lab builds its own.
+    return found if version and tool.own.at_least <= version < tool.own.below else None
 
 
 def build(tool: Tool) -> Path:
@@ -243,7 +232,7 @@ ENVIRONMENT = {"CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOTOOLCHAIN": 
 """Static binaries, whatever the user has set for Go."""
 
 
-def environment() -> dict[str, str]:
+def compiler_environment() -> dict[str, str]:
     """Return the environment of `go`: what decides the result, the lab's own caches, and a compiler in a hurry."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
@@ -274,7 +263,8 @@ def _build(tool: Tool, directory: Path, stop: threading.Event | None = None) -> 
                 doing=f"build {title}",
                 log=log,
                 cwd=paths.GO_MODULES / tool.module,
-                env=environment(),
+                base=environment.downloading(),
+                env=compiler_environment(),
                 stop=stop,
             )
         except StepError as error:
@@ -287,5 +277,5 @@ def _alternative(tool: Tool) -> str:
     """Return what a user can do instead of building a tool."""
     if tool.own is None:
         return " It needs Go's module proxy (GOPROXY) to be within reach."
-    at_least, below = (".".join(map(str, version)) for version in (tool.own.at_least, tool.own.below))
+    at_least, below = map(programs.written, (tool.own.at_least, tool.own.below))
     return f" Or install {tool.name} {at_least} or newer (below {below}) and put it on PATH."

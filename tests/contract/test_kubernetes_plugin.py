@@ -20,7 +20,7 @@ from infra.components.stack_cluster import PROVIDER_FLAGS
 from lab.kubernetes_plugin.properties import UNKNOWN, Properties, Secret, Value, from_struct, to_struct
 from tests.contract.apiserver import ApiServer, api_server
 from tests.deadlines import wait_for
-from tests.unit.kubernetes_plugin.plugin import Plugin, serving
+from tests.unit.kubernetes_plugin.serving import Plugin, serving
 
 CONFIG_MAP, SECRET, NAMESPACE, SERVICE = (
     f"kubernetes:core/v1:{kind}" for kind in ("ConfigMap", "Secret", "Namespace", "Service")
@@ -287,7 +287,7 @@ def test_a_preview_in_a_namespace_that_is_still_to_be_made_shows_the_inputs(engi
 def test_a_preview_finds_a_misspelt_field(engine: Engine, ns: str) -> None:
     wrong = web(ns)
     wrong["spec"]["replicaz"] = 2
-    with pytest.raises(grpc.RpcError, match=r"unknown field .*spec\.replicaz"):
+    with pytest.raises(grpc.RpcError, match=r"spec\.replicaz"):
         engine.preview_create(DEPLOYMENT, "web", **wrong)
 
 

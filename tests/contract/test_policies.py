@@ -4,14 +4,12 @@ The language host that the lab can build starts no policy packs. Pulumi's older 
 pack's runtime. So a stand-in for the host, a script of two lines, starts the pack as a current host would.
 """
 
-import json
 import os
 import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -19,9 +17,9 @@ import yaml
 from infra.protection import KEPT
 from lab import paths
 from lab.pulumi import pulumi_host
-from policy.preview import violations
+from review import events, own_rules
 from tests.contract.apiserver import ApiServer
-from tests.contract.pulumi_engine import Engine
+from tests.contract.pulumi_engine import STACK, Engine
 from tests.contract.real_headscale import RealHeadscale
 
 pytestmark = pytest.mark.timeout(900)  # the first run on a machine builds Pulumi and Headscale
@@ -32,14 +30,14 @@ EDGE = {"name": "edge", "endpoint": "edge.example.com:51820", "target": "metal"}
 
 @pytest.fixture
 def pack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The policy pack, started by the stand-in."""
+    """The policy pack, started by the stand-in: unbuffered, as a host does, which reads the port from its output."""
     project = yaml.safe_load((PACK / "PulumiPolicy.yaml").read_text())
     directory, programs = tmp_path / "pack", tmp_path / "programs"
     directory.mkdir()
     programs.mkdir()
     (directory / "PulumiPolicy.yaml").write_text(yaml.safe_dump(project | {"runtime": "meshgate-stand-in"}))
     plugin = programs / "pulumi-analyzer-policy-meshgate-stand-in"
-    plugin.write_text(f"#!/bin/sh\nexec {shlex.quote(sys.executable)} {shlex.quote(str(PACK))}\n")
+    plugin.write_text(f"#!/bin/sh\nexec {shlex.quote(sys.executable)} -u {shlex.quote(str(PACK))}\n")
     plugin.chmod(0o755)
     monkeypatch.setenv("PATH", str(programs), prepend=os.pathsep)
     return directory
@@ -69,10 +67,11 @@ def world(tmp_path: Path, headscale: RealHeadscale, pack: Path) -> World:
     return World(Engine(tmp_path, pulumi_host.find(), tmp_path / "no-kubeconfig"), headscale)
 
 
-def told(text: str) -> list[str]:
-    """What the rules say of a run that printed JSON."""
-    preview: dict[str, Any] = json.loads(text[text.index("{\n") :])
-    return [str(one) for one in violations(preview)]
+def told(engine: Engine) -> list[str]:
+    """What the rules say of a preview that no pack is started for."""
+    run = engine.run("preview", "--json", PULUMI_ENABLE_STREAMING_JSON_PREVIEW="true")
+    assert run.code == 0, run.text
+    return list(own_rules.broken(STACK, events.read(run.text)))
 
 
 def test_the_cli_runs_the_pack(world: World, pack: Path) -> None:
@@ -86,10 +85,10 @@ def test_the_cli_runs_the_pack(world: World, pack: Path) -> None:
         "[mandatory] nothing-lost (pulumi-python:dynamic/meshgate:WireGuardKey: edge-key) What cannot be had again is "
         "protected, or the stack says otherwise. it is the gateway's private key" in said
     )
-    assert told(world.run("preview", "--json")) != []
+    assert told(world.engine) != []
     world.configure(protect=False)
     world.run("preview", f"--policy-pack={pack}")
-    assert told(world.run("preview", "--json")) == []
+    assert told(world.engine) == []
 
 
 def test_a_gateway_in_a_cluster_and_its_headscale(tmp_path: Path, pack: Path, api: ApiServer) -> None:
@@ -100,7 +99,7 @@ def test_a_gateway_in_a_cluster_and_its_headscale(tmp_path: Path, pack: Path, ap
         "protect": True,
     }
     engine.configure(settings)
-    assert {one.split(" has no digest")[0] for one in told(engine.run("preview", "--json").text)} == {
+    assert {one.split(" has no digest")[0] for one in told(engine)} == {
         "image-by-digest: Deployment one-gateway: image meshgate/gateway:0.1.0 of container agent",
         "image-by-digest: Deployment one-gateway: image meshgate/gateway:0.1.0 of container wireguard",
         "image-by-digest: Deployment one-gateway: image tailscale/tailscale:v1.102.3 of container tailscale",

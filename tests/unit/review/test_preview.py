@@ -4,17 +4,19 @@ from pathlib import Path
 
 import pytest
 
-from lab.pulumi import pulumi_host
-from review import pulumi
-from review.report import Verdict
+from review import preview
+from review.report import Report, Verdict
 
 
 @pytest.fixture
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory whose `pulumi` is a script, and all that its command may need of the system: no GNU tools."""
-    monkeypatch.setattr(pulumi_host, "find", lambda: tmp_path)
     monkeypatch.setenv("PATH", "")
     return tmp_path
+
+
+def review(programs: Path) -> Report:
+    return preview.preview("dev", programs, {}, preview.Options())
 
 
 def says(programs: Path, script: str) -> None:
@@ -25,17 +27,17 @@ def says(programs: Path, script: str) -> None:
 
 def test_it_needs_no_program_but_pulumi(programs: Path) -> None:
     says(programs, """echo '{"summaryEvent": {}}'""")
-    assert pulumi.preview("dev", pulumi.Options()).verdict == Verdict.UNCHANGED
+    assert review(programs).verdict == Verdict.UNCHANGED
 
 
 def test_one_that_takes_too_long_says_so_in_a_sentence(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pulumi, "DEADLINE_SECONDS", 0.5)
+    monkeypatch.setattr(preview, "DEADLINE_SECONDS", 0.5)
     says(programs, "trap 'exit 1' INT; while :; do :; done")
-    report = pulumi.preview("dev", pulumi.Options())
+    report = review(programs)
     assert report.verdict == Verdict.FAILED
     assert report.errors == ("Could not preview dev: pulumi was not done within 0.5 s.",)
 
 
 def test_one_that_fails_says_why_itself(programs: Path) -> None:
     says(programs, "echo 'error: no stack named dev found'; exit 255")
-    assert pulumi.preview("dev", pulumi.Options()).errors == ("no stack named dev found",)
+    assert review(programs).errors == ("no stack named dev found",)

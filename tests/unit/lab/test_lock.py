@@ -6,12 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from console import lock
 from console.errors import StepError
+from lab.processes import lock
 
-HOLD = (
-    "import sys, time; from console import lock\nwith lock.hold(sys.argv[1]): print('held', flush=True); time.sleep(60)"
-)
+HOLD = """
+import sys, time
+from lab.processes import lock
+with lock.hold(sys.argv[1]):
+    print("held", flush=True)
+    time.sleep(60)
+"""
 
 
 @pytest.fixture
