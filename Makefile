@@ -29,6 +29,7 @@ help:
 	@echo "make reference docs/reference.md and Pulumi.yaml anew, from the settings and the agent's API"
 
 setup: .venv/ready
+	@echo "The Python packages are in .venv."
 
 up: .venv/ready
 	@$(BIN)/python -m lab up

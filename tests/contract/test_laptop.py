@@ -6,6 +6,7 @@ What is Linux's own is out of reach too: no Python program can open /proc, and t
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -107,7 +108,8 @@ def laptop(api: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     subprocess.run(["git", "clone", "-q", str(project.REPOSITORY), str(home / "meshgate")], check=True)
     (home / "programs").mkdir()
     for name in OF_MACOS.split():
-        found = shutil.which(name)
+        # On PATH there may be a version manager's shim, which needs more programs than there are here.
+        found = Path(sys.executable).resolve() if name == "python3" else shutil.which(name)
         assert found, f"{name} is missing"
         (home / "programs" / name).symlink_to(found)
     (home / "without-linux").mkdir()

@@ -69,7 +69,7 @@ def wait_until_rolled_out(namespace: str, deadline: float = 120) -> None:
         for deployment in kube.kubectl("get", "deployments", "-n", namespace, "-o", "name").split():
             unfinished = rollout.wait(cluster, namespace, deployment.rpartition("/")[2], deadline)
             assert not unfinished, f"{deployment} in {namespace}: {unfinished}"
-    wait_for(lambda: not _ending_pods(namespace), "the end of former pods", within=deadline)
+    wait_for(lambda: not _ending_pods(namespace), "the end of old pods", within=deadline)
 
 
 def _ending_pods(namespace: str) -> list[str]:
