@@ -1,9 +1,9 @@
 """How a command ends: an error is its sentence, and so is Ctrl-C or SIGTERM."""
 
-import signal
 import sys
 from collections.abc import Callable
 
+from console import interrupts
 from console.errors import StepError
 from console.progress import console
 
@@ -13,7 +13,7 @@ INTERRUPTED = 130
 
 def run(command: Callable[[], object], *, interrupted: str = "Interrupted.") -> None:
     """Run a command line; `interrupted` is what it says last when it is ended early."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interrupts.heed()
     try:
         command()
     except StepError as error:

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from console import environment
 from console.errors import DeadlineError, StepError
 from console.progress import console
 
@@ -29,6 +30,7 @@ def run(
     log: Path,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
+    base: Mapping[str, str] | None = None,
     contained: bool = False,
     finish_seconds: float = 0,
     follow: Callable[[str], object] | None = None,
@@ -38,8 +40,9 @@ def run(
 ) -> None:
     """Run a command to its end, its output into `log` (written anew).
 
-    `doing` names the work in the error's sentence ("build headscale"); `env` is added to the
-    environment. Whatever a `contained` command starts or mounts ends with it (needs root).
+    `doing` names the work in the error's sentence ("build headscale"); `env` is added to its environment,
+    which is `base`, or else the clean one of `console.environment`. Whatever a `contained` command starts
+    or mounts ends with it (needs root).
     A command that is interrupted ends with all that it started; with `finish_seconds` it is told
     alone, as by Ctrl-C, and may take so long to finish what it is at. `follow` is given each line
     of the output soon after it was written. `deadline_seconds` is how long the command may take; then
@@ -49,10 +52,11 @@ def run(
     DeadlineError when it is late.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
+    whole = _environment(env, base)
     with (
         log.open("wb") as output,
         _in_time(command, doing, log),
-        _started(command, doing, cwd, env, contained, output, subprocess.STDOUT, finish_seconds) as process,
+        _started(command, doing, cwd, whole, contained, output, subprocess.STDOUT, finish_seconds) as process,
     ):
         status = _wait(process, log, follow, deadline_seconds, moving, stop)
     if status != 0:
@@ -65,6 +69,7 @@ def capture(
     doing: str,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
+    base: Mapping[str, str] | None = None,
     contained: bool = False,
     stdin: str | None = None,
     deadline_seconds: float | None = None,
@@ -75,9 +80,10 @@ def capture(
     takes longer than `deadline_seconds`.
     """
     source = subprocess.DEVNULL if stdin is None else subprocess.PIPE
+    whole = _environment(env, base)
     with (
         _in_time(command, doing),
-        _started(command, doing, cwd, env, contained, subprocess.PIPE, subprocess.PIPE, stdin=source) as process,
+        _started(command, doing, cwd, whole, contained, subprocess.PIPE, subprocess.PIPE, stdin=source) as process,
     ):
         stdout, stderr = process.communicate(None if stdin is None else stdin.encode(), deadline_seconds)
     if process.returncode != 0:
@@ -86,12 +92,16 @@ def capture(
     return stdout.decode(errors="replace")
 
 
+def _environment(env: Mapping[str, str] | None, base: Mapping[str, str] | None) -> dict[str, str]:
+    return {**(environment.clean() if base is None else base), **(env or {})}
+
+
 @contextmanager
 def _started(
     command: Command,
     doing: str,
     cwd: Path | None,
-    env: Mapping[str, str] | None,
+    env: Mapping[str, str],
     contained: bool,
     stdout: IO[bytes] | int,
     stderr: int,
@@ -103,7 +113,7 @@ def _started(
         process = subprocess.Popen(
             (*_CONTAINED, *command) if contained else command,
             cwd=cwd,
-            env={**os.environ, **(env or {})},
+            env=env,
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,

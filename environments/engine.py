@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from console import project, pulumi_cli
+from console.environment import callers
 from console.errors import StepError
 from console.run import capture
 from environments.answers import AnswerError
@@ -105,7 +106,7 @@ class Environment:
             log = Path(directory) / "events.jsonl"
             command = [str(self.programs / "pulumi"), "preview", f"--stack={self.name}", "--non-interactive"]
             # As Pulumi's own Automation API has it: the log is an option of its debug commands.
-            environment = {**os.environ, **self._environment(), "PULUMI_DEBUG_COMMANDS": "true"}
+            environment = {**callers(), **self._environment(), "PULUMI_DEBUG_COMMANDS": "true"}
             done = subprocess.run(
                 [*command, f"--event-log={log}"], cwd=project.REPOSITORY, env=environment, check=False
             )
@@ -122,7 +123,8 @@ class Environment:
     ) -> str:
         command = [str(self.programs / "pulumi"), *arguments, "--non-interactive", "--color=never"]
         doing = f"run `pulumi {' '.join(arguments[:2])}`"
-        return capture(command, doing=doing, cwd=cwd, env=self._environment() | dict(env or {}), stdin=stdin)
+        variables = self._environment() | dict(env or {})
+        return capture(command, doing=doing, cwd=cwd, base=callers(), env=variables, stdin=stdin)
 
     def _environment(self) -> dict[str, str]:
         return pulumi_cli.environment(self.programs)

@@ -6,7 +6,7 @@ from typing import Annotated
 import segno
 import typer
 
-from console import ending
+from console import ending, environment
 from console.errors import StepError
 from console.progress import console, step
 from lab import lifecycle, paths, report
@@ -117,6 +117,7 @@ def client(
 
 def main() -> None:
     """Run a command; one that is interrupted says how to go on."""
+    environment.enter()
     ending.run(app, interrupted="Interrupted. `make up` goes on from here, `make down` ends the lab.")
 
 

@@ -5,7 +5,7 @@ import shutil
 
 from console.errors import StepError
 from console.progress import console, step
-from lab import paths
+from lab import giving_back, paths, preflight
 from lab.cluster import image_import, node, parts, startup, worker
 from lab.images import archives, buildah, recipes
 from lab.machines import metal
@@ -34,6 +34,7 @@ def up(*, fresh: bool = False) -> None:
 
     Tools take the longest, so they are built while all goes on that does not need them yet.
     """
+    preflight.check()
     _announce()
     with go_builds.ahead(*go_builds.LAB):
         debian_packages.ensure()
@@ -77,9 +78,14 @@ def down(*, caches: bool = False) -> None:
         if paths.STATE.exists():
             shutil.rmtree(paths.STATE)
         buildah.remove_traces()
-    if caches and paths.cache().exists():
-        with step("Remove the caches"):
-            shutil.rmtree(paths.cache())
+    if caches:
+        with step("Give back what the lab changed on this machine"):
+            stays = giving_back.give_back()
+        if paths.cache().exists():
+            with step("Remove the caches"):
+                shutil.rmtree(paths.cache())
+        for line in stays:
+            console.print(line, markup=False)
 
 
 def forget() -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from console import ending, pulumi_cli
+from console import ending, environment, pulumi_cli
 from console.errors import StepError
 from console.progress import step
 from review import markdown, preview, text, wording
@@ -50,7 +50,7 @@ def review(
         raise StepError(f"--config-file is of one environment, and here are {len(names)}: {', '.join(names)}.")
     options = Options(config_file, tuple(policy_pack or ()), tuple(replace or ()))
     programs = pulumi_cli.find()
-    variables = pulumi_cli.environment(programs)
+    variables = environment.callers() | pulumi_cli.environment(programs)
     show(names, lambda name: preview.preview(name, programs, variables, options), format_)
 
 

@@ -39,8 +39,8 @@ class Options:
 def preview(environment: str, programs: Path, variables: Mapping[str, str], options: Options) -> Report:
     """What `pulumi up` would do to an environment as it is found.
 
-    `programs` is the directory with Pulumi's, `variables` are added to its environment. The refresh
-    runs the program too. It asks Headscale and the cluster by the reviewed settings, not by those of the last `up`.
+    `programs` is the directory with Pulumi's, `variables` are its environment. The refresh runs the program too: it
+    asks Headscale and the cluster by the reviewed settings, not by those of the last `up`.
     """
     packs = {pack.resolve() for pack in options.policy_packs}
     command = (
@@ -60,7 +60,8 @@ def preview(environment: str, programs: Path, variables: Mapping[str, str], opti
                 doing=f"preview {environment}",
                 log=log,
                 cwd=project.REPOSITORY,
-                env={**variables, "PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "true"},
+                base=variables,
+                env={"PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "true"},
                 finish_seconds=STOP_SECONDS,
                 deadline_seconds=DEADLINE_SECONDS,
             )

@@ -1,7 +1,7 @@
 """Access mode "wireguard": native WireGuard clients reach the mesh and the Internet through an exit node of the mesh.
 
-The way of the key: a WireGuard key pair → the gateway, in a pod or on a machine, ready only when the running interface
-reports that same public key → the exit node, which Headscale knows by the pre-auth key that it used → the outputs.
+The way of the key: a WireGuard key pair → the gateway, in a pod or on a machine → the exit node → the outputs. The
+gateway is ready only when its interface reports that public key. Headscale knows the exit node by its pre-auth key.
 """
 
 import pulumi

@@ -1,6 +1,6 @@
 """The gateway's pod: tailscaled, the WireGuard interface and the agent, each with NET_ADMIN and nothing more.
 
-The interface has a container of its own so that tunnels outlive the agent. State is on the volume: a pod that came
+The interface has a container of its own so that tunnels outlive the agent. State is on the volume. A pod
 without it would be a new node to Headscale, and its pre-auth key is used up (tailscale#1686).
 """
 

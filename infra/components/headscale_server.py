@@ -1,7 +1,7 @@
 """A managed Headscale server: one replica on a volume, behind the user's ingress or proxy.
 
-Its URL speaks TLS (an Ingress, or a proxy in front of node_port); the pod itself speaks HTTP inside the cluster.
-The embedded DERP relay shares the HTTP port, STUN has one of its own. Configuration keys: Headscale 0.29.
+Its URL speaks TLS: an Ingress does, or a proxy in front of node_port. The pod itself speaks HTTP inside the cluster.
+The embedded DERP relay shares the HTTP port, STUN has one of its own. The configuration has the keys of Headscale 0.29.
 """
 
 import hashlib

@@ -1,8 +1,8 @@
 """Refuses to make somebody else's object ours.
 
-The Kubernetes provider adopts what exists already, so that a killed run is finished by the next one; but whatever it
-adopted, `pulumi destroy` deletes. So the namespace, and the Secret that we put into a namespace of others, is looked at
-before it is made, in preview too. With the stack's own labels it is ours, from a run before; else the user decides.
+The Kubernetes provider adopts what exists already, so that the next run finishes a killed one. But `pulumi destroy`
+deletes whatever was adopted. So two objects are looked at before they are made, in preview too: the namespace, and the
+Secret in a namespace of others. One with the stack's labels is ours, from an earlier run; of another the user decides.
 """
 
 import asyncio

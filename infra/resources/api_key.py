@@ -1,8 +1,8 @@
 """HeadscaleApiKey: the API key of a managed server, whose only home is a Kubernetes Secret.
 
-The first key of a server can only be made on the server itself. So a key of ten minutes is made there by exec, and
-with it, over REST, the one that stays. The Secret is written before Pulumi hears of the key, and the key's expiration
-carries a mark: a run killed at any point leaves the Secret's key, or one that the next run finds and removes.
+Only the server itself can make its first key. So exec makes a key there that lives ten minutes. That key makes the
+lasting one, over REST. The Secret is written before Pulumi hears of the key, and the key's expiration carries a mark.
+So a run killed at any point leaves the Secret's key, or a key that the next run finds and removes.
 """
 
 import json

@@ -140,8 +140,8 @@ class Provider(ResourceProvider):
     def _operation(self) -> Iterator[Connections]:
         """The connections of one operation, closed at its end.
 
-        An error that the user can act on reaches them as its sentence alone; any other is a bug and keeps its
-        traceback. The plugin prints an exception with its frames unless this switch of Python turns them off.
+        An error that the user can act on is shown as its sentence alone. Any other is a bug and keeps its traceback.
+        The plugin prints an exception with its frames unless this switch of Python turns them off.
         """
         with self.connect() as connections:
             try:

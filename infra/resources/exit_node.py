@@ -1,7 +1,7 @@
 """ExitNode: a gateway's node in Headscale, awaited, approved as an exit node, read back from the server.
 
-A pod's node is waited for: the pod was made just before. A machine's (`awaited`) joins when its playbook runs, so
-that until then there is none, which is no failure: each `up` looks again.
+`up` waits for a pod's node, since the pod was made just before. A machine's node (`awaited`) joins when its playbook
+runs. Until then there is none, which is no failure: each `up` looks again.
 """
 
 from collections.abc import Iterator
@@ -43,16 +43,16 @@ class ExitNodeProvider(Provider):
 
     @override
     def make(self, connections: Connections, props: Props) -> tuple[str, dict[str, Any]]:
-        """Approve the node, waiting for a pod's. The id is the host name: a node that joins anew has a new node id."""
+        """Approve the node, after waiting for a pod's. The id is the host name, which outlives a node's number."""
         with connections.headscale() as headscale:
-            return props["hostname"], _approved(connections, headscale, props, _gateway(props))
+            return props["hostname"], _approved(connections, headscale, props, _expected(props))
 
     @override
     def look_up(self, connections: Connections, id_: str, props: Props) -> dict[str, Any] | None:
         """The node as Headscale has it."""
         with connections.headscale() as headscale:
             if not props["node_id"]:
-                node = exit_nodes.find(headscale, _gateway(props))
+                node = exit_nodes.find(headscale, _expected(props))
                 return _outputs(node) if node else _NOT_JOINED
             try:
                 return _outputs(headscale.node(props["node_id"]))
@@ -64,7 +64,7 @@ class ExitNodeProvider(Provider):
         """Approve again; when the gateway joined anew, its new node takes the place of the old."""
         known = olds["node_id"]
         with connections.headscale() as headscale:
-            outputs = _approved(connections, headscale, news, _gateway(news, known))
+            outputs = _approved(connections, headscale, news, _expected(news, known))
             if known and outputs["node_id"] and outputs["node_id"] != known:
                 exit_nodes.delete(headscale, known)
             return outputs
@@ -74,32 +74,32 @@ class ExitNodeProvider(Provider):
         """Take the node out of the mesh, also one that joined after the last `up`."""
         with connections.headscale() as headscale:
             node_id = props["node_id"]
-            if not node_id and (node := exit_nodes.find(headscale, _gateway(props))):
+            if not node_id and (node := exit_nodes.find(headscale, _expected(props))):
                 node_id = node.id
             if node_id:
                 exit_nodes.delete(headscale, node_id)
 
 
 def _approved(
-    connections: Connections, headscale: "Headscale", props: Props, gateway: exit_nodes.Gateway
+    connections: Connections, headscale: "Headscale", props: Props, expected: exit_nodes.ExpectedNode
 ) -> dict[str, Any]:
     if not props.get("awaited"):
-        node = exit_nodes.wait(headscale, gateway, props["deadline_seconds"])
+        node = exit_nodes.wait(headscale, expected, props["deadline_seconds"])
         if node is None:
-            raise ResourceError(registration.failure(headscale, connections.cluster, gateway, props))
+            raise ResourceError(registration.failure(headscale, connections.cluster, expected, props))
         return _outputs(exit_nodes.approve(headscale, node))
-    node = exit_nodes.find(headscale, gateway)
+    node = exit_nodes.find(headscale, expected)
     if node and node.offers_exit:
         return _outputs(exit_nodes.approve(headscale, node))
     if node:
-        log.warning("%s", registration.sentence(headscale, gateway))
+        log.warning("%s", registration.sentence(headscale, expected))
         return _outputs(node)
-    log.warning("Gateway %s has not joined yet: run the playbook, then `pulumi up` again.", gateway.hostname)
+    log.warning("Gateway %s has not joined yet: run the playbook, then `pulumi up` again.", expected.hostname)
     return _NOT_JOINED
 
 
-def _gateway(props: Props, node_id: str | None = None) -> exit_nodes.Gateway:
-    return exit_nodes.Gateway(props["hostname"], props["user"], props["pre_auth_key_id"], node_id)
+def _expected(props: Props, node_id: str | None = None) -> exit_nodes.ExpectedNode:
+    return exit_nodes.ExpectedNode(props["hostname"], props["user"], props["pre_auth_key_id"], node_id)
 
 
 def _outputs(node: "Node") -> dict[str, Any]:
@@ -115,9 +115,9 @@ def _outputs(node: "Node") -> dict[str, Any]:
 class ExitNode(Resource, module="meshgate", name="ExitNode"):
     """The node of the gateway that joins with a pre-auth key, approved as an exit node.
 
-    Inputs: `pre_auth_key_id`, `user` and `hostname` tell which node. For a pod's, `deadline_seconds` is how long it may
-    take to come, and the log of `namespace`, `deployment`, `container` tells why it did not. An `awaited` one has no
-    pod and is not waited for: until it has joined, the outputs are empty.
+    Inputs: `pre_auth_key_id`, `user` and `hostname` tell which node. A pod's node may take `deadline_seconds` to come;
+    the log of `namespace`, `deployment`, `container` tells why it did not. `up` does not wait for an `awaited` node,
+    which has no pod: its outputs are empty until it has joined.
     """
 
     node_id: Output[str]

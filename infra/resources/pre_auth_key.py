@@ -23,7 +23,7 @@ class PreAuthKeyProvider(Provider):
 
     @override
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
-        """As ever; and a machine that has not joined before its key expired needs another."""
+        """A machine that had not joined when its key expired needs another one."""
         result = super().diff(_id, _olds, _news)
         if not result.changes and _news.get("awaited") and self._missed(_id, _olds):
             return DiffResult(changes=True, replaces=["expires_at"])
@@ -89,8 +89,8 @@ class PreAuthKeyProvider(Provider):
 class PreAuthKey(Resource, module="meshgate", name="PreAuthKey"):
     """A pre-auth key of Headscale user `user`, single-use unless `reusable`; its id is Headscale's.
 
-    `owner` names who will join by it, one gateway, say: a new key of the same owner takes the place of an unused one.
-    `awaited`: that one joins in its own time, so a key that expired before is made anew.
+    `owner` names who will join by it, such as a gateway. A new key of an owner takes the place of its unused one. An
+    `awaited` owner joins in its own time: a key that expired before that is made anew.
     """
 
     key: Output[str]

@@ -15,16 +15,16 @@ LOG_CHARACTERS = 2000
 _NEW_KEY = "`pulumi up --refresh` makes a new one"
 
 
-def failure(headscale: "Headscale", cluster: KubernetesClient, gateway: exit_nodes.Gateway, props: Props) -> str:
+def failure(headscale: "Headscale", cluster: KubernetesClient, expected: exit_nodes.ExpectedNode, props: Props) -> str:
     """The sentence on a gateway that was waited for and, below it, the tail of its pod's log."""
     waited = f" after {props['deadline_seconds']:.0f} s"
-    return f"{sentence(headscale, gateway, waited)}\n{_log(cluster, props)}"
+    return f"{sentence(headscale, expected, waited)}\n{_log(cluster, props)}"
 
 
-def sentence(headscale: "Headscale", gateway: exit_nodes.Gateway, waited: str = "") -> str:
+def sentence(headscale: "Headscale", expected: exit_nodes.ExpectedNode, waited: str = "") -> str:
     """Why the gateway is no exit node."""
-    why = exit_nodes.why_none(headscale, gateway, new_key=_NEW_KEY)
-    return f"Gateway {gateway.hostname} is no exit node of {headscale.url}{waited}: {why}."
+    why = exit_nodes.why_none(headscale, expected, new_key=_NEW_KEY)
+    return f"Gateway {expected.hostname} is no exit node of {headscale.url}{waited}: {why}."
 
 
 def _log(cluster: KubernetesClient, props: Props) -> str:

@@ -1,8 +1,8 @@
 """WorkloadEnv: environment variables that we add to a container of somebody else's Deployment.
 
-By server-side apply under a field manager of our own: Kubernetes then knows which names are ours, and leaves the
-others to whoever set them. The official plugin's DeploymentPatch cannot do this: it compares env entries by position
-with the live list, so that every preview shows a change.
+They are set by server-side apply under a field manager of our own. So Kubernetes knows which names are ours, and leaves
+the others to whoever set them. The official plugin's DeploymentPatch cannot do this: it compares env entries by their
+position in the live list, and every preview shows a change.
 """
 
 from collections.abc import Iterator, Mapping

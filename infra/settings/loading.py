@@ -18,9 +18,9 @@ class SettingsError(ValueError):
 
 
 def load(get: Callable[[str], object | None], keys: Iterable[str] = ()) -> StackSettings:
-    """The settings that `get` answers key by key (structured values as JSON text or as they are).
+    """The settings that `get` answers key by key, structured values as JSON text or as they are.
 
-    `keys` are all keys that the stack sets, to refuse unknown ones. Raises SettingsError, one sentence a line.
+    `keys` are all keys that the stack sets: unknown ones are refused. Raises SettingsError, one sentence a line.
     """
     names = {*StackSettings.model_fields, *keys}
     values = {name: _decoded(name, value) for name in names if (value := get(name)) is not None}

@@ -1,7 +1,7 @@
 """What may stand in Pulumi.<stack>.yaml under `meshgate:`, and the rules between its sections.
 
-Every rule that can be checked without touching a system is checked here or in a section, so that `pulumi preview`
-refuses a bad value before anything is changed.
+Here or in a section stands every rule that can be checked without touching a system. So `pulumi preview` refuses a bad
+value before anything is changed.
 """
 
 from typing import Annotated, Self

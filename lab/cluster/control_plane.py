@@ -52,7 +52,7 @@ def kube_apiserver(kube: Path, pki: Pki) -> Part:
             f"--kubelet-client-certificate={pki.certificate('kube-apiserver-kubelet-client')}",
             f"--kubelet-client-key={pki.key('kube-apiserver-kubelet-client')}",
             f"--service-account-issuer=https://kubernetes.default.svc.{CLUSTER_DOMAIN}",
-            f"--service-account-key-file={pki.directory / 'service-account.pub'}",
+            f"--service-account-key-file={pki.certificate('service-account')}",
             f"--service-account-signing-key-file={pki.key('service-account')}",
             f"--requestheader-client-ca-file={pki.ca}",
             "--requestheader-allowed-names=front-proxy-client",

@@ -31,6 +31,7 @@ IDENTITIES = (
     Identity("kube-scheduler", "system:kube-scheduler"),
     Identity("kube-proxy", "system:kube-proxy"),
     Identity("coredns", "system:coredns"),
+    Identity("service-account", "service-account"),
     Identity("tls-front", topology.NODE_IPV4, hosts=(topology.NODE_IPV4, topology.NODE_IPV6)),
 )
-"""Everyone in the lab who shows a certificate."""
+"""Everyone in the lab who shows a certificate, and the key that service accounts' tokens are signed with."""

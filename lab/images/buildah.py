@@ -8,12 +8,30 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from console import environment
 from console.errors import StepError
 from console.run import capture, run
 from lab import paths
 
 _CONTAINERS = Path("/var/lib/containers")
 """Where root's own images lie by default; buildah keeps notes about blobs there wherever its storage is."""
+
+_PACK = r"""
+archive=$1 target=$2 buildah=("${@:3}")
+container=$("${buildah[@]}" from --quiet "docker-archive:$archive")
+cd "$("${buildah[@]}" mount "$container")"
+find . -mindepth 1 ! -type b ! -type c -printf '%P\0' | LC_ALL=C sort --zero-terminated |
+  tar --create --no-recursion --null --files-from=- --numeric-owner --hard-dereference \
+    --xattrs --xattrs-include='*' --format=pax \
+    --pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime |
+  gzip --no-name > "$target"
+cd /
+"${buildah[@]}" rm "$container"
+"""
+"""Mount an archive's image and pack what is there: sorted, without times of this moment, without device nodes.
+
+Each name of a hard link gets the content. One shell does it all, as the mount ends with it.
+"""
 
 
 @dataclass(frozen=True)
@@ -50,6 +68,7 @@ class Builder:
             (*self.command, "bud", *options, *named, "--tag", reference, "--file", dockerfile, context),
             doing=f"build the image {reference}",
             log=log,
+            base=environment.downloading(),
             contained=True,
         )
 
@@ -59,6 +78,14 @@ class Builder:
         source = self.find(reference) or reference
         self._ask(
             "push", "--quiet", source, f"docker-archive:{archive}:{reference}", doing=f"save the image {reference}"
+        )
+
+    def pack(self, archive: Path, target: Path) -> None:
+        """Write the root file system of an image's archive as tar.gz; the same archive gives the same bytes."""
+        capture(
+            ("bash", "-euo", "pipefail", "-c", _PACK, "pack", archive, target, *self.command),
+            doing=f"pack the image in {archive.name}",
+            contained=True,
         )
 
     def _ask(self, *arguments: str, doing: str) -> str:

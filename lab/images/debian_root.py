@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from console import environment
 from console.run import run
 from lab import paths
 
@@ -26,5 +27,6 @@ def bootstrap(target: Path, *options: str) -> None:
         ("mmdebstrap", "--mode=root", *OPTIONS, *options, SUITE, target),
         doing="make a Debian root file system",
         log=paths.cache() / "logs" / "mmdebstrap.log",
+        base=environment.downloading(),
         contained=True,
     )

@@ -21,9 +21,6 @@ _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 COLD_SECONDS = 180
 """How long it takes about to make all images from nothing but the tools, on 2 cores."""
 
-_BUSYBOX = Path("/bin/busybox")
-"""Static, from Debian's busybox-static."""
-
 
 @dataclass(frozen=True)
 class Recipe:
@@ -68,7 +65,8 @@ def without_tools() -> list[Recipe]:
     The file systems that go into them are made on the way. Raises StepError when one cannot.
     """
     orchestrator = paths.REPOSITORY / "examples" / "orchestrator"
-    return [_pause(), gateway(), _own("meshgate/orchestrator", orchestrator, _debian(), seconds=30)]
+    base = _debian()
+    return [_pause(base), gateway(), _own("meshgate/orchestrator", orchestrator, base, seconds=30)]
 
 
 def with_tools() -> list[Recipe]:
@@ -130,9 +128,9 @@ def _golang(base: Recipe) -> Recipe:
     )
 
 
-def _pause() -> Recipe:
+def _pause(base: Recipe) -> Recipe:
     """What holds a pod's namespaces; of no version but its content's."""
-    return _stand_in("pause", "", inputs=(_BUSYBOX,), parts={"busybox": _BUSYBOX.parent})
+    return _stand_in("pause", "", inputs=(), parts={}, bases=(base,))
 
 
 def _headscale() -> Recipe:

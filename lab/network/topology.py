@@ -17,6 +17,7 @@ from typing import Any
 
 from console.errors import StepError
 from console.run import capture
+from lab import changes
 from lab.network.sandbox import in_network
 
 NODE, PEER, INTERNET = "mg-node", "mg-peer", "mg-internet"
@@ -27,6 +28,8 @@ HOST_IPV4, HOST_IPV6 = "10.213.0.254", "fd10:213::fe"
 PEER_IPV4, PEER_IPV6 = "10.213.0.10", "fd10:213::a"
 INTERNET_IPV4, INTERNET_IPV6 = "198.51.100.2", "2001:db8:100::2"
 UPLINK_IPV4, UPLINK_IPV6 = "198.51.100.1", "2001:db8:100::1"
+LAN = ("10.213.0.0/24", "fd10:213::/64")
+"""The only network of the lab that the host itself is part of."""
 POD_IPV4, POD_IPV6 = "10.244.0.0/24", "fd44:244::/64"
 SERVICE_IPV4 = "10.96.0.0/16"
 
@@ -123,6 +126,7 @@ def up() -> None:
     down()
     if not Path("/proc/sys/net/bridge").exists():
         # Without it a pod's answer to a pod of the same node passes by the Service's address translation.
+        changes.note(changes.Kind.MODULES, ["br_netfilter"])
         capture(["modprobe", "br_netfilter"], doing="load the kernel module that shows bridged packets to iptables")
     _ip(_LINKS)
     _ip(_NODE, NODE)

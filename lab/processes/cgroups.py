@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from lab import changes
+
 MOUNT = Path("/sys/fs/cgroup")
 NAME = "meshgate-lab"
 """The one below which the kubelet puts every pod."""
@@ -39,15 +41,27 @@ def remove(name: str = NAME, mount: Path = MOUNT) -> None:
                 path.rmdir()
 
 
+def take_back(controller: str, mount: Path = MOUNT) -> None:
+    """Let groups below the root of version 2 use a controller no more; OSError when one does."""
+    if (mount / "cgroup.controllers").exists():
+        (mount / "cgroup.subtree_control").write_text(f"-{controller}")
+
+
+def to_hand_down(mount: Path = MOUNT) -> list[str]:
+    """Return the controllers of version 2 that groups below the root cannot use yet."""
+    if not (mount / "cgroup.controllers").exists():
+        return []
+    available = (mount / "cgroup.controllers").read_text().split()
+    handed_down = (mount / "cgroup.subtree_control").read_text().split()
+    return [one for one in CONTROLLERS if one in available and one not in handed_down]
+
+
 def _hand_down(hierarchy: Path) -> None:
     """Let groups below the root of version 2 use the controllers, where they do not yet."""
-    if not (hierarchy / "cgroup.controllers").exists():
-        return
-    available = (hierarchy / "cgroup.controllers").read_text().split()
-    handed_down = (hierarchy / "cgroup.subtree_control").read_text().split()
-    for controller in CONTROLLERS:
-        if controller in available and controller not in handed_down:
-            (hierarchy / "cgroup.subtree_control").write_text(f"+{controller}")
+    if lacking := to_hand_down(hierarchy):
+        changes.note(changes.Kind.CONTROLLERS, lacking)
+    for controller in lacking:
+        (hierarchy / "cgroup.subtree_control").write_text(f"+{controller}")
 
 
 def _hierarchies(mount: Path) -> list[Path]:

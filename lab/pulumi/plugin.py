@@ -10,6 +10,7 @@ from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
+from console import environment
 from console.errors import StepError
 from console.progress import Step, step
 from console.run import run
@@ -29,7 +30,7 @@ _RETRY_SECONDS = 3600.0
 """How long a refusal is remembered, so that not every run waits for the next."""
 
 
-def ensure(pulumi: Path, environment: Mapping[str, str]) -> None:
+def ensure(pulumi: Path, variables: Mapping[str, str]) -> None:
     """Install the plugin into the lab's PULUMI_HOME; a stand-in is made to be this clone's.
 
     A stand-in does not stay for good: the official plugin takes its place as soon as it can be had.
@@ -44,7 +45,7 @@ def ensure(pulumi: Path, environment: Mapping[str, str]) -> None:
         return
     if _worth_a_try():
         with step(f"Get Pulumi's Kubernetes plugin {VERSION}") as current:
-            if _download(pulumi, environment, current):
+            if _download(pulumi, variables, current):
                 return
             current.now("not within reach, so the lab's own stand-in takes its place")
     write_stand_in(home)
@@ -86,12 +87,12 @@ def _worth_a_try() -> bool:
     return not (refusal.exists() and 0 <= time.time() - refusal.stat().st_mtime < _RETRY_SECONDS)
 
 
-def _download(pulumi: Path, environment: Mapping[str, str], current: Step) -> bool:
+def _download(pulumi: Path, variables: Mapping[str, str], current: Step) -> bool:
     """Install the official plugin, aside until it is whole; a refusal is remembered."""
     aside = paths.PULUMI_HOME / "download"
     shutil.rmtree(aside, ignore_errors=True)
     try:
-        arrived = _install(pulumi, environment, aside, current)
+        arrived = _install(pulumi, variables, aside, current)
         if arrived:
             _clear(_home())
             (aside / "plugins" / DIRECTORY).rename(_home())
@@ -102,7 +103,7 @@ def _download(pulumi: Path, environment: Mapping[str, str], current: Step) -> bo
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def _install(pulumi: Path, environment: Mapping[str, str], home: Path, current: Step) -> bool:
+def _install(pulumi: Path, variables: Mapping[str, str], home: Path, current: Step) -> bool:
     """Let Pulumi install the plugin into a home of its own; say whether it did."""
     archive = home / "tmp"
     archive.mkdir(parents=True)
@@ -118,7 +119,8 @@ def _install(pulumi: Path, environment: Mapping[str, str], home: Path, current: 
             doing="download Pulumi's Kubernetes plugin",
             log=paths.LOGS / "kubernetes-plugin.log",
             # Pulumi downloads into TMPDIR, then unpacks below its home.
-            env={**environment, "PULUMI_HOME": str(home), "TMPDIR": str(archive)},
+            base=environment.downloading(),
+            env={**variables, "PULUMI_HOME": str(home), "TMPDIR": str(archive)},
             deadline_seconds=_STALLED_SECONDS,
             moving=moving,
         )

@@ -5,7 +5,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from console import pulumi_cli
+from console import environment, pulumi_cli
 from console.errors import StepError
 from console.run import capture
 from lab import paths
@@ -41,7 +41,8 @@ def _assemble(binaries: tuple[Path, ...], directory: Path) -> None:
         (go_toolchain.find().command, "list", "-m", "-f", "{{.Dir}}", _SDK),
         doing="find Pulumi's SDK among the Go modules",
         cwd=paths.GO_MODULES / go_builds.PULUMI.module,
-        env=go_builds.environment(),
+        base=environment.downloading(),
+        env=go_builds.compiler_environment(),
     )
     for script in _SCRIPTS:
         target = directory / Path(script).name

@@ -1,113 +1,181 @@
-"""The Debian packages that the lab runs on: finds which are missing and installs those.
+"""The programs of the machine that the lab runs, and the Debian packages that bring those which are missing.
 
-The lab starts every program itself, so no package may leave a service running that was not
-running before.
+A program that is there counts, whichever package brought it: Docker's containerd.io has containerd and runc, and apt
+would remove it for Debian's own. So apt is asked first what it would do, and may never remove anything. The lab
+starts every program itself: no service of a new package is started or enabled, now or at the next boot.
 """
 
 import platform
+import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
+from console import environment
 from console.errors import StepError
 from console.progress import step
 from console.run import capture, run
-from lab import paths
+from lab import changes, paths
 
-PACKAGES = (
+NEEDED = {
     # the cluster
-    "conntrack",
-    "containerd",
-    "containernetworking-plugins",
-    "etcd-server",
-    "iptables",
-    "nginx-light",
-    "runc",
+    "containerd": ("containerd", "containerd-shim-runc-v2", "ctr"),
+    "containernetworking-plugins": tuple(
+        f"/usr/lib/cni/{plugin}" for plugin in ("bridge", "host-local", "loopback", "portmap", "tuning")
+    ),
+    "etcd-server": ("etcd",),
+    "iptables": ("iptables", "iptables-restore", "ip6tables"),
+    "nginx": ("nginx",),
+    "runc": ("runc",),
     # networks, clients and the proof by packets
-    "curl",
-    "iperf3",
-    "iproute2",
-    "iputils-ping",
-    "kmod",
-    "nftables",
-    "procps",
-    "tcpdump",
-    "wireguard-tools",
+    "curl": ("curl",),
+    "iperf3": ("iperf3",),
+    "iproute2": ("ip",),
+    "iputils-ping": ("ping",),
+    "kmod": ("modprobe",),
+    "nftables": ("nft",),
+    "procps": ("sysctl",),
+    "wireguard-tools": ("wg",),
     # images
-    "buildah",
-    "busybox-static",
-    "ca-certificates",
-    "debian-archive-keyring",
-    "mmdebstrap",
+    "buildah": ("buildah",),
+    "ca-certificates": ("/etc/ssl/certs/ca-certificates.crt",),
+    "debian-archive-keyring": ("/usr/share/keyrings/debian-archive-keyring.gpg",),
+    "mmdebstrap": ("mmdebstrap",),
     # bare-metal machines
-    "openssh-client",
-    "systemd-container",
-)
-"""Names are the same in Debian 12, Debian 13 and Ubuntu 24.04."""
+    "openssh-client": ("ssh", "ssh-keygen"),
+    "systemd-container": ("systemd-nspawn",),
+}
+"""Packages (of the same names in Debian 12, Debian 13 and Ubuntu 24.04), and what of each is needed.
 
-_SYSTEMD = Path("/run/systemd/system")
-"""A directory exactly when systemd is this machine's PID 1."""
+A program is looked for where the lab's daemons find theirs, a file at its path.
+"""
+
+SEARCH = environment.SYSTEM_PATH
+
+_INSTALL = ("install", "-y", "--no-remove", "--no-upgrade", "--no-install-recommends")
+
+_QUIETLY = """\
+for starter in /usr/bin/deb-systemd-invoke /usr/sbin/invoke-rc.d; do
+    [ ! -e "$starter" ] || mount --bind /bin/true "$starter"
+done
+mkdir -p /run/systemd/system-preset
+mount -t tmpfs tmpfs /run/systemd/system-preset
+echo "disable *" > /run/systemd/system-preset/00-meshgate-lab.preset
+exec "$@"
+"""
+"""Lets a command see a machine on which packages start no service and, by systemd's own preset, enable none.
+
+It is for mounts of its own: of the machine nothing is changed, also when the command is killed.
+"""
 
 
 def ensure() -> None:
-    """Install the packages that are missing; a machine that has them all is left alone.
+    """Install what is missing; a machine that has it all is left alone.
 
-    Raises StepError where there is no apt to install them with, or when it fails.
+    Raises StepError where there is no apt to install it with, when apt would remove something, or when it fails.
     """
+    if not (absent := missing()):
+        return
     if shutil.which("apt-get") is None or shutil.which("dpkg-query") is None:
         raise StepError(
             f"The lab installs its parts with Debian's apt, and this is {_distribution()}: "
-            f"run it on Debian 12 or later (a virtual machine will do) with {', '.join(PACKAGES)}."
+            f"run it on Debian 12 or later (a virtual machine will do) with {', '.join(absent)}."
         )
-    before = installed()
-    absent = [package for package in PACKAGES if package not in before]
-    if not absent:
-        return
     with step(f"Install Debian packages: {', '.join(absent)}", expected_seconds=90) as current:
-        for note, command in (
-            ("finishing what an interrupted run left", ("dpkg", "--configure", "-a")),
-            ("reading the package lists", ("apt-get", "update")),
-            ("installing", ("apt-get", "install", "-y", "--no-install-recommends", *absent)),
-        ):
-            current.now(note)
-            _apt(command)
-        if _SYSTEMD.is_dir():
-            _stop_services(installed() - before)
+        current.now("finishing what an interrupted run left")
+        _dpkg("dpkg", "--configure", "-a")
+        current.now("reading the package lists")
+        _dpkg(*_APT, "update")
+        current.now("asking apt what it would do")
+        changes.note(changes.Kind.PACKAGES, plan(absent))
+        current.now("installing")
+        _dpkg(*_APT, *_INSTALL, *absent)
         current.now("")
+    if absent := missing():
+        raise StepError(f"Installed, and still not there: {', '.join(_lacking(absent))}.", _LOG)
+
+
+_LOG = paths.LOGS / "packages.log"
+_APT = ("apt-get", "-o", "DPkg::Lock::Timeout=300")
+"""Another apt that is at work is waited for."""
+
+
+def missing() -> list[str]:
+    """Return the packages of which something that is needed is not there, or which are not set up yet."""
+    half_done = _statuses("unpacked", "half-configured", "half-installed", "triggers-pending")
+    return [package for package in NEEDED if package in half_done or _lacking([package])]
 
 
 def installed() -> set[str]:
     """Return the names of all packages that are installed and configured."""
-    known = capture(
-        ("dpkg-query", "--show", "--showformat", "${Package} ${db:Status-Status}\n"),
-        doing="list the installed packages",
-    )
-    return {line.removesuffix(" installed") for line in known.splitlines() if line.endswith(" installed")}
+    return _statuses("installed")
 
 
-def _apt(command: tuple[str, ...]) -> None:
-    """Run one command of the package manager, never asking a question.
+def plan(packages: Sequence[str]) -> list[str]:
+    """Return which packages apt would newly install for these, by its own simulation.
 
-    Without systemd, packages start their daemons as children of the installation: contained,
-    those end with it. Another apt that is at work is waited for.
+    Raises StepError when it would have to remove one, or does not find a way.
     """
-    if command[0] == "apt-get":
-        command = ("apt-get", "-o", "DPkg::Lock::Timeout=300", *command[1:])
+    log = paths.LOGS / "packages-plan.log"
+    try:
+        run((*_APT, "--simulate", *_INSTALL, *packages), doing="plan the lab's Debian packages", log=log)
+    except StepError as error:
+        if removed := _to_be_removed(log.read_text(errors="replace")):
+            raise StepError(
+                f"To install {', '.join(packages)} apt would remove {', '.join(removed)}, so nothing was changed: "
+                "bring what the lab needs by packages that go together with those, or use a virtual machine.",
+                log,
+            ) from error
+        raise StepError(
+            f"apt finds no way to install {', '.join(packages)} beside what is installed, so nothing was changed: "
+            "settle it with apt, or use a virtual machine.",
+            log,
+        ) from error
+    return re.findall(r"^Inst (\S+) \(", log.read_text(errors="replace"), re.MULTILINE)
+
+
+def quietly(*command: str) -> tuple[str, ...]:
+    """Return the command with what keeps services of packages still in front; for `contained` runs."""
+    return ("sh", "-ec", _QUIETLY, "sh", *command)
+
+
+def _dpkg(*command: str) -> None:
+    """Run one command of the package manager, never asking a question; whatever it starts ends with it."""
     run(
-        command,
+        quietly(*command),
         doing="install the lab's Debian packages",
-        log=paths.LOGS / "packages.log",
+        log=_LOG,
+        base=environment.downloading(),
         env={"DEBIAN_FRONTEND": "noninteractive"},
         contained=True,
     )
 
 
-def _stop_services(packages: set[str]) -> None:
-    """Stop the services of freshly installed packages, now and at the next boot."""
-    files = capture(("dpkg-query", "--listfiles", *sorted(packages)), doing="list the installed files")
-    units = {Path(file).name for file in files.splitlines() if "/systemd/system/" in file}
-    services = sorted(unit for unit in units if unit.endswith(".service") and "@" not in unit)
-    if services:
-        capture(("systemctl", "disable", "--now", *services), doing="stop services that a package started")
+def _to_be_removed(said: str) -> list[str]:
+    """Return the packages that a simulation of apt lists as such."""
+    listed = re.search(r"^The following packages will be REMOVED:\n((?: .*\n)+)", said, re.MULTILINE)
+    return [name.rstrip("*") for name in listed[1].split()] if listed else []
+
+
+def _lacking(packages: Sequence[str]) -> list[str]:
+    """Return what of these packages is needed and not there."""
+    wanted = [name for package in packages for name in NEEDED[package]]
+    return [Path(name).name for name in wanted if not _there(name)]
+
+
+def _there(name: str) -> bool:
+    return Path(name).exists() if name.startswith("/") else shutil.which(name, path=SEARCH) is not None
+
+
+def _statuses(*wanted: str) -> set[str]:
+    """Return the names of the packages that dpkg has in one of these states."""
+    if shutil.which("dpkg-query") is None:
+        return set()
+    known = capture(
+        ("dpkg-query", "--show", "--showformat", "${Package} ${db:Status-Status}\n"),
+        doing="list the installed packages",
+    )
+    return {name for name, _, status in (line.partition(" ") for line in known.splitlines()) if status in wanted}
 
 
 def _distribution() -> str:

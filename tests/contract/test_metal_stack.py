@@ -10,7 +10,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +21,9 @@ from infra.headscale.client import Headscale
 from infra.headscale.errors import NotFoundError
 from lab import paths
 from lab.pulumi import pulumi_host
-from lab.tools import go_builds
 from tests.contract.apiserver import ApiServer
 from tests.contract.engine import PROJECT, STACK, Engine
-from tests.contract.headscale_server import HeadscaleServer, running_headscale
+from tests.contract.headscale_server import HeadscaleServer
 from tests.contract.test_program_errors import JUNE, ORCHESTRATOR, api, apps
 
 __all__ = ["api"]
@@ -93,17 +91,6 @@ class Stack:
     @property
     def locks(self) -> Path:
         return self.engine.directory / "state" / ".pulumi" / "locks" / "organization" / PROJECT / STACK
-
-
-@pytest.fixture(scope="module")
-def headscale(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HeadscaleServer]:
-    with running_headscale(tmp_path_factory.mktemp("headscale"), go_builds.HEADSCALE) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def api_key(headscale: HeadscaleServer) -> str:
-    return headscale.new_api_key(datetime.now(UTC) + timedelta(hours=1))
 
 
 @pytest.fixture

@@ -8,25 +8,23 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from console.errors import StepError
-from console.waiting import until
 from infra.settings.loading import load
 from lab import paths
 from lab.pulumi import plugin, pulumi_host
-from lab.tools import go_builds
 from tests.contract.apiserver import ApiServer
 from tests.contract.engine import Run
-from tests.contract.headscale_server import HeadscaleServer, running_headscale
+from tests.contract.headscale_server import HeadscaleServer
+from tests.contract.programs import asked
 from tests.contract.test_program_errors import JUNE, ORCHESTRATOR, UNKNOWN_KEY, api, core
+from tests.deadlines import wait_for
 from tests.unit.docs.commands import bash, console
 
 __all__ = ["api"]
@@ -89,17 +87,7 @@ class World:
 
     def start(self, *options: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "environments", "new", NAME, *options]
-        pipe = subprocess.PIPE
-        return subprocess.Popen(
-            command,
-            cwd=self.directory,
-            env=self.environment,
-            stdin=pipe,
-            stdout=pipe,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
+        return asked(command, self.directory, self.environment)
 
     def new(self, answers: object) -> Run:
         """With the answers on standard input, as a secret manager would give them."""
@@ -145,17 +133,6 @@ class World:
 def words(text: str) -> str:
     """A text that may be wrapped anywhere, on one line."""
     return " ".join(text.split())
-
-
-@pytest.fixture(scope="module")
-def headscale(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HeadscaleServer]:
-    with running_headscale(tmp_path_factory.mktemp("headscale"), go_builds.HEADSCALE) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def api_key(headscale: HeadscaleServer) -> str:
-    return headscale.new_api_key(datetime.now(UTC) + timedelta(hours=1))
 
 
 @pytest.fixture
@@ -335,7 +312,7 @@ def test_killed_at_any_moment_it_leaves_nothing_half_made(world: World, moment: 
         assert process.stdin is not None
         process.stdin.write(yaml.safe_dump(world.answers()))
         process.stdin.close()
-        until(lambda: bool(moment(world)), deadline=60, otherwise=lambda: StepError("the moment does not come"))
+        wait_for(lambda: moment(world), "the moment", within=60)
         os.killpg(process.pid, signal.SIGKILL)
     if world.file.exists():
         assert "encryptionsalt" in yaml.safe_load(world.file.read_text())
@@ -380,7 +357,7 @@ class Terminal:
 
     def press_ctrl_c(self) -> None:
         """Once the program waits for an answer: Python's input() forgets a signal that comes just before it reads."""
-        until(self._asleep, deadline=PATIENCE_S, otherwise=lambda: StepError("The program awaits no answer."))
+        wait_for(self._asleep, "the program's wait for an answer", PATIENCE_S)
         os.write(self._fd, b"\x03")
 
     def _asleep(self) -> bool:

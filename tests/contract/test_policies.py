@@ -6,10 +6,8 @@ pack's runtime. So a stand-in for the host, a script of two lines, starts the pa
 
 import os
 import shlex
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,11 +17,10 @@ import yaml
 from infra.protection import KEPT
 from lab import paths
 from lab.pulumi import pulumi_host
-from lab.tools import go_builds
 from review import events, own_rules
-from tests.contract.apiserver import ApiServer, api_server
+from tests.contract.apiserver import ApiServer
 from tests.contract.engine import STACK, Engine
-from tests.contract.headscale_server import HeadscaleServer, running_headscale
+from tests.contract.headscale_server import HeadscaleServer
 
 pytestmark = pytest.mark.timeout(900)  # the first run on a machine builds Pulumi and Headscale
 
@@ -31,22 +28,16 @@ PACK = paths.REPOSITORY / "policy"
 EDGE = {"name": "edge", "endpoint": "edge.example.com:51820", "target": "metal"}
 
 
-@pytest.fixture(scope="module")
-def headscale(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HeadscaleServer]:
-    with running_headscale(tmp_path_factory.mktemp("headscale"), go_builds.HEADSCALE) as server:
-        yield server
-
-
 @pytest.fixture
 def pack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The policy pack, started by the stand-in."""
+    """The policy pack, started by the stand-in: unbuffered, as a host does, which reads the port from its output."""
     project = yaml.safe_load((PACK / "PulumiPolicy.yaml").read_text())
     directory, programs = tmp_path / "pack", tmp_path / "programs"
     directory.mkdir()
     programs.mkdir()
     (directory / "PulumiPolicy.yaml").write_text(yaml.safe_dump(project | {"runtime": "meshgate-stand-in"}))
     plugin = programs / "pulumi-analyzer-policy-meshgate-stand-in"
-    plugin.write_text(f"#!/bin/sh\nexec {shlex.quote(sys.executable)} {shlex.quote(str(PACK))}\n")
+    plugin.write_text(f"#!/bin/sh\nexec {shlex.quote(sys.executable)} -u {shlex.quote(str(PACK))}\n")
     plugin.chmod(0o755)
     monkeypatch.setenv("PATH", str(programs), prepend=os.pathsep)
     return directory
@@ -74,14 +65,6 @@ class World:
 def world(tmp_path: Path, headscale: HeadscaleServer, pack: Path) -> World:
     """A stack of one machine, which needs no cluster; `pack` comes first, as the engine's PATH is the test's."""
     return World(Engine(tmp_path, pulumi_host.find(), tmp_path / "no-kubeconfig"), headscale)
-
-
-@pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    etcd = shutil.which("etcd")
-    assert etcd, "etcd is missing; install the package etcd-server"
-    with api_server(tmp_path_factory.mktemp("apiserver"), go_builds.resolve(go_builds.KUBE), Path(etcd)) as server:
-        yield server
 
 
 def told(engine: Engine) -> list[str]:

@@ -6,9 +6,7 @@ do not come up are the unit tests', and end to end's.
 
 import itertools
 import re
-import shutil
 import sys
-from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,8 +18,7 @@ from infra.kubernetes.client import ClusterError, ClusterUnavailableError, Kuber
 from infra.resources.base import ResourceError
 from infra.resources.connections import Connections
 from infra.resources.workload_env import WorkloadEnvProvider
-from lab.tools import go_builds
-from tests.contract.apiserver import ApiServer, api_server
+from tests.contract.apiserver import ApiServer
 from tests.unit.resources.fake_cluster import FakeCluster
 
 pytestmark = pytest.mark.timeout(900)  # the first run on a machine builds the API server
@@ -92,14 +89,6 @@ class _Fake:
 def _own_traceback_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Providers set it for their process; here it would cut the report of a failing test."""
     monkeypatch.setattr(sys, "tracebacklimit", 1000, raising=False)
-
-
-@pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    etcd = shutil.which("etcd")
-    assert etcd, "etcd is missing; install the package etcd-server"
-    with api_server(tmp_path_factory.mktemp("apiserver"), go_builds.resolve(go_builds.KUBE), Path(etcd)) as server:
-        yield server
 
 
 @pytest.fixture(scope="module", params=["real", "fake"])

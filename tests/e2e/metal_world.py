@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -301,20 +301,3 @@ def other_artifact(directory: Path) -> Path:
     target = directory / "other.tar.gz"
     target.write_bytes(artifact.FILE.read_bytes() + bytes(512))
     return target
-
-
-@contextmanager
-def pinging(client: Client, address: str, interval: float = 0.05) -> Iterator[Callable[[], list[int]]]:
-    """Ping during the block; what is given then tells the numbers of the pings without an answer."""
-    command = ["nsenter", f"--target={client.pid}", "--net", "ping", "-n", "-i", str(interval), "-W", "1", address]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    lost: list[int] = []
-    try:
-        yield lambda: lost
-    finally:
-        process.send_signal(2)
-        printed, _ = process.communicate(timeout=10)
-        answered = {int(number) for number in re.findall(r"bytes from .*icmp_seq=(\d+)", printed)}
-        # The last one may have been on its way when ping was told to end.
-        lost += sorted({*range(1, max(answered, default=1) + 1)} - answered)
-        assert len(answered) > 20, "the block was over before the pings began"

@@ -11,8 +11,10 @@ from lab.mesh import peer
 from lab.network import topology
 from lab.network.wireguard_client import Client
 from lab.tools import go_builds
+from tests.deadlines import wait_for
 from tests.e2e import metal_world, world
 from tests.e2e.metal_world import Gateway
+from tests.pings import pinging
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -115,14 +117,15 @@ def test_a_changed_setting_and_an_upgrade_lose_no_packet(gateway: Gateway, clien
     processes = gateway.processes()
     other = Gateway(gateway.machine, gateway.directory, {"mtu": 1340})
     upgrade = str(metal_world.other_artifact(tmp_path))
-    with metal_world.pinging(client, topology.INTERNET_IPV4) as lost:
+    with pinging(client.inside, topology.INTERNET_IPV4, interval_s=0.05) as pings:
         played = other.play("gateway", meshgate_artifact=upgrade)
         assert "wireguard : Unpack the artifact" in played.changed
         after = gateway.processes()
         assert {name for name in processes if after[name] != processes[name]} == {"meshgate-agent.service"}
         assert other.api("GET", "/v1/peers").json()["peers"][0]["mtu"] == 1340
         gateway.play("gateway")
-    assert lost() == []
+    assert pings.lost == []
+    assert pings.received > 20, "the block was over before the pings began"
     assert gateway.processes()["meshgate-wireguard.service"] == processes["meshgate-wireguard.service"]
 
 
@@ -130,7 +133,7 @@ def test_after_a_reboot_the_same_client_passes_with_the_same_identity(gateway: G
     assert_passes(gateway, client)
     identity = gateway.identity()
     gateway.machine.reboot()
-    world.seconds_until(gateway.ready, deadline=60)
+    wait_for(gateway.ready, "a gateway that is ready again", within=60)
     assert_passes(gateway, client)
     assert gateway.identity() == identity
     assert gateway.play("gateway").changed == []

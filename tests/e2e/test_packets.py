@@ -11,6 +11,7 @@ from infra.headscale.models import Node
 from lab.mesh import june, registration
 from lab.network import wireguard_client as clients
 from lab.network.wireguard_client import Client, Config
+from tests.deadlines import wait_for
 from tests.e2e import world
 
 Connect = Callable[[str], Client]
@@ -73,6 +74,6 @@ def test_after_unregister_nothing_passes(register: Callable[[str], dict[str, Any
     with clients.connected("leaver", Config.from_registration(answer)) as client:
         assert world.passes(client, world.INTERNET[0], 5)
         registration.unregister(june.URL, answer["publicKey"])
-        world.seconds_until(lambda: not world.passes(client, world.INTERNET[0], 0.5), deadline=2)
+        wait_for(lambda: not world.passes(client, world.INTERNET[0], 0.5), "the end of its traffic", within=2)
         for url in (*world.urls(mesh_peer), *world.INTERNET):
             assert not world.passes(client, url, 1)

@@ -1,12 +1,7 @@
 """What e2e tests look at and do from outside of the stack: with kubectl, with Headscale's API, with packets."""
 
-import itertools
 import json
-import signal
-import subprocess
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any
 
 from console.errors import StepError
@@ -20,6 +15,7 @@ from lab.cluster.startup import PKI
 from lab.mesh import june, peer, registration
 from lab.network import topology
 from lab.network.wireguard_client import Client
+from tests.deadlines import wait_for
 
 NAMESPACE, GATEWAY = "meshgate", "meshgate-lab"
 INTERNET = (f"http://{topology.INTERNET_IPV4}", f"http://[{topology.INTERNET_IPV6}]")
@@ -73,7 +69,7 @@ def wait_until_rolled_out(namespace: str, deadline: float = 120) -> None:
         for deployment in kube.kubectl("get", "deployments", "-n", namespace, "-o", "name").split():
             unfinished = rollout.wait(cluster, namespace, deployment.rpartition("/")[2], deadline)
             assert not unfinished, f"{deployment} in {namespace}: {unfinished}"
-    seconds_until(lambda: not _ending_pods(namespace), deadline)
+    wait_for(lambda: not _ending_pods(namespace), "the end of former pods", within=deadline)
 
 
 def _ending_pods(namespace: str) -> list[str]:
@@ -91,31 +87,6 @@ def orchestrator_env() -> dict[str, Any]:
     deployment = json.loads(kube.kubectl("get", "deploy", "-n", "june-services", "june-orchestrator", "-o", "json"))
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     return {one["name"]: one.get("value", one.get("valueFrom")) for one in container["env"]}
-
-
-def seconds_until(condition: Callable[[], bool], deadline: float) -> float:
-    """How long it takes until a condition holds; AssertionError at the deadline."""
-    start = time.monotonic()
-    while not condition():
-        assert time.monotonic() - start < deadline, f"not within {deadline} s"
-        time.sleep(0.05)
-    return time.monotonic() - start
-
-
-@contextmanager
-def longest_gap(client: Client, address: str) -> Iterator[Callable[[], float]]:
-    """Ping ten times a second during the block; what is given then tells the longest time without an answer, in s."""
-    command = ["nsenter", f"--target={client.pid}", "--net", "ping", "-n", "-D", "-i", "0.1", "-W", "1", address]
-    started = time.time()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    moments: list[float] = []
-    try:
-        yield lambda: max(after - before for before, after in itertools.pairwise(moments))
-    finally:
-        process.send_signal(signal.SIGINT)
-        printed, _ = process.communicate()
-        answers = [float(line[1:].split("]")[0]) for line in printed.splitlines() if "bytes from" in line]
-        moments += [started, *answers, time.time()]
 
 
 def passes(client: Client, url: str, seconds: float = 1) -> bool:

@@ -5,15 +5,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from console.errors import StepError
 from console.run import capture
-from console.waiting import until
 from infra import curve25519
 from lab.network import topology
 from lab.network.sandbox import Sandbox
 from lab.network.wireguard_client import Config
 from lab.processes.daemon import Daemon
 from lab.tools import go_builds
+from tests.deadlines import wait_for
 from tests.prove import throughput
 
 INTERFACE, PORT, MTU = "wgbare", 31999, 1280
@@ -38,11 +37,8 @@ def bare_gateway(directory: Path) -> Iterator[Config]:
         return subprocess.run(enter, input=stdin, text=True, capture_output=True, check=True).stdout
 
     try:
-        until(
-            lambda: INTERFACE in capture(["ip", "-netns", topology.NODE, "-brief", "link"], doing="list links"),
-            deadline=5,
-            otherwise=lambda: StepError("wireguard-go made no interface.", DAEMON.log),
-        )
+        links = ["ip", "-netns", topology.NODE, "-brief", "link"]
+        wait_for(lambda: INTERFACE in capture(links, doing="list links"), "the interface", within=5, log=DAEMON.log)
         peer = ("peer", curve25519.public_key(client_key), "allowed-ips", CLIENT)
         throughput.weigh_as_the_pod(INTERFACE)
         run("wg", "set", INTERFACE, "listen-port", str(PORT), "private-key", str(key_file), *peer)

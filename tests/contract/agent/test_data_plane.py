@@ -6,7 +6,8 @@ import pytest
 
 from gateway.agent.protocols.wireguard.sockets import listens
 from gateway.agent.protocols.wireguard.wg import CHUNK, WantedPeer, WireGuard
-from tests.contract.agent.world import World, in_namespace, wait_for
+from tests.contract.agent.world import World, in_namespace
+from tests.deadlines import wait_for
 from tests.unit.agent.fakes import FakeDataPlane, key_pair
 
 ADDRESSES = ("10.77.0.2/32", "fd77::2/128")

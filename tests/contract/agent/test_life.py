@@ -11,7 +11,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.contract.agent.world import FAR_4, Client, World, in_namespace, wait_for
+from tests.contract.agent.world import FAR_4, Client, World, in_namespace
+from tests.deadlines import wait_for
 from tests.unit.agent.fakes import key_pair
 
 
@@ -24,14 +25,13 @@ def wait_until_remembered(world: World, client: Client) -> None:
 def test_a_restart_of_the_agent_loses_no_packet_and_no_session(world: World, client: Client) -> None:
     assert client.reaches(FAR_4)
     handshake = world.gateway.run("wg", "show", world.interface, "latest-handshakes")
-    ping = client.ping(FAR_4, 0.01)
-    for how in (signal.SIGTERM, signal.SIGKILL):
-        world.stop_agent(how)
-        world.start_agent()
-        world.wait_until_ready()
-    result = ping.stop()
-    assert result.lost == 0
-    assert result.received > 20, "the restarts were over before the pings began"
+    with client.pinging(FAR_4, 0.01) as pings:
+        for how in (signal.SIGTERM, signal.SIGKILL):
+            world.stop_agent(how)
+            world.start_agent()
+            world.wait_until_ready()
+    assert pings.lost == []
+    assert pings.received > 20, "the restarts were over before the pings began"
     assert world.gateway.run("wg", "show", world.interface, "latest-handshakes") == handshake
 
 
@@ -48,13 +48,12 @@ def test_the_agent_ends_within_a_second_of_sigterm(world: World, client: Client)
 
 def test_a_killed_wireguard_process_is_back_within_a_second(world: World, client: Client) -> None:
     wait_until_remembered(world, client)
-    ping = client.ping(FAR_4, 0.05)
-    for _ in range(3):
+    with client.pinging(FAR_4, 0.05) as pings:
+        for _ in range(3):
+            time.sleep(1.5)
+            world.kill_wireguard()
         time.sleep(1.5)
-        world.kill_wireguard()
-    time.sleep(1.5)
-    result = ping.stop()
-    assert result.longest_gap_s <= 1, result
+    assert pings.longest_gap_s <= 1, pings
 
 
 def test_an_idle_client_is_called_when_the_interface_is_new_and_left_alone_afterwards(

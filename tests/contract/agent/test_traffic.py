@@ -16,8 +16,8 @@ from tests.contract.agent.world import (
     Client,
     World,
     in_namespace,
-    wait_for,
 )
+from tests.deadlines import wait_for
 
 SERVER_PORT = 7000
 SIZE = 2_000_000

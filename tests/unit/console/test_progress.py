@@ -10,6 +10,7 @@ from rich.console import Console
 
 from console import progress
 from console.progress import step
+from tests.deadlines import wait_for
 
 
 @pytest.fixture
@@ -46,10 +47,8 @@ def test_a_step_that_takes_long_says_now_and_then_what_it_is_at(
     with step("Start the node") as current:
         for note in ("etcd", "kubelet"):
             current.now(note)
-            end = time.monotonic() + 5
-            while f"• Start the node: {note} …\n" not in output.getvalue():
-                assert time.monotonic() < end
-                time.sleep(0.01)
+            line = f"• Start the node: {note} …\n"
+            wait_for(lambda: line in output.getvalue(), line)  # noqa: B023 (asked within this turn)
 
 
 def test_what_others_print_meanwhile_has_lines_of_its_own(output: io.StringIO) -> None:

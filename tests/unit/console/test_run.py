@@ -9,10 +9,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from console.errors import DeadlineError, StepError
 from console.run import capture, run
+from tests.deadlines import wait_for
 
 
 def test_output_goes_into_the_log(tmp_path: Path) -> None:
@@ -58,11 +60,13 @@ def interrupt_as_soon_as(*moments: Callable[[], bool]) -> None:
 
 
 def assert_ended(pid: str) -> None:
-    process = Path("/proc") / pid.strip()
-    deadline = time.monotonic() + 5
-    while process.exists() and "\nState:\tZ" not in (process / "status").read_text():
-        assert time.monotonic() < deadline, "it outlived the command"
-        time.sleep(0.01)
+    def ended() -> bool:
+        try:
+            return psutil.Process(int(pid)).status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True
+
+    wait_for(ended, "the end of the command's child")
 
 
 CHILD = "sleep 60 & echo $! > child.new; mv child.new child"
@@ -123,10 +127,7 @@ def test_sigterm_ends_the_lab_as_ctrl_c_does(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", program], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
     ) as lab:
-        deadline = time.monotonic() + 20
-        while not child.exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_for(child.exists, "the command", within=20)
         lab.send_signal(signal.SIGTERM)
         _, said = lab.communicate()
     assert lab.returncode == 130

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from cryptography import x509
 
 from lab.cluster.pki import Identity, Pki, kubeconfig
 
@@ -44,7 +45,12 @@ def handshake(pki: Pki, host: str, ca: Path) -> dict[str, object]:
 @pytest.mark.parametrize("host", SERVER.hosts)
 def test_the_chain_holds_in_a_real_handshake_and_names_the_client(pki: Pki, host: str) -> None:
     subject = handshake(pki, host, pki.ca)
-    assert subject == {"organizationName": "system:masters", "commonName": "somebody"}
+    assert (subject["commonName"], subject["organizationName"]) == ("somebody", "system:masters")
+
+
+def test_a_client_without_hosts_has_a_name_as_go_trusts_no_certificate_without(pki: Pki) -> None:
+    admin = x509.load_pem_x509_certificate(pki.certificate("admin").read_bytes())
+    assert list(admin.extensions.get_extension_for_class(x509.SubjectAlternativeName).value) == [x509.DNSName("admin")]
 
 
 def test_another_host_and_another_ca_are_refused(pki: Pki, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from console import project, pulumi_cli
+from console import environment, project, pulumi_cli
 from console.errors import StepError
 from review import cli, preview
 from review.preview import Options
@@ -20,7 +20,7 @@ def previewed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Options]]:
     calls = []
 
     def made(name: str, programs: Path, variables: dict[str, str], options: Options) -> Report:
-        assert variables == pulumi_cli.environment(programs)
+        assert variables == environment.callers() | pulumi_cli.environment(programs)
         calls.append((name, options))
         return FAILED if name == "bad" else Report(name, Verdict.UNCHANGED)
 

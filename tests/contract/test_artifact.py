@@ -1,19 +1,24 @@
 """The gateway's artifact: an image's layers laid over each other, as a container sees them."""
 
+import hashlib
 import io
 import json
+import struct
 import tarfile
 from pathlib import Path
 
-from lab.images import artifact
+import pytest
+
+from lab import paths
+from lab.images import buildah
 
 Layer = list[tuple[tarfile.TarInfo, bytes]]
 
 
-def file(name: str, content: str = "") -> tuple[tarfile.TarInfo, bytes]:
-    member = tarfile.TarInfo(name)
-    member.size = len(content)
-    return member, content.encode()
+def file(name: str, content: str | bytes = b"") -> tuple[tarfile.TarInfo, bytes]:
+    member, held = tarfile.TarInfo(name), content.encode() if isinstance(content, str) else content
+    member.size = len(held)
+    return member, held
 
 
 def special(name: str, kind: bytes, target: str = "") -> tuple[tarfile.TarInfo, bytes]:
@@ -34,17 +39,25 @@ def tar(members: Layer) -> bytes:
     return written.getvalue()
 
 
+@pytest.fixture(autouse=True)
+def storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """buildah's storage, a new one for each test."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(paths, "RUN", tmp_path / "run")
+
+
 def packed(place: Path, *layers: Layer) -> Path:
     """The artifact of an image with these layers."""
-    blobs = {f"{number}.tar": tar(members) for number, members in enumerate(layers)}
-    manifest = json.dumps([{"Layers": list(blobs)}])
-    image = [file("manifest.json", manifest)]
-    for name, blob in blobs.items():
-        member = tarfile.TarInfo(name)
-        member.size = len(blob)
-        image.append((member, blob))
-    (place / "image.tar").write_bytes(tar(image))
-    artifact.pack(place / "image.tar", place / "root.tar.gz")
+    blobs = [tar(members) for members in layers]
+    diff_ids = [f"sha256:{hashlib.sha256(blob).hexdigest()}" for blob in blobs]
+    described = {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids}}
+    files = {"config.json": json.dumps(described).encode()}
+    files |= {f"{number}.tar": blob for number, blob in enumerate(blobs)}
+    manifest = [{"Config": "config.json", "RepoTags": ["meshgate/gateway:test"], "Layers": [*files][1:]}]
+    files["manifest.json"] = json.dumps(manifest).encode()
+    (place / "image.tar").write_bytes(tar([file(name, content) for name, content in files.items()]))
+    with buildah.session() as builder:
+        builder.pack(place / "image.tar", place / "root.tar.gz")
     return place / "root.tar.gz"
 
 
@@ -102,8 +115,21 @@ def test_owner_mode_and_time_are_kept(tmp_path: Path) -> None:
     assert (kept.mode, kept.uid, kept.gid, kept.mtime) == (0o4755, 7, 8, 9)
 
 
-def test_the_same_image_gives_the_same_bytes(tmp_path: Path) -> None:
-    layers = [[file("b", "1"), file("a")], [file("c")]]
-    for place in ("one", "two"):
-        (tmp_path / place).mkdir()
-    assert packed(tmp_path / "one", *layers).read_bytes() == packed(tmp_path / "two", *layers).read_bytes()
+def test_a_files_capabilities_are_kept(tmp_path: Path) -> None:
+    member, content = file("ping", "#!")
+    # CAP_NET_RAW, permitted and effective (linux/capability.h: vfs_cap_data, revision 2).
+    capability = struct.pack("<5I", 0x02000001, 1 << 13, 0, 0, 0).decode()
+    member.pax_headers = {"SCHILY.xattr.security.capability": capability}
+    with tarfile.open(packed(tmp_path, [(member, content)])) as root:
+        [kept] = root.getmembers()
+    assert kept.pax_headers["SCHILY.xattr.security.capability"] == capability
+
+
+def test_the_same_image_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layers = [[directory("d"), file("d/b", "1"), file("a")], [file("c")]]
+    made = []
+    for place in (tmp_path / "one", tmp_path / "two"):
+        place.mkdir()
+        monkeypatch.setenv("XDG_CACHE_HOME", str(place / "cache"))
+        made.append(packed(place, *layers).read_bytes())
+    assert made[0] == made[1]
