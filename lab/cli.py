@@ -9,10 +9,10 @@ import typer
 from console import ending, environment
 from console.errors import StepError
 from console.progress import console, step
-from lab import lifecycle, paths, report
+from lab import lifecycle, overview, paths
 from lab.cluster import node
 from lab.images import artifact as artifacts
-from lab.mesh import june, registration
+from lab.mesh import devices, june
 from lab.network import wireguard_client as clients
 from lab.processes import lock
 from lab.pulumi import lab_review, pulumi_host
@@ -32,14 +32,14 @@ def up(
     lifecycle.require_root()
     with lock.hold():
         lifecycle.up(fresh=fresh)
-    report.show()
+    overview.show()
 
 
 @app.command()
 def status() -> None:
     """Show what the lab is made of, and how to use it."""
     lifecycle.require_root()
-    report.show()
+    overview.show()
 
 
 @app.command()
@@ -105,7 +105,7 @@ def client(
     """Register a device at the orchestrator and print its WireGuard config and QR code."""
     lifecycle.require_root()
     _require_running()
-    config = clients.Config.from_registration(registration.register(june.URL, name))
+    config = clients.Config.from_registration(devices.register(june.URL, name))
     text = config.wg_quick()
     typer.echo(text)
     segno.make(text).terminal(out=sys.stdout, compact=True)

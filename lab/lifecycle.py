@@ -30,7 +30,7 @@ def require_root() -> None:
 
 
 def up(*, fresh: bool = False) -> None:
-    """Make everything and bring it to life; what is there already is kept, with `fresh` only what is no state.
+    """Make everything and bring it to life; keep what is there, but with `fresh` no state.
 
     Tools take the longest, so they are built while all goes on that does not need them yet.
     """

@@ -1,6 +1,7 @@
 """The control plane's parts: etcd, API server, controllers, scheduler; which program, with which flags.
 
-Every health endpoint listens on the node's address on the lan, so that `lab.cluster` can ask it from the host.
+Every health endpoint listens on the node's address on the lan, so that
+`lab.cluster.startup` can ask it from the host.
 """
 
 from pathlib import Path

@@ -14,13 +14,13 @@ import trustme
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
-__all__ = ["Identity", "Pki", "kubeconfig"]
+__all__ = ["Pki", "Subject", "kubeconfig"]
 
 ORGANIZATION = "Meshgate lab"
 
 
 @dataclass(frozen=True)
-class Identity:
+class Subject:
     """What one certificate says: `name` is its file name, the rest as in X.509.
 
     Kubernetes reads `common_name` as the user and `organization` as the group; it gives no right to
@@ -48,10 +48,10 @@ class Identity:
 
     def matches(self, certificate: x509.Certificate) -> bool:
         """Say whether a certificate is what `issue` makes."""
-        subject = {attribute.rfc4514_attribute_name: attribute.value for attribute in certificate.subject}
+        said = {attribute.rfc4514_attribute_name: attribute.value for attribute in certificate.subject}
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         return (
-            subject == {"O": self.organization, "OU": self.name, "CN": self.common_name}
+            said == {"O": self.organization, "OU": self.name, "CN": self.common_name}
             and tuple(str(name.value) for name in names) == self.alternative_names
         )
 
@@ -75,27 +75,27 @@ class Pki:
         """Return the path of a private key (mode 0600)."""
         return self.directory / f"{name}.key"
 
-    def ensure(self, identities: Sequence[Identity]) -> None:
+    def ensure(self, subjects: Sequence[Subject]) -> None:
         """Make the CA and every certificate that is not there yet, or that another CA signed."""
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not self._complete("ca"):
             made = trustme.CA(organization_name=ORGANIZATION)
             self._save("ca", made.cert_pem, made.private_key_pem)
         ca = trustme.CA.from_pem(self.ca.read_bytes(), self.key("ca").read_bytes())
-        for identity in identities:
-            if not self._holds(identity):
-                leaf = identity.issue(ca)
-                self._save(identity.name, leaf.cert_chain_pems[0], leaf.private_key_pem)
+        for subject in subjects:
+            if not self._holds(subject):
+                leaf = subject.issue(ca)
+                self._save(subject.name, leaf.cert_chain_pems[0], leaf.private_key_pem)
 
-    def _holds(self, identity: Identity) -> bool:
-        if not self._complete(identity.name):
+    def _holds(self, subject: Subject) -> bool:
+        if not self._complete(subject.name):
             return False
-        certificate = self._read(identity.name)
+        certificate = self._read(subject.name)
         try:
             certificate.verify_directly_issued_by(self._read("ca"))
         except (ValueError, InvalidSignature):  # the issuer has another name, or another key
             return False
-        return identity.matches(certificate)
+        return subject.matches(certificate)
 
     def _read(self, name: str) -> x509.Certificate:
         return x509.load_pem_x509_certificate(self.certificate(name).read_bytes())

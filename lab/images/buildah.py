@@ -97,8 +97,8 @@ class Builder:
 def session() -> Iterator[Builder]:
     """Give a builder whose mounts and processes end with it, however it ends; one session at a time.
 
-    The storage stays for the next session; what counts its mounts (the run root) does not, as
-    every command has its own mount namespace, and neither does what it writes elsewhere.
+    The storage stays for the next session. The run root, which counts its mounts, does not: every command
+    has a mount namespace of its own. Neither does what buildah writes elsewhere.
     """
     storage = paths.cache() / "buildah"
     for directory in (storage, paths.RUN):

@@ -20,7 +20,7 @@ from console.waiting import until
 from lab import paths
 
 ENDED = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
-"""What a process is that nobody has collected yet."""
+"""The states of a process that has ended, but was not collected yet."""
 
 STOP_DEADLINE = 10.0
 """Seconds that a killed process tree may take to be gone."""
@@ -35,7 +35,7 @@ class Process:
 
     @classmethod
     def of(cls, process: psutil.Process) -> Self:
-        """Return a process as it is written down; a clock that is set later changes nothing of it."""
+        """Return how a process is written down; setting the clock later does not change it."""
         return cls(process.pid, round(process.create_time() - psutil.boot_time(), 2))
 
     @property

@@ -24,7 +24,7 @@ def own() -> dict[str, str]:
 def end_orphans() -> int:
     """End every marked process whose run is over; those of this very run too. Return how many.
 
-    Called when nothing that this run started may be at work, so what is left of it is orphaned.
+    Call it when nothing that this run started may be at work: what is left of it is orphaned.
     """
     ended = 0
     for process in psutil.process_iter(["environ"]):

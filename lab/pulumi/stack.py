@@ -1,7 +1,7 @@
 """Run Pulumi for a stack of the lab: apart from the user's own Pulumi, and unattended.
 
-What a killed run leaves behind (a lock, orphaned processes, creations of unknown outcome) is
-cleared before the next one starts.
+A killed run leaves behind a lock, orphaned processes and creations of unknown outcome. The next one
+clears them before it starts.
 """
 
 import json

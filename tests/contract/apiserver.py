@@ -53,9 +53,9 @@ def api_server(directory: Path) -> Iterator[ApiServer]:
     certificates = pki.Pki(directory / "pki")
     certificates.ensure(
         (
-            pki.Identity("admin", "test-admin", "system:masters"),
-            pki.Identity("kube-apiserver", "kube-apiserver", hosts=(_HOST, "kubernetes.default.svc")),
-            pki.Identity("service-account", "service-account"),
+            pki.Subject("admin", "test-admin", "system:masters"),
+            pki.Subject("kube-apiserver", "kube-apiserver", hosts=(_HOST, "kubernetes.default.svc")),
+            pki.Subject("service-account", "service-account"),
         )
     )
     kubeconfig = directory / "kubeconfig"

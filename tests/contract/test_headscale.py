@@ -19,7 +19,7 @@ from infra.headscale.client import Headscale
 from infra.headscale.errors import ConflictError, NotFoundError, RefusedError, UnauthorizedError
 from infra.headscale.models import Node, PreAuthKey, User, api_key_prefix
 from lab.tools import go_builds
-from tests.contract.headscale_server import running_headscale
+from tests.contract.real_headscale import running_headscale
 from tests.deadlines import wait_for
 from tests.unit.headscale.fake import FakeHeadscale
 

@@ -20,8 +20,8 @@ from lab import paths
 from lab.pulumi import plugin, pulumi_host
 from lab.tools import go_builds
 from tests.contract.apiserver import ApiServer
-from tests.contract.engine import Run
-from tests.contract.headscale_server import HeadscaleServer, running_headscale
+from tests.contract.pulumi_engine import Run
+from tests.contract.real_headscale import RealHeadscale, running_headscale
 from tests.contract.test_new_env import DIGEST, IMAGES, words
 from tests.contract.test_program_errors import ORCHESTRATOR, api
 from tests.unit.docs.commands import console
@@ -57,7 +57,7 @@ class Laptop:
 
     home: Path
     api: ApiServer
-    headscale: HeadscaleServer
+    headscale: RealHeadscale
     api_key: str
 
     @property

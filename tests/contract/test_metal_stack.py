@@ -22,8 +22,8 @@ from infra.headscale.errors import NotFoundError
 from lab import paths
 from lab.pulumi import pulumi_host
 from tests.contract.apiserver import ApiServer
-from tests.contract.engine import PROJECT, STACK, Engine
-from tests.contract.headscale_server import HeadscaleServer
+from tests.contract.pulumi_engine import PROJECT, STACK, Engine
+from tests.contract.real_headscale import RealHeadscale
 from tests.contract.test_program_errors import JUNE, ORCHESTRATOR, api, apps
 
 __all__ = ["api"]
@@ -52,7 +52,7 @@ class Stack:
     """A stack of its own, with a Headscale user of its own."""
 
     engine: Engine
-    headscale: HeadscaleServer
+    headscale: RealHeadscale
     api_key: str
     user: str
 
@@ -94,7 +94,7 @@ class Stack:
 
 
 @pytest.fixture
-def stack(headscale: HeadscaleServer, api_key: str, tmp_path: Path, request: pytest.FixtureRequest) -> Stack:
+def stack(headscale: RealHeadscale, api_key: str, tmp_path: Path, request: pytest.FixtureRequest) -> Stack:
     """Without a cluster, unless the test has one."""
     has_cluster = "api" in request.fixturenames
     kubeconfig = request.getfixturevalue("api").kubeconfig if has_cluster else tmp_path / "no-kubeconfig"

@@ -20,9 +20,9 @@ from infra.settings.loading import load
 from lab import paths
 from lab.pulumi import plugin, pulumi_host
 from tests.contract.apiserver import ApiServer
-from tests.contract.engine import Run
-from tests.contract.headscale_server import HeadscaleServer
 from tests.contract.programs import asked
+from tests.contract.pulumi_engine import Run
+from tests.contract.real_headscale import RealHeadscale
 from tests.contract.test_program_errors import JUNE, ORCHESTRATOR, UNKNOWN_KEY, api, core
 from tests.deadlines import wait_for
 from tests.unit.docs.commands import bash, console
@@ -46,7 +46,7 @@ class World:
     """A work tree of the user's own, with a backend that is empty, before a cluster and a Headscale."""
 
     api: ApiServer
-    headscale: HeadscaleServer
+    headscale: RealHeadscale
     api_key: str
     directory: Path
     variables: dict[str, str] = field(default_factory=dict)
@@ -136,7 +136,7 @@ def words(text: str) -> str:
 
 
 @pytest.fixture
-def world(api: ApiServer, headscale: HeadscaleServer, api_key: str, tmp_path: Path) -> World:
+def world(api: ApiServer, headscale: RealHeadscale, api_key: str, tmp_path: Path) -> World:
     ignored = shutil.ignore_patterns("__pycache__")
     for name in PROGRAM + COMMANDS:
         source = paths.REPOSITORY / name

@@ -19,8 +19,8 @@ from lab import paths
 from lab.pulumi import pulumi_host
 from review import events, own_rules
 from tests.contract.apiserver import ApiServer
-from tests.contract.engine import STACK, Engine
-from tests.contract.headscale_server import HeadscaleServer
+from tests.contract.pulumi_engine import STACK, Engine
+from tests.contract.real_headscale import RealHeadscale
 
 pytestmark = pytest.mark.timeout(900)  # the first run on a machine builds Pulumi and Headscale
 
@@ -46,7 +46,7 @@ def pack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 class World:
     """A stack and its Headscale."""
 
-    def __init__(self, engine: Engine, headscale: HeadscaleServer) -> None:
+    def __init__(self, engine: Engine, headscale: RealHeadscale) -> None:
         self.engine = engine
         self.url = headscale.url
         self.api_key = headscale.new_api_key(datetime.now(UTC) + timedelta(hours=1))
@@ -62,7 +62,7 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path, headscale: HeadscaleServer, pack: Path) -> World:
+def world(tmp_path: Path, headscale: RealHeadscale, pack: Path) -> World:
     """A stack of one machine, which needs no cluster; `pack` comes first, as the engine's PATH is the test's."""
     return World(Engine(tmp_path, pulumi_host.find(), tmp_path / "no-kubeconfig"), headscale)
 

@@ -29,8 +29,8 @@ from infra.resources.connections import Connections
 from infra.resources.exit_node import ExitNodeProvider
 from lab.pulumi import pulumi_host
 from tests.contract.apiserver import ApiServer, api_server
-from tests.contract.engine import PASSPHRASE, STACK, Engine, Run
-from tests.contract.headscale_server import HeadscaleServer
+from tests.contract.pulumi_engine import PASSPHRASE, STACK, Engine, Run
+from tests.contract.real_headscale import RealHeadscale
 
 pytestmark = pytest.mark.timeout(900)  # the first run on a machine builds Pulumi, the API server and Headscale
 
@@ -50,7 +50,7 @@ class World:
     """A cluster with June in it, a Headscale server, and a stack that is to bring them together."""
 
     api: ApiServer
-    headscale: HeadscaleServer
+    headscale: RealHeadscale
     api_key: str
     engine: Engine
 
@@ -117,7 +117,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
 
 
 @pytest.fixture(scope="module")
-def world(api: ApiServer, headscale: HeadscaleServer, api_key: str, tmp_path_factory: pytest.TempPathFactory) -> World:
+def world(api: ApiServer, headscale: RealHeadscale, api_key: str, tmp_path_factory: pytest.TempPathFactory) -> World:
     engine = Engine(tmp_path_factory.mktemp("engine"), pulumi_host.find(), api.kubeconfig)
     return World(api, headscale, api_key, engine)
 

@@ -21,8 +21,8 @@ from infra.protection import KEPT
 from lab import paths
 from lab.pulumi import pulumi_host
 from tests.contract.apiserver import ApiServer
-from tests.contract.engine import PASSPHRASE, STACK, Engine
-from tests.contract.headscale_server import HeadscaleServer
+from tests.contract.pulumi_engine import PASSPHRASE, STACK, Engine
+from tests.contract.real_headscale import RealHeadscale
 from tests.contract.test_policies import pack
 from tests.contract.test_program_errors import ORCHESTRATOR, api, core, kubelet
 from tests.deadlines import wait_for
@@ -45,7 +45,7 @@ class Environment:
 
     engine: Engine
     server: ApiServer
-    headscale: HeadscaleServer
+    headscale: RealHeadscale
     api_key: str
 
     def settings(
@@ -95,7 +95,7 @@ class Environment:
 
 @pytest.fixture(scope="module")
 def environment(
-    api: ApiServer, headscale: HeadscaleServer, api_key: str, tmp_path_factory: pytest.TempPathFactory
+    api: ApiServer, headscale: RealHeadscale, api_key: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Environment:
     engine = Engine(tmp_path_factory.mktemp("engine"), pulumi_host.find(), api.kubeconfig)
     made = Environment(engine, api, headscale, api_key)

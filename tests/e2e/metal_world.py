@@ -29,7 +29,7 @@ from lab.mesh import peer
 from lab.network import wireguard_client as clients
 from lab.network.wireguard_client import Client, Config
 from lab.tools import go_builds
-from tests.e2e import world
+from tests.e2e import lab_world
 
 USER = "meshgate-metal-test"
 """The Headscale user of these tests' nodes; remove.yml takes it away."""
@@ -77,7 +77,7 @@ class Play:
 
 
 @dataclass(frozen=True)
-class Gateway:
+class MetalGateway:
     """A machine that is, or is to be, a gateway; its inventory and settings are in `directory`."""
 
     machine: Machine
@@ -102,7 +102,7 @@ class Gateway:
                 **self.settings,
             },
             "meshgate_headscale": {"url": peer.URL, "ca_certificate": PKI.ca.read_text(), "user": USER},
-            "meshgate_headscale_api_key": world.api_key(),
+            "meshgate_headscale_api_key": lab_world.api_key(),
         }
 
     def command(self, playbook: str, *options: str, **variables: object) -> list[str]:
@@ -182,8 +182,8 @@ class Gateway:
 
     def node(self) -> Node:
         """Its one node in Headscale."""
-        with world.headscale() as headscale:
-            return world.node_named(headscale, f"meshgate-{self.machine.name}")
+        with lab_world.headscale() as headscale:
+            return lab_world.node_named(headscale, f"meshgate-{self.machine.name}")
 
     def processes(self) -> dict[str, str]:
         """The process of each of its units: another one was restarted."""
@@ -273,7 +273,7 @@ def differences(before: dict[str, list[str]], after: dict[str, list[str]]) -> di
 
 def log_in(machine: Machine) -> None:
     """Let the host's own tailscaled join the lab's mesh, as some machine of that user's."""
-    with world.headscale() as headscale:
+    with lab_world.headscale() as headscale:
         user = headscale.ensure_user(USER)
         key = headscale.create_pre_auth_key(user, expiration=datetime.now(UTC) + timedelta(minutes=5))
     machine.ssh("sh", "-c", "umask 077; cat > /run/key", stdin=key.key.get_secret_value())
@@ -283,7 +283,7 @@ def log_in(machine: Machine) -> None:
 
 def forget_nodes() -> None:
     """Remove the nodes and the user that a failed test has left in Headscale."""
-    with world.headscale() as headscale, suppress(NotFoundError):
+    with lab_world.headscale() as headscale, suppress(NotFoundError):
         user = headscale.user(USER)
         _delete_all(headscale)
         for key in headscale.pre_auth_keys(user):

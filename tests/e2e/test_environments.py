@@ -28,7 +28,7 @@ from lab.processes.daemon import Daemon
 from lab.pulumi import pulumi_host
 from lab.pulumi.stack import Stack
 from lab.tools import go_builds
-from tests.e2e import life, world
+from tests.e2e import lab_world, life
 from tests.e2e.test_existing_headscale import REGISTER
 from tests.pings import pinging
 from tests.unit.docs.commands import bash, console
@@ -69,8 +69,8 @@ class Environment:
     def let_in(self) -> Config:
         """A config for a device that the operator lets in by hand."""
         private_key = curve25519.generate_private_key()
-        peer = json.loads(self.in_agent("python3", "-c", REGISTER, curve25519.public_key(private_key)))
-        return Config.from_peer(private_key, peer)
+        answer = json.loads(self.in_agent("python3", "-c", REGISTER, curve25519.public_key(private_key)))
+        return Config.from_peer(private_key, answer)
 
     def pod(self) -> str:
         """The uid of its gateway's pod."""
@@ -130,9 +130,9 @@ def staging(stack: Stack) -> Iterator[Environment]:
     headscale = {"managed": False, "url": url, "ca_certificate": settings["headscale"]["ca_certificate"]}
     gateway = gateway_like(settings, "staging", f"{topology.NODE_IPV4}:51822", "10.79.0.0/16")
     gateway["exposure"] = "LoadBalancer"
-    with up("staging", settings | {"headscale": headscale, "gateways": [gateway]}, world.api_key()) as staging:
+    with up("staging", settings | {"headscale": headscale, "gateways": [gateway]}, lab_world.api_key()) as staging:
         play_the_cloud()
-        yield Environment(staging, url, world.api_key())
+        yield Environment(staging, url, lab_world.api_key())
 
 
 def gateway_like(settings: dict[str, Any], name: str, endpoint: str, client_network: str) -> dict[str, Any]:
@@ -152,13 +152,13 @@ def test_both_are_there_and_the_first_stack_beside_them(stack: Stack, dev: Envir
     for environment in (dev, staging):
         life.assert_settled(environment.stack)
         with clients.connected(environment.name, environment.let_in()) as client:
-            assert world.passes(client, world.INTERNET[0], 10)
+            assert lab_world.passes(client, lab_world.INTERNET[0], 10)
     life.assert_whole(stack)
 
 
 def test_they_do_not_meet(dev: Environment, staging: Environment) -> None:
     assert dev.exit_nodes() == {"meshgate-dev"}
-    assert {"meshgate-staging", world.GATEWAY} == staging.exit_nodes()
+    assert {"meshgate-staging", lab_world.GATEWAY} == staging.exit_nodes()
     outputs = {environment.name: environment.stack.outputs() for environment in (dev, staging)}
     assert outputs["dev"]["server_public_key"] != outputs["staging"]["server_public_key"]
     tokens = {environment.in_agent("cat", "/etc/meshgate/token") for environment in (dev, staging)}
@@ -174,11 +174,11 @@ def test_they_do_not_meet(dev: Environment, staging: Environment) -> None:
         }
     )
     with clients.connected("stranger", stranger) as client:
-        assert not world.passes(client, world.INTERNET[0], 5)
+        assert not lab_world.passes(client, lab_world.INTERNET[0], 5)
         assert client.handshake_seconds() is None
     # At its own: out into the Internet, not into the other's pod, nor into the other's mesh.
     with clients.connected("device", config) as client:
-        assert world.passes(client, world.INTERNET[0], 10)
+        assert lab_world.passes(client, lab_world.INTERNET[0], 10)
         assert not reaches_gateway_of(client, staging)
 
 
@@ -186,7 +186,7 @@ def reaches_gateway_of(client: Client, environment: Environment) -> bool:
     """By the pod's own address, as if there were no other way."""
     pods = json.loads(kube.kubectl("get", "pods", "-n", environment.namespace, "-o", "json"))["items"]
     addresses = [pod["status"]["podIP"] for pod in pods]
-    return any(world.passes(client, f"http://{address}:8080/healthz") for address in addresses)
+    return any(lab_world.passes(client, f"http://{address}:8080/healthz") for address in addresses)
 
 
 def test_a_change_of_one_is_no_change_of_the_other(dev: Environment, staging: Environment) -> None:
@@ -196,7 +196,7 @@ def test_a_change_of_one_is_no_change_of_the_other(dev: Environment, staging: En
     staging.stack.run("preview", "--expect-no-changes")
 
     with clients.connected("staging", staging.let_in()) as client:
-        assert world.passes(client, world.INTERNET[0], 10)
+        assert lab_world.passes(client, lab_world.INTERNET[0], 10)
         with pinging(client.inside, topology.INTERNET_IPV4) as pings:
             life.up(dev.stack)
     assert pings.longest_gap_s < 1
@@ -270,7 +270,7 @@ def test_what_an_operator_does_by_the_documentation(staging: Environment) -> Non
     operator.run(new_key)
     assert staging.stack.outputs()["server_public_key"] != before
     with clients.connected("new-key", staging.let_in()) as client:
-        assert world.passes(client, world.INTERNET[0], 10)
+        assert lab_world.passes(client, lab_world.INTERNET[0], 10)
 
     backup, after_a_loss = console("docs/operations.md", "Back up")
     assert staging.stack.outputs()["server_public_key"] in operator.run(backup)
@@ -281,7 +281,7 @@ def test_what_an_operator_does_by_the_documentation(staging: Environment) -> Non
 
 def test_the_end_of_one_is_not_the_end_of_the_other(stack: Stack, dev: Environment, staging: Environment) -> None:
     with clients.connected("staging", staging.let_in()) as client:
-        assert world.passes(client, world.INTERNET[0], 10)
+        assert lab_world.passes(client, lab_world.INTERNET[0], 10)
         with pinging(client.inside, topology.INTERNET_IPV4) as pings:
             life.destroy(dev.stack)
     assert pings.longest_gap_s < 1

@@ -12,7 +12,7 @@ from lab.cluster import kube
 from lab.network import topology
 from lab.network.wireguard_client import Client
 from tests.deadlines import wait_for
-from tests.e2e import world
+from tests.e2e import lab_world
 from tests.pings import pinging
 
 Connect = Callable[[str], Client]
@@ -23,33 +23,33 @@ def test_a_deleted_pod_is_back_within_seconds_with_the_same_identity(
     connect: Connect, headscale: Headscale, outputs: dict[str, Any]
 ) -> None:
     client = connect("survivor")
-    assert world.passes(client, world.INTERNET[0], 5)
-    before = world.node_named(headscale, world.GATEWAY)
+    assert lab_world.passes(client, lab_world.INTERNET[0], 5)
+    before = lab_world.node_named(headscale, lab_world.GATEWAY)
 
     with pinging(client.inside, topology.INTERNET_IPV4) as pings:
         time.sleep(2)
-        kube.kubectl("delete", "pod", "-n", world.NAMESPACE, world.pod()["metadata"]["name"], "--wait=true")
-        kube.kubectl("rollout", "status", "-n", world.NAMESPACE, f"deploy/{world.GATEWAY}", "--timeout=60s")
-        wait_for(lambda: world.passes(client, world.INTERNET[0], 0.3), "traffic", within=30)
+        kube.kubectl("delete", "pod", "-n", lab_world.NAMESPACE, lab_world.pod()["metadata"]["name"], "--wait=true")
+        kube.kubectl("rollout", "status", "-n", lab_world.NAMESPACE, f"deploy/{lab_world.GATEWAY}", "--timeout=60s")
+        wait_for(lambda: lab_world.passes(client, lab_world.INTERNET[0], 0.3), "traffic", within=30)
     print(f"\na deleted pod: the client was dark for {pings.longest_gap_s:.2f} s")  # noqa: T201 (the figure is the point)
     assert pings.longest_gap_s < 5
 
-    after = world.node_named(headscale, world.GATEWAY)
+    after = lab_world.node_named(headscale, lab_world.GATEWAY)
     assert (after.id, after.node_key, after.addresses) == (before.id, before.node_key, before.addresses)
-    assert world.in_gateway("agent", "wg", "show", "wg0", "public-key").strip() == outputs["server_public_key"]
+    assert lab_world.in_gateway("agent", "wg", "show", "wg0", "public-key").strip() == outputs["server_public_key"]
 
 
 def test_an_agent_that_restarts_loses_no_packet(connect: Connect) -> None:
     client = connect("steady")
-    assert world.passes(client, world.INTERNET[0], 5)
+    assert lab_world.passes(client, lab_world.INTERNET[0], 5)
     restarts = _restarts("agent")
     with pinging(client.inside, topology.INTERNET_IPV4) as pings:
-        world.in_gateway("agent", "python3", "-c", f"import os; os.kill(1, {signal.SIGTERM.value})")
+        lab_world.in_gateway("agent", "python3", "-c", f"import os; os.kill(1, {signal.SIGTERM.value})")
         wait_for(lambda: _restarts("agent") == restarts + 1, "the agent's restart", within=30)
     assert pings.longest_gap_s < 0.5
-    kube.kubectl("rollout", "status", "-n", world.NAMESPACE, f"deploy/{world.GATEWAY}", "--timeout=30s")
+    kube.kubectl("rollout", "status", "-n", lab_world.NAMESPACE, f"deploy/{lab_world.GATEWAY}", "--timeout=30s")
 
 
 def _restarts(container: str) -> int:
-    statuses = world.pod()["status"]["containerStatuses"]
+    statuses = lab_world.pod()["status"]["containerStatuses"]
     return int(next(status["restartCount"] for status in statuses if status["name"] == container))

@@ -16,7 +16,7 @@ from infra.headscale import polling
 from infra.kubernetes.client import ClusterUnavailableError, KubernetesClient
 from infra.resources.connections import Connections
 from infra.resources.workload_env import WorkloadEnvProvider
-from tests.unit.resources.world import CONFIG
+from tests.unit.resources.fake_connections import CONFIG
 
 DEPLOYMENT = "/apis/apps/v1/namespaces/june-services/deployments/june-orchestrator"
 INPUTS: dict[str, Any] = {

@@ -6,10 +6,10 @@ import pytest
 import yaml
 from cryptography import x509
 
-from lab.cluster.pki import Identity, Pki, kubeconfig
+from lab.cluster.pki import Pki, Subject, kubeconfig
 
-SERVER = Identity("server", "a server", hosts=("10.213.0.1", "fd10:213::1", "api.example"))
-ADMIN = Identity("admin", "somebody", "system:masters")
+SERVER = Subject("server", "a server", hosts=("10.213.0.1", "fd10:213::1", "api.example"))
+ADMIN = Subject("admin", "somebody", "system:masters")
 
 
 @pytest.fixture
@@ -68,9 +68,9 @@ def test_what_is_there_is_kept(pki: Pki) -> None:
     assert {file.name: file.read_bytes() for file in pki.directory.iterdir()} == before
 
 
-def test_a_changed_identity_and_a_new_ca_make_new_certificates(pki: Pki) -> None:
+def test_a_changed_subject_and_a_new_ca_make_new_certificates(pki: Pki) -> None:
     server, admin = pki.certificate("server").read_bytes(), pki.certificate("admin").read_bytes()
-    pki.ensure([Identity("server", "a server", hosts=("10.213.0.9",)), ADMIN])
+    pki.ensure([Subject("server", "a server", hosts=("10.213.0.9",)), ADMIN])
     assert pki.certificate("server").read_bytes() != server
     assert pki.certificate("admin").read_bytes() == admin
     pki.ca.unlink()

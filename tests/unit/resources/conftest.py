@@ -9,7 +9,7 @@ from infra.headscale import polling
 from infra.resources.connections import API_KEY, API_KEY_SECRET
 from tests.unit.headscale.fake import FakeHeadscale
 from tests.unit.resources.fake_cluster import FakeCluster
-from tests.unit.resources.world import Connect, FakeConnections, P
+from tests.unit.resources.fake_connections import Connect, FakeConnections, P
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from infra.resources.base import ResourceError
 from infra.resources.connections import API_KEY, API_KEY_SECRET
 from tests.unit.headscale.fake import FakeHeadscale
 from tests.unit.resources.fake_cluster import FakeCluster
-from tests.unit.resources.world import Connect
+from tests.unit.resources.fake_connections import Connect
 
 INPUTS: dict[str, Any] = {
     "namespace": "meshgate",

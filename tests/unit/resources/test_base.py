@@ -21,7 +21,7 @@ from infra.resources.wireguard_key import WireGuardKeyProvider
 from infra.resources.workload_env import WorkloadEnvProvider
 from tests.unit.headscale.fake import FakeHeadscale
 from tests.unit.resources.fake_cluster import FakeCluster
-from tests.unit.resources.world import CONFIG, Connect
+from tests.unit.resources.fake_connections import CONFIG, Connect
 
 PROVIDERS = [
     ExitNodeProvider,

@@ -12,7 +12,7 @@ from infra.resources.base import ResourceError
 from infra.resources.exit_node import ExitNodeProvider
 from tests.unit.headscale.fake import FakeHeadscale
 from tests.unit.resources.fake_cluster import FakeCluster
-from tests.unit.resources.world import UNKNOWN, Connect
+from tests.unit.resources.fake_connections import UNKNOWN, Connect
 
 USER = "meshgate-lab"
 SUBNET = "10.9.0.0/24"

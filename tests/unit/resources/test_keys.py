@@ -7,7 +7,7 @@ from pulumi.dynamic.config import Config
 from infra import curve25519
 from infra.resources.token import TokenProvider
 from infra.resources.wireguard_key import WireGuardKeyProvider
-from tests.unit.resources.world import UNKNOWN, P
+from tests.unit.resources.fake_connections import UNKNOWN, P
 
 NEW_KEY = {"rotation": "", "adopt": None, "private_key": None, "public_key": None}
 

@@ -6,7 +6,7 @@ from infra.headscale.client import Headscale
 from infra.resources.connections import Connections
 from infra.resources.user import HeadscaleUserProvider
 from tests.unit.headscale.fake import FakeHeadscale
-from tests.unit.resources.world import CONFIG, Connect
+from tests.unit.resources.fake_connections import CONFIG, Connect
 
 INPUTS = {"user": "meshgate-lab", "user_id": None}
 

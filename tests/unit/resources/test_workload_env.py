@@ -8,7 +8,7 @@ from infra.kubernetes.client import ClusterUnavailableError
 from infra.resources.base import ResourceError
 from infra.resources.workload_env import WorkloadEnvProvider
 from tests.unit.resources.fake_cluster import FakeCluster
-from tests.unit.resources.world import UNKNOWN, Connect, FakeConnections
+from tests.unit.resources.fake_connections import UNKNOWN, Connect, FakeConnections
 
 WHERE = ("june-services", "june-orchestrator")
 THEIRS = [{"name": "HEADSCALE_URL", "value": "http://headscale"}]

@@ -12,7 +12,7 @@ from infra.kubernetes.client import KubernetesClient
 from lab import paths
 from lab.cluster import kube
 from lab.cluster.startup import PKI
-from lab.mesh import june, peer, registration
+from lab.mesh import devices, june, peer
 from lab.network import topology
 from lab.network.wireguard_client import Client
 from tests.deadlines import wait_for
@@ -48,7 +48,7 @@ def urls(node: Node) -> list[str]:
 def unregister(public_key: str) -> None:
     """Unregister a device that a test may have unregistered itself."""
     with suppress(StepError):
-        registration.unregister(june.URL, public_key)
+        devices.unregister(june.URL, public_key)
 
 
 def pod(selector: str = f"app.kubernetes.io/instance={GATEWAY.removeprefix('meshgate-')}") -> dict[str, Any]:
@@ -69,7 +69,7 @@ def wait_until_rolled_out(namespace: str, deadline: float = 120) -> None:
         for deployment in kube.kubectl("get", "deployments", "-n", namespace, "-o", "name").split():
             unfinished = rollout.wait(cluster, namespace, deployment.rpartition("/")[2], deadline)
             assert not unfinished, f"{deployment} in {namespace}: {unfinished}"
-    wait_for(lambda: not _ending_pods(namespace), "the end of former pods", within=deadline)
+    wait_for(lambda: not _ending_pods(namespace), "the end of old pods", within=deadline)
 
 
 def _ending_pods(namespace: str) -> list[str]:

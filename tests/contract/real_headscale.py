@@ -18,7 +18,7 @@ STARTUP_SECONDS = 30
 JOIN_SECONDS = 60
 
 
-class HeadscaleServer:
+class RealHeadscale:
     """A running server in `directory`; ends its nodes and itself when its stack of contexts closes."""
 
     def __init__(self, directory: Path, headscale: Path, tailscaled: Path, stack: ExitStack) -> None:
@@ -106,10 +106,10 @@ class HeadscaleServer:
 
 
 @contextmanager
-def running_headscale(directory: Path, tool: go_builds.Tool) -> Iterator[HeadscaleServer]:
+def running_headscale(directory: Path, tool: go_builds.Tool) -> Iterator[RealHeadscale]:
     """A server of one of the lab's Headscale versions, with an empty database."""
     with ExitStack() as stack:
-        yield HeadscaleServer(directory, go_builds.resolve(tool), go_builds.resolve(go_builds.TAILSCALED), stack)
+        yield RealHeadscale(directory, go_builds.resolve(tool), go_builds.resolve(go_builds.TAILSCALED), stack)
 
 
 def _config(directory: Path, port: int) -> dict[str, object]:
