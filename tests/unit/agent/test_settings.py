@@ -138,7 +138,7 @@ def test_the_device_ends_with_2_too(environment: pytest.MonkeyPatch) -> None:
     assert ended.stderr.startswith("MESHGATE_WIREGUARD: Input should be 'auto', 'kernel' or 'userspace'")
 
 
-@pytest.mark.parametrize("private_key", ["not a key", key_pair().private])
+@pytest.mark.parametrize("private_key", ["not a key", key_pair().private], ids=["no key", "of another pair"])
 def test_the_two_halves_of_the_key_pair_must_fit(
     environment: pytest.MonkeyPatch, tmp_path: Path, private_key: str
 ) -> None:
