@@ -1,4 +1,4 @@
-"""The user's Pulumi, and the making of an environment with it: its stack file in one step, then its stack."""
+"""Makes an environment with the user's Pulumi: first its stack file, in one step, then its stack."""
 
 import json
 import os
@@ -25,7 +25,7 @@ _MADE_BY_PULUMI = ("encryptionsalt", "secretsprovider", "encryptedkey")
 
 @dataclass(frozen=True)
 class Environment:
-    """An environment by its name: `programs` is the directory with Pulumi's."""
+    """An environment and its name. `programs` is the directory with Pulumi's programs."""
 
     name: str
     programs: Path
@@ -82,7 +82,7 @@ class Environment:
         draft.rename(self.file)
 
     def _encrypted(self, directory: Path, settings: StackSettings) -> dict[str, Any]:
-        """What Pulumi writes into a stack file: how secrets are encrypted, and the API key so.
+        """What Pulumi writes into a stack file: how secrets are encrypted, and the encrypted API key.
 
         It does so for a stack of a backend in the directory: the user's own learns of nothing that may not be finished.
         """
@@ -101,7 +101,7 @@ class Environment:
         self._pulumi("stack", "init", self.name)
 
     def preview(self) -> tuple[str, ...] | None:
-        """Show what `pulumi up` would do; the rules that it would break, None when there is no preview."""
+        """Show what `pulumi up` would do, and return the rules that it would break: None when there is no preview."""
         with tempfile.TemporaryDirectory() as directory:
             log = Path(directory) / "events.jsonl"
             command = [str(self.programs / "pulumi"), "preview", f"--stack={self.name}", "--non-interactive"]

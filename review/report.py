@@ -12,7 +12,7 @@ _SILENT = "Pulumi ended before it came to a summary, and did not say why."
 
 
 class Verdict(StrEnum):
-    """In one word. FAILED: what is there or asked for is wrong; UNREACHABLE: a system could not be asked."""
+    """The outcome in one word. FAILED: something is wrong. UNREACHABLE: a system could not be asked."""
 
     UNCHANGED = "unchanged"
     CHANGES = "changes"
@@ -23,8 +23,8 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Report:
-    """The review of one environment. One that failed tells no changes, as nobody knows the rest of them; one that only
-    breaks rules tells all."""
+    """The review of one environment. A preview that failed tells no changes, since it knows only some of them. One that
+    only breaks rules tells all."""
 
     environment: str
     verdict: Verdict
