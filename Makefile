@@ -6,6 +6,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 # What is printed is the recipes' own alone, also where a test runs make.
 MAKEFLAGS += --no-print-directory
+# The packages of .venv come by the CAs that this machine trusts, and are cached where `make down ALL=1` looks.
+export UV_SYSTEM_CERTS := true
+export UV_CACHE_DIR := $(CACHE)/uv/cache
+# Of what the caller has set for Python, pip and uv only mirrors count.
+unexport $(filter-out UV_SYSTEM_CERTS UV_CACHE_DIR UV_INDEX UV_DEFAULT_INDEX %_INDEX_URL %_FIND_LINKS %_CERT, \
+  $(filter PYTHON% PIP_% UV_%,$(.VARIABLES)))
 
 .DEFAULT_GOAL := help
 .PHONY: help up status down logs client artifact preview new-env reference check test prove lock
@@ -90,4 +96,4 @@ lock: $(UV)
 $(CACHE)/uv/bin/uv:
 	@echo "uv: into $(CACHE)/uv" >&2
 	@$(PYTHON) -m venv $(CACHE)/uv
-	@$(CACHE)/uv/bin/pip install -q uv==0.13.9
+	@$(CACHE)/uv/bin/pip install -q --no-cache-dir uv==0.13.9

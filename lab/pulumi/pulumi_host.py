@@ -22,13 +22,23 @@ def find() -> Path:
 
     Raises StepError when Pulumi has to be built and cannot be.
     """
-    own = go_builds.find_own(go_builds.PULUMI)
-    if own and shutil.which(go_builds.PULUMI_LANGUAGE_PYTHON.name):
-        return own.parent
+    if own := _own():
+        return own
     binaries = (go_builds.build(go_builds.PULUMI), go_builds.build(go_builds.PULUMI_LANGUAGE_PYTHON))
     # Of a binary its cache directory's name is enough: that is the hash of what it was made from.
     key = cache.fingerprint(*(binary.parent.name for binary in binaries), *_SCRIPTS)
     return cache.keep(paths.cache() / "pulumi" / key, lambda directory: _assemble(binaries, directory))
+
+
+def _own() -> Path | None:
+    """Return where the user's own Pulumi lies with all that comes with it, also behind a link to it."""
+    if (pulumi := go_builds.find_own(go_builds.PULUMI)) is None:
+        return None
+    programs = (go_builds.PULUMI_LANGUAGE_PYTHON.name, *(Path(script).name for script in _SCRIPTS))
+    for directory in (pulumi.parent, pulumi.resolve().parent):
+        if all((directory / program).exists() for program in programs):
+            return directory
+    return None
 
 
 def _assemble(binaries: tuple[Path, ...], directory: Path) -> None:

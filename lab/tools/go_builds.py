@@ -1,21 +1,22 @@
 """The programs that the lab runs, and how each is had.
 
-A tool is resolved in this order: the user's own on PATH in a fitting version; the binary that an
-earlier run built; a build of its pinned Go module under lab/go. Builds run one after another and
-are kept in the cache by the hash of module, flags and Go version.
+A tool is resolved in this order: the user's own on PATH in a version that the lab is tested with; the
+binary that an earlier run built; a build of its pinned Go module under lab/go. Builds run one after
+another and are kept in the cache by the hash of module, flags and Go version.
 """
 
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from console import environment
 from console.errors import StepError
-from console.progress import step
+from console.progress import console, step
 from console.run import capture, run
 from lab import paths
-from lab.tools import cache, go_toolchain
+from lab.tools import cache, go_toolchain, static_elf
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ class Tool:
 
     `module` is a directory of lab/go, `package` what to build there, `seconds` the time of a cold
     build on 2 cores. `variables` are set by the linker, `aliases` are further names of the same
-    binary. A tool without `own` is always built: nobody installs it the way it is needed here.
+    binary. A tool without `own` is always built: nobody installs it the way it is needed here, or
+    it does not tell its version.
     """
 
     name: str
@@ -54,11 +56,12 @@ PULUMI = Tool(
     package="github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
     seconds=290,
     variables=("github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v3.259.0",),
-    own=Own(("version",), at_least=(3, 150, 0), below=(4, 0, 0)),
+    # The first version whose engine knows the hooks that the program uses.
+    own=Own(("version",), at_least=(3, 182, 0), below=(4, 0, 0)),
 )
 PULUMI_LANGUAGE_PYTHON = Tool(
     # The last version in which the language host is part of the SDK's module; it runs programs
-    # of today's SDK.
+    # of today's SDK. A user's own is none of its own: it comes with their Pulumi (lab.pulumi.pulumi_host).
     name="pulumi-language-python",
     version="3.78.0",
     module="pulumi-language-python",
@@ -71,6 +74,8 @@ HEADSCALE = Tool(
     module="headscale-0.29.2",
     package="github.com/juanfont/headscale/cmd/headscale",
     seconds=157,
+    # The very version that the image's tag says.
+    own=Own(("version",), at_least=(0, 29, 2), below=(0, 29, 3)),
 )
 HEADSCALE_0_23 = Tool(
     # Only for the contract tests: June runs this one.
@@ -95,8 +100,10 @@ TAILSCALED = Tool(
     tags="ts_include_cli",
     variables=_TAILSCALE_VERSION,
     aliases=("tailscale",),
+    own=Own(("--version",), at_least=(1, 102, 3), below=(1, 103, 0)),
 )
 CONTAINERBOOT = Tool(
+    # It does not tell its version: called in any way, it starts.
     name="containerboot",
     version="1.102.3",
     module="tailscale",
@@ -132,6 +139,8 @@ WIREGUARD_GO = Tool(
     module="wireguard-go",
     package="golang.zx2c4.com/wireguard",
     seconds=3,
+    # It prints its latest tag. Debian 12's is of 2022 and eight times slower.
+    own=Own(("--version",), at_least=(0, 0, 20250522), below=(0, 1, 0)),
 )
 VERSITYGW = Tool(
     # Only for the contract tests: an S3 server that keeps a stack's state.
@@ -140,6 +149,7 @@ VERSITYGW = Tool(
     module="versitygw",
     package="github.com/versity/versitygw/cmd/versitygw",
     seconds=60,
+    own=Own(("--version",), at_least=(1, 8, 0), below=(1, 9, 0)),
 )
 ACTIONLINT = Tool(
     # Only for the contract tests: it reads the workflows as GitHub would.
@@ -165,23 +175,69 @@ def resolve(tool: Tool) -> Path:
 
 
 def find_own(tool: Tool) -> Path | None:
-    """Return the user's own copy of a tool from PATH, if its version fits."""
+    """Return the user's own copy of a tool from PATH, if its version fits (its aliases lie beside it)."""
     found = shutil.which(tool.name)
-    if tool.own is None or found is None:
+    aliases = {alias: shutil.which(alias) for alias in tool.aliases}
+    if tool.own is None or found is None or not all(aliases.values()):
         return None
+    version = _version(found, tool.own)
+    if version is None or not tool.own.at_least <= version < tool.own.below:
+        return None
+    names = {tool.name: found, **{alias: str(path) for alias, path in aliases.items()}}
+    return Path(found) if _side_by_side(names) else _link(names) / tool.name
+
+
+def for_image(tool: Tool) -> Path:
+    """Return a tool that can go into an image under its version, alone in its directory.
+
+    A user's own must be that very version, and static: an image has no libraries of this machine.
+    """
+    own = find_own(tool)
+    if own is None or tool.own is None or _version(str(own), tool.own) != _numbers(tool.version):
+        return build(tool)
+    if not static_elf.is_static(own):
+        console.print(f"{own} needs libraries of this machine, so the image gets a {tool.name} that is built here.")
+        return build(tool)
+    kept = paths.cache() / "own" / cache.fingerprint(tool.name, own)
+    return cache.keep(kept, lambda directory: _copy(own, directory / tool.name)) / tool.name
+
+
+def _version(program: str, own: Own) -> tuple[int, ...] | None:
+    """Return the version that a program prints; None when it prints none, or does not run."""
     try:
         answer = capture(
-            (found, *tool.own.arguments),
-            doing=f"ask {found} for its version",
+            (program, *own.arguments),
+            doing=f"ask {program} for its version",
             env={"PULUMI_SKIP_UPDATE_CHECK": "true"},
         )
     except StepError:
         return None  # a broken installation is no reason to stop: the lab builds its own
-    numbers = re.search(r"(\d+)\.(\d+)\.(\d+)", answer)
-    if numbers is None:
-        return None
-    version = tuple(int(number) for number in numbers.groups())
-    return Path(found) if tool.own.at_least <= version < tool.own.below else None
+    return _numbers(answer)
+
+
+def _numbers(text: str) -> tuple[int, ...] | None:
+    found = re.search(r"(\d+)\.(\d+)\.(\d+)", text)
+    return tuple(map(int, found.groups())) if found else None
+
+
+def _side_by_side(names: Mapping[str, str]) -> bool:
+    return len({Path(path).parent for path in names.values()}) == 1
+
+
+def _link(names: Mapping[str, str]) -> Path:
+    """Return a directory in which programs of several directories lie side by side."""
+
+    def link(directory: Path) -> None:
+        directory.mkdir()
+        for name, path in names.items():
+            (directory / name).symlink_to(path)
+
+    return cache.keep(paths.cache() / "own" / cache.fingerprint(*names, *map(str, names.values())), link)
+
+
+def _copy(program: Path, target: Path) -> None:
+    target.parent.mkdir()
+    shutil.copy(program, target)
 
 
 def build(tool: Tool) -> Path:

@@ -17,6 +17,13 @@ def up(stack: Stack) -> None:
     stack.up()
 
 
+def make_up() -> str:
+    """`make up` as a person runs it, and all that it says."""
+    done = subprocess.run(["make", "up"], cwd=paths.REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
 def assert_settled(stack: Stack) -> None:
     """One more look finds nothing to do, in the cluster neither."""
     stack.run("preview", "--refresh", "--expect-no-changes")

@@ -11,9 +11,12 @@ from infra.headscale.client import Headscale
 from lab.cluster import kube
 from lab.network import topology
 from lab.network.wireguard_client import Client
-from tests.e2e import world
+from lab.pulumi.stack import Stack
+from tests.e2e import life, world
 
 Connect = Callable[[str], Client]
+
+GATEWAYS_PEERS = (world.NAMESPACE, "service", f"{world.GATEWAY}-peers")
 
 
 @pytest.mark.timeout(180)
@@ -46,6 +49,31 @@ def test_an_agent_that_restarts_loses_no_packet(connect: Connect) -> None:
         world.seconds_until(lambda: _restarts("agent") == restarts + 1, deadline=30)
     assert gap() < 0.5
     kube.kubectl("rollout", "status", "-n", world.NAMESPACE, f"deploy/{world.GATEWAY}", "--timeout=30s")
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("deleted", [("june-services", "deployment", "june-orchestrator"), GATEWAYS_PEERS])
+def test_make_up_repairs_what_was_deleted_by_hand(
+    deleted: tuple[str, str, str], stack: Stack, connect: Connect
+) -> None:
+    namespace, kind, name = deleted
+    kube.kubectl("delete", kind, name, "-n", namespace, "--wait=true")
+    said = life.make_up()
+    assert "not set" not in said
+    assert "Look for what was changed by hand" in said
+    life.assert_whole(stack)
+    assert world.passes(connect("after-repair"), world.INTERNET[0], 10)
+
+
+@pytest.mark.timeout(120)
+def test_make_up_of_an_unchanged_lab_refreshes_nothing(stack: Stack) -> None:
+    life.make_up()
+    started = time.monotonic()
+    life.make_up()
+    took = time.monotonic() - started
+    print(f"\nmake up, alive and unchanged: {took:.1f} s")  # noqa: T201 (the figure is the point)
+    assert "refresh" not in stack.log.read_text().lower()
+    assert took < 10  # 5 on a machine that does nothing else
 
 
 def _restarts(container: str) -> int:

@@ -33,7 +33,7 @@ def write(file: Path, content: str) -> None:
 
 def ip(directory: Path, monkeypatch: pytest.MonkeyPatch, **listed: list[dict[str, Any]]) -> None:
     """An `ip` that lists these: addresses, neighbours, routes."""
-    said = {"address": [], "neighbour": [], "route": []} | listed
+    said: dict[str, list[dict[str, Any]]] = {"address": [], "neighbour": [], "route": []} | listed
     for name, entries in said.items():
         write(directory / "said" / name, json.dumps(entries))
     program = directory / "bin" / "ip"
