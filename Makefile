@@ -23,7 +23,7 @@ help:
 	@echo "make artifact  the gateway as one file for a bare-metal host: dist/meshgate-gateway.tar.gz"
 	@echo "make preview   what 'pulumi up' would change in the lab; STACK=dev,prod FORMAT=markdown: as a review"
 	@echo "make new-env   an environment of your own: asks, checks, writes Pulumi.NAME.yaml, previews (NAME=… [ANSWERS=file])"
-	@echo "make down      nothing of the lab is left (ALL=1: nor of its caches)"
+	@echo "make down      nothing of the lab is left (ALL=1: nor of its caches; says what stays)"
 	@echo "make check     lint, types, unit tests: under a minute"
 	@echo "make test      every test, in a lab of its own making"
 	@echo "make prove     the long proofs and the benchmarks"

@@ -212,7 +212,7 @@ def machine_with_tailscale(name: str) -> Iterator[Machine]:
 
 def install_vendor_tailscale(machine: Machine) -> None:
     """What Tailscale's package brings: both programs, and a service that runs and is enabled."""
-    binary = go_builds.resolve(go_builds.TAILSCALED)
+    binary = go_builds.build(go_builds.TAILSCALED)
     for name in ("/usr/sbin/tailscaled", "/usr/bin/tailscale"):
         upload(machine, binary, name)
     machine.ssh("sh", "-c", "mkdir -p /etc/lab && cat > /etc/lab/ca.crt", stdin=PKI.ca.read_text())

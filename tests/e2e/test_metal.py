@@ -234,7 +234,7 @@ def test_a_host_in_a_tailnet_is_refused_and_not_touched(nothing: Gateway) -> Non
 
 def test_killed_at_any_moment_it_converges_when_run_again(nothing: Gateway) -> None:
     gateway, before = nothing, metal_world.snapshot(nothing.machine)
-    tailscaled = str(go_builds.resolve(go_builds.TAILSCALED))
+    tailscaled = str(go_builds.build(go_builds.TAILSCALED))
     for task in MOMENTS:
         gateway.kill_at(task, meshgate_tailscaled=tailscaled)
     gateway.play("gateway", meshgate_tailscaled=tailscaled)

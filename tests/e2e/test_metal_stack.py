@@ -60,7 +60,7 @@ def play(stack: Stack, machine: Machine, directory: Path, playbook: str) -> Play
     """Run a playbook as a user of the stack does: its inventory is the stack, and how SSH reaches the machine."""
     source = directory / "meshgate_stack.yml"
     source.write_text(json.dumps({"plugin": "meshgate_stack", "stack": stack.name, "project_dir": str(paths.PULUMI)}))
-    variables = machine.inventory() | {"meshgate_tailscaled": str(go_builds.resolve(go_builds.TAILSCALED))}
+    variables = machine.inventory() | {"meshgate_tailscaled": str(go_builds.build(go_builds.TAILSCALED))}
     connection = directory / "connection.json"
     connection.write_text(json.dumps({"meshgate": {"hosts": {NAME: variables}}}))
     program = str(Path(sys.executable).with_name("ansible-playbook"))
