@@ -1,4 +1,5 @@
 # Two commands: `make up` sets everything up and brings the lab to life, `make test` proves it.
+# Nothing here needs more than macOS has: GNU make 3.81, bash 3.2, a BSD userland.
 SHELL := /bin/bash -euo pipefail
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/meshgate
 UV := $(or $(shell command -v uv),$(CACHE)/uv/bin/uv)
@@ -13,11 +14,15 @@ export UV_CACHE_DIR := $(CACHE)/uv/cache
 unexport $(filter-out UV_SYSTEM_CERTS UV_CACHE_DIR UV_INDEX UV_DEFAULT_INDEX %_INDEX_URL %_FIND_LINKS %_CERT, \
   $(filter PYTHON% PIP_% UV_%,$(.VARIABLES)))
 
+# Ansible starts in UTF-8 alone, and not in a locale that is set but not installed.
+export LC_ALL := $(if $(filter Darwin,$(shell uname)),en_US.UTF-8,C.UTF-8)
+
 .DEFAULT_GOAL := help
-.PHONY: help up status down logs client artifact preview new-env reference check test prove lock
+.PHONY: help setup up status down logs client artifact preview new-env reference check test prove lock
 
 help:
 	@echo "make up        everything: tools, images, a one-node Kubernetes, Headscale, the gateway (cold: about 25 minutes)"
+	@echo "make setup     the Python packages, into .venv: all that 'pulumi up' by hand needs besides Pulumi"
 	@echo "make status    what the lab is made of, and how to use it"
 	@echo "make client    a WireGuard config and its QR code for a device of your own"
 	@echo "make artifact  the gateway as one file for a bare-metal host: dist/meshgate-gateway.tar.gz"
@@ -27,7 +32,10 @@ help:
 	@echo "make check     lint, types, unit tests: under a minute"
 	@echo "make test      every test, in a lab of its own making"
 	@echo "make prove     the long proofs and the benchmarks"
-	@echo "make reference docs/reference.md anew, from the settings and the agent's API"
+	@echo "make reference docs/reference.md and Pulumi.yaml anew, from the settings and the agent's API"
+
+setup: .venv/ready
+	@echo "The Python packages are in .venv."
 
 up: .venv/ready
 	@$(BIN)/python -m lab up
@@ -47,18 +55,18 @@ client lab-client: .venv/ready
 artifact: .venv/ready
 	@$(BIN)/python -m lab artifact
 
+# The lab's own stack is reviewed with what the lab keeps for it; all others need no lab.
+comma := ,
+PREVIEWED = $(or $(STACK),$(if $(FORMAT),lab))
 preview: .venv/ready
-	@$(BIN)/python -m $(if $(STACK)$(FORMAT),review $(or $(STACK),lab) --format=$(or $(FORMAT),text) \
-	  $(POLICY_PACK:%=--policy-pack=%) $(if $(REPLACE),--replace='$(REPLACE)'),lab preview)
+	@$(BIN)/python -m $(if $(filter lab,$(or $(subst $(comma), ,$(PREVIEWED)),lab)),lab preview,review) $(PREVIEWED) \
+	  $(FORMAT:%=--format=%) $(POLICY_PACK:%=--policy-pack=%) $(if $(REPLACE),--replace='$(REPLACE)')
 
 new-env: .venv/ready
 	@$(BIN)/python -m environments new $(NAME) $(if $(ANSWERS),--answers $(ANSWERS))
 
 reference: .venv/ready
 	@$(BIN)/python -m environments reference
-
-# Ansible starts in UTF-8 alone, and not in a locale that is set but not installed.
-check test prove: export LC_ALL := C.UTF-8
 
 check: .venv/ready
 	$(BIN)/ruff format --check .
@@ -84,8 +92,15 @@ lock: $(UV)
 	$(UV) pip compile -q examples/orchestrator/requirements.in -c requirements.lock --universal --generate-hashes \
 	  --python-version 3.11 --no-header -o examples/orchestrator/requirements.lock
 
+# One sentence, before anything is made. The Python of a fresh macOS is 3.9.
+define require_python
+@command -v $(PYTHON) >/dev/null || { echo "Meshgate needs Python 3.11 or newer, and there is no $(PYTHON) on PATH: install it (macOS: brew install python), or name another by PYTHON=…" >&2; exit 1; }
+@$(PYTHON) -c 'import platform, sys; sys.exit(sys.version_info < (3, 11) and "Meshgate needs Python 3.11 or newer, and $(PYTHON) is " + platform.python_version() + ": install it (macOS: brew install python), or name another by PYTHON=…")'
+endef
+
 # Locked by hashes, without the addresses that a uv.lock would pin to one registry.
 .venv/ready: requirements.lock | $(UV)
+	$(require_python)
 	@echo "Python packages: into .venv, from requirements.lock" >&2
 	@$(UV) venv -q --allow-existing --python $(PYTHON) .venv
 	@$(UV) pip sync -q --python $(BIN)/python --require-hashes --compile-bytecode requirements.lock
@@ -94,6 +109,7 @@ lock: $(UV)
 	@touch $@
 
 $(CACHE)/uv/bin/uv:
+	$(require_python)
 	@echo "uv: into $(CACHE)/uv" >&2
 	@$(PYTHON) -m venv $(CACHE)/uv
 	@$(CACHE)/uv/bin/pip install -q --no-cache-dir uv==0.13.9

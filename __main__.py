@@ -2,26 +2,26 @@
 
 import pulumi
 
-from infra.access.gateway import Gateway
-from infra.components.cluster import Cluster
+from infra.access.wireguard import WireGuardGateway
 from infra.components.headscale_server import HeadscaleServer
-from infra.components.orchestrator import OrchestratorEnv
+from infra.components.orchestrator_env import OrchestratorEnv
+from infra.components.stack_cluster import StackCluster
 from infra.protection import protect
 from infra.resources.user import HeadscaleUser
-from infra.stack import stack_settings
+from infra.stack_config import stack_settings
 
 settings = stack_settings()
 if settings.protect:
     protect()
 
-cluster = Cluster(settings)
+cluster = StackCluster(settings)
 server = [HeadscaleServer(cluster, settings.headscale)] if settings.headscale.managed else []
 user = HeadscaleUser(
     "user",
     user=settings.headscale.user or f"meshgate-{pulumi.get_stack()}",
     opts=pulumi.ResourceOptions(depends_on=server),
 )
-gateways = {gateway.name: Gateway(cluster, settings, gateway, user) for gateway in settings.gateways}
+gateways = {gateway.name: WireGuardGateway(cluster, settings, gateway, user) for gateway in settings.gateways}
 if settings.orchestrator:
     OrchestratorEnv(cluster, settings.orchestrator, {name: gateway.access for name, gateway in gateways.items()})
 

@@ -5,7 +5,7 @@ PYTHONPATH, ANSIBLE_CONFIG. Each of them would make a run do something else than
 """
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Where a distribution puts programs; root's PATH after `su` lacks half of it."""
@@ -24,33 +24,33 @@ _DOWNLOADING = (
 
 def clean() -> dict[str, str]:
     """Return the environment of a program whose work depends on nothing of the caller's."""
-    return {**_of_caller(_KEPT), "LANG": "C.UTF-8", "PATH": _path()}
+    return {**_pick(_KEPT, os.environ), "LANG": "C.UTF-8", "PATH": _path()}
 
 
 def downloading() -> dict[str, str]:
     """Return the same for a program that downloads: with the caller's proxies and mirrors."""
-    return clean() | _aside | _of_caller(_DOWNLOADING)
+    return clean() | _pick(_DOWNLOADING, callers())
 
 
 def enter() -> None:
-    """Make the clean environment this process' own, whose libraries look there too; downloads keep what they need."""
-    _aside.update(_of_caller(_DOWNLOADING))
+    """Make the clean environment this process' own: libraries look there too. What it was before is kept aside."""
+    _left.update(os.environ)
     entered = clean()
     os.environ.clear()
     os.environ.update(entered)
 
 
-_aside: dict[str, str] = {}
-"""What downloads need of the environment that was left."""
+_left: dict[str, str] = {}
+"""The environment that was left."""
 
 
 def callers() -> dict[str, str]:
     """Return the caller's environment whole, for a program that is run as the caller would."""
-    return dict(os.environ)
+    return {**_left, **os.environ}
 
 
-def _of_caller(names: Collection[str]) -> dict[str, str]:
-    return {name: os.environ[name] for name in names if name in os.environ}
+def _pick(names: Collection[str], variables: Mapping[str, str]) -> dict[str, str]:
+    return {name: variables[name] for name in names if name in variables}
 
 
 def _path() -> str:

@@ -1,4 +1,4 @@
-"""What can go wrong in the lab, in a form that a person can act on."""
+"""What can go wrong, in a form that a person can act on."""
 
 from pathlib import Path
 
@@ -7,10 +7,10 @@ TAIL_LINES = 20
 
 
 class StepError(Exception):
-    """A step of the lab failed.
+    """A step failed.
 
-    `sentence` says in one sentence what is wrong and what would be right; `log` is the file
-    that holds the details, whose last lines belong to the error's text.
+    `sentence` says in one sentence what is wrong and what would be right. `log` is the file that holds
+    the details: its last lines belong to the error's text.
     """
 
     def __init__(self, sentence: str, log: Path | None = None) -> None:
@@ -26,6 +26,10 @@ class StepError(Exception):
             return self.sentence
         lines = "\n".join(f"    {line}" for line in self.tail.splitlines())
         return f"{self.sentence}\n{lines}\n    (all of it: {self.log})"
+
+
+class DeadlineError(StepError):
+    """A program was not done in time, and was ended."""
 
 
 def tail(log: Path, lines: int = TAIL_LINES) -> str:

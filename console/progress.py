@@ -16,7 +16,7 @@ from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElaps
 from rich.text import Text
 
 console = Console(stderr=True, highlight=False, soft_wrap=True)
-"""Where people read what the lab does; stdout is kept for results."""
+"""People read here what is done; stdout is kept for results."""
 
 FIRST_WORD, NEXT_WORD = 5.0, 30.0
 """Seconds until a step without a terminal says that it is still at work, then says so again."""

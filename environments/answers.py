@@ -1,4 +1,4 @@
-"""What a user answers: the settings of infra.settings as plain values, half-way or whole. No rule stands here."""
+"""What a user answers: the settings of infra/settings as plain values, half-way or whole. No rule stands here."""
 
 import copy
 import ipaddress
@@ -10,8 +10,11 @@ from typing import Any
 
 import yaml
 
-from infra.settings import ClusterSettings, Settings, SettingsError, load
-from infra.values import IPNetwork
+from console.errors import StepError
+from infra.settings.cluster import ClusterSettings
+from infra.settings.loading import SettingsError, load
+from infra.settings.top_level import StackSettings
+from infra.settings.value_types import IPNetwork
 
 Values = dict[str, Any]
 Place = Sequence[str | int]
@@ -20,7 +23,7 @@ STDIN = Path("-")
 _MISSING = "it is missing and has no default."
 
 
-class AnswerError(Exception):
+class AnswerError(StepError):
     """An answer that cannot work; each line of the text is a sentence for the user."""
 
 
@@ -40,7 +43,7 @@ def read(file: Path) -> Values:
     return values
 
 
-def whole(values: Values) -> Settings:
+def whole(values: Values) -> StackSettings:
     """The settings that complete answers make. Raises AnswerError with every sentence there is."""
     try:
         return load(values.get, map(str, values))

@@ -7,15 +7,16 @@ import yaml
 from kubernetes import config
 
 from environments.answers import AnswerError, Values, whole
-from infra.components import ownership
-from infra.components.component import labels
 from infra.headscale.client import Headscale
 from infra.headscale.errors import HeadscaleError, UnauthorizedError
-from infra.resources.cluster import Cluster, ClusterError, ClusterUnavailableError
+from infra.kubernetes import ownership
+from infra.kubernetes.client import ClusterError, ClusterUnavailableError, KubernetesClient
+from infra.kubernetes.labels import labels
 from infra.resources.connections import Connections
 from infra.resources.workload_env import WorkloadEnvProvider
-from infra.settings import GatewaySettings, Settings
-from infra.values import NODE_PORTS
+from infra.settings.gateway import GatewaySettings
+from infra.settings.top_level import StackSettings
+from infra.settings.value_types import NODE_PORTS
 
 Found = dict[str, list[str]]
 
@@ -40,18 +41,20 @@ class Checks:
     def cluster(self, context: str | None) -> None:
         """Whether the cluster answers, and lets us in."""
         try:
-            Cluster(context).labels("/api/v1/namespaces/default")
+            with KubernetesClient(context) as cluster:
+                cluster.labels("/api/v1/namespaces/default")
         except ClusterError as error:
             raise AnswerError(str(error)) from error
 
     def networks(self, context: str | None) -> Found:
         """What pods and Services have, by the setting's name, as far as the cluster tells."""
-        cluster = _Cluster(context)
-        pods = [cidr for node in cluster.listed("/api/v1/nodes") for cidr in node["spec"].get("podCIDRs", [])]
-        cidrs = cluster.listed("/apis/networking.k8s.io/v1/servicecidrs")
+        with KubernetesClient(context) as cluster:
+            nodes = _listed(cluster, "/api/v1/nodes")
+            cidrs = _listed(cluster, "/apis/networking.k8s.io/v1/servicecidrs")
+            # kubeadm's own word covers the nodes that are yet to come.
+            kubeadm = _kubeadm_networking(cluster)
+        pods = [cidr for node in nodes for cidr in node["spec"].get("podCIDRs", [])]
         services = [network for cidr in cidrs for network in cidr["spec"]["cidrs"]]
-        # kubeadm's own word covers the nodes that are yet to come.
-        kubeadm = cluster.kubeadm_networking()
         found = {
             "pod_networks": kubeadm["podSubnet"].split(",") if "podSubnet" in kubeadm else pods,
             "service_networks": services or kubeadm.get("serviceSubnet", "").split(","),
@@ -62,7 +65,8 @@ class Checks:
         """Whether the namespace is free, or this environment's already."""
         metadata = {"name": namespace, "labels": labels("meshgate", self._environment)}
         try:
-            ownership.refuse_foreign(Cluster(context), "Namespace", metadata)
+            with KubernetesClient(context) as cluster:
+                ownership.refuse_foreign(cluster, "Namespace", metadata)
         except (ownership.ForeignObjectError, ClusterError) as error:
             raise AnswerError(str(error)) from error
 
@@ -89,7 +93,9 @@ class Checks:
 
     def node_port(self, context: str | None, namespace: str, port: int, protocol: str) -> None:
         """Whether no Service outside of the environment's own namespace has the port on every node."""
-        for service in _Cluster(context).listed("/api/v1/services"):
+        with KubernetesClient(context) as cluster:
+            services = _listed(cluster, "/api/v1/services")
+        for service in services:
             owner, name = service["metadata"]["namespace"], service["metadata"]["name"]
             taken = [(one.get("nodePort"), one.get("protocol")) for one in service["spec"].get("ports", [])]
             if (port, protocol) in taken and owner != namespace:
@@ -103,36 +109,35 @@ class Checks:
         orchestrator = whole(values).orchestrator
         if orchestrator is None:
             return
-        provider = WorkloadEnvProvider()
-        provider.connections = Connections(values.get)
         target = {name: getattr(orchestrator, name) for name in ("namespace", "deployment", "container")}
-        for _, sentence in provider.refusals({}, target | {"force": True}):
-            raise AnswerError(sentence)
+        with Connections(values.get) as connections:
+            for _, sentence in WorkloadEnvProvider().refusals(connections, {}, target | {"force": True}):
+                raise AnswerError(sentence)
 
 
-class _Cluster(Cluster):
-    """The cluster, asked for whole lists. What we may not see, or an older cluster has not, is empty."""
-
-    def listed(self, path: str) -> list[dict[str, Any]]:
-        """The items of the list at a path of the API."""
-        return list(self._seen(path).get("items", []))
-
-    def kubeadm_networking(self) -> dict[str, str]:
-        """`networking` of kubeadm's ClusterConfiguration."""
-        config_map = self._seen("/api/v1/namespaces/kube-system/configmaps/kubeadm-config")
-        configuration = yaml.safe_load(config_map.get("data", {}).get("ClusterConfiguration", "{}"))
-        return dict(configuration.get("networking", {}))
-
-    def _seen(self, path: str) -> dict[str, Any]:
-        try:
-            return self.get(path) or {}
-        except ClusterUnavailableError:
-            raise
-        except ClusterError:
-            return {}
+def _listed(cluster: KubernetesClient, path: str) -> list[dict[str, Any]]:
+    """The items of the list at a path of the API."""
+    return list(_seen(cluster, path).get("items", []))
 
 
-def check_all(checks: Checks, values: Values, settings: Settings) -> None:
+def _kubeadm_networking(cluster: KubernetesClient) -> dict[str, str]:
+    """`networking` of kubeadm's ClusterConfiguration."""
+    config_map = _seen(cluster, "/api/v1/namespaces/kube-system/configmaps/kubeadm-config")
+    configuration = yaml.safe_load(config_map.get("data", {}).get("ClusterConfiguration", "{}"))
+    return dict(configuration.get("networking", {}))
+
+
+def _seen(cluster: KubernetesClient, path: str) -> dict[str, Any]:
+    """The object at a path of the API; empty when we may not see it, or an older cluster has no such thing."""
+    try:
+        return cluster.get(path) or {}
+    except ClusterUnavailableError:
+        raise
+    except ClusterError:
+        return {}
+
+
+def check_all(checks: Checks, values: Values, settings: StackSettings) -> None:
     """Every check that whole settings allow, in the order of the questions."""
     context = settings.cluster.context
     checks.cluster(context)

@@ -1,6 +1,6 @@
 """The commands behind `make new-env` and `make reference`."""
 
-import sys
+from collections.abc import Sequence
 from getpass import getpass
 from pathlib import Path
 from typing import Annotated
@@ -8,20 +8,14 @@ from typing import Annotated
 import typer
 from pydantic import TypeAdapter, ValidationError
 
-from console import interrupts
-from console.errors import StepError
+from console import ending, project, pulumi_cli
 from console.progress import console, step
-from environments import answers, reference
+from environments import answers, project_file, reference, required
 from environments.answers import AnswerError, Values
 from environments.checks import Checks, check_all
 from environments.engine import Environment
 from environments.questions import Interview
-from infra.values import Name
-from lab import paths
-from lab.pulumi import pulumi_host
-
-INTERRUPTED = 130
-"""Exit status after Ctrl-C, as shells have it."""
+from infra.settings.value_types import Name
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -53,7 +47,7 @@ def new(
     ] = None,
 ) -> None:
     """Make an environment: ask, check each answer, write Pulumi.NAME.yaml, make the stack, preview it."""
-    environment = Environment(_checked(name), pulumi_host.find())
+    environment = Environment(_checked(name), pulumi_cli.find())
     environment.require_secrets_provider()
     exists, written = environment.stack_exists(), environment.written()
     if exists:
@@ -65,32 +59,28 @@ def new(
             environment.write(answers.whole(values))
     environment.init_stack()
     typer.echo(f"The environment {name} is in {environment.file.name}, for you to commit. It would make:", err=True)
-    if not environment.preview():
+    broken = environment.preview()
+    if broken is None:
         raise AnswerError(
             f"{environment.file.name} is written, but what the preview says is still to be put right; "
             f"then `pulumi preview --stack {name}`."
         )
+    if broken:
+        raise AnswerError(_refused(environment, broken))
     typer.echo(f"`pulumi up --stack {name}` makes it.", err=True)
 
 
 @app.command("reference")
 def write_reference() -> None:
-    """Write docs/reference.md from the settings and from the agent's OpenAPI."""
-    (paths.REPOSITORY / "docs" / "reference.md").write_text(reference.page())
+    """Write docs/reference.md and Pulumi.yaml's config from the settings, and from the agent's OpenAPI."""
+    (project.REPOSITORY / "docs" / "reference.md").write_text(reference.page())
+    file = project.REPOSITORY / "Pulumi.yaml"
+    file.write_text(project_file.written(file.read_text()))
 
 
 def main() -> None:
-    """Run a command; an error is its sentence, and Ctrl-C (or SIGTERM) leaves nothing half-made."""
-    interrupts.heed()
-    try:
-        app()
-    except (AnswerError, StepError) as error:
-        console.print(f"✗ {error}", style="red", markup=False)
-        sys.exit(1)
-    except SystemExit as end:
-        if end.code == INTERRUPTED:
-            console.print("Interrupted. Nothing is half-made; the same command goes on or starts anew.")
-        raise
+    """Run a command; one that is interrupted leaves nothing half-made."""
+    ending.run(app, interrupted="Interrupted. Nothing is half-made; the same command goes on or starts anew.")
 
 
 def _checked(name: str) -> str:
@@ -113,12 +103,22 @@ def _exists(environment: Environment, *, written: bool) -> str:
     )
 
 
+def _refused(environment: Environment, broken: Sequence[str]) -> str:
+    lines = "\n".join(f"    {line}" for line in broken)
+    return (
+        f"{environment.file.name} is written, but a deployment would refuse it by these rules (docs/policies.md):\n"
+        f"{lines}\n"
+        f"Put them right, then `make preview STACK={environment.name} POLICY_PACK=policy`."
+    )
+
+
 def _answered(checks: Checks, file: Path | None) -> Values:
     """Answers that have passed every rule and every check."""
     if file is None:
         return Interview(Person(), checks).run()
     values = answers.read(file)
     settings = answers.whole(values)
+    required.refuse_missing(settings)
     with step("Hold the answers against the cluster and Headscale"):
         check_all(checks, values, settings)
         values = answers.with_networks(values, checks.networks(settings.cluster.context))

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,14 +11,14 @@ from typing import Any
 
 import yaml
 
+from console import project, pulumi_cli
 from console.environment import callers
 from console.errors import StepError
 from console.run import capture
 from environments.answers import AnswerError
-from infra.settings import Settings
-from lab import paths
+from infra.settings.top_level import StackSettings
+from review import events, own_rules
 
-PROJECT = "meshgate"
 PASSPHRASE = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")
 _MADE_BY_PULUMI = ("encryptionsalt", "secretsprovider", "encryptedkey")
 
@@ -34,14 +33,20 @@ class Environment:
     @property
     def file(self) -> Path:
         """Its stack file, beside the program."""
-        return paths.REPOSITORY / f"Pulumi.{self.name}.yaml"
+        return project.stack_file(self.name)
 
     def require_secrets_provider(self) -> None:
         """Refuse to go on without the passphrase that its secrets will be encrypted with."""
-        if not any(os.environ.get(variable) for variable in PASSPHRASE):
+        passphrase, file = map(os.environ.get, PASSPHRASE)
+        if not passphrase and not file:
             raise AnswerError(
                 f"There is no passphrase to encrypt the secrets of {self.name} with: set {' or '.join(PASSPHRASE)}, "
                 "and keep it, since without it they are lost."
+            )
+        if file and not passphrase and not Path(file).is_file():
+            raise AnswerError(
+                f"PULUMI_CONFIG_PASSPHRASE_FILE names {file}, which is not there: write a passphrase into it "
+                "(docs/environments.md), and keep it."
             )
 
     def stack_exists(self) -> bool:
@@ -64,23 +69,24 @@ class Environment:
             raise AnswerError(f"{self.file.name} is there already and is no environment of yours; take another name.")
         return True
 
-    def write(self, settings: Settings) -> None:
+    def write(self, settings: StackSettings) -> None:
         """Write its stack file, whole and with encrypted secrets, or not at all."""
         with tempfile.TemporaryDirectory() as directory:
             content = self._encrypted(Path(directory), settings)
         config = settings.model_dump(mode="json", exclude_defaults=True, exclude={"headscale_api_key"})
-        content["config"] = {f"{PROJECT}:{key}": value for key, value in config.items()} | content.get("config", {})
+        plain = {f"{project.NAME}:{key}": value for key, value in config.items()}
+        content["config"] = plain | content.get("config", {})
         text = f"# The environment {self.name}: what differs from the defaults (docs/reference.md).\n"
         draft = self.file.with_name(f".{self.file.name}.draft")
         draft.write_text(text + yaml.safe_dump(content, sort_keys=False))
         draft.rename(self.file)
 
-    def _encrypted(self, directory: Path, settings: Settings) -> dict[str, Any]:
+    def _encrypted(self, directory: Path, settings: StackSettings) -> dict[str, Any]:
         """What Pulumi writes into a stack file: how secrets are encrypted, and the API key so.
 
         It does so for a stack of a backend in the directory: the user's own learns of nothing that may not be finished.
         """
-        (directory / "Pulumi.yaml").write_text(f"name: {PROJECT}\nruntime: python\n")
+        (directory / "Pulumi.yaml").write_text(f"name: {project.NAME}\nruntime: python\n")
         elsewhere = {"PULUMI_BACKEND_URL": f"file://{directory}"}
         self._pulumi("stack", "init", self.name, cwd=directory, env=elsewhere)
         if settings.headscale_api_key:
@@ -94,16 +100,24 @@ class Environment:
         """Make its stack in the user's backend."""
         self._pulumi("stack", "init", self.name)
 
-    def preview(self) -> bool:
-        """Show what `pulumi up` would do; whether it would."""
-        command = [str(self.programs / "pulumi"), "preview", f"--stack={self.name}", "--non-interactive"]
-        environment = callers() | self._environment()
-        return subprocess.run(command, cwd=paths.REPOSITORY, env=environment, check=False).returncode == 0
+    def preview(self) -> tuple[str, ...] | None:
+        """Show what `pulumi up` would do; the rules that it would break, None when there is no preview."""
+        with tempfile.TemporaryDirectory() as directory:
+            log = Path(directory) / "events.jsonl"
+            command = [str(self.programs / "pulumi"), "preview", f"--stack={self.name}", "--non-interactive"]
+            # As Pulumi's own Automation API has it: the log is an option of its debug commands.
+            environment = {**callers(), **self._environment(), "PULUMI_DEBUG_COMMANDS": "true"}
+            done = subprocess.run(
+                [*command, f"--event-log={log}"], cwd=project.REPOSITORY, env=environment, check=False
+            )
+            if done.returncode != 0:
+                return None
+            return own_rules.broken(self.name, events.read(log.read_text()))
 
     def _pulumi(
         self,
         *arguments: str,
-        cwd: Path = paths.REPOSITORY,
+        cwd: Path = project.REPOSITORY,
         env: Mapping[str, str] | None = None,
         stdin: str | None = None,
     ) -> str:
@@ -113,5 +127,4 @@ class Environment:
         return capture(command, doing=doing, cwd=cwd, base=callers(), env=variables, stdin=stdin)
 
     def _environment(self) -> dict[str, str]:
-        search = (str(self.programs), str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath))
-        return {"PATH": os.pathsep.join(search), "PULUMI_SKIP_UPDATE_CHECK": "true"}
+        return pulumi_cli.environment(self.programs)

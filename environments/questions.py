@@ -6,10 +6,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
+from environments import required
 from environments.answers import AnswerError, Place, Values, refuse_given, with_networks, with_value
 from environments.checks import Checks, has_node_port
-from infra.settings import GatewaySettings, OrchestratorSettings, Settings
-from infra.values import NODE_PORTS
+from infra.settings.gateway import GatewaySettings
+from infra.settings.orchestrator import OrchestratorSettings
+from infra.settings.top_level import StackSettings
+from infra.settings.value_types import NODE_PORTS
 
 NONE = "none"
 """What a user answers to leave something out that has a default."""
@@ -55,7 +58,7 @@ class Interview:
         self._ask(
             "Namespace, which the stack makes",
             ("namespace",),
-            default=Settings.model_fields["namespace"].default,
+            default=StackSettings.model_fields["namespace"].default,
             check=lambda namespace: self._checks.namespace(self._context, namespace),
         )
 
@@ -80,6 +83,7 @@ class Interview:
                 parse=_number,
                 check=self._headscale_port_is_free,
             )
+            self._ask_digest(required.HEADSCALE, ("headscale", "image"))
             return
         while not self._reached():
             pass
@@ -126,10 +130,23 @@ class Interview:
             default=", ".join(proposed["client_networks"]),
             parse=_parts,
         )
+        before = self._values["gateways"][index - 1] if index else {}
         self._ask(
-            "Its image, in a registry of yours (docs/your-own-cluster.md)",
+            "Its image, which you built, by digest: NAME@sha256:… (`docker push` prints the digest)",
             ("gateways", index, "image"),
-            default=GatewaySettings.model_fields["image"].default,
+            default=before.get("image", ""),
+            check=required.refuse_tag,
+        )
+        self._ask_digest(required.TAILSCALE, ("gateways", index, "tailscale_image"), before.get("tailscale_image", ""))
+
+    def _ask_digest(self, image: str, place: Place, default: str = "") -> None:
+        """Ask for the digest of an image of others; the answer may be another image, by its digest."""
+        self._ask(
+            f"Digest of {image}, sha256:… (`docker pull` prints it)",
+            place,
+            default=default,
+            parse=lambda answer: required.with_digest(image, answer),
+            check=required.refuse_tag,
         )
 
     def _proposed(self, index: int) -> Values:
@@ -215,7 +232,7 @@ class Interview:
 
     @property
     def _namespace(self) -> str:
-        return str(self._values.get("namespace", Settings.model_fields["namespace"].default))
+        return str(self._values.get("namespace", StackSettings.model_fields["namespace"].default))
 
     @property
     def _server(self) -> tuple[str, str | None]:

@@ -1,36 +1,22 @@
-"""docs/reference.md: every setting as infra/settings.py types it, every call as the agent's OpenAPI has it."""
+"""docs/reference.md: every setting as infra/settings types it, every call as the agent's OpenAPI has it."""
 
-import ast
-import inspect
-import itertools
-import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 from prometheus_client import CollectorRegistry
-from pydantic import BaseModel
 
 from gateway.agent import api
-from gateway.agent.peers import Peers
-from gateway.agent.settings import Settings as AgentSettings
-from infra import settings
+from gateway.agent.devices import Devices
+from gateway.agent.settings import AgentSettings
+from infra.settings.section import place_of, walk, within
+from infra.settings.top_level import StackSettings
 
 Schema = dict[str, Any]
-
-SECTIONS: dict[str, type[BaseModel]] = {
-    "": settings.Settings,
-    "cluster": settings.ClusterSettings,
-    "headscale": settings.HeadscaleSettings,
-    "headscale.ingress": settings.IngressSettings,
-    "gateways[]": settings.GatewaySettings,
-    "orchestrator": settings.OrchestratorSettings,
-}
-"""The models, by where they stand in a stack file."""
 
 _HEAD = """\
 # Reference
 
-Made by `make reference` from [infra/settings.py](../infra/settings.py) and from the agent's OpenAPI.
+Made by `make reference` from [infra/settings](../infra/settings) and from the agent's OpenAPI.
 
 ## Settings
 
@@ -56,40 +42,23 @@ def page() -> str:
 
 
 def _settings() -> Iterator[str]:
-    definitions = settings.Settings.model_json_schema()["$defs"]
-    for place, model in SECTIONS.items():
-        heading = f"### `{place}`\n\n{_sentence(model.__doc__)}" if place else "### At the top"
-        schema = definitions.get(model.__name__) or settings.Settings.model_json_schema()
-        about = _attribute_docs(model)
+    for place, section in walk(StackSettings):
+        heading = f"### `{place}`\n\n{_sentence(section.__doc__)}" if place else "### At the top"
+        schema = section.model_json_schema()
         rows = [
             (
                 f"`{name}`",
                 _type(one),
                 _default(one, required=name in schema.get("required", [])),
-                about.get(name, _see(place, name)),
+                _see(place_of(section, name, place)) if within(section, name) else _sentence(one.get("description")),
             )
             for name, one in schema["properties"].items()
         ]
         yield f"{heading}\n\n{_table(('setting', 'type', 'default', ''), rows)}"
 
 
-def _see(place: str, name: str) -> str:
-    inner = [section for section in SECTIONS if section in {f"{place}.{name}".lstrip("."), f"{name}[]"}]
-    return f"see [`{inner[0]}`](#{''.join(letter for letter in inner[0] if letter.isalnum())})" if inner else ""
-
-
-def _attribute_docs(model: type[BaseModel]) -> dict[str, str]:
-    """The texts that stand below the attributes, by the attribute's name."""
-    source = ast.parse(textwrap.dedent(inspect.getsource(model)))
-    body = next(node.body for node in source.body if isinstance(node, ast.ClassDef))
-    return {
-        attribute.target.id: _sentence(str(text.value.value))
-        for attribute, text in itertools.pairwise(body)
-        if isinstance(attribute, ast.AnnAssign)
-        and isinstance(attribute.target, ast.Name)
-        and isinstance(text, ast.Expr)
-        and isinstance(text.value, ast.Constant)
-    }
+def _see(place: str) -> str:
+    return f"see [`{place}`](#{''.join(letter for letter in place if letter.isalnum())})"
 
 
 def _calls(openapi: Schema) -> Iterator[str]:
@@ -133,7 +102,7 @@ def _answer(status: str, description: str) -> str:
 
 def _openapi() -> Schema:
     """As the agent serves it. Only its routes count here, none is called."""
-    app = api.create_app(AgentSettings.model_construct(), "", cast("Peers", None), _no_problems, CollectorRegistry())
+    app = api.create_app(AgentSettings.model_construct(), "", cast("Devices", None), _no_problems, CollectorRegistry())
     openapi: Schema = app.openapi()
     return openapi
 

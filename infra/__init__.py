@@ -1,1 +1,1 @@
-"""The infrastructure that Meshgate declares: settings, Headscale client, Pulumi resources and components."""
+"""The infrastructure that Meshgate declares, from settings and clients up to targets and access modes."""

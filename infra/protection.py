@@ -1,4 +1,4 @@
-"""What a stack cannot have again is kept: the engine refuses to replace or delete it, in preview already."""
+"""What a stack cannot have again: the engine refuses to replace or delete it, in preview already."""
 
 import pulumi
 

@@ -6,20 +6,20 @@ from typing import Annotated
 import segno
 import typer
 
-from console import environment, interrupts, lock
+from console import ending, environment
 from console.errors import StepError
 from console.progress import console, step
-from lab import lifecycle, paths, report
+from lab import lifecycle, overview, paths
 from lab.cluster import node
 from lab.images import artifact as artifacts
-from lab.mesh import june, registration
+from lab.mesh import devices, june
 from lab.network import wireguard_client as clients
-from lab.pulumi import pulumi_host
+from lab.processes import lock
+from lab.pulumi import lab_review, pulumi_host
 from lab.pulumi.stack import Stack
 from lab.tools import debian_packages
-
-INTERRUPTED = 130
-"""Exit status after Ctrl-C, as shells have it."""
+from review.cli import Format, FormatOption, PolicyPackOption, ReplaceOption, show, split
+from review.preview import Options
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -32,20 +32,30 @@ def up(
     lifecycle.require_root()
     with lock.hold():
         lifecycle.up(fresh=fresh)
-    report.show()
+    overview.show()
 
 
 @app.command()
 def status() -> None:
     """Show what the lab is made of, and how to use it."""
     lifecycle.require_root()
-    report.show()
+    overview.show()
 
 
 @app.command()
-def preview() -> None:
-    """Show what `pulumi up` would change."""
+def preview(
+    stacks: Annotated[str | None, typer.Argument(help="For a review: names with commas in between.")] = None,
+    *,
+    format_: FormatOption = Format.TEXT,
+    policy_pack: PolicyPackOption = None,
+    replace: ReplaceOption = None,
+) -> None:
+    """Show what `pulumi up` would change in the lab as Pulumi prints it; with names, as a review."""
     lifecycle.require_root()
+    if stacks:
+        options = Options(policy_packs=tuple(policy_pack or ()), replace=tuple(replace or ()))
+        show(split(stacks), lambda name: lab_review.review(name, options), format_)
+        return
     _require_running()
     with lock.hold():
         stack = Stack(pulumi_host.find())
@@ -95,7 +105,7 @@ def client(
     """Register a device at the orchestrator and print its WireGuard config and QR code."""
     lifecycle.require_root()
     _require_running()
-    config = clients.Config.from_registration(registration.register(june.URL, name))
+    config = clients.Config.from_registration(devices.register(june.URL, name))
     text = config.wg_quick()
     typer.echo(text)
     segno.make(text).terminal(out=sys.stdout, compact=True)
@@ -106,18 +116,9 @@ def client(
 
 
 def main() -> None:
-    """Run a command; an error is its sentence, and Ctrl-C (or SIGTERM) says how to go on."""
-    interrupts.heed()
+    """Run a command; one that is interrupted says how to go on."""
     environment.enter()
-    try:
-        app()
-    except StepError as error:
-        console.print(f"✗ {error}", style="red", markup=False)
-        sys.exit(1)
-    except SystemExit as end:
-        if end.code == INTERRUPTED:
-            console.print("Interrupted. `make up` goes on from here, `make down` ends the lab.")
-        raise
+    ending.run(app, interrupted="Interrupted. `make up` goes on from here, `make down` ends the lab.")
 
 
 def _require_running() -> None:

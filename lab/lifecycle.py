@@ -30,30 +30,38 @@ def require_root() -> None:
 
 
 def up(*, fresh: bool = False) -> None:
-    """Make everything and bring it to life; what is there already is kept, with `fresh` only what is no state."""
+    """Make everything and bring it to life; keep what is there, but with `fresh` no state.
+
+    Tools take the longest, so they are built while all goes on that does not need them yet.
+    """
     preflight.check()
     _announce()
-    debian_packages.ensure()
-    programs = parts.Programs(
-        kube=go_builds.resolve(go_builds.KUBE),
-        coredns=go_builds.resolve(go_builds.COREDNS),
-        tailscaled=go_builds.resolve(go_builds.TAILSCALED),
-    )
-    go_builds.resolve(go_builds.WIREGUARD_GO)
-    stack = Stack(pulumi_host.find())
-    built = {image.name: image for image in archives.ensure(recipes.cluster())}
-    if fresh:
-        with step("Forget the cluster's state"):
-            forget()
-    startup.up(programs, built["pause"].reference, lambda: image_import.load(list(built.values())))
-    with step("Install June's orchestrator"):
-        june.apply(built["meshgate/orchestrator"].reference)
+    with go_builds.ahead(*go_builds.LAB):
+        debian_packages.ensure()
+        built = archives.ensure(recipes.without_tools())
+        programs = parts.Programs(
+            kube=go_builds.resolve(go_builds.KUBE),
+            coredns=go_builds.resolve(go_builds.COREDNS),
+            tailscaled=go_builds.resolve(go_builds.TAILSCALED),
+        )
+        go_builds.resolve(go_builds.WIREGUARD_GO)
+        if fresh:
+            with step("Forget the cluster's state"):
+                forget()
+        images = {image.name: image for image in built}
+        startup.up(programs, images["pause"].reference, lambda: image_import.load(built))
+        with step("Install June's orchestrator"):
+            june.apply(images["meshgate/orchestrator"].reference)
+        built = archives.ensure(recipes.with_tools())
+        image_import.load(built)
+        images |= {image.name: image for image in built}
+        stack = Stack(pulumi_host.find())
     ca_certificate = startup.PKI.ca.read_text()
     facts = lab_settings.Facts(
         ca_certificate=ca_certificate,
-        gateway_image=built["meshgate/gateway"].reference,
-        tailscale_image=built["tailscale/tailscale"].reference,
-        headscale_image=built["headscale/headscale"].reference,
+        gateway_image=images["meshgate/gateway"].reference,
+        tailscale_image=images["tailscale/tailscale"].reference,
+        headscale_image=images["headscale/headscale"].reference,
     )
     stack.prepare(lab_settings.complete(facts))
     known = _converge(stack)

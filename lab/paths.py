@@ -1,13 +1,15 @@
 """Where the lab keeps its files: the one home of every path outside the work tree.
 
-State is what makes one running lab (ended by `down`); the cache is what is slow to make again
-(tools, images), kept by the hash of its inputs and removed only by `down ALL=1`.
+State makes one running lab; `down` removes it. The cache holds what is slow to make again (tools,
+images), by the hash of its inputs; only `down ALL=1` removes it.
 """
 
 import os
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+from console import project
+
+REPOSITORY = project.REPOSITORY
 """The work tree that this package is part of."""
 
 STATE = Path("/var/lib/meshgate-lab")

@@ -12,10 +12,9 @@ from pulumi_policy import (
 )
 from pulumi_policy.deserialize import serialize_properties
 
+from console import project
 from policy.declared import Resource, Stack
 from policy.rules import RESOURCE_RULES, STACK_RULES, ResourceRule, StackRule
-
-PROJECT = "meshgate"
 
 
 def policies() -> list[Policy]:
@@ -45,4 +44,4 @@ def _resource(args: ResourceValidationArgs | PolicyResource) -> Resource:
 
 
 def _stack() -> Stack:
-    return Stack(pulumi.get_stack(), pulumi.Config(PROJECT).get_bool("protect"))
+    return Stack(pulumi.get_stack(), pulumi.Config(project.NAME).get_bool("protect"))

@@ -6,8 +6,8 @@ from typing import Any
 
 from pulumi_policy import proxy
 
-LAB = "lab"
-"""The stack that is a lab: its images are built on the machine, and all of it may be lost."""
+from console.project import LAB
+
 SECRET = "[secret]"  # noqa: S105 (how a preview shows one)
 """Stands for a value that Pulumi knows to be a secret."""
 UNKNOWN = frozenset(value for name, value in vars(proxy).items() if name.startswith("UNKNOWN_"))

@@ -4,7 +4,7 @@ import ipaddress
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 
-from infra.values import split_endpoint
+from infra.settings.value_types import split_endpoint
 from policy.declared import Resource, Stack, at, containers, each
 from policy.plain_secrets import WORKLOAD_ENV
 

@@ -12,5 +12,10 @@ def images(resource: Resource, stack: Stack) -> Iterator[str]:
     """The images by tag alone; the lab builds its own and has no registry that would name a digest."""
     for container in () if stack.lab else containers(resource):
         image = at(container, "image")
-        if isinstance(image, str) and not _BY_DIGEST.fullmatch(image):
+        if isinstance(image, str) and not by_digest(image):
             yield f"image {image} of container {container['name']} has no digest; write {image}@sha256:…"
+
+
+def by_digest(image: str) -> bool:
+    """Whether an image's reference holds its digest."""
+    return _BY_DIGEST.fullmatch(image) is not None

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from infra.values import MESH_NETWORKS, IPNetwork
+from infra.settings.value_types import MESH_NETWORKS, IPNetwork
 from policy.declared import Resource, Stack, at, containers, environment
 
 GATEWAY = "meshgate:access:Gateway"

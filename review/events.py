@@ -1,10 +1,11 @@
-"""The engine's events, as `pulumi preview --json` streams them: one JSON object a line, read at this edge alone.
+"""The engine's events, as a preview streams or logs them: one JSON object a line, read at this edge alone.
 
 Their form is that of sdk/go/common/apitype/events.go. What else a run prints (an error before the engine began, say)
 is not JSON.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError
@@ -23,6 +24,8 @@ class State:
     parent: str
     inputs: dict[str, Any]
     outputs: dict[str, Any]
+    protect: bool = False
+    """Whether the engine refuses to end it."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,8 @@ class Preview:
     broken: tuple[str, ...] = ()
     """Rules of a policy pack that must be kept; the engine goes on and plans all else."""
     warnings: tuple[str, ...] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """The stack's config, as text; secret ones are hidden."""
     whole: bool = False
     """Whether the engine came to its summary."""
     said: str = ""
@@ -92,6 +97,7 @@ def read(printed: str) -> Preview:
             *(one.message for one in spoken if one.severity == "warning"),
             *(rule.text for rule in ruled if rule.level != "mandatory"),
         ),
+        settings={name: value for event in events if event.prelude for name, value in event.prelude.config.items()},
         whole=any(event.summary is not None for event in events),
         said="\n".join(said),
     )
@@ -99,12 +105,17 @@ def read(printed: str) -> Preview:
 
 class _State(BaseModel):
     custom: bool = False
+    protect: bool = False
     parent: str = ""
     inputs: dict[str, Any] = {}
     outputs: dict[str, Any] = {}
 
     def state(self, type_: str) -> State:
-        return State(self.custom, self.parent, _masked(type_, self.inputs), _masked(type_, self.outputs))
+        return State(self.custom, self.parent, _masked(type_, self.inputs), _masked(type_, self.outputs), self.protect)
+
+
+class _Prelude(BaseModel):
+    config: dict[str, str] = {}
 
 
 class _Diff(BaseModel):
@@ -149,6 +160,7 @@ class _Policy(BaseModel):
 
 
 class _Event(BaseModel):
+    prelude: _Prelude | None = Field(None, alias="preludeEvent")
     begun: _Resource | None = Field(None, alias="resourcePreEvent")
     ended: _Resource | None = Field(None, alias="resOutputsEvent")
     said: _Diagnostic | None = Field(None, alias="diagnosticEvent")

@@ -1,4 +1,4 @@
-"""A review as the comment on a pull request: GitHub's Markdown, found again by MARKER, never too long to be posted.
+"""A review as the comment on a pull request: GitHub's Markdown, never too long to be posted.
 
 What is not ours (names, values, sentences that repeat them) stands in code spans and code blocks alone, where neither
 Markdown nor HTML nor @mentions mean anything.
@@ -7,18 +7,12 @@ Markdown nor HTML nor @mentions mean anything.
 import re
 from collections.abc import Iterable, Sequence
 
-from review import wording
+from review import fitting, wording
+from review.fitting import DETAILS, LIMIT, fitted
 from review.report import Report
 from review.values import printable
 
-MARKER = "<!-- meshgate-review -->"
-"""The comment's first line: by it a workflow finds the comment that it is to update."""
-
-LIMIT = 65_000
-"""Characters; GitHub takes 65,536, of which a workflow may want some."""
-
-_TITLE = "## What `pulumi up` would do"
-_DETAILS = "<details>\n<summary>Every change, field by field</summary>\n"
+_DETAILS = f"{DETAILS}\n<summary>Every change, field by field</summary>\n"
 _DETAILS_END = "</details>"
 _NOT_IN_NAMES = re.compile(r"[^\w./-]")
 _LEFT_OUT = "left out: the comment would be too long. `make preview STACK=…` prints all."
@@ -28,14 +22,14 @@ _SPARE = 400
 
 def comment(reports: Sequence[Report]) -> str:
     """The comment. When all of it is too long details go first, then all but the verdicts."""
-    verdicts = " ".join(f"{_NOT_IN_NAMES.sub('?', report.environment)}={report.verdict}" for report in reports)
-    top = f"{MARKER}\n<!-- verdicts: {verdicts} -->\n{_TITLE}\n"
+    top = f"{fitting.top({_NOT_IN_NAMES.sub('?', one.environment): one.verdict for one in reports})}\n"
     heads = [_head(report) for report in reports]
     room = LIMIT - len(top) - sum(map(len, heads)) - len(reports) * _SPARE
-    if room < 0:
-        return _verdicts_alone(top, reports)
-    details = _fitted([_entries(report) for report in reports], room)
+    entries = [_entries(report) for report in reports]
+    details = [_details(one, LIMIT) for one in entries] if room < 0 else _shared(entries, room)
     sections = [f"{head}{body}" for head, body in zip(heads, details, strict=True)]
+    if room < 0:
+        return f"{fitted(top, sections, f'What … stands for is {_LEFT_OUT}')}\n"
     return "\n".join((top, *sections))
 
 
@@ -49,7 +43,7 @@ def code(text: str) -> str:
 
 def block(language: str, lines: Iterable[str]) -> str:
     """A code block that holds any lines."""
-    text = "\n".join(lines)
+    text = re.sub(rf"^{DETAILS}", f" {DETAILS}", "\n".join(lines), flags=re.MULTILINE)  # where `fitted` cuts
     fence = "`" * max(3, _longest_run(text) + 1)
     return f"{fence}{language}\n{text}\n{fence}\n"
 
@@ -89,7 +83,7 @@ def _entry(title: str, lines: Iterable[str]) -> str:
     return f"{title}\n{block('diff', fields)}" if fields else f"{title}\n"
 
 
-def _fitted(entries: Sequence[Sequence[str]], room: int) -> list[str]:
+def _shared(entries: Sequence[Sequence[str]], room: int) -> list[str]:
     """The details of each environment, as many entries as there is room for: what one leaves is the next ones'."""
     fitted = [""] * len(entries)
     by_size = sorted(range(len(entries)), key=lambda index: sum(map(len, entries[index])))
@@ -110,13 +104,3 @@ def _details(entries: Sequence[str], room: int) -> str:
     if not shown:
         return f"\n{note}" if left_out else ""
     return "\n".join(("", _DETAILS, *shown, *([note] if left_out else []), _DETAILS_END, ""))
-
-
-def _verdicts_alone(top: str, reports: Sequence[Report]) -> str:
-    note = f"All else is {_LEFT_OUT}\n"
-    lines = [top]
-    for done, report in enumerate(reports):
-        if len("\n".join((*lines, _heading(report), note))) > LIMIT:
-            return "\n".join((*lines, f"{len(reports) - done} more environments.\n", note))
-        lines.append(_heading(report))
-    return "\n".join((*lines, note))

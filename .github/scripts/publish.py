@@ -17,11 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from review import fitting
+
 REPORTS = Path("reports")
-COMMENT_MARKER = "<!-- meshgate-review -->"
 ISSUE_MARKER = "<!-- meshgate-drift -->"
-LIMIT = 65_000
-"""Characters; GitHub takes 65,536."""
+NOTE = "What … stands for would be too long here: the run's summary has it."
 
 Json = Any
 
@@ -37,11 +39,11 @@ class Report:
 def comment(number: str) -> None:
     """Write the previews into the pull request's one comment, made the first time."""
     reports = read()
-    verdicts = " ".join(f"{name}={report.verdict}" for name, report in reports.items())
-    top = f"{COMMENT_MARKER}\n<!-- verdicts: {verdicts} -->\n## What `pulumi up` would do"
-    body = fitted(top, reports, f"Of {os.environ['COMMIT'][:10]}, by {run()}.")
+    top = fitting.top({name: report.verdict for name, report in reports.items()})
+    sections = [report.section for report in reports.values()]
+    body = fitting.fitted(top, sections, NOTE, f"Of {os.environ['COMMIT'][:10]}, by {run()}.")
     comments = f"repos/{repository()}/issues/{number}/comments"
-    ours = [one["id"] for one in pages(comments) if is_ours(one, COMMENT_MARKER)]
+    ours = [one["id"] for one in pages(comments) if is_ours(one, fitting.MARKER)]
     if ours:
         call("PATCH", f"repos/{repository()}/issues/comments/{ours[0]}", body=body)
     else:
@@ -56,7 +58,8 @@ def drift() -> None:
     if different:
         title = f"Not as the repository says: {', '.join(different)}"
         top = f"{ISSUE_MARKER}\nWhat runs is not what the repository says, or could not be looked at."
-        body = fitted(top, different, f"Seen by {run()}.")
+        sections = [report.section for report in different.values()]
+        body = fitting.fitted(top, sections, NOTE, f"Seen by {run()}.")
         call(*(("PATCH", f"{issues}/{ours[0]}") if ours else ("POST", issues)), title=title, body=body)
     for number in () if different else ours:
         call("POST", f"{issues}/{number}/comments", body=f"All is as the repository says: {run()}.")
@@ -76,17 +79,6 @@ def _report(name: str, file: Path) -> Report:
     if verdict is None or section < 0:
         return Report("failed", f"### `{name}`: no preview\n\nIts job ended before. The log of the run says why.")
     return Report(verdict[1], text[section:].strip())
-
-
-def fitted(top: str, reports: dict[str, Report], end: str) -> str:
-    """One text that GitHub takes: if need be the longest sections lose their details, or all but their first line."""
-    sections = {name: report.section for name, report in reports.items()}
-    note = "The rest would be too long here: the run's summary has it."
-    for mark in ("\n<details>", "\n"):
-        for name in sorted(sections, key=lambda name: -len(sections[name])):
-            if len("\n\n".join((top, *sections.values(), end))) > LIMIT:
-                sections[name] = f"{sections[name].partition(mark)[0].rstrip()}\n\n{note}"
-    return "\n\n".join((top, *sections.values(), end))
 
 
 def is_ours(one: Json, marker: str) -> bool:

@@ -1,5 +1,6 @@
-"""The gateway's agent: keeps a WireGuard interface, its peers and its firewall, and serves the peer API.
+"""The gateway's agent: lets devices in and out by the peer API, and keeps the way they come in and the firewall.
 
-How it reads, top down: `run` (start and end), `api` (HTTP), `peers` (the way of a peer), and below these
-`store` (SQLite), `pool` (addresses), `wireguard`, `link` and `firewall` (the data plane's own tools).
+It reads top down. `run` puts everything together, `api` speaks HTTP, `devices` has the way of a device. Below these are
+`store` (SQLite), `pool` (addresses), `expiry`, `firewall` (nft), `health` and `metrics`. All of them are the same for
+every protocol: `protocol` says what they ask of one, `protocols` has a room for each.
 """

@@ -1,4 +1,4 @@
-"""The peer API: lets devices in and out. OpenAPI at /openapi.json; errors are problem+json."""
+"""The peer API: registers, lists and revokes devices. OpenAPI is at /openapi.json; errors are problem+json."""
 
 import hmac
 from collections.abc import Awaitable, Callable
@@ -13,13 +13,13 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from gateway.agent import problems
+from gateway.agent.devices import Devices, Registration
 from gateway.agent.errors import InvalidFieldError, UnauthorizedError
-from gateway.agent.keys import PresharedKey, PublicKey, key_from_path
 from gateway.agent.limits import BodyLimits
 from gateway.agent.metrics import RequestMetrics
-from gateway.agent.peers import Peers, Registration
-from gateway.agent.settings import Settings
-from gateway.agent.store import Peer
+from gateway.agent.protocols.wireguard.keys import PresharedKey, PublicKey, key_from_path
+from gateway.agent.settings import AgentSettings
+from gateway.agent.store import Device
 
 MAX_TTL_S = 10 * 365 * 86400
 MAX_PAGE = 1000
@@ -40,13 +40,13 @@ class RegistrationBody(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     public_key: PublicKey = Field(description="the device's own WireGuard public key, base64")
-    name: Name | None = Field(None, description="unique among peers")
-    ttl_seconds: int | None = Field(None, ge=1, le=MAX_TTL_S, description="the peer is removed after this time")
+    name: Name | None = Field(None, description="unique among devices")
+    ttl_seconds: int | None = Field(None, ge=1, le=MAX_TTL_S, description="the device is removed after this time")
     preshared_key: PresharedKey | None = Field(None, description="an additional secret shared with the device")
 
 
 class PeerAnswer(BaseModel):
-    """A peer, with everything its device needs to know for a WireGuard configuration but its private key."""
+    """A device, with everything it needs to know for a WireGuard configuration but its private key."""
 
     name: str | None
     public_key: str
@@ -64,28 +64,28 @@ class PeerAnswer(BaseModel):
 
 
 class PeerPage(BaseModel):
-    """Some of the peers; `next_cursor` gets the following ones and is null on the last page."""
+    """Some of the devices; `next_cursor` gets the following ones and is null on the last page."""
 
     peers: list[PeerAnswer]
     next_cursor: str | None
 
 
-def answer(peer: Peer, peers: Peers, settings: Settings) -> PeerAnswer:
-    """What the API says of a peer. Preshared keys are never repeated."""
+def answer(device: Device, devices: Devices, settings: AgentSettings) -> PeerAnswer:
+    """What the API says of a device. Preshared keys are never repeated."""
     return PeerAnswer(
-        name=peer.name,
-        public_key=peer.public_key,
-        addresses=list(peers.addresses(peer)),
+        name=device.name,
+        public_key=device.public_key,
+        addresses=list(devices.addresses(device)),
         server_public_key=settings.public_key,
         server_endpoint=settings.endpoint,
         allowed_ips=[str(network) for network in settings.allowed_ips],
         dns=[str(address) for address in settings.dns],
         mtu=settings.mtu,
         persistent_keepalive=settings.persistent_keepalive,
-        expires_at=_time(peer.expires_at),
-        created_at=datetime.fromtimestamp(peer.created_at, UTC),
-        last_endpoint=peer.endpoint,
-        last_handshake_at=_time(peer.last_handshake),
+        expires_at=_time(device.expires_at),
+        created_at=datetime.fromtimestamp(device.created_at, UTC),
+        last_endpoint=device.endpoint,
+        last_handshake_at=_time(device.last_handshake),
     )
 
 
@@ -100,7 +100,7 @@ def _key(public_key: str) -> str:
         raise InvalidFieldError(str(error), "public_key") from error
 
 
-def peer_routes(peers: Peers, settings: Settings, token: str) -> APIRouter:
+def peer_routes(devices: Devices, settings: AgentSettings, token: str) -> APIRouter:
     """The routes that need the bearer token."""
     bearer = HTTPBearer(auto_error=False)
 
@@ -112,42 +112,42 @@ def peer_routes(peers: Peers, settings: Settings, token: str) -> APIRouter:
 
     @router.post("", status_code=HTTPStatus.CREATED, responses={200: {"description": "The key was known."}})
     async def register(body: RegistrationBody, response: Response) -> PeerAnswer:
-        """Let a device in. The same key again is the same peer: what is given anew is changed."""
-        peer, is_new = await peers.register(Registration(**body.model_dump()))
+        """Let a device in. A key that is known stays the same device; the body's fields are set anew."""
+        device, is_new = await devices.register(Registration(**body.model_dump()))
         if not is_new:
             response.status_code = HTTPStatus.OK
-        return answer(peer, peers, settings)
+        return answer(device, devices, settings)
 
     @router.get("")
     async def list_peers(
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 100,
         cursor: Annotated[str, Query(pattern=r"^\d{1,9}$")] = "0",
     ) -> PeerPage:
-        """All peers, page by page."""
-        page = await peers.page(int(cursor), limit + 1)
+        """All devices, page by page."""
+        page = await devices.page(int(cursor), limit + 1)
         more = len(page) > limit
         return PeerPage(
-            peers=[answer(peer, peers, settings) for peer in page[:limit]],
+            peers=[answer(device, devices, settings) for device in page[:limit]],
             next_cursor=str(page[limit - 1].number) if more else None,
         )
 
     @router.get("/{public_key:path}")
     async def get_peer(public_key: str) -> PeerAnswer:
-        """One peer. The key stands percent-encoded or in URL-safe base64."""
-        return answer(await peers.find(_key(public_key)), peers, settings)
+        """One device. The key stands percent-encoded or in URL-safe base64."""
+        return answer(await devices.find(_key(public_key)), devices, settings)
 
     @router.delete("/{public_key:path}", status_code=HTTPStatus.NO_CONTENT)
     async def unregister(public_key: str) -> None:
         """Shut a device out, at once."""
-        await peers.unregister(_key(public_key))
+        await devices.revoke(_key(public_key))
 
     return router
 
 
 def create_app(
-    settings: Settings,
+    settings: AgentSettings,
     token: str,
-    peers: Peers,
+    devices: Devices,
     find_problems: Callable[[], Awaitable[list[str]]],
     registry: CollectorRegistry,
 ) -> FastAPI:
@@ -156,7 +156,7 @@ def create_app(
     problems.install(app)
     app.add_middleware(BodyLimits)
     app.add_middleware(RequestMetrics, registry=registry)
-    app.include_router(peer_routes(peers, settings, token))
+    app.include_router(peer_routes(devices, settings, token))
 
     @app.get("/healthz")
     async def alive() -> dict[str, str]:
@@ -172,7 +172,7 @@ def create_app(
 
     @app.get("/metrics")
     def metrics() -> Response:
-        """Sums over all peers, for Prometheus."""
+        """Sums over all devices, for Prometheus."""
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     return app

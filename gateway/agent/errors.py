@@ -1,20 +1,20 @@
 """What can be wrong with a request, one class per HTTP status that a caller acts on.
 
-PeerError ┬ UnauthorizedError 401
-          ├ PeerUnknownError 404
-          ├ BodyTimeoutError 408
-          ├ NameTakenError 409
-          ├ BodyTooLargeError 413
-          ├ InvalidFieldError 422
-          ├ UnavailableError 503
-          └ PoolFullError 507
+RequestError ┬ UnauthorizedError 401
+             ├ DeviceUnknownError 404
+             ├ BodyTimeoutError 408
+             ├ NameTakenError 409
+             ├ BodyTooLargeError 413
+             ├ InvalidFieldError 422
+             ├ UnavailableError 503
+             └ PoolFullError 507
 """
 
 from http import HTTPStatus
 from typing import ClassVar
 
 
-class PeerError(Exception):
+class RequestError(Exception):
     """A request that cannot be fulfilled; its text is one sentence for the caller, `field` names the input."""
 
     status: ClassVar[HTTPStatus]
@@ -25,49 +25,49 @@ class PeerError(Exception):
         self.field = field
 
 
-class UnauthorizedError(PeerError):
+class UnauthorizedError(RequestError):
     """The bearer token is missing or is not the gateway's."""
 
     status = HTTPStatus.UNAUTHORIZED
 
 
-class PeerUnknownError(PeerError):
-    """No peer has this public key."""
+class DeviceUnknownError(RequestError):
+    """No device has this public key."""
 
     status = HTTPStatus.NOT_FOUND
 
 
-class BodyTimeoutError(PeerError):
+class BodyTimeoutError(RequestError):
     """The request's body did not arrive in time."""
 
     status = HTTPStatus.REQUEST_TIMEOUT
 
 
-class NameTakenError(PeerError):
-    """Another peer has this name."""
+class NameTakenError(RequestError):
+    """Another device has this name."""
 
     status = HTTPStatus.CONFLICT
 
 
-class BodyTooLargeError(PeerError):
-    """The request's body is larger than any peer needs."""
+class BodyTooLargeError(RequestError):
+    """The request's body is larger than any device needs."""
 
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 
 
-class InvalidFieldError(PeerError):
+class InvalidFieldError(RequestError):
     """A field is well-formed but cannot be used."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
 
 
-class UnavailableError(PeerError):
+class UnavailableError(RequestError):
     """The WireGuard interface cannot be changed just now; the same request can succeed in a second."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
 
 
-class PoolFullError(PeerError):
+class PoolFullError(RequestError):
     """Every address of the client networks is taken."""
 
     status = HTTPStatus.INSUFFICIENT_STORAGE

@@ -1,13 +1,15 @@
-"""The gateway's firewall: one nft table of its own, put in place in one atomic transaction.
+"""The gateway's firewall: one nft table, put in place in one transaction. It filters, masquerades and clamps MSS.
 
-It lives beside tailscaled's tables and depends on none of their marks, only on interfaces and networks. An `accept`
-here ends this table's part alone; tailscaled's own rules still apply.
+It stands beside tailscaled's tables and needs none of their marks, only interfaces and networks. An `accept` ends this
+table's part alone: tailscaled's own rules still apply.
 """
 
+import json
 from collections.abc import Iterable
+from typing import Any
 
 from gateway.agent.command import CommandError, run
-from gateway.agent.settings import Settings
+from gateway.agent.settings import AgentSettings
 
 TABLE = ("inet", "meshgate")
 
@@ -44,7 +46,8 @@ table inet meshgate {{
         drop
     }}
 
-    # Through the gateway: to the mesh and to the Internet, and only answers back.
+    # Through the gateway: to the mesh and to the Internet, and only answers back. Path MTU discovery fails where ICMP
+    # is dropped, so TCP's MSS is clamped to the path's MTU in both directions.
     chain forward {{
         type filter hook forward priority filter; policy accept;
         iifname "{wg}" goto from_clients
@@ -80,7 +83,7 @@ table inet meshgate {{
 """
 
 
-def rules(settings: Settings) -> str:
+def rules(settings: AgentSettings) -> str:
     """The whole table as nft reads it: what was there of it before is replaced in the same transaction."""
     sets = {"clients": settings.client_networks, "blocked": settings.blocked_networks, "dns": settings.dns}
     elements = {
@@ -96,24 +99,44 @@ def _elements(entries: Iterable[str]) -> str:
     return f"elements = {{ {listed} }};" if listed else ""
 
 
+Listing = list[dict[str, dict[str, Any]]]
+"""Sets, chains and rules, as libnftables writes them in JSON."""
+
+
+async def list_table() -> Listing | None:
+    """What the kernel's table holds, without counts and numbers; None when there is no table."""
+    try:
+        listed = await run("nft", "--json", "--stateless", "list", "table", *TABLE)
+    except CommandError:
+        return None
+    return [
+        {kind: {name: value for name, value in entry.items() if name != "handle"}}
+        for item in json.loads(listed)["nftables"]
+        for kind, entry in item.items()
+    ]
+
+
 class Firewall:
     """Puts the table in place and tells whether it still stands as it was put."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: AgentSettings) -> None:
         self._rules = rules(settings)
-        self._listing: str | None = None
+        self._put: Listing | None = None
 
     async def apply(self) -> None:
         """Put the table in place. Connections that are under way go on."""
         await run("nft", "-f", "-", stdin=self._rules)
-        self._listing = await self._list()
+        self._put = await list_table()
 
     async def stands(self) -> bool:
         """Whether the kernel's table is what `apply` put there, to the last rule."""
-        return self._listing is not None and await self._list() == self._listing
+        return self._put is not None and await list_table() == self._put
 
-    async def _list(self) -> str | None:
-        try:
-            return await run("nft", "--stateless", "list", "table", *TABLE)
-        except CommandError:
-            return None
+    async def restore(self) -> None:
+        """Put the table in place unless it stands."""
+        if not await self.stands():
+            await self.apply()
+
+    async def problems(self) -> list[str]:
+        """One sentence if the table does not stand."""
+        return [] if await self.stands() else ["the firewall table is not as it was put in place"]

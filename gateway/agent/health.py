@@ -5,8 +5,9 @@ from pathlib import Path
 import httpx
 
 from gateway.agent.command import CommandError
-from gateway.agent.settings import Settings
-from gateway.agent.tunnel import Tunnel
+from gateway.agent.firewall import Firewall
+from gateway.agent.protocol import AccessStatus
+from gateway.agent.settings import AgentSettings
 
 FORWARDING = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
 """The kernel's switch per IP version; in a pod IPv6's is off whatever the node's is."""
@@ -19,17 +20,21 @@ LOCAL_API = "http://local-tailscaled.sock/localapi/v0/status?peers=false"
 class Health:
     """What the gateway needs to carry traffic."""
 
-    def __init__(self, settings: Settings, tunnel: Tunnel, http: httpx.AsyncClient) -> None:
+    def __init__(
+        self, settings: AgentSettings, access: AccessStatus, firewall: Firewall, http: httpx.AsyncClient
+    ) -> None:
         self._settings = settings
-        self._tunnel = tunnel
+        self._access = access
+        self._firewall = firewall
         self._http = http
 
     async def problems(self) -> list[str]:
         """Everything that is missing now; empty means ready."""
         try:
-            found = await self._tunnel.problems()
+            found = await self._access.problems()
         except CommandError as error:
             found = [str(error)]
+        found += await self._firewall.problems()
         versions = {network.version for network in self._settings.client_networks}
         found += [
             f"the kernel does not forward IPv{version}: set the sysctl {FORWARDING[version]}=1 for this pod or host"
@@ -43,7 +48,7 @@ class Health:
         return found
 
 
-def mesh_client(settings: Settings) -> httpx.AsyncClient:
+def mesh_client(settings: AgentSettings) -> httpx.AsyncClient:
     """The client that asks tailscaled or its containerboot."""
     path = settings.tailscale_socket
     return httpx.AsyncClient(trust_env=False, transport=httpx.AsyncHTTPTransport(uds=str(path)) if path else None)

@@ -1,8 +1,7 @@
-"""What Prometheus may know: sums over all peers, never a label per peer, no secrets, so no token either."""
+"""What Prometheus may know: sums over all devices. No label per device and no secret, so no token is needed."""
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -10,43 +9,39 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.agent.peers import Peers
-from gateway.agent.tunnel import Tunnel
+from gateway.agent.devices import Devices
+from gateway.agent.protocol import AccessStatus
 
 HANDSHAKE_AGES_S = (180, 900, 3600, 86400)
-"""A session lives 180 s after its handshake, so peers within the first are connected now."""
+"""A session lives 180 s after its handshake, so devices within the first are connected now."""
 
 
 class GatewayCollector(Collector):
-    """Reads peers and interface at the time of the scrape; peers' handshakes are as old as the last look."""
+    """Asks devices and protocol at the time of the scrape."""
 
-    def __init__(self, interface: str, peers: Peers, tunnel: Tunnel) -> None:
-        self._statistics = Path("/sys/class/net", interface, "statistics")
-        self._peers = peers
-        self._tunnel = tunnel
+    def __init__(self, devices: Devices, access: AccessStatus) -> None:
+        self._devices = devices
+        self._access = access
 
     def collect(self) -> Iterator[Metric]:
-        """All metrics about the tunnel."""
-        pool = self._peers.pool
-        yield GaugeMetricFamily("meshgate_peers", "Peers that may come in.", value=len(pool.taken))
-        yield GaugeMetricFamily("meshgate_peers_limit", "Peers for whom there are addresses.", value=pool.capacity)
+        """All metrics about devices."""
+        pool = self._devices.pool
+        yield GaugeMetricFamily("meshgate_peers", "Devices that may come in.", value=len(pool.taken))
+        yield GaugeMetricFamily("meshgate_peers_limit", "Devices for whom there are addresses.", value=pool.capacity)
         yield self._handshakes()
-        for direction, file, meaning in (
-            ("received", "rx_bytes", "Bytes that came from peers, without WireGuard's own."),
-            ("sent", "tx_bytes", "Bytes that went to peers, without WireGuard's own."),
-        ):
-            try:
-                count = int((self._statistics / file).read_text())
-            except OSError:  # there is no interface just now
-                continue
-            yield CounterMetricFamily(f"meshgate_tunnel_{direction}_bytes", meaning, value=count)
+        if traffic := self._access.traffic():
+            for direction, count, meaning in (
+                ("received", traffic.received, "Bytes that came from devices, without the protocol's own."),
+                ("sent", traffic.sent, "Bytes that went to devices, without the protocol's own."),
+            ):
+                yield CounterMetricFamily(f"meshgate_tunnel_{direction}_bytes", meaning, value=count)
 
     def _handshakes(self) -> GaugeMetricFamily:
         family = GaugeMetricFamily(
-            "meshgate_peers_handshake_within", "Peers whose last handshake is no older.", labels=["seconds"]
+            "meshgate_peers_handshake_within", "Devices whose last handshake is no older.", labels=["seconds"]
         )
-        seen = self._tunnel.seen
-        ages = [time.time() - peer.last_handshake for peer in seen.peers.values()] if seen else []
+        now = time.time()
+        ages = [now - handshake for handshake in self._access.handshakes()]
         for limit in HANDSHAKE_AGES_S:
             family.add_metric([str(limit)], sum(age <= limit for age in ages))
         return family
@@ -95,9 +90,9 @@ def _method(method: str) -> str:
     return method if method in {"GET", "POST", "DELETE"} else "other"
 
 
-def make_registry(interface: str, peers: Peers, tunnel: Tunnel) -> CollectorRegistry:
-    """A registry of this agent's own, with the tunnel and the process in it."""
+def make_registry(devices: Devices, access: AccessStatus) -> CollectorRegistry:
+    """A registry of this agent's own, with the devices and the process in it."""
     registry = CollectorRegistry()
-    registry.register(GatewayCollector(interface, peers, tunnel))
+    registry.register(GatewayCollector(devices, access))
     ProcessCollector(registry=registry)
     return registry

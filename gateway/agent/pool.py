@@ -1,8 +1,8 @@
-"""Addresses of peers: one number per peer, which is its place in every client network.
+"""Addresses of devices: each device has a number, which is its place in every client network.
 
-Number 5 of 10.77.0.0/24 and fd77::/64 is 10.77.0.5 with fd77::5. Number 1 is the gateway itself. Numbers are given
-out around a ring, so that one that was freed comes back as late as the networks' size allows, and packets still
-on their way to a peer that is gone meet nobody else.
+Number 5 of 10.77.0.0/24 and fd77::/64 is 10.77.0.5 with fd77::5. Number 1 is the gateway itself. Numbers are given out
+around a ring: a freed number comes back as late as the networks' size allows. So packets that are still on their way
+to a device that is gone meet nobody else.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,13 +13,13 @@ from gateway.agent.errors import PoolFullError
 
 GATEWAY_NUMBER = 1
 FIRST_NUMBER = 2
-MAX_PEERS = 65_536
+MAX_DEVICES = 65_536
 """wireguard-go holds no more peers than this (its device/constants.go)."""
 
 Network = IPv4Network | IPv6Network
 
 
-@lru_cache(maxsize=MAX_PEERS)  # every look at the interface compares them all
+@lru_cache(maxsize=MAX_DEVICES)  # every look at the interface compares them all
 def addresses(networks: tuple[Network, ...], number: int) -> tuple[str, ...]:
     """Host addresses of a number, one per network, as WireGuard writes them: 10.77.0.5/32, fd77::5/128."""
     return tuple(f"{network[number]}/{network.max_prefixlen}" for network in networks)
@@ -28,7 +28,7 @@ def addresses(networks: tuple[Network, ...], number: int) -> tuple[str, ...]:
 def last_number(networks: Sequence[Network]) -> int:
     """The highest number that is a host in every one of the networks (an IPv4 broadcast address is none)."""
     hosts = min(network.num_addresses - (2 if network.version == 4 else 1) for network in networks)
-    return min(hosts, FIRST_NUMBER + MAX_PEERS - 1)
+    return min(hosts, FIRST_NUMBER + MAX_DEVICES - 1)
 
 
 class Pool:
@@ -44,8 +44,8 @@ class Pool:
         self.newest = newest
         if (highest := max(self.taken, default=0)) > self.last:
             raise ValueError(
-                f"the client networks have room for {self.capacity} peers, but a stored peer has the "
-                f"address number {highest}: use networks at least as large as before, or remove that peer first"
+                f"the client networks have room for {self.capacity} devices, but a stored device has the "
+                f"address number {highest}: use networks at least as large as before, or remove that device first"
             )
 
     def choose(self) -> int:

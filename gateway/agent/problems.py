@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from gateway.agent.errors import PeerError, UnauthorizedError, UnavailableError
+from gateway.agent.errors import RequestError, UnauthorizedError, UnavailableError
 from gateway.agent.store import StoreError
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ def problem(status: HTTPStatus, detail: str, headers: dict[str, str] | None = No
     )
 
 
-def problem_response(error: PeerError) -> JSONResponse:
+def problem_response(error: RequestError) -> JSONResponse:
     """The answer to a request that cannot be fulfilled."""
     headers = {}
     if isinstance(error, UnauthorizedError):
@@ -39,8 +39,8 @@ def problem_response(error: PeerError) -> JSONResponse:
 def install(app: FastAPI) -> None:
     """Make every error of the application a problem+json answer."""
 
-    @app.exception_handler(PeerError)
-    async def _peer_error(_: Request, error: PeerError) -> JSONResponse:
+    @app.exception_handler(RequestError)
+    async def _request_error(_: Request, error: RequestError) -> JSONResponse:
         return problem_response(error)
 
     @app.exception_handler(RequestValidationError)

@@ -1,8 +1,8 @@
 """Start and end of the agent.
 
-In order: settings, the key pair's two halves, the API's socket, the store, the firewall, then together the tunnel,
-expiry and HTTP. The interface may come later or go and return; until it stands, /readyz says so. The end takes less
-than a second and leaves tunnels, peers and firewall as they are.
+The start checks settings and key pair, then opens the API's socket, the store and the firewall. Tunnel, expiry and
+HTTP then run together. The interface may come later, or go and return: /readyz tells whether it stands. The end takes
+less than a second and leaves tunnels, devices and firewall as they are.
 """
 
 import asyncio
@@ -12,50 +12,26 @@ import sys
 
 from gateway.agent.api import create_app
 from gateway.agent.command import CommandError
+from gateway.agent.devices import Devices
+from gateway.agent.expiry import expire
 from gateway.agent.firewall import Firewall
 from gateway.agent.health import Health, mesh_client
 from gateway.agent.metrics import make_registry
-from gateway.agent.peers import Peers
+from gateway.agent.protocols.wireguard.key_pair import check_key_pair
+from gateway.agent.protocols.wireguard.peers import Peers
+from gateway.agent.protocols.wireguard.tunnel import Tunnel
+from gateway.agent.protocols.wireguard.wg import WireGuard
 from gateway.agent.server import certificate, listen, serve
-from gateway.agent.settings import Settings, SettingsError, load, read_secret
+from gateway.agent.settings import AgentSettings, SettingsError, load, read_secret
 from gateway.agent.store import Store, StoreError
 from gateway.agent.tasks import run_until_first_ends
-from gateway.agent.tunnel import Tunnel
-from gateway.agent.wireguard import WireGuard, public_key_of
 
 log = logging.getLogger(__name__)
 
-EXPIRE_EVERY_S = 1.0
 STORE_FILE = "peers.sqlite"
 
 
-async def check_key_pair(settings: Settings) -> None:
-    """SettingsError unless the private key belongs to the declared public key."""
-    private_key = read_secret("MESHGATE_PRIVATE_KEY_FILE", settings.private_key_file)
-    try:
-        public_key = await public_key_of(private_key)
-    except CommandError as error:
-        raise SettingsError(
-            f"MESHGATE_PRIVATE_KEY_FILE: {settings.private_key_file} does not hold a WireGuard private key"
-        ) from error
-    if public_key != settings.public_key:
-        raise SettingsError(
-            f"MESHGATE_PUBLIC_KEY: {settings.public_key} is declared, but the private key in "
-            f"{settings.private_key_file} belongs to {public_key}"
-        )
-
-
-async def expire(peers: Peers) -> None:
-    """Shut peers out when their time is over."""
-    while True:
-        try:
-            await peers.expire()
-        except (CommandError, StoreError) as error:
-            log.warning("expired peers stay for now: %s", error)
-        await asyncio.sleep(EXPIRE_EVERY_S)
-
-
-async def run(settings: Settings, token: str, stop: asyncio.Event) -> None:
+async def run(settings: AgentSettings, token: str, stop: asyncio.Event) -> None:
     """Run until `stop` is set or something ends that should not; SettingsError, StoreError, CommandError."""
     await check_key_pair(settings)
     tls = certificate(settings)
@@ -66,22 +42,23 @@ async def run(settings: Settings, token: str, stop: asyncio.Event) -> None:
         raise StoreError(f"MESHGATE_STATE_DIR: {settings.state_dir} cannot be made: {error.strerror}") from error
     store = Store(settings.state_dir / STORE_FILE)
     wireguard = WireGuard(settings.interface)
+    peers = Peers(wireguard, settings.client_networks)
     try:
-        peers = Peers(store, wireguard, settings.client_networks, settings.public_key)
+        devices = Devices(store, peers, settings.client_networks, settings.public_key)
     except ValueError as error:
         raise SettingsError(f"MESHGATE_CLIENT_NETWORKS: {error}") from error
     firewall = Firewall(settings)
     await firewall.apply()
-    tunnel = Tunnel(settings, wireguard, firewall, peers)
-    registry = make_registry(settings.interface, peers, tunnel)
+    tunnel = Tunnel(settings, wireguard, firewall, peers, devices)
+    registry = make_registry(devices, tunnel)
     async with mesh_client(settings) as http:
-        health = Health(settings, tunnel, http)
-        app = create_app(settings, token, peers, health.problems, registry)
+        health = Health(settings, tunnel, firewall, http)
+        app = create_app(settings, token, devices, health.problems, registry)
         first = await run_until_first_ends(
             {
                 "signal": _ended(stop),
                 "tunnel": tunnel.keep(),
-                "expiry": expire(peers),
+                "expiry": expire(devices),
                 "http": serve(app, listener, tls),
             }
         )
@@ -97,7 +74,7 @@ async def _main() -> None:
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
-    settings = load(Settings)
+    settings = load(AgentSettings)
     await run(settings, read_secret("MESHGATE_TOKEN_FILE", settings.token_file), stop)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import uvicorn
 from fastapi import FastAPI
 
-from gateway.agent.settings import Settings, SettingsError
+from gateway.agent.settings import AgentSettings, SettingsError
 
 MAX_CONNECTIONS = 512
 
@@ -22,7 +22,7 @@ class Server(uvicorn.Server):
         yield
 
 
-def listen(settings: Settings) -> socket.socket:
+def listen(settings: AgentSettings) -> socket.socket:
     """The API's socket; SettingsError if its address cannot be had."""
     host, port = settings.http_host, settings.http_port
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -36,7 +36,7 @@ def listen(settings: Settings) -> socket.socket:
     return listener
 
 
-def certificate(settings: Settings) -> ssl.SSLContext | None:
+def certificate(settings: AgentSettings) -> ssl.SSLContext | None:
     """The API's certificate, if it has one; SettingsError if it cannot be used."""
     if settings.tls_certificate_file is None:
         return None

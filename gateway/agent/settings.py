@@ -2,14 +2,14 @@
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from gateway.agent.keys import PublicKey
 from gateway.agent.pool import Network
+from gateway.agent.protocols.wireguard.keys import PublicKey
 
 MESH_NETWORKS = (ip_network("100.64.0.0/10"), ip_network("fd7a:115c:a1e0::/48"))
 """Addresses of mesh nodes. tailscaled drops packets from them that did not come in by the mesh."""
@@ -56,17 +56,7 @@ InterfaceName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,14}$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
-class DeviceSettings(BaseSettings):
-    """What the process that makes the interface needs to know."""
-
-    model_config = SettingsConfigDict(env_prefix="MESHGATE_", frozen=True)
-
-    interface: InterfaceName = "wg0"
-    wireguard: Literal["auto", "kernel", "userspace"] = "auto"
-    """The kernel's WireGuard, wireguard-go, or the kernel's if it has one."""
-
-
-class Settings(BaseSettings):
+class AgentSettings(BaseSettings):
     """What the agent needs to know. Lists are separated by commas."""
 
     model_config = SettingsConfigDict(env_prefix="MESHGATE_", frozen=True)

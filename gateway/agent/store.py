@@ -1,6 +1,6 @@
-"""Peers on the volume: SQLite, every change on the disk (synchronous=FULL) before the call returns.
+"""Devices on the volume: SQLite, every change on the disk (synchronous=FULL) before the call returns.
 
-The methods block for the time of a disk write; `peers` calls them from one thread of their own.
+The methods block for the time of a disk write; `devices` calls them from one thread of their own.
 """
 
 import sqlite3
@@ -33,7 +33,7 @@ class StoreError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Peer:
+class Device:
     """A device that may come in. Times are whole seconds since 1970; `last_handshake` 0 means never seen."""
 
     number: int
@@ -48,7 +48,7 @@ class Peer:
 
 @dataclass(frozen=True)
 class Sighting:
-    """Where a peer was last heard from: its endpoint (address:port) and the time of its handshake."""
+    """Where a device was last heard from: its endpoint (address:port) and the time of its handshake."""
 
     public_key: str
     endpoint: str
@@ -56,7 +56,7 @@ class Sighting:
 
 
 class Store:
-    """All peers, by public key. One process has the file at a time."""
+    """All devices, by public key. One process has the file at a time."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -68,71 +68,71 @@ class Store:
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.executescript(_SCHEMA)
         except (OSError, sqlite3.Error) as error:
-            raise StoreError(f"peers cannot be kept in {path}: {error}") from error
+            raise StoreError(f"devices cannot be kept in {path}: {error}") from error
 
     def close(self) -> None:
         """Close the file; nothing is lost without it."""
         self._db.close()
 
-    def add(self, peer: Peer) -> None:
-        """Add a peer that is not known yet; NameTakenError if its name is another's."""
-        with self._transaction(peer):
+    def add(self, device: Device) -> None:
+        """Add a device that is not known yet; NameTakenError if its name is another's."""
+        with self._transaction(device):
             self._db.execute(
                 "INSERT INTO peers VALUES (:number, :public_key, :name, :preshared_key, :created_at, :expires_at, "
                 ":endpoint, :last_handshake)",
-                vars(peer),
+                vars(device),
             )
-            self._db.execute("UPDATE pool SET newest = ?", (peer.number,))
+            self._db.execute("UPDATE pool SET newest = ?", (device.number,))
 
-    def replace(self, peer: Peer) -> None:
-        """Change what a known peer says of itself; NameTakenError if its name is another's."""
-        with self._transaction(peer):
+    def replace(self, device: Device) -> None:
+        """Change what a known device says of itself; NameTakenError if its name is another's."""
+        with self._transaction(device):
             self._db.execute(
                 "UPDATE peers SET name = :name, preshared_key = :preshared_key, expires_at = :expires_at "
                 "WHERE public_key = :public_key",
-                vars(peer),
+                vars(device),
             )
 
     def remove(self, public_keys: Sequence[str]) -> None:
-        """Forget peers, all of them or none."""
+        """Forget devices, all of them or none."""
         with self._transaction():
             self._db.executemany("DELETE FROM peers WHERE public_key = ?", [(key,) for key in public_keys])
 
     def note(self, sightings: Iterable[Sighting]) -> None:
-        """Keep where peers were last seen; those that are not known (any more) are passed over."""
+        """Keep where devices were last seen; unknown ones are passed over."""
         with self._transaction():
             self._db.executemany(
                 "UPDATE peers SET endpoint = ?, last_handshake = ? WHERE public_key = ?",
                 [(seen.endpoint, seen.last_handshake, seen.public_key) for seen in sightings],
             )
 
-    def find(self, public_key: str) -> Peer | None:
-        """The peer with this key, if known."""
-        found = self._peers("SELECT * FROM peers WHERE public_key = ?", public_key)
+    def find(self, public_key: str) -> Device | None:
+        """The device with this key, if known."""
+        found = self._devices("SELECT * FROM peers WHERE public_key = ?", public_key)
         return found[0] if found else None
 
-    def page(self, after: int, limit: int) -> list[Peer]:
-        """At most `limit` peers in the order of their numbers, from the first above `after`."""
-        return self._peers("SELECT * FROM peers WHERE number > ? ORDER BY number LIMIT ?", after, limit)
+    def page(self, after: int, limit: int) -> list[Device]:
+        """At most `limit` devices in the order of their numbers, from the first above `after`."""
+        return self._devices("SELECT * FROM peers WHERE number > ? ORDER BY number LIMIT ?", after, limit)
 
-    def everyone(self) -> list[Peer]:
-        """All peers."""
-        return self._peers("SELECT * FROM peers")
+    def everyone(self) -> list[Device]:
+        """All devices."""
+        return self._devices("SELECT * FROM peers")
 
-    def expired(self, now: int) -> list[Peer]:
-        """Peers whose time is over."""
-        return self._peers("SELECT * FROM peers WHERE expires_at <= ?", now)
+    def expired(self, now: int) -> list[Device]:
+        """Devices whose time is over."""
+        return self._devices("SELECT * FROM peers WHERE expires_at <= ?", now)
 
     def newest_number(self) -> int:
         """The number that was given out last; 0 before the first."""
         (newest,) = self._db.execute("SELECT newest FROM pool").fetchone()
         return int(newest)
 
-    def _peers(self, query: str, *values: object) -> list[Peer]:
-        return [Peer(**row) for row in self._db.execute(query, values)]
+    def _devices(self, query: str, *values: object) -> list[Device]:
+        return [Device(**row) for row in self._db.execute(query, values)]
 
     @contextmanager
-    def _transaction(self, peer: Peer | None = None) -> Iterator[None]:
+    def _transaction(self, device: Device | None = None) -> Iterator[None]:
         """All or nothing, and on the disk at the end."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
@@ -141,6 +141,6 @@ class Store:
         except sqlite3.Error as error:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-            if peer is not None and "peers.name" in str(error):
-                raise NameTakenError(f"the name {peer.name!r} belongs to another peer", "name") from error
-            raise StoreError(f"the store of peers cannot be written: {error}") from error
+            if device is not None and "peers.name" in str(error):
+                raise NameTakenError(f"the name {device.name!r} belongs to another peer", "name") from error
+            raise StoreError(f"the store of devices cannot be written: {error}") from error

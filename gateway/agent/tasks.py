@@ -1,4 +1,4 @@
-"""Root tasks: each has a name, and the first to end ends all, so that the agent never lives on half."""
+"""The agent's tasks: each has a name. The first to end ends all, so that the agent never goes on with half of them."""
 
 import asyncio
 import logging

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from gateway.agent.settings import Settings, SettingsError, load
+from gateway.agent.settings import AgentSettings, SettingsError, load
 
 
 def main() -> int:
@@ -13,7 +13,7 @@ def main() -> int:
         if equals:
             os.environ[name] = value
     try:
-        load(Settings)
+        load(AgentSettings)
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 2

@@ -1,1 +1,1 @@
-"""The Kubernetes parts that access modes are made of."""
+"""The parts that targets are made of, most of them Kubernetes objects."""

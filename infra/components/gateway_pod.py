@@ -1,17 +1,18 @@
-"""The gateway's pod: tailscaled, the WireGuard device and the agent, each with NET_ADMIN and nothing more.
+"""The gateway's pod: tailscaled, the WireGuard interface and the agent, each with NET_ADMIN and nothing more.
 
-The device has a container of its own so that tunnels outlive the agent. State is on the volume: a pod that came
+The interface has a container of its own so that tunnels outlive the agent. State is on the volume. A pod
 without it would be a new node to Headscale, and its pre-auth key is used up (tailscale#1686).
 """
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import pulumi
 
-from infra import agent
-from infra.settings import GatewaySettings, Settings
+from infra import gateway_programs
+from infra.components.gateway_identity import GatewayIdentity
+from infra.settings.gateway import GatewaySettings
+from infra.settings.top_level import StackSettings
 
 PRIVATE_KEY, TOKEN, PRE_AUTH_KEY, CA_CERTIFICATE = "private-key", "token", "pre-auth-key", "ca.crt"
 TAILSCALE_SOCKET = "/tmp/tailscaled.sock"  # noqa: S108 (an emptyDir of the container)
@@ -20,22 +21,12 @@ CERTIFICATES = "/etc/meshgate-certificates"
 AGENT_STATE = "/var/lib/meshgate"
 TAILSCALE_STATE = "/var/lib/tailscale"
 WIREGUARD_SOCKETS = "/var/run/wireguard"
-PLACES = agent.Places(
+PLACES = gateway_programs.Places(
     private_key_file=f"{IDENTITY}/{PRIVATE_KEY}", token_file=f"{IDENTITY}/{TOKEN}", state_dir=AGENT_STATE
 )
 
 
-@dataclass(frozen=True)
-class Identity:
-    """What a gateway is known by; the first three are secrets."""
-
-    private_key: pulumi.Output[str]
-    token: pulumi.Output[str]
-    pre_auth_key: pulumi.Output[str]
-    public_key: pulumi.Output[str]
-
-
-def annotations(settings: Settings, identity: Identity) -> dict[str, pulumi.Input[str]]:
+def annotations(settings: StackSettings, identity: GatewayIdentity) -> dict[str, pulumi.Input[str]]:
     """What a running pod does not notice by itself: a change of these replaces it."""
     return {
         "meshgate/public-key": identity.public_key,
@@ -46,7 +37,9 @@ def annotations(settings: Settings, identity: Identity) -> dict[str, pulumi.Inpu
     }
 
 
-def spec(settings: Settings, gateway: GatewaySettings, name: str, public_key: pulumi.Output[str]) -> dict[str, object]:
+def spec(
+    settings: StackSettings, gateway: GatewaySettings, name: str, public_key: pulumi.Output[str]
+) -> dict[str, object]:
     """The PodSpec; `name` is that of the Secret, the ConfigMap and the volume claim."""
     volumes: list[dict[str, object]] = [
         {"name": "identity", "secret": _secret(name, PRIVATE_KEY, TOKEN)},
@@ -93,7 +86,7 @@ def _container(name: str, image: str, **more: object) -> dict[str, object]:
     }
 
 
-def _tailscale(settings: Settings, gateway: GatewaySettings) -> dict[str, object]:
+def _tailscale(settings: StackSettings, gateway: GatewaySettings) -> dict[str, object]:
     environment = {
         "TS_AUTHKEY": f"file:/run/meshgate/{PRE_AUTH_KEY}",
         "TS_AUTH_ONCE": "true",
@@ -102,11 +95,11 @@ def _tailscale(settings: Settings, gateway: GatewaySettings) -> dict[str, object
         "TS_SOCKET": TAILSCALE_SOCKET,
         "TS_KUBE_SECRET": "",
         "TS_USERSPACE": "false",
-        **agent.TAILSCALED_ENVIRONMENT,
+        **gateway_programs.TAILSCALED_ENVIRONMENT,
         "TS_ENABLE_HEALTH_CHECK": "true",
-        "TS_LOCAL_ADDR_PORT": f"0.0.0.0:{agent.TAILSCALE_HEALTH_PORT}",
-        "TS_EXTRA_ARGS": " ".join(agent.tailscale_up_arguments(settings.headscale.url)),
-        "TS_TAILSCALED_EXTRA_ARGS": " ".join(agent.tailscaled_arguments(gateway)),
+        "TS_LOCAL_ADDR_PORT": f"0.0.0.0:{gateway_programs.TAILSCALE_HEALTH_PORT}",
+        "TS_EXTRA_ARGS": " ".join(gateway_programs.tailscale_up_arguments(settings.headscale.url)),
+        "TS_TAILSCALED_EXTRA_ARGS": " ".join(gateway_programs.tailscaled_arguments(gateway)),
     }
     mounts = [
         {"name": "pre-auth-key", "mount_path": "/run/meshgate", "read_only": True},
@@ -119,7 +112,7 @@ def _tailscale(settings: Settings, gateway: GatewaySettings) -> dict[str, object
         # Go reads files of SSL_CERT_FILE instead of the system's, directories of SSL_CERT_DIR as well.
         environment["SSL_CERT_DIR"] = f"/etc/ssl/certs:{CERTIFICATES}"
         mounts.append({"name": "certificates", "mount_path": CERTIFICATES, "read_only": True})
-    health = {"http_get": {"path": "/healthz", "port": agent.TAILSCALE_HEALTH_PORT}}
+    health = {"http_get": {"path": "/healthz", "port": gateway_programs.TAILSCALE_HEALTH_PORT}}
     return _container(
         "tailscale",
         gateway.tailscale_image,
@@ -138,8 +131,8 @@ def _wireguard(gateway: GatewaySettings) -> dict[str, object]:
     return _container(
         "wireguard",
         gateway.image,
-        command=["python3", "-m", "gateway.agent.device"],
-        env=_environment(agent.device_environment(gateway, PLACES)),
+        command=["python3", "-m", "gateway.agent.protocols.wireguard.interface"],
+        env=_environment(gateway_programs.interface_environment(gateway, PLACES)),
         ports=[port],
         resources={"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "1Gi"}},
         volume_mounts=[
@@ -154,8 +147,8 @@ def _agent(gateway: GatewaySettings, public_key: pulumi.Output[str]) -> dict[str
     return _container(
         "agent",
         gateway.image,
-        env=_environment(agent.environment(gateway, public_key, PLACES)),
-        ports=[{"name": "http", "container_port": agent.HTTP_PORT}],
+        env=_environment(gateway_programs.agent_environment(gateway, public_key, PLACES)),
+        ports=[{"name": "http", "container_port": gateway_programs.HTTP_PORT}],
         startup_probe={"http_get": probe | {"path": "/healthz"}, "period_seconds": 1, "failure_threshold": 60},
         liveness_probe={"http_get": probe | {"path": "/healthz"}, "period_seconds": 10},
         readiness_probe={

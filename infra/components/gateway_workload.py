@@ -5,11 +5,12 @@ from pulumi_kubernetes.apps.v1 import Deployment
 from pulumi_kubernetes.core.v1 import ConfigMap, Secret, Service
 from pulumi_kubernetes.networking.v1 import NetworkPolicy
 
-from infra import agent
+from infra import gateway_programs
 from infra.components import gateway_pod
-from infra.components.cluster import Cluster, NamespacedComponent
-from infra.components.gateway_pod import Identity
-from infra.settings import GatewaySettings, Settings
+from infra.components.gateway_identity import GatewayIdentity
+from infra.components.stack_cluster import NamespacedComponent, StackCluster
+from infra.settings.gateway import GatewaySettings
+from infra.settings.top_level import StackSettings
 
 NOT_AWAITED = {"pulumi.com/skipAwait": "true"}
 
@@ -19,10 +20,10 @@ class GatewayWorkload(NamespacedComponent):
 
     def __init__(
         self,
-        cluster: Cluster,
-        settings: Settings,
+        cluster: StackCluster,
+        settings: StackSettings,
         gateway: GatewaySettings,
-        identity: Identity,
+        identity: GatewayIdentity,
         opts: pulumi.ResourceOptions,
     ) -> None:
         super().__init__("meshgate:components:GatewayWorkload", cluster, "gateway", gateway.name, opts)
@@ -70,7 +71,7 @@ class GatewayWorkload(NamespacedComponent):
             opts=self.opts(secret, state, policy, *([certificates] if certificates else [])),
         )
         self.peers_url = pulumi.Output.format(
-            "http://{0}-peers.{1}.svc.cluster.local:{2}", self.name, cluster.namespace, agent.HTTP_PORT
+            "http://{0}-peers.{1}.svc.cluster.local:{2}", self.name, cluster.namespace, gateway_programs.HTTP_PORT
         )
         self.register_outputs({})
 
@@ -84,7 +85,7 @@ class GatewayWorkload(NamespacedComponent):
             metadata=self.metadata(f"{self.name}-peers", NOT_AWAITED),
             spec={
                 "selector": self.selector,
-                "ports": [{"name": "http", "port": agent.HTTP_PORT, "target_port": "http"}],
+                "ports": [{"name": "http", "port": gateway_programs.HTTP_PORT, "target_port": "http"}],
             },
             opts=self.opts(),
         )
@@ -107,7 +108,7 @@ class GatewayWorkload(NamespacedComponent):
             opts=self.opts(),
         )
 
-    def _network_policy(self, settings: Settings) -> NetworkPolicy:
+    def _network_policy(self, settings: StackSettings) -> NetworkPolicy:
         """In: WireGuard and tailscaled from anywhere, the peer API from the orchestrator. Out: it is an exit node."""
         ingress: list[dict[str, object]] = [
             {
@@ -122,7 +123,7 @@ class GatewayWorkload(NamespacedComponent):
             ingress.append(
                 {
                     "from": [{"namespace_selector": {"match_labels": orchestrator}}],
-                    "ports": [{"port": agent.HTTP_PORT, "protocol": "TCP"}],
+                    "ports": [{"port": gateway_programs.HTTP_PORT, "protocol": "TCP"}],
                 }
             )
         return NetworkPolicy(

@@ -1,7 +1,7 @@
 """A managed Headscale server: one replica on a volume, behind the user's ingress or proxy.
 
-Its URL speaks TLS (an Ingress, or a proxy in front of node_port); the pod itself speaks HTTP inside the cluster.
-The embedded DERP relay shares the HTTP port, STUN has one of its own. Configuration keys: Headscale 0.29.
+Its URL speaks TLS: an Ingress does, or a proxy in front of node_port. The pod itself speaks HTTP inside the cluster.
+The embedded DERP relay shares the HTTP port, STUN has one of its own. The configuration has the keys of Headscale 0.29.
 """
 
 import hashlib
@@ -12,10 +12,10 @@ from pulumi_kubernetes.apps.v1 import Deployment
 from pulumi_kubernetes.core.v1 import ConfigMap, Service
 from pulumi_kubernetes.networking.v1 import Ingress
 
-from infra.components.cluster import Cluster, NamespacedComponent
+from infra.components.stack_cluster import NamespacedComponent, StackCluster
 from infra.resources.api_key import HeadscaleApiKey
-from infra.settings import HeadscaleSettings
-from infra.values import MESH_NETWORKS
+from infra.settings.headscale import HeadscaleSettings
+from infra.settings.value_types import MESH_NETWORKS
 
 NAME = "headscale"
 SELECTOR = {"app.kubernetes.io/name": NAME}
@@ -27,7 +27,7 @@ STATE = "/var/lib/headscale"
 class HeadscaleServer(NamespacedComponent):
     """ConfigMap, volume, Deployment, Services, optional Ingress, and the API key that this program uses."""
 
-    def __init__(self, cluster: Cluster, settings: HeadscaleSettings) -> None:
+    def __init__(self, cluster: StackCluster, settings: HeadscaleSettings) -> None:
         super().__init__("meshgate:components:HeadscaleServer", cluster, NAME, "headscale")
         # Headscale tells clients the port that it listens on itself: it must be the published one.
         self._stun_port = settings.stun_node_port or STUN_PORT

@@ -1,4 +1,4 @@
-"""A Headscale server's API as typed calls, one client for 0.23 to 0.30.
+"""A Headscale server's API as typed calls, one client for every version.
 
 Servers differ in three places, told apart by how they answer, so that a proxy in between does not matter:
 - pre-auth keys: of a user by name (to 0.25), of a user by id (0.26, 0.27), by their own id (from 0.28 on);

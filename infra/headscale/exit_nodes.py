@@ -1,7 +1,7 @@
 """A gateway's node in Headscale: found, awaited, approved as an exit node; and, when it is none, why.
 
-The node is known by the pre-auth key that it joined with; one that joined by another key (its volume outlived the
-stack's state, say) by the id that it had, or by its host name and owner.
+The node is known by the pre-auth key that it joined with. A node whose volume outlived the stack's state joined by
+another key: it is known by the id that it had, or by its host name and owner.
 """
 
 from contextlib import suppress
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Gateway:
+class ExpectedNode:
     """What tells a gateway's node from others."""
 
     hostname: str
@@ -30,24 +30,24 @@ class Gateway:
     """Of the node that it was when last seen."""
 
 
-def candidates(headscale: "Headscale", gateway: Gateway) -> "list[Node]":
+def candidates(headscale: "Headscale", expected: ExpectedNode) -> "list[Node]":
     """The nodes that can be the gateway, the surest first; those that it was before are among them."""
     nodes = headscale.nodes()
-    by_key = [node for node in nodes if gateway.pre_auth_key_id and node.pre_auth_key_id == gateway.pre_auth_key_id]
-    by_id = [node for node in nodes if node.id == gateway.node_id]
-    by_name = [node for node in nodes if node.name == gateway.hostname and _owned(node, gateway.user)]
+    by_key = [node for node in nodes if expected.pre_auth_key_id and node.pre_auth_key_id == expected.pre_auth_key_id]
+    by_id = [node for node in nodes if node.id == expected.node_id]
+    by_name = [node for node in nodes if node.name == expected.hostname and _owned(node, expected.user)]
     return list({node.id: node for node in (*by_key, *by_id, *by_name)}.values())
 
 
-def find(headscale: "Headscale", gateway: Gateway) -> "Node | None":
+def find(headscale: "Headscale", expected: ExpectedNode) -> "Node | None":
     """The gateway's node: one that is an exit node, or could be now, before any other; then the surest."""
-    nodes = candidates(headscale, gateway)
+    nodes = candidates(headscale, expected)
     return next(filter(_serves, nodes), nodes[0] if nodes else None)
 
 
-def wait(headscale: "Headscale", gateway: Gateway, deadline_seconds: float) -> "Node | None":
+def wait(headscale: "Headscale", expected: ExpectedNode, deadline_seconds: float) -> "Node | None":
     """The gateway's node once it is connected and offers the exit routes, or None at the deadline."""
-    return poll(partial(_look, headscale, gateway), deadline_seconds)
+    return poll(partial(_look, headscale, expected), deadline_seconds)
 
 
 def approve(headscale: "Headscale", node: "Node") -> "Node":
@@ -61,17 +61,17 @@ def delete(headscale: "Headscale", node_id: str) -> None:
         headscale.delete_node(node_id)
 
 
-def why_none(headscale: "Headscale", gateway: Gateway, *, new_key: str) -> str:
-    """Why the gateway is no exit node: a clause. `new_key` is one too, that says how to come by a new pre-auth key."""
+def why_none(headscale: "Headscale", expected: ExpectedNode, *, new_key: str) -> str:
+    """Why the gateway is no exit node, as a clause. `new_key` is a clause that says how to get a new pre-auth key."""
     try:
-        return _why_none(headscale, gateway, new_key)
+        return _why_none(headscale, expected, new_key)
     except HeadscaleError as error:
         return str(error).rstrip(".")
 
 
-def _look(headscale: "Headscale", gateway: Gateway) -> "Node | None":
+def _look(headscale: "Headscale", expected: ExpectedNode) -> "Node | None":
     try:
-        return next(filter(_serves, candidates(headscale, gateway)), None)
+        return next(filter(_serves, candidates(headscale, expected)), None)
     except UnavailableError:  # a server that restarts meanwhile is no failure; at the deadline it is told
         return None
 
@@ -85,15 +85,15 @@ def _owned(node: "Node", user: str) -> bool:
     return user in {owner.name for owner in (node.user, node.pre_auth_key and node.pre_auth_key.user) if owner}
 
 
-def _why_none(headscale: "Headscale", gateway: Gateway, new_key: str) -> str:
-    key_id = gateway.pre_auth_key_id
-    joined = [node for node in candidates(headscale, gateway) if key_id in (None, node.pre_auth_key_id)]
+def _why_none(headscale: "Headscale", expected: ExpectedNode, new_key: str) -> str:
+    key_id = expected.pre_auth_key_id
+    joined = [node for node in candidates(headscale, expected) if key_id in (None, node.pre_auth_key_id)]
     if joined:
         return _state(joined[0])
     try:
-        user = headscale.user(gateway.user)
+        user = headscale.user(expected.user)
     except NotFoundError:
-        return f"user {gateway.user} does not exist"
+        return f"user {expected.user} does not exist"
     if key_id is None:
         return f"user {user.name} has no node of that name, so tailscaled did not reach Headscale"
     key = next((key for key in headscale.pre_auth_keys(user) if key.id == key_id), None)

@@ -1,6 +1,6 @@
 """Recognises what a killed run left on a Headscale server: keys carry a mark in the microseconds of their expiration.
 
-A key has no name or label to find it by, and a run that dies between making one and storing its id leaves it behind.
+A key has no name or label to find it by. A run that dies between making a key and storing its id leaves it behind.
 Both ends of the versions that we serve keep the microseconds (tests/contract/test_headscale.py).
 """
 

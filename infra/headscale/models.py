@@ -1,4 +1,4 @@
-"""What a Headscale server tells about itself, read the same from 0.23 to 0.30.
+"""What a Headscale server tells about itself, read the same from every version.
 
 Only the fields in use are read; unknown ones are ignored. Ids are strings everywhere.
 """

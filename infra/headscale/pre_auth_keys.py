@@ -1,7 +1,7 @@
 """Pre-auth keys of a known owner, one gateway, say: made, judged and removed.
 
-A run that dies between making a key and storing its id leaves one that nobody holds; the mark in its expiration
-(markers.py) lets the next run of the same owner find and remove it.
+A run that dies between making a key and storing its id leaves one that nobody holds. By the mark in its expiration
+(markers.py) the next run of the same owner finds it, and removes it.
 """
 
 from collections.abc import Collection
@@ -44,7 +44,7 @@ def find(headscale: "Headscale", user_name: str, key_id: str) -> "PreAuthKey | N
 
 
 def serves(headscale: "Headscale", key: "PreAuthKey", owner: str) -> bool:
-    """Whether the owner needs no other key: it can still join by this one, or has joined, by this or an earlier one."""
+    """Whether the owner needs no other key: it can join by this one, or has joined by it or by an earlier one."""
     return key.usable or any(
         joined_by.id == key.id or markers.is_marked(joined_by.expiration, owner)
         for node in headscale.nodes()
@@ -53,7 +53,7 @@ def serves(headscale: "Headscale", key: "PreAuthKey", owner: str) -> bool:
 
 
 def removable(headscale: "Headscale", user: "User", owner: str, key_id: str | None = None) -> "list[PreAuthKey]":
-    """The owner's keys, by their mark or this id, that can go: not a spent one that still says whose a node is."""
+    """The owner's keys that can go, by their mark or this id. A spent one stays while it says whose a node is."""
     keys = [
         key for key in headscale.pre_auth_keys(user) if key.id == key_id or markers.is_marked(key.expiration, owner)
     ]

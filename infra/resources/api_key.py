@@ -1,8 +1,8 @@
 """HeadscaleApiKey: the API key of a managed server, whose only home is a Kubernetes Secret.
 
-The first key of a server can only be made on the server itself. So a key of ten minutes is made there by exec, and
-with it, over REST, the one that stays. The Secret is written before Pulumi hears of the key, and the key's expiration
-carries a mark: a run killed at any point leaves the Secret's key, or one that the next run finds and removes.
+Only the server itself can make its first key. So exec makes a key there that lives ten minutes. That key makes the
+lasting one, over REST. The Secret is written before Pulumi hears of the key, and the key's expiration carries a mark.
+So a run killed at any point leaves the Secret's key, or a key that the next run finds and removes.
 """
 
 import json
@@ -17,9 +17,9 @@ from typing_extensions import override
 from infra.headscale import markers
 from infra.headscale.errors import HeadscaleError, NotFoundError, UnauthorizedError, UnavailableError
 from infra.headscale.polling import poll
+from infra.kubernetes.client import ClusterError
 from infra.resources.base import Props, Provider, ResourceError, log
-from infra.resources.cluster import ClusterError
-from infra.resources.connections import API_KEY, API_KEY_SECRET
+from infra.resources.connections import API_KEY, API_KEY_SECRET, Connections
 
 _FIRST_KEY = ("headscale", "apikeys", "create", "--expiration", "10m", "--output", "json")
 _T = TypeVar("_T")
@@ -38,24 +38,24 @@ class HeadscaleApiKeyProvider(Provider):
         return end - datetime.now(UTC) < timedelta(days=news["renew_days"])
 
     @override
-    def make(self, props: Props) -> tuple[str, dict[str, Any]]:
+    def make(self, connections: Connections, props: Props) -> tuple[str, dict[str, Any]]:
         """Use the Secret's key when it works and will for a while; else make one."""
-        found = _until(props["deadline_seconds"], lambda: self.look_up("", props) or {})
+        found = _until(props["deadline_seconds"], lambda: self.look_up(connections, "", props) or {})
         if not found or self.drifted(found, props):
-            found = self.change("", {}, props)
+            found = self.change(connections, "", {}, props)
         return f"{props['namespace']}/{API_KEY_SECRET}", found
 
     @override
-    def change(self, id_: str, olds: Props, news: Props) -> dict[str, Any]:
+    def change(self, connections: Connections, id_: str, olds: Props, news: Props) -> dict[str, Any]:
         """Make a new key and remove those before it."""
         # One first key for all attempts at the rest, so that a server whose URL does not answer yet gathers none.
-        first_key = _until(news["deadline_seconds"], lambda: self._first_key(news))
-        return _until(news["deadline_seconds"], lambda: self._lasting_key(news, first_key))
+        first_key = _until(news["deadline_seconds"], lambda: _first_key(connections, news))
+        return _until(news["deadline_seconds"], lambda: _lasting_key(connections, news, first_key))
 
     @override
-    def look_up(self, id_: str, props: Props) -> dict[str, Any] | None:
+    def look_up(self, connections: Connections, id_: str, props: Props) -> dict[str, Any] | None:
         """The Secret's key as the server knows it; gone when either has lost it."""
-        secret = self.connections.cluster().secret(props["namespace"], API_KEY_SECRET)
+        secret = connections.cluster.secret(props["namespace"], API_KEY_SECRET)
         if secret is None or API_KEY not in secret:
             return None
         # Here, so that a preview does not wait for the import of an HTTP client.
@@ -63,7 +63,7 @@ class HeadscaleApiKeyProvider(Provider):
 
         prefix = api_key_prefix(secret[API_KEY])
         try:
-            with self.connections.headscale_with(secret[API_KEY]) as headscale:
+            with connections.headscale_with(secret[API_KEY]) as headscale:
                 keys = headscale.api_keys()
         except UnauthorizedError:
             return None
@@ -71,45 +71,46 @@ class HeadscaleApiKeyProvider(Provider):
         return None if end is None else _outputs(prefix, end)
 
     @override
-    def remove(self, id_: str, props: Props) -> None:
+    def remove(self, connections: Connections, id_: str, props: Props) -> None:
         """Remove the key from the server, if that still answers (it goes away next), and the Secret."""
-        cluster = self.connections.cluster()
-        secret = cluster.secret(props["namespace"], API_KEY_SECRET) or {}
+        secret = connections.cluster.secret(props["namespace"], API_KEY_SECRET) or {}
         if key := secret.get(API_KEY):
             try:
-                with self.connections.headscale_with(key) as headscale:
+                with connections.headscale_with(key) as headscale:
                     headscale.delete_api_key(props["key_prefix"])
             except (NotFoundError, UnauthorizedError):
                 pass  # it works no more, which is what deleting is for
             except HeadscaleError as error:
                 log.warning("API key %s may be left on the server: %s", props["key_prefix"], error)
-        cluster.delete_secret(props["namespace"], API_KEY_SECRET)
+        connections.cluster.delete_secret(props["namespace"], API_KEY_SECRET)
 
-    def _first_key(self, props: Props) -> str:
-        output = self.connections.cluster().execute(props["namespace"], props["deployment"], _FIRST_KEY)
-        try:
-            key = json.loads(output)
-        except ValueError:
-            key = None
-        if not isinstance(key, str):
-            # What it printed may hold the key: it is not shown.
-            raise ResourceError(f"`{' '.join(_FIRST_KEY)}` on the Headscale server did not print a key.")
-        return key
 
-    def _lasting_key(self, props: Props, first_key: str) -> dict[str, Any]:
-        from infra.headscale.models import api_key_prefix  # see look_up
+def _first_key(connections: Connections, props: Props) -> str:
+    output = connections.cluster.execute(props["namespace"], props["deployment"], _FIRST_KEY)
+    try:
+        key = json.loads(output)
+    except ValueError:
+        key = None
+    if not isinstance(key, str):
+        # What it printed may hold the key: it is not shown.
+        raise ResourceError(f"`{' '.join(_FIRST_KEY)}` on the Headscale server did not print a key.")
+    return key
 
-        owner = f"api-key/{props['namespace']}"
-        with self.connections.headscale_with(first_key) as headscale:
-            end = markers.expiration(owner, after=timedelta(days=props["lifetime_days"]))
-            key = headscale.create_api_key(end).get_secret_value()
-            prefix = api_key_prefix(key)
-            self.connections.cluster().apply_secret(props["namespace"], API_KEY_SECRET, {API_KEY: key})
-            for old in headscale.api_keys():
-                if markers.is_marked(old.expiration, owner) and old.prefix != prefix:
-                    headscale.delete_api_key(old.prefix)
-            headscale.delete_api_key(api_key_prefix(first_key))
-        return _outputs(prefix, end)
+
+def _lasting_key(connections: Connections, props: Props, first_key: str) -> dict[str, Any]:
+    from infra.headscale.models import api_key_prefix  # see look_up
+
+    owner = f"api-key/{props['namespace']}"
+    with connections.headscale_with(first_key) as headscale:
+        end = markers.expiration(owner, after=timedelta(days=props["lifetime_days"]))
+        key = headscale.create_api_key(end).get_secret_value()
+        prefix = api_key_prefix(key)
+        connections.cluster.apply_secret(props["namespace"], API_KEY_SECRET, {API_KEY: key})
+        for old in headscale.api_keys():
+            if markers.is_marked(old.expiration, owner) and old.prefix != prefix:
+                headscale.delete_api_key(old.prefix)
+        headscale.delete_api_key(api_key_prefix(first_key))
+    return _outputs(prefix, end)
 
 
 def _outputs(prefix: str, end: datetime) -> dict[str, Any]:

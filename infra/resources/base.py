@@ -1,14 +1,15 @@
 """What the providers of our dynamic resources share.
 
-Pulumi stores a provider with each resource (as a reference to its class: nothing may hang on the instance) and calls
-it in a plugin process of its own, which knows the stack's config and nothing of the program's objects. There an
-exception reaches the user as `traceback.format_exc()`: see `Provider._one_sentence`.
+Pulumi stores a provider with each resource, as a reference to its class. It calls the provider in a plugin process,
+which knows the stack's config and nothing of the program's objects. One instance serves several threads there, so
+nothing may hang on it. An exception reaches the user as `traceback.format_exc()`: see `Provider._operation`.
 """
 
 import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, ClassVar
 
 from pulumi import ResourceOptions
@@ -24,7 +25,7 @@ from pulumi.dynamic import (
 )
 
 from infra.headscale.errors import HeadscaleError, UnauthorizedError
-from infra.resources.cluster import ClusterError
+from infra.kubernetes.client import ClusterError
 from infra.resources.connections import Connections, ConnectionsError, KeyLostError
 
 Props = Mapping[str, Any]
@@ -44,36 +45,38 @@ ResourceError.__module__ = "builtins"
 class Provider(ResourceProvider):
     """Base of our providers. A subclass lists its inputs and says how to make, look up, change and remove one.
 
-    Those methods return the outputs that they learn, and may raise HeadscaleError, ClusterError or ResourceError.
+    Those methods get the connections of their operation and return the outputs that they learn. They may raise
+    HeadscaleError, ClusterError or ResourceError.
     """
 
     serialize_as_secret_always = False  # it holds nothing that the state would have to encrypt
-    connections: Connections
+    connect: Callable[[], Connections]
+    """The way to Headscale and the cluster, opened for one operation."""
 
     INPUTS: ClassVar[tuple[str, ...]]
     """The inputs whose change means work."""
     REPLACING: ClassVar[tuple[str, ...]] = ()
     """Those of them whose change makes a new one; the others' is an update."""
 
-    def make(self, props: Props) -> tuple[str, dict[str, Any]]:
+    def make(self, connections: Connections, props: Props) -> tuple[str, dict[str, Any]]:
         """Id and outputs of a new one, or of the one that a killed run left."""
         raise NotImplementedError
 
-    def look_up(self, id_: str, props: Props) -> dict[str, Any] | None:
+    def look_up(self, connections: Connections, id_: str, props: Props) -> dict[str, Any] | None:
         """The outputs as they are in truth; None when it is gone."""
-        del id_
+        del connections, id_
         return dict(props)
 
-    def change(self, id_: str, olds: Props, news: Props) -> dict[str, Any]:
+    def change(self, connections: Connections, id_: str, olds: Props, news: Props) -> dict[str, Any]:
         """The outputs after it was made what the inputs say."""
         raise NotImplementedError
 
-    def remove(self, id_: str, props: Props) -> None:
+    def remove(self, connections: Connections, id_: str, props: Props) -> None:
         """Remove it; done when it is gone."""
 
-    def refusals(self, olds: Props, news: Props) -> Iterator[tuple[str, str]]:
+    def refusals(self, connections: Connections, olds: Props, news: Props) -> Iterator[tuple[str, str]]:
         """Bad inputs as (name, sentence). In preview some values are unknown: pulumi.contains_unknowns."""
-        del olds, news
+        del connections, olds, news
         yield from ()
 
     def drifted(self, olds: Props, news: Props) -> bool:
@@ -85,14 +88,15 @@ class Provider(ResourceProvider):
 
     def configure(self, req: ConfigureRequest) -> None:
         """Keep the way to the stack's config; called in the plugin process, before anything else."""
-        self.connections = Connections(req.config.get)
+        self.connect = partial(Connections, req.config.get)
         # A call that had to be repeated is no news for the user, among whose diagnostics it would stand.
         logging.getLogger("stamina").setLevel(logging.ERROR)
 
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
         """Refuse bad inputs before anything is touched."""
-        with self._one_sentence():
-            return CheckResult(news, [CheckFailure(name, why) for name, why in self.refusals(_olds, news)])
+        with self._operation() as connections:
+            refusals = self.refusals(connections, _olds, news)
+            return CheckResult(news, [CheckFailure(name, why) for name, why in refusals])
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
         """Compare new inputs with the last outputs, which repeat the inputs. An unknown value counts as changed."""
@@ -104,19 +108,19 @@ class Provider(ResourceProvider):
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Make or adopt it."""
-        with self._one_sentence():
-            id_, outputs = self.make(props)
+        with self._operation() as connections:
+            id_, outputs = self.make(connections, props)
         return CreateResult(id_, {**props, **outputs})
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         """Refresh it from the truth."""
-        with self._one_sentence():
+        with self._operation() as connections:
             try:
-                outputs = self.look_up(id_, props)
+                outputs = self.look_up(connections, id_, props)
             except (KeyLostError, UnauthorizedError) as error:
                 # The key of a managed server is itself a resource, which this refresh finds gone and `up` makes anew.
                 # A refresh that failed here would never let it.
-                if not self.connections.managed:
+                if not connections.managed:
                     raise
                 log.warning("%s Left as it was: %s.", error, id_)
                 return ReadResult(id_, props)
@@ -124,29 +128,32 @@ class Provider(ResourceProvider):
 
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
         """Make it what the inputs say."""
-        with self._one_sentence():
-            return UpdateResult({**_news, **self.change(_id, _olds, _news)})
+        with self._operation() as connections:
+            return UpdateResult({**_news, **self.change(connections, _id, _olds, _news)})
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
         """Remove it."""
-        with self._one_sentence():
-            self.remove(_id, _props)
+        with self._operation() as connections:
+            self.remove(connections, _id, _props)
 
     @contextmanager
-    def _one_sentence(self) -> Iterator[None]:
-        """Let what a user can act on reach them as its sentence alone; all else is a bug and keeps its traceback.
+    def _operation(self) -> Iterator[Connections]:
+        """The connections of one operation, closed at its end.
 
-        The plugin answers the engine with `traceback.format_exc()`, whose frames only this switch of Python turns off.
+        An error that the user can act on is shown as its sentence alone. Any other is a bug and keeps its traceback.
+        The plugin prints an exception with its frames unless this switch of Python turns them off.
         """
-        try:
-            yield
-        except (HeadscaleError, ClusterError, ConnectionsError, ResourceError) as error:
-            sys.tracebacklimit = 0
-            raise ResourceError(self._sentence(error)) from None
+        with self.connect() as connections:
+            try:
+                yield connections
+            except (HeadscaleError, ClusterError, ConnectionsError, ResourceError) as error:
+                sys.tracebacklimit = 0
+                raise ResourceError(sentence(connections, error)) from None
 
-    def _sentence(self, error: Exception) -> str:
-        """What the user reads of an error: with the remedy, where only the stack's config tells it."""
-        return f"{error} {self.connections.new_key}" if isinstance(error, UnauthorizedError) else str(error)
+
+def sentence(connections: Connections, error: Exception) -> str:
+    """What the user reads of an error: with the remedy, where only the stack's config tells it."""
+    return f"{error} {connections.new_key}" if isinstance(error, UnauthorizedError) else str(error)
 
 
 def secret_outputs(opts: ResourceOptions | None, *names: str) -> ResourceOptions:

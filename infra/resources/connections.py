@@ -1,17 +1,18 @@
-"""How a provider reaches Headscale and the cluster: by the stack's config, read when it is needed.
+"""How a provider reaches Headscale and the cluster: by the stack's config, anew in each operation.
 
-Connections are no properties of a resource: a rotated API key must change nothing, and delete must work after it.
+A connection is no property of a resource. So a rotated API key changes no resource, and a delete works after it.
 """
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
-from infra.resources.cluster import Cluster
+from infra.kubernetes.client import KubernetesClient
 
 if TYPE_CHECKING:
     from infra.headscale.client import Headscale
-    from infra.settings import Settings
+    from infra.settings.top_level import StackSettings
 
 API_KEY_SECRET = "headscale-api-key"  # noqa: S105 (the name of an object)
 """The Kubernetes Secret that is a managed server's API key's only home; `API_KEY` in it is the key."""
@@ -28,10 +29,20 @@ class KeyLostError(ConnectionsError):
 
 
 class Connections:
-    """Opens connections by what `get` answers for the stack's config keys."""
+    """What one operation of a provider talks to, by what `get` answers for the stack's config keys.
+
+    All that it asks of the cluster goes over one connection, which ends with the `with` block.
+    """
 
     def __init__(self, get: Callable[[str], object | None]) -> None:
         self._get = get
+        self._opened = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._opened.close()
 
     @property
     def managed(self) -> bool:
@@ -58,7 +69,7 @@ class Connections:
         if key := self._settings.headscale_api_key:  # an existing server's, and only that
             return key.get_secret_value()
         namespace = self._settings.namespace
-        secret = self.cluster().secret(namespace, API_KEY_SECRET)
+        secret = self.cluster.secret(namespace, API_KEY_SECRET)
         if secret is None or API_KEY not in secret:
             raise KeyLostError(
                 f"Secret {namespace}/{API_KEY_SECRET}, which holds the API key of Headscale, is gone. {_NEW_KEY}"
@@ -73,14 +84,15 @@ class Connections:
         server = self._settings.headscale
         return Headscale(server.url, api_key, ca_certificate=server.ca_certificate)
 
-    def cluster(self) -> Cluster:
+    @cached_property
+    def cluster(self) -> KubernetesClient:
         """The Kubernetes cluster."""
-        return Cluster(self._settings.cluster.context)
+        return self._opened.enter_context(KubernetesClient(self._settings.cluster.context))
 
     @cached_property
-    def _settings(self) -> "Settings":
+    def _settings(self) -> "StackSettings":
         # Here for the same reason: a resource without connections needs no settings.
-        from infra.settings import SettingsError, load
+        from infra.settings.loading import SettingsError, load
 
         try:
             return load(self._get)

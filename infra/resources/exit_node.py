@@ -1,7 +1,7 @@
 """ExitNode: a gateway's node in Headscale, awaited, approved as an exit node, read back from the server.
 
-A pod's node is waited for: the pod was made just before. A machine's (`awaited`) joins when its playbook runs, so
-that until then there is none, which is no failure: each `up` looks again.
+`up` waits for a pod's node, since the pod was made just before. A machine's node (`awaited`) joins when its playbook
+runs. Until then there is none, which is no failure: each `up` looks again.
 """
 
 from collections.abc import Iterator
@@ -15,6 +15,7 @@ from infra.headscale import EXIT_ROUTES, exit_nodes
 from infra.headscale.errors import NotFoundError
 from infra.resources import registration
 from infra.resources.base import Props, Provider, ResourceError, log
+from infra.resources.connections import Connections
 
 if TYPE_CHECKING:
     from infra.headscale.client import Headscale
@@ -29,7 +30,7 @@ class ExitNodeProvider(Provider):
     INPUTS = ("pre_auth_key_id", "hostname", "user", "namespace", "deployment", "container")
 
     @override
-    def refusals(self, olds: Props, news: Props) -> Iterator[tuple[str, str]]:
+    def refusals(self, connections: Connections, olds: Props, news: Props) -> Iterator[tuple[str, str]]:
         """A gateway stays what it is: a machine's would be taken for the pod's node, and the other way round."""
         if olds and bool(olds.get("awaited")) != bool(news.get("awaited")):
             kind = "a machine" if olds.get("awaited") else "in the cluster"
@@ -41,17 +42,17 @@ class ExitNodeProvider(Provider):
         return not set(EXIT_ROUTES) <= set(olds.get("routes") or ())
 
     @override
-    def make(self, props: Props) -> tuple[str, dict[str, Any]]:
-        """Approve the node, waiting for a pod's. The id is the host name: a node that joins anew has a new node id."""
-        with self.connections.headscale() as headscale:
-            return props["hostname"], self._approved(headscale, props, _gateway(props))
+    def make(self, connections: Connections, props: Props) -> tuple[str, dict[str, Any]]:
+        """Approve the node, after waiting for a pod's. The id is the host name, which outlives a node's number."""
+        with connections.headscale() as headscale:
+            return props["hostname"], _approved(connections, headscale, props, _expected(props))
 
     @override
-    def look_up(self, id_: str, props: Props) -> dict[str, Any] | None:
+    def look_up(self, connections: Connections, id_: str, props: Props) -> dict[str, Any] | None:
         """The node as Headscale has it."""
-        with self.connections.headscale() as headscale:
+        with connections.headscale() as headscale:
             if not props["node_id"]:
-                node = exit_nodes.find(headscale, _gateway(props))
+                node = exit_nodes.find(headscale, _expected(props))
                 return _outputs(node) if node else _NOT_JOINED
             try:
                 return _outputs(headscale.node(props["node_id"]))
@@ -59,43 +60,46 @@ class ExitNodeProvider(Provider):
                 return None
 
     @override
-    def change(self, id_: str, olds: Props, news: Props) -> dict[str, Any]:
+    def change(self, connections: Connections, id_: str, olds: Props, news: Props) -> dict[str, Any]:
         """Approve again; when the gateway joined anew, its new node takes the place of the old."""
         known = olds["node_id"]
-        with self.connections.headscale() as headscale:
-            outputs = self._approved(headscale, news, _gateway(news, known))
+        with connections.headscale() as headscale:
+            outputs = _approved(connections, headscale, news, _expected(news, known))
             if known and outputs["node_id"] and outputs["node_id"] != known:
                 exit_nodes.delete(headscale, known)
             return outputs
 
     @override
-    def remove(self, id_: str, props: Props) -> None:
+    def remove(self, connections: Connections, id_: str, props: Props) -> None:
         """Take the node out of the mesh, also one that joined after the last `up`."""
-        with self.connections.headscale() as headscale:
+        with connections.headscale() as headscale:
             node_id = props["node_id"]
-            if not node_id and (node := exit_nodes.find(headscale, _gateway(props))):
+            if not node_id and (node := exit_nodes.find(headscale, _expected(props))):
                 node_id = node.id
             if node_id:
                 exit_nodes.delete(headscale, node_id)
 
-    def _approved(self, headscale: "Headscale", props: Props, gateway: exit_nodes.Gateway) -> dict[str, Any]:
-        if not props.get("awaited"):
-            node = exit_nodes.wait(headscale, gateway, props["deadline_seconds"])
-            if node is None:
-                raise ResourceError(registration.failure(headscale, self.connections.cluster(), gateway, props))
-            return _outputs(exit_nodes.approve(headscale, node))
-        node = exit_nodes.find(headscale, gateway)
-        if node and node.offers_exit:
-            return _outputs(exit_nodes.approve(headscale, node))
-        if node:
-            log.warning("%s", registration.sentence(headscale, gateway))
-            return _outputs(node)
-        log.warning("Gateway %s has not joined yet: run the playbook, then `pulumi up` again.", gateway.hostname)
-        return _NOT_JOINED
+
+def _approved(
+    connections: Connections, headscale: "Headscale", props: Props, expected: exit_nodes.ExpectedNode
+) -> dict[str, Any]:
+    if not props.get("awaited"):
+        node = exit_nodes.wait(headscale, expected, props["deadline_seconds"])
+        if node is None:
+            raise ResourceError(registration.failure(headscale, connections.cluster, expected, props))
+        return _outputs(exit_nodes.approve(headscale, node))
+    node = exit_nodes.find(headscale, expected)
+    if node and node.offers_exit:
+        return _outputs(exit_nodes.approve(headscale, node))
+    if node:
+        log.warning("%s", registration.sentence(headscale, expected))
+        return _outputs(node)
+    log.warning("Gateway %s has not joined yet: run the playbook, then `pulumi up` again.", expected.hostname)
+    return _NOT_JOINED
 
 
-def _gateway(props: Props, node_id: str | None = None) -> exit_nodes.Gateway:
-    return exit_nodes.Gateway(props["hostname"], props["user"], props["pre_auth_key_id"], node_id)
+def _expected(props: Props, node_id: str | None = None) -> exit_nodes.ExpectedNode:
+    return exit_nodes.ExpectedNode(props["hostname"], props["user"], props["pre_auth_key_id"], node_id)
 
 
 def _outputs(node: "Node") -> dict[str, Any]:
@@ -111,9 +115,9 @@ def _outputs(node: "Node") -> dict[str, Any]:
 class ExitNode(Resource, module="meshgate", name="ExitNode"):
     """The node of the gateway that joins with a pre-auth key, approved as an exit node.
 
-    Inputs: `pre_auth_key_id`, `user` and `hostname` tell which node. For a pod's, `deadline_seconds` is how long it may
-    take to come, and the log of `namespace`, `deployment`, `container` tells why it did not. An `awaited` one has no
-    pod and is not waited for: until it has joined, the outputs are empty.
+    Inputs: `pre_auth_key_id`, `user` and `hostname` tell which node. A pod's node may take `deadline_seconds` to come;
+    the log of `namespace`, `deployment`, `container` tells why it did not. `up` does not wait for an `awaited` node,
+    which has no pod: its outputs are empty until it has joined.
     """
 
     node_id: Output[str]

@@ -10,9 +10,9 @@ from typing_extensions import override
 
 from infra.headscale import pre_auth_keys
 from infra.headscale.errors import HeadscaleError, NotFoundError
+from infra.kubernetes.client import ClusterError
 from infra.resources.base import Props, Provider, secret_outputs
-from infra.resources.cluster import ClusterError
-from infra.resources.connections import ConnectionsError
+from infra.resources.connections import Connections, ConnectionsError
 
 
 class PreAuthKeyProvider(Provider):
@@ -23,7 +23,7 @@ class PreAuthKeyProvider(Provider):
 
     @override
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
-        """As ever; and a machine that has not joined before its key expired needs another."""
+        """A machine that had not joined when its key expired needs another one."""
         result = super().diff(_id, _olds, _news)
         if not result.changes and _news.get("awaited") and self._missed(_id, _olds):
             return DiffResult(changes=True, replaces=["expires_at"])
@@ -34,12 +34,13 @@ class PreAuthKeyProvider(Provider):
         if datetime.fromisoformat(props["expires_at"]) > datetime.now(UTC):
             return False
         try:
-            return self.look_up(id_, props) is None
+            with self.connect() as connections:
+                return self.look_up(connections, id_, props) is None
         except (HeadscaleError, ClusterError, ConnectionsError):
             return False
 
     @override
-    def refusals(self, olds: Props, news: Props) -> Iterator[tuple[str, str]]:
+    def refusals(self, connections: Connections, olds: Props, news: Props) -> Iterator[tuple[str, str]]:
         """Tags in Headscale's form, and a key that lives at all."""
         tags = news.get("tags")
         if not contains_unknowns(tags):
@@ -51,9 +52,9 @@ class PreAuthKeyProvider(Provider):
             yield "expiration_hours", f"{hours:g} is no lifetime; give the hours that the gateway has to use the key"
 
     @override
-    def make(self, props: Props) -> tuple[str, dict[str, Any]]:
+    def make(self, connections: Connections, props: Props) -> tuple[str, dict[str, Any]]:
         """Make a key, after removing the unused one that a killed run of the same owner left."""
-        with self.connections.headscale() as headscale:
+        with connections.headscale() as headscale:
             key = pre_auth_keys.make(
                 headscale,
                 headscale.user(props["user"]),
@@ -66,16 +67,16 @@ class PreAuthKeyProvider(Provider):
         return key.id, {"key": key.key.get_secret_value(), "expires_at": key.expires_at}
 
     @override
-    def look_up(self, id_: str, props: Props) -> dict[str, Any] | None:
+    def look_up(self, connections: Connections, id_: str, props: Props) -> dict[str, Any] | None:
         """Gone when nobody can join by it any more and no node of its owner is there."""
-        with self.connections.headscale() as headscale:
+        with connections.headscale() as headscale:
             key = pre_auth_keys.find(headscale, props["user"], id_)
             return {} if key and pre_auth_keys.serves(headscale, key, props["owner"]) else None
 
     @override
-    def remove(self, id_: str, props: Props) -> None:
+    def remove(self, connections: Connections, id_: str, props: Props) -> None:
         """Remove the key, and those of its owner that are spent; a node that joined by one stays."""
-        with self.connections.headscale() as headscale:
+        with connections.headscale() as headscale:
             try:
                 user = headscale.user(props["user"])
             except NotFoundError:
@@ -88,8 +89,8 @@ class PreAuthKeyProvider(Provider):
 class PreAuthKey(Resource, module="meshgate", name="PreAuthKey"):
     """A pre-auth key of Headscale user `user`, single-use unless `reusable`; its id is Headscale's.
 
-    `owner` names who will join by it, one gateway, say: a new key of the same owner takes the place of an unused one.
-    `awaited`: that one joins in its own time, so a key that expired before is made anew.
+    `owner` names who will join by it, such as a gateway. A new key of an owner takes the place of its unused one. An
+    `awaited` owner joins in its own time: a key that expired before that is made anew.
     """
 
     key: Output[str]
@@ -106,7 +107,7 @@ class PreAuthKey(Resource, module="meshgate", name="PreAuthKey"):
         reusable: Input[bool] = False,
         ephemeral: Input[bool] = False,
         tags: Input[Sequence[Input[str]]] | None = None,
-        expiration_hours: Input[float] = 1,
+        expiration_hours: Input[float],
         awaited: Input[bool] = False,
         opts: ResourceOptions | None = None,
     ) -> None:

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 from infra.headscale import exit_nodes
 from infra.headscale.redaction import redact
+from infra.kubernetes.client import ClusterError, KubernetesClient
 from infra.resources.base import Props
-from infra.resources.cluster import Cluster, ClusterError
 
 if TYPE_CHECKING:
     from infra.headscale.client import Headscale
@@ -15,26 +15,26 @@ LOG_CHARACTERS = 2000
 _NEW_KEY = "`pulumi up --refresh` makes a new one"
 
 
-def failure(headscale: "Headscale", cluster: Cluster, gateway: exit_nodes.Gateway, props: Props) -> str:
+def failure(headscale: "Headscale", cluster: KubernetesClient, expected: exit_nodes.ExpectedNode, props: Props) -> str:
     """The sentence on a gateway that was waited for and, below it, the tail of its pod's log."""
     waited = f" after {props['deadline_seconds']:.0f} s"
-    return f"{sentence(headscale, gateway, waited)}\n{_log(cluster, props)}"
+    return f"{sentence(headscale, expected, waited)}\n{_log(cluster, props)}"
 
 
-def sentence(headscale: "Headscale", gateway: exit_nodes.Gateway, waited: str = "") -> str:
+def sentence(headscale: "Headscale", expected: exit_nodes.ExpectedNode, waited: str = "") -> str:
     """Why the gateway is no exit node."""
-    why = exit_nodes.why_none(headscale, gateway, new_key=_NEW_KEY)
-    return f"Gateway {gateway.hostname} is no exit node of {headscale.url}{waited}: {why}."
+    why = exit_nodes.why_none(headscale, expected, new_key=_NEW_KEY)
+    return f"Gateway {expected.hostname} is no exit node of {headscale.url}{waited}: {why}."
 
 
-def _log(cluster: Cluster, props: Props) -> str:
+def _log(cluster: KubernetesClient, props: Props) -> str:
     namespace, deployment, container = props["namespace"], props["deployment"], props["container"]
     where = f"container {container} of Deployment {namespace}/{deployment}"
     try:
         found = cluster.deployment(namespace, deployment)
         if found is None:
             return f"Deployment {namespace}/{deployment} does not exist."
-        pods = cluster.pods(namespace, found["spec"]["selector"]["matchLabels"])
+        pods = cluster.pods(found)
         if not pods:
             return f"Deployment {namespace}/{deployment} has no pod."
         text = cluster.logs(namespace, pods[-1]["metadata"]["name"], container, LOG_LINES)

@@ -9,6 +9,7 @@ from pulumi.dynamic import Resource
 from typing_extensions import override
 
 from infra.resources.base import Props, Provider, secret_outputs
+from infra.resources.connections import Connections
 
 BYTES = 32
 
@@ -20,7 +21,7 @@ class TokenProvider(Provider):
     REPLACING = INPUTS
 
     @override
-    def make(self, props: Props) -> tuple[str, dict[str, Any]]:
+    def make(self, connections: Connections, props: Props) -> tuple[str, dict[str, Any]]:
         """The id is a digest: it tells tokens apart and tells nothing of them."""
         value = secrets.token_urlsafe(BYTES)
         return hashlib.sha256(value.encode()).hexdigest()[:16], {"value": value}

@@ -8,7 +8,8 @@ from pulumi.dynamic import Resource
 from typing_extensions import override
 
 from infra.headscale.errors import ConflictError, HeadscaleError, NotFoundError
-from infra.resources.base import Props, Provider, log
+from infra.resources.base import Props, Provider, log, sentence
+from infra.resources.connections import Connections
 
 
 class HeadscaleUserProvider(Provider):
@@ -18,38 +19,38 @@ class HeadscaleUserProvider(Provider):
     REPLACING = INPUTS
 
     @override
-    def refusals(self, olds: Props, news: Props) -> Iterator[tuple[str, str]]:
+    def refusals(self, connections: Connections, olds: Props, news: Props) -> Iterator[tuple[str, str]]:
         """An existing server must answer, and to this key: told before anything is made anywhere."""
-        if self.connections.managed or olds.get("user") == news["user"]:
+        if connections.managed or olds.get("user") == news["user"]:
             return
         try:
-            with self.connections.headscale() as headscale:
+            with connections.headscale() as headscale:
                 headscale.user(news["user"])
         except NotFoundError:
             pass
         except HeadscaleError as error:
-            yield "", self._sentence(error)  # it is not the name that is wrong
+            yield "", sentence(connections, error)  # it is not the name that is wrong
 
     @override
-    def make(self, props: Props) -> tuple[str, dict[str, Any]]:
+    def make(self, connections: Connections, props: Props) -> tuple[str, dict[str, Any]]:
         """Ensure that the user exists."""
-        with self.connections.headscale() as headscale:
+        with connections.headscale() as headscale:
             user = headscale.ensure_user(props["user"])
         return user.name, {"user_id": user.id}
 
     @override
-    def look_up(self, id_: str, props: Props) -> dict[str, Any] | None:
+    def look_up(self, connections: Connections, id_: str, props: Props) -> dict[str, Any] | None:
         """Whether the user is there."""
-        with self.connections.headscale() as headscale:
+        with connections.headscale() as headscale:
             try:
                 return {"user_id": headscale.user(props["user"]).id}
             except NotFoundError:
                 return None
 
     @override
-    def remove(self, id_: str, props: Props) -> None:
+    def remove(self, connections: Connections, id_: str, props: Props) -> None:
         """Remove the user and its keys, but leave it when nodes that are none of ours hang on it."""
-        with self.connections.headscale() as headscale:
+        with connections.headscale() as headscale:
             try:
                 headscale.delete_user(headscale.user(props["user"]))
             except NotFoundError:

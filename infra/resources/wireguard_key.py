@@ -7,8 +7,9 @@ from pulumi import Input, Output, ResourceOptions, contains_unknowns
 from pulumi.dynamic import Resource
 from typing_extensions import override
 
-from infra import wireguard
+from infra import curve25519
 from infra.resources.base import Props, Provider, secret_outputs
+from infra.resources.connections import Connections
 
 
 class WireGuardKeyProvider(Provider):
@@ -18,21 +19,21 @@ class WireGuardKeyProvider(Provider):
     REPLACING = INPUTS
 
     @override
-    def refusals(self, olds: Props, news: Props) -> Iterator[tuple[str, str]]:
+    def refusals(self, connections: Connections, olds: Props, news: Props) -> Iterator[tuple[str, str]]:
         """An adopted key must be one."""
         adopt = news.get("adopt")
         if adopt is None or contains_unknowns(adopt):
             return
         try:
-            wireguard.parse_key(adopt)
+            curve25519.parse_key(adopt)
         except ValueError as error:
             yield "adopt", str(error)
 
     @override
-    def make(self, props: Props) -> tuple[str, dict[str, Any]]:
+    def make(self, connections: Connections, props: Props) -> tuple[str, dict[str, Any]]:
         """The id is the public key."""
-        private_key = props.get("adopt") or wireguard.generate_private_key()
-        public_key = wireguard.public_key(private_key)
+        private_key = props.get("adopt") or curve25519.generate_private_key()
+        public_key = curve25519.public_key(private_key)
         return public_key, {"private_key": private_key, "public_key": public_key}
 
 

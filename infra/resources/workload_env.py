@@ -1,8 +1,8 @@
 """WorkloadEnv: environment variables that we add to a container of somebody else's Deployment.
 
-By server-side apply under a field manager of our own: Kubernetes then knows which names are ours, and leaves the
-others to whoever set them. The official plugin's DeploymentPatch cannot do this: it compares env entries by position
-with the live list, so that every preview shows a change.
+They are set by server-side apply under a field manager of our own. So Kubernetes knows which names are ours, and leaves
+the others to whoever set them. The official plugin's DeploymentPatch cannot do this: it compares env entries by their
+position in the live list, and every preview shows a change.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,9 +12,10 @@ from pulumi import Input, Output, ResourceOptions, contains_unknowns
 from pulumi.dynamic import CheckResult, Resource
 from typing_extensions import override
 
-from infra.resources import rollout
+from infra.kubernetes import rollout
+from infra.kubernetes.client import FIELD_MANAGER, ClusterUnavailableError, KubernetesClient
 from infra.resources.base import Props, Provider, ResourceError, log
-from infra.resources.cluster import FIELD_MANAGER, ClusterUnavailableError
+from infra.resources.connections import Connections
 
 
 class SecretKey(TypedDict):
@@ -36,14 +37,14 @@ class WorkloadEnvProvider(Provider):
         return super().check(_olds, news | {kind: _given(news[kind]) for kind in ("values", "secrets")})
 
     @override
-    def refusals(self, olds: Props, news: Props) -> Iterator[tuple[str, str]]:
+    def refusals(self, connections: Connections, olds: Props, news: Props) -> Iterator[tuple[str, str]]:
         """What is not there, or set by others: told before anything is made, when it can be known."""
         target = [news.get(name) for name in ("namespace", "deployment", "container")]
         seen_before = target == [olds.get(name) for name in ("namespace", "deployment", "container")]
         if seen_before or contains_unknowns(target):
             return
         try:
-            found = self.connections.cluster().deployment(news["namespace"], news["deployment"])
+            found = connections.cluster.deployment(news["namespace"], news["deployment"])
         except ClusterUnavailableError:  # a preview may come before the cluster
             return
         lacks = list(_lacks(found, news))
@@ -52,20 +53,20 @@ class WorkloadEnvProvider(Provider):
             yield from _taken(found, news, _owned(found, news))
 
     @override
-    def make(self, props: Props) -> tuple[str, dict[str, Any]]:
+    def make(self, connections: Connections, props: Props) -> tuple[str, dict[str, Any]]:
         """Add the names; take them back when the Deployment does not come up with them."""
-        self._apply(props, ours=set())
+        _apply(connections.cluster, props, ours=set())
         try:
-            self._settle(props)
+            _settle(connections.cluster, props)
         except ResourceError:
-            self._give_back(props)
+            _give_back(connections.cluster, props)
             raise
         return "/".join((props["namespace"], props["deployment"], props["container"], props["manager"])), {}
 
     @override
-    def look_up(self, id_: str, props: Props) -> dict[str, Any] | None:
+    def look_up(self, connections: Connections, id_: str, props: Props) -> dict[str, Any] | None:
         """The values as they are now; gone with the Deployment or container."""
-        found = self.connections.cluster().deployment(props["namespace"], props["deployment"])
+        found = connections.cluster.deployment(props["namespace"], props["deployment"])
         if found is None or any(_lacks(found, props)):
             return None
         live = {name: value for name, value in _env(found, props["container"]).items() if name in _wanted(props)}
@@ -75,57 +76,60 @@ class WorkloadEnvProvider(Provider):
         }
 
     @override
-    def change(self, id_: str, olds: Props, news: Props) -> dict[str, Any]:
+    def change(self, connections: Connections, id_: str, olds: Props, news: Props) -> dict[str, Any]:
         """Set the values, whoever changed them meanwhile; give back names that are no longer ours."""
-        self._apply(news, ours=set(_wanted(olds)))
-        self._settle(news)
+        _apply(connections.cluster, news, ours=set(_wanted(olds)))
+        _settle(connections.cluster, news)
         return {}
 
     @override
-    def remove(self, id_: str, props: Props) -> None:
+    def remove(self, connections: Connections, id_: str, props: Props) -> None:
         """Give the names back. What becomes of the Deployment then is its owner's: it delays nothing."""
-        found = self.connections.cluster().deployment(props["namespace"], props["deployment"])
+        found = connections.cluster.deployment(props["namespace"], props["deployment"])
         if found is None:
             return
-        if self._give_back(props) == found["metadata"]["generation"]:
+        if _give_back(connections.cluster, props) == found["metadata"]["generation"]:
             return
         where = f"{props['namespace']}/{props['deployment']}"
-        if why := self._rolled_out(props):
+        if why := _unfinished(connections.cluster, props):
             log.warning("Deployment %s has its env back but is not rolled out: %s.", where, why)
 
-    def _apply(self, props: Props, ours: set[str]) -> None:
-        found = self.connections.cluster().deployment(props["namespace"], props["deployment"])
-        for _, sentence in _lacks(found, props):
+
+def _apply(cluster: KubernetesClient, props: Props, ours: set[str]) -> None:
+    found = cluster.deployment(props["namespace"], props["deployment"])
+    for _, sentence in _lacks(found, props):
+        raise ResourceError(sentence)
+    if found is None:
+        return
+    if not props["force"]:
+        for _, sentence in _taken(found, props, ours | _owned(found, props)):
             raise ResourceError(sentence)
-        if found is None:
-            return
-        if not props["force"]:
-            for _, sentence in _taken(found, props, ours | _owned(found, props)):
-                raise ResourceError(sentence)
-        if not (wanted := _wanted(props)):
-            self._give_back(props)
-            return
-        entries = [_entry(name, value) for name, value in sorted(wanted.items())]
-        container = {"name": props["container"], "env": entries}
-        self._send(props, {"template": {"spec": {"containers": [container]}}})
+    if not (wanted := _wanted(props)):
+        _give_back(cluster, props)
+        return
+    entries = [_entry(name, value) for name, value in sorted(wanted.items())]
+    container = {"name": props["container"], "env": entries}
+    _send(cluster, props, {"template": {"spec": {"containers": [container]}}})
 
-    def _give_back(self, props: Props) -> int:
-        return self._send(props, {})
 
-    def _send(self, props: Props, spec: Mapping[str, Any]) -> int:
-        """Server-side apply; returns the Deployment's generation after it."""
-        cluster = self.connections.cluster()
-        applied = cluster.apply_deployment(props["namespace"], props["deployment"], spec, props["manager"])
-        return int(applied["metadata"]["generation"])
+def _give_back(cluster: KubernetesClient, props: Props) -> int:
+    return _send(cluster, props, {})
 
-    def _settle(self, props: Props) -> None:
-        if why := self._rolled_out(props):
-            where, seconds = f"{props['namespace']}/{props['deployment']}", props["deadline_seconds"]
-            raise ResourceError(f"Deployment {where} is not rolled out with its new env after {seconds:.0f} s: {why}.")
 
-    def _rolled_out(self, props: Props) -> str | None:
-        cluster = self.connections.cluster()
-        return rollout.wait(cluster, props["namespace"], props["deployment"], props["deadline_seconds"])
+def _send(cluster: KubernetesClient, props: Props, spec: Mapping[str, Any]) -> int:
+    """Server-side apply; returns the Deployment's generation after it."""
+    applied = cluster.apply_deployment(props["namespace"], props["deployment"], spec, props["manager"])
+    return int(applied["metadata"]["generation"])
+
+
+def _settle(cluster: KubernetesClient, props: Props) -> None:
+    if why := _unfinished(cluster, props):
+        where, seconds = f"{props['namespace']}/{props['deployment']}", props["deadline_seconds"]
+        raise ResourceError(f"Deployment {where} is not rolled out with its new env after {seconds:.0f} s: {why}.")
+
+
+def _unfinished(cluster: KubernetesClient, props: Props) -> str:
+    return rollout.wait(cluster, props["namespace"], props["deployment"], props["deadline_seconds"])
 
 
 def _lacks(found: dict[str, Any] | None, props: Props) -> Iterator[tuple[str, str]]:

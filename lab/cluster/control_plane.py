@@ -1,6 +1,7 @@
 """The control plane's parts: etcd, API server, controllers, scheduler; which program, with which flags.
 
-Every health endpoint listens on the node's address on the lan, so that `lab.cluster` can ask it from the host.
+Every health endpoint listens on the node's address on the lan, so that
+`lab.cluster.startup` can ask it from the host.
 """
 
 from pathlib import Path
@@ -52,7 +53,7 @@ def kube_apiserver(kube: Path, pki: Pki) -> Part:
             f"--kubelet-client-certificate={pki.certificate('kube-apiserver-kubelet-client')}",
             f"--kubelet-client-key={pki.key('kube-apiserver-kubelet-client')}",
             f"--service-account-issuer=https://kubernetes.default.svc.{CLUSTER_DOMAIN}",
-            f"--service-account-key-file={pki.directory / 'service-account.pub'}",
+            f"--service-account-key-file={pki.certificate('service-account')}",
             f"--service-account-signing-key-file={pki.key('service-account')}",
             f"--requestheader-client-ca-file={pki.ca}",
             "--requestheader-allowed-names=front-proxy-client",

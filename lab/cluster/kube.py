@@ -15,6 +15,8 @@ from kubernetes.dynamic import DynamicClient
 from console.errors import StepError
 from console.run import capture
 from console.waiting import until
+from infra.kubernetes import rollout
+from infra.kubernetes.client import KubernetesClient
 from lab import paths
 from lab.tools import go_builds
 
@@ -96,32 +98,12 @@ def node_ready() -> bool:
 
 def wait_for_rollout(namespace: str, name: str, deadline: float) -> None:
     """Wait until a Deployment's newest pods, and no others, are available."""
-    with client() as api:
+    with KubernetesClient(None, str(paths.KUBECONFIG)) as cluster:
         until(
-            lambda: _rolled_out(api, namespace, name),
+            lambda: not rollout.why_not(cluster.deployment(namespace, name)),
             deadline=deadline,
             otherwise=lambda: StepError(
-                f"Deployment {namespace}/{name} is not available after {deadline:.0f} s: {_trouble(api, namespace)}"
+                f"Deployment {namespace}/{name} is not rolled out after {deadline:.0f} s: "
+                f"{rollout.explain(cluster, namespace, name)}."
             ),
         )
-
-
-def _rolled_out(api: ApiClient, namespace: str, name: str) -> bool:
-    deployment: Any = AppsV1Api(api).read_namespaced_deployment(name, namespace)
-    wanted, status = deployment.spec.replicas, deployment.status
-    return bool(
-        status.observed_generation == deployment.metadata.generation
-        and status.updated_replicas == status.available_replicas == status.replicas == wanted
-    )
-
-
-def _trouble(api: ApiClient, namespace: str) -> str:
-    """Return what its containers wait for, in one line."""
-    pods: list[Any] = CoreV1Api(api).list_namespaced_pod(namespace).items
-    reasons = [
-        f"{pod.metadata.name}/{status.name}: {state.reason} {state.message or ''}".strip()
-        for pod in pods
-        for status in pod.status.container_statuses or []
-        if (state := status.state.waiting or status.state.terminated)
-    ]
-    return "; ".join(reasons) or "its containers run, but are not ready."

@@ -37,11 +37,11 @@ KERNEL_SETTINGS = (
 def view() -> Sandbox:
     """Return the node's view of the machine.
 
-    What it writes to the host's directories stays inside, except for the lab's own state. Kernel
-    settings that are the whole machine's are hidden behind files: the kubelet writes to those.
+    Its writes to the host's directories stay inside, except to the lab's own state. Files stand in for
+    kernel settings of the whole machine: the kubelet writes to those.
     """
     state = str(paths.STATE)
-    peers = (f"/run/netns/{name}" for name in (topology.PEER, topology.INTERNET))
+    networks = (f"/run/netns/{name}" for name in (topology.MESH_PEER, topology.INTERNET))
     return Sandbox(
         network=topology.NODE,
         hostname=HOSTNAME,
@@ -51,7 +51,7 @@ def view() -> Sandbox:
             (state, state),
             # Where the controller manager's host path provisioner makes volumes; it takes no other.
             (str(paths.VOLUMES), "/tmp/hostpath_pv"),  # noqa: S108
-            *((peer, peer) for peer in peers),
+            *((network, network) for network in networks),
             *((str(_kernel_file(name)), f"/proc/sys/{name}") for name in KERNEL_SETTINGS),
         ),
         shared=True,

@@ -33,6 +33,6 @@ def all_parts(programs: Programs, pki: Pki, pause_image: str, python: Path) -> l
         coredns(programs.coredns, pki),
         tls_front(pki),
         mesh_peer(programs.tailscaled, pki),
-        http_host("mesh-peer-http", topology.PEER, python),
+        http_host("mesh-peer-http", topology.MESH_PEER, python),
         http_host("internet-host", topology.INTERNET, python),
     ]

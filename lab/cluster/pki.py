@@ -1,7 +1,7 @@
 """The lab's own certificate authority, and the certificates and kubeconfigs of its parts.
 
-One CA signs everything, Headscale's TLS certificate too: `ca.crt` is what a client of the lab has
-to trust. Files are made once and kept; `lab up --fresh` starts from new ones.
+One CA signs everything, Headscale's TLS certificate too: a client of the lab has to trust `ca.crt`.
+Files are made once and kept; `lab up --fresh` starts from new ones.
 """
 
 import json
@@ -10,14 +10,50 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import trustme
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.exceptions import InvalidSignature
 
-from lab.cluster import certificates
-from lab.cluster.certificates import Identity
+__all__ = ["Pki", "Subject", "kubeconfig"]
 
-__all__ = ["Identity", "Pki", "kubeconfig"]
+ORGANIZATION = "Meshgate lab"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What one certificate says: `name` is its file name, the rest as in X.509.
+
+    Kubernetes reads `common_name` as the user and `organization` as the group; it gives no right to
+    the default one. A server is found under its `hosts`: DNS names and IP addresses.
+    """
+
+    name: str
+    common_name: str
+    organization: str = ORGANIZATION
+    hosts: tuple[str, ...] = ()
+
+    @property
+    def alternative_names(self) -> tuple[str, ...]:
+        """The certificate's names; Go trusts none without, not even a client's."""
+        return self.hosts or (self.name,)
+
+    def issue(self, ca: trustme.CA) -> trustme.LeafCert:
+        """Make a certificate and its key."""
+        return ca.issue_cert(
+            *self.alternative_names,
+            common_name=self.common_name,
+            organization_name=self.organization,
+            organization_unit_name=self.name,
+        )
+
+    def matches(self, certificate: x509.Certificate) -> bool:
+        """Say whether a certificate is what `issue` makes."""
+        said = {attribute.rfc4514_attribute_name: attribute.value for attribute in certificate.subject}
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        return (
+            said == {"O": self.organization, "OU": self.name, "CN": self.common_name}
+            and tuple(str(name.value) for name in names) == self.alternative_names
+        )
 
 
 @dataclass(frozen=True)
@@ -39,43 +75,41 @@ class Pki:
         """Return the path of a private key (mode 0600)."""
         return self.directory / f"{name}.key"
 
-    def ensure(self, identities: Sequence[Identity]) -> None:
+    def ensure(self, subjects: Sequence[Subject]) -> None:
         """Make the CA and every certificate that is not there yet, or that another CA signed."""
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not self._complete("ca"):
-            self._save("ca", *certificates.authority())
-        issuer = x509.load_pem_x509_certificate(self.ca.read_bytes())
-        issuer_key = _load_key(self.key("ca"))
-        for identity in identities:
-            if not self._signed(identity, issuer):
-                self._save(identity.name, *certificates.issue(identity, issuer, issuer_key))
-        self._ensure_key_pair("service-account")
+            made = trustme.CA(organization_name=ORGANIZATION)
+            self._save("ca", made.cert_pem, made.private_key_pem)
+        ca = trustme.CA.from_pem(self.ca.read_bytes(), self.key("ca").read_bytes())
+        for subject in subjects:
+            if not self._holds(subject):
+                leaf = subject.issue(ca)
+                self._save(subject.name, leaf.cert_chain_pems[0], leaf.private_key_pem)
 
-    def _signed(self, identity: Identity, issuer: x509.Certificate) -> bool:
-        if not self._complete(identity.name):
+    def _holds(self, subject: Subject) -> bool:
+        if not self._complete(subject.name):
             return False
-        certificate = x509.load_pem_x509_certificate(self.certificate(identity.name).read_bytes())
-        return certificates.matches(certificate, identity, issuer)
+        certificate = self._read(subject.name)
+        try:
+            certificate.verify_directly_issued_by(self._read("ca"))
+        except (ValueError, InvalidSignature):  # the issuer has another name, or another key
+            return False
+        return subject.matches(certificate)
 
-    def _ensure_key_pair(self, name: str) -> None:
-        """Make the key pair that service account tokens are signed with: PEM, `.key` and `.pub`."""
-        public = self.directory / f"{name}.pub"
-        if public.exists() and self.key(name).exists():
-            return
-        key = ec.generate_private_key(ec.SECP256R1())
-        _write(self.key(name), _key_pem(key))
-        public.write_bytes(
-            key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-        )
+    def _read(self, name: str) -> x509.Certificate:
+        return x509.load_pem_x509_certificate(self.certificate(name).read_bytes())
 
     def _complete(self, name: str) -> bool:
         """Say whether both files exist; the certificate is written last."""
         return self.key(name).exists() and self.certificate(name).exists()
 
-    def _save(self, name: str, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
+    def _save(self, name: str, certificate: trustme.Blob, key: trustme.Blob) -> None:
         self.certificate(name).unlink(missing_ok=True)
-        _write(self.key(name), _key_pem(key))
-        _write(self.certificate(name), certificate.public_bytes(serialization.Encoding.PEM))
+        # Only its owner can read it, from its first byte on.
+        self.key(name).touch(mode=0o600)
+        key.write_to_path(self.key(name))
+        certificate.write_to_path(self.certificate(name))
 
 
 def kubeconfig(pki: Pki, name: str, server: str) -> str:
@@ -99,27 +133,6 @@ def kubeconfig(pki: Pki, name: str, server: str) -> str:
         },
         indent=2,
     )
-
-
-def _load_key(path: Path) -> ec.EllipticCurvePrivateKey:
-    key = serialization.load_pem_private_key(path.read_bytes(), password=None)
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise TypeError(f"{path} holds a {type(key).__name__}, an EC key was expected")
-    return key
-
-
-def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file that only its owner can read, from its first byte on."""
-    path.touch(mode=0o600)
-    path.write_bytes(content)
 
 
 def _data(path: Path) -> str:

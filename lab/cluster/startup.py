@@ -1,7 +1,7 @@
 """Bring the cluster to life, part by part; each has its own deadline and its own error.
 
-What already runs and has not changed is left alone, so this also converges a lab that another
-clone of the work tree started.
+It leaves alone what runs unchanged. So it also converges a lab that another clone of the work tree
+started.
 """
 
 import ssl
@@ -59,7 +59,7 @@ def up(programs: parts.Programs, pause_image: str, load_images: Callable[[], obj
     with step("Make the network"):
         topology.up()
     with step("Start the node"):
-        PKI.ensure(roles.IDENTITIES)
+        PKI.ensure(roles.SUBJECTS)
         _write_kubeconfig()
         all_parts = parts.all_parts(programs, PKI, pause_image, Path(sys.executable))
         node.start(all_parts)

@@ -1,4 +1,4 @@
-"""What is around a user's cluster: TLS in front of Headscale, a peer of the mesh, a host of the Internet."""
+"""What is around a user's cluster: TLS in front of Headscale, the mesh peer, a host of the Internet."""
 
 from pathlib import Path
 
@@ -68,7 +68,7 @@ def mesh_peer(tailscaled: Path, pki: Pki) -> Part:
     return Part(
         "mesh-peer",
         [
-            *in_network(topology.PEER),
+            *in_network(topology.MESH_PEER),
             tailscaled,
             f"--statedir={MESH_PEER_STATE}",
             f"--socket={MESH_PEER_SOCKET}",

@@ -16,6 +16,23 @@ from lab import paths
 _CONTAINERS = Path("/var/lib/containers")
 """Where root's own images lie by default; buildah keeps notes about blobs there wherever its storage is."""
 
+_PACK = r"""
+archive=$1 target=$2 buildah=("${@:3}")
+container=$("${buildah[@]}" from --quiet "docker-archive:$archive")
+cd "$("${buildah[@]}" mount "$container")"
+find . -mindepth 1 ! -type b ! -type c -printf '%P\0' | LC_ALL=C sort --zero-terminated |
+  tar --create --no-recursion --null --files-from=- --numeric-owner --hard-dereference \
+    --xattrs --xattrs-include='*' --format=pax \
+    --pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime |
+  gzip --no-name > "$target"
+cd /
+"${buildah[@]}" rm "$container"
+"""
+"""Mount an archive's image and pack what is there: sorted, without times of this moment, without device nodes.
+
+Each name of a hard link gets the content. One shell does it all, as the mount ends with it.
+"""
+
 
 @dataclass(frozen=True)
 class Builder:
@@ -63,6 +80,14 @@ class Builder:
             "push", "--quiet", source, f"docker-archive:{archive}:{reference}", doing=f"save the image {reference}"
         )
 
+    def pack(self, archive: Path, target: Path) -> None:
+        """Write the root file system of an image's archive as tar.gz; the same archive gives the same bytes."""
+        capture(
+            ("bash", "-euo", "pipefail", "-c", _PACK, "pack", archive, target, *self.command),
+            doing=f"pack the image in {archive.name}",
+            contained=True,
+        )
+
     def _ask(self, *arguments: str, doing: str) -> str:
         """Run one short buildah command."""
         return capture((*self.command, *arguments), doing=doing, contained=True)
@@ -72,8 +97,8 @@ class Builder:
 def session() -> Iterator[Builder]:
     """Give a builder whose mounts and processes end with it, however it ends; one session at a time.
 
-    The storage stays for the next session; what counts its mounts (the run root) does not, as
-    every command has its own mount namespace, and neither does what it writes elsewhere.
+    The storage stays for the next session. The run root, which counts its mounts, does not: every command
+    has a mount namespace of its own. Neither does what buildah writes elsewhere.
     """
     storage = paths.cache() / "buildah"
     for directory in (storage, paths.RUN):

@@ -59,19 +59,19 @@ class Recipe:
         return f"{self.name}:{self.key[:12]}"
 
 
-def cluster() -> list[Recipe]:
-    """Return the recipes of the images that the cluster runs.
+def without_tools() -> list[Recipe]:
+    """Return the recipes of the cluster's images that hold none of the lab's tools.
 
-    Tools and file systems that go into them are made on the way. Raises StepError when one cannot.
+    The file systems that go into them are made on the way. Raises StepError when one cannot.
     """
+    orchestrator = paths.REPOSITORY / "examples" / "orchestrator"
     base = _debian()
-    return [
-        _pause(base),
-        _headscale(),
-        _tailscale(base),
-        gateway(),
-        _own("meshgate/orchestrator", paths.REPOSITORY / "examples" / "orchestrator", base, seconds=30),
-    ]
+    return [_pause(base), gateway(), _own("meshgate/orchestrator", orchestrator, base, seconds=30)]
+
+
+def with_tools() -> list[Recipe]:
+    """Return the recipes of the cluster's other images, whose tools are built on the way."""
+    return [_tailscale(_debian()), _headscale()]
 
 
 def gateway() -> Recipe:

@@ -1,6 +1,6 @@
 """`python -m lab.kubernetes_plugin ENGINE_ADDRESS`: serve on a free loopback port and print it.
 
-So Pulumi starts a plugin: the first line of stdout is the port, the rest of stdout belongs to the log.
+Pulumi starts its plugins like that. The first line of stdout is the port, the rest of stdout goes into the log.
 """
 
 import os
@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 
-from lab.kubernetes_plugin.engine import Engine
+from lab.kubernetes_plugin.engine_log import EngineLog
 from lab.kubernetes_plugin.protocol import provider_pb2_grpc
-from lab.kubernetes_plugin.server import KubernetesProvider
+from lab.kubernetes_plugin.provider import KubernetesProvider
 
 _THREADS = 64
 """Calls at the same time; many of them only wait for an object to become ready."""
@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> None:
         ThreadPoolExecutor(_THREADS),
         options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)],
     )
-    engine = Engine(arguments[0] if arguments else None)
+    engine = EngineLog(arguments[0] if arguments else None)
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(KubernetesProvider(engine), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()

@@ -36,7 +36,7 @@ def check(
     """Return the inputs to keep, and what is wrong with them.
 
     `olds` are the inputs kept so far (empty for a new resource or a replacement). The two callables
-    are asked only where the program leaves the namespace out.
+    are asked only if the program names no namespace.
     """
     structure = structure_failures(resource.kind, reveal(dict(news)))
     if structure:

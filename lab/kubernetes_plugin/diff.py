@@ -1,7 +1,7 @@
 """Diff: which properties change between the inputs in the state and the program's, and what follows.
 
-The comparison is by position, path by path, as the official plugin's. A path under one of the kind's
-replacing fields replaces the object; so does what the API server, asked by a dry run, calls immutable.
+The comparison goes path by path and compares lists by position, like the official plugin. A change under one of the
+kind's replacing fields replaces the object. So does a field that the API server calls immutable in a dry run.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -86,7 +86,7 @@ def _within(path: str, field: str) -> bool:
 
 
 def _keeps_its_name(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    """Whether old and new object cannot exist at the same time: same place, same name by the program's wish."""
+    """Whether the two objects cannot exist at the same time: the program gives both one name in one place."""
     before, after = old.get("metadata", {}), new.get("metadata", {})
     same_place = all(before.get(field) == after.get(field) for field in ("name", "namespace"))
     return same_place and "name" in after and not is_autonamed(new)

@@ -112,7 +112,7 @@ _VOLUME_SOURCES = ("hostPath", "local", "nfs", "csi", "iscsi", "fc")
 def replacing_fields(kind: Kind, *, mutable: frozenset[str]) -> tuple[str, ...]:
     """Fields whose change makes a new object; `mutable` are kinds that may change in place all the same.
 
-    As the official plugin has it. What the API server itself refuses to change comes on top (see `diff`).
+    They are those of the official plugin. `diff` adds the fields that the API server itself refuses to change.
     """
     if not kind.built_in or kind.name in mutable:
         return _IDENTITY

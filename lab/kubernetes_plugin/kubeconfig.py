@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from lab.kubernetes_plugin.errors import ClusterUnreachableError
-from lab.kubernetes_plugin.settings import ProviderSettings
+from lab.kubernetes_plugin.provider_settings import ProviderSettings
 
 if TYPE_CHECKING:
     from kubernetes.client import Configuration

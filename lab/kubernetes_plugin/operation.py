@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from lab.kubernetes_plugin.await_.wait import Waiter
-from lab.kubernetes_plugin.cluster import Cluster
 from lab.kubernetes_plugin.kinds import Kind
-from lab.kubernetes_plugin.settings import ProviderSettings
+from lab.kubernetes_plugin.object_client import ObjectClient
+from lab.kubernetes_plugin.provider_settings import ProviderSettings
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Operation:
 
     urn: str
     kind: Kind
-    cluster: Cluster
+    client: ObjectClient
     settings: ProviderSettings
     waiter: Waiter
     warn: Callable[[str], None]

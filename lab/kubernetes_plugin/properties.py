@@ -1,7 +1,7 @@
 """Pulumi properties: protobuf on the wire, plain Python (dict, list, str, …) inside.
 
-Two things JSON cannot say stay visible: `Secret(value)` for a value that must be encrypted in the
-state, and `UNKNOWN` for a value that a preview does not know yet. The 32-digit keys are Pulumi's
+JSON cannot say two things, so they have types: `Secret(value)` is a value that must be encrypted in the
+state, and `UNKNOWN` is a value that a preview does not know yet. The 32-digit keys are Pulumi's
 wire format (sdk/go/common/resource/plugin/rpc.go).
 """
 

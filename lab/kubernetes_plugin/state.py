@@ -1,7 +1,7 @@
 """What Pulumi keeps of an object: its inputs and, as outputs, the live object with three fields of our own.
 
-`__inputs` repeats the inputs, `__initialApiVersion` and `__fieldManager` serve later updates; the names are
-the official plugin's, so that a stack can change from one plugin to the other.
+`__inputs` repeats the inputs, `__initialApiVersion` and `__fieldManager` serve later updates. The official plugin
+uses the same names, so that a stack can change from one plugin to the other.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ _MERGE_KEYS = ("mountPath", "devicePath", "containerPort", "port", "ip", "name")
 
 
 def outputs(inputs: Properties, live: Mapping[str, Any], *, manager: str) -> Properties:
-    """Return the outputs to keep: the live object, secret wherever the inputs are, and our own fields."""
+    """Return the outputs to keep: the live object, with the inputs' secrets marked, and our own fields."""
     marked = mark_secrets(dict(live), inputs)
     if live.get("kind") == "Secret" and "data" in marked and not isinstance(marked["data"], Secret):
         marked["data"] = Secret(marked["data"])
@@ -62,7 +62,7 @@ def kept_inputs(state: Mapping[str, Any]) -> Properties:
 def inputs_from_live(live: Mapping[str, Any], inputs: Mapping[str, Any]) -> Properties:
     """Return what the inputs would have to be for the object as it is: a drift becomes a difference.
 
-    Only what the inputs speak of is compared; fields and list elements of other managers are theirs.
+    Only what the inputs name is compared; fields and list elements of other managers are left out.
     """
     pruned = _prune(live, reveal(dict(inputs)), ())
     marked: Properties = mark_secrets(pruned, inputs)
@@ -98,7 +98,7 @@ def _prune(live: Value, given: Value, path: tuple[str | int, ...]) -> Value:
 
 
 def _prune_list(live: Sequence[Any], given: Sequence[Any], path: tuple[str | int, ...]) -> list[Any]:
-    """Compare a list that has one owner: element by element, and whatever was added is a drift."""
+    """Compare a list that has one owner: element by element; whatever was added is a drift."""
     common = [_prune(one, other, (*path, index)) for index, (one, other) in enumerate(zip(live, given, strict=False))]
     return [*common, *live[len(common) :]]
 

@@ -1,7 +1,7 @@
 """What can be wrong with a resource's inputs, told before anything is sent anywhere.
 
-Only what every object has in common, and Secrets: the fields of a kind are checked by the API server, in a
-preview too.
+This looks at what all objects have in common, and at Secrets. The API server checks the fields of a kind, in a preview
+too.
 """
 
 import base64
@@ -15,8 +15,8 @@ from lab.kubernetes_plugin.kinds import Kind, is_secret
 from lab.kubernetes_plugin.names import annotations, name_problem
 from lab.kubernetes_plugin.properties import UNKNOWN, render_path
 
-_NOT_SUPPORTED = ("pulumi.com/waitFor",)
-"""Annotations of the official plugin that would change what happens and that are not followed here."""
+_NOT_SUPPORTED = ("pulumi.com/waitFor", "pulumi.com/replaceUnready")
+"""Annotations that would change what the official plugin does, and that are not followed here."""
 
 
 @dataclass(frozen=True)

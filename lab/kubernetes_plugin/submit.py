@@ -1,7 +1,7 @@
 """Bring a manifest to the API server: who owns its fields, what may be overwritten, how a refusal reads.
 
-Objects are made by a plain create, which fails where one of that name exists, and changed by server-side
-apply under the resource's own field manager.
+A plain create makes the object; it fails if there is one of that name. Server-side apply changes it, under the
+resource's own field manager.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from lab.kubernetes_plugin import field_managers
-from lab.kubernetes_plugin.cluster import Object
 from lab.kubernetes_plugin.errors import ApiError, ClusterUnreachableError, NoSuchKindError, PluginError
 from lab.kubernetes_plugin.names import annotations
+from lab.kubernetes_plugin.object_client import Object
 from lab.kubernetes_plugin.operation import Operation, split_id
 from lab.kubernetes_plugin.properties import Properties, redact, reveal
 
@@ -39,8 +39,8 @@ def create_object(operation: Operation, inputs: Properties, manager: str) -> Obj
 def try_create(operation: Operation, inputs: Properties, manager: str) -> Object | None:
     """Return the object that a create would make; None where a dry run cannot tell.
 
-    That is: its namespace does not exist yet; it exists itself, because a replacement deletes it first; or
-    the server does no dry run for us. Raises PluginError when the API server would refuse.
+    A dry run cannot tell when the namespace does not exist yet, when the object still exists because a replacement will
+    delete it first, or when the server does no dry run for us. Raises PluginError when the API server would refuse.
     """
     try:
         return _submit(operation, inputs, manager, dry_run=True)
@@ -79,7 +79,7 @@ def immutable_fields(operation: Operation, resource_id: str, inputs: Mapping[str
     _, name = split_id(resource_id)
     wanted = dict(inputs) | {"metadata": inputs["metadata"] | {"name": name}}
     try:
-        operation.cluster.apply(operation.kind, wanted, manager=field_managers.new_manager(), force=True, dry_run=True)
+        operation.client.apply(operation.kind, wanted, manager=field_managers.new_manager(), force=True, dry_run=True)
     except ApiError as error:
         return error.immutable_fields
     except (NoSuchKindError, ClusterUnreachableError):
@@ -88,11 +88,11 @@ def immutable_fields(operation: Operation, resource_id: str, inputs: Mapping[str
 
 
 def _submit(operation: Operation, inputs: Properties, manager: str, *, dry_run: bool) -> Object:
-    """Create the object; where existing ones are to be adopted, apply it instead."""
+    """Create the object; apply it instead if existing ones are to be adopted."""
     obj: Object = reveal(inputs)
     if not operation.settings.upsert or "name" not in obj["metadata"]:
         with _without_secrets(inputs):
-            return operation.cluster.create(operation.kind, obj, dry_run=dry_run)
+            return operation.client.create(operation.kind, obj, dry_run=dry_run)
     try:
         return _apply(operation, inputs, obj, manager, force=dry_run or _force(operation, obj), dry_run=dry_run)
     except ApiError as error:
@@ -103,11 +103,11 @@ def _apply(
     operation: Operation, inputs: Properties, wanted: Object, manager: str, *, force: bool, dry_run: bool
 ) -> Object:
     with _without_secrets(inputs):
-        return operation.cluster.apply(operation.kind, wanted, manager=manager, force=force, dry_run=dry_run)
+        return operation.client.apply(operation.kind, wanted, manager=manager, force=force, dry_run=dry_run)
 
 
 def _with_patience(operation: Operation, attempt: Callable[[], Object]) -> Object:
-    """Repeat an attempt for a while whose namespace or kind is not there yet."""
+    """Repeat an attempt for a while, as long as its namespace or kind is not there yet."""
     missing: PluginError
     for _ in operation.waiter.pauses(operation.kind.name, _MISSING_PARTS_SECONDS):
         try:
@@ -122,7 +122,7 @@ def _with_patience(operation: Operation, attempt: Callable[[], Object]) -> Objec
 
 
 def _existing(operation: Operation, resource_id: str) -> Object:
-    live = operation.cluster.get(operation.kind, *split_id(resource_id))
+    live = operation.client.get(operation.kind, *split_id(resource_id))
     if live is None:
         raise PluginError(
             f'update of resource "{operation.urn}" failed: {operation.kind.name} "{resource_id}" does not exist '
@@ -139,7 +139,7 @@ def _taken_over(operation: Operation, resource_id: str, manager: str) -> Object:
         if entries is None:
             return live
         try:
-            return operation.cluster.replace_managed_fields(operation.kind, live, entries)
+            return operation.client.replace_managed_fields(operation.kind, live, entries)
         except ApiError as error:  # a controller has written the status in between
             if not error.conflict or attempt == _TAKE_OVER_ATTEMPTS - 1:
                 raise

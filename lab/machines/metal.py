@@ -1,7 +1,7 @@
 """A bare-metal machine of the lab: a real Debian with systemd and sshd, in a network namespace of its own.
 
-systemd-nspawn boots it. It is on the lan with one leg and at the Internet host with the other, has a
-disk of its own, and is reached by SSH alone.
+systemd-nspawn boots it. It has one leg on the lan, one at the Internet host, and a disk of its own.
+Only SSH reaches it.
 """
 
 import shlex

@@ -1,4 +1,4 @@
-"""A bare-metal machine while it is switched on: boots it, and again when it reboots; ends when it is shut down.
+"""Boot a bare-metal machine, and again whenever it reboots; end when it shuts down.
 
 Runs as process 1 of a sandbox, so that the machine's processes, mounts and network end with it.
 """

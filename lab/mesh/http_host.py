@@ -15,7 +15,7 @@ LARGEST_DOWNLOAD = 10**10
 CHUNK = bytes(64 * 1024)
 
 
-class Host(ThreadingHTTPServer):
+class HttpHost(ThreadingHTTPServer):
     """The server, on all addresses of both families."""
 
     address_family = socket.AF_INET6
@@ -33,7 +33,7 @@ class Host(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     """One request."""
 
-    server: Host
+    server: HttpHost
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
@@ -64,4 +64,4 @@ class Handler(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    Host(sys.argv[1]).serve_forever()
+    HttpHost(sys.argv[1]).serve_forever()

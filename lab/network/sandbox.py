@@ -1,8 +1,8 @@
 """Run a program in namespaces of its own: its processes and mounts end with it, in one kill.
 
 `command` makes the argument list: nsenter (network) → unshare (mounts, processes, host name) → this
-file, which arranges the mounts as told and becomes the program, process 1 of its namespace. The
-first process is `unshare`, as the host sees it: killing that one kills all.
+file. It arranges the mounts as told and becomes the program: process 1 of its namespace. The host sees
+`unshare` as the first process: killing that one kills all.
 """
 
 import json

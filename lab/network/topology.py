@@ -6,8 +6,8 @@
     machines ────── .20 + ┴──────────────────────────── 203.0.113.20 + ──────── 203.0.113.1 ─┘
 
 Pods live behind the node, which masquerades them; a bare-metal machine has a line of its own. The
-Internet host knows no way back to the lan, and clients have no default route: only through a
-gateway's masquerade can one reach the other.
+Internet host knows no way back to the lan, and clients have no default route. So one reaches the
+other only through a gateway's masquerade.
 """
 
 import json
@@ -20,12 +20,12 @@ from console.run import capture
 from lab import changes
 from lab.network.sandbox import in_network
 
-NODE, PEER, INTERNET = "mg-node", "mg-peer", "mg-internet"
+NODE, MESH_PEER, INTERNET = "mg-node", "mg-peer", "mg-internet"
 """The network namespaces of the cluster's node, the mesh peer and the Internet host."""
 
 NODE_IPV4, NODE_IPV6 = "10.213.0.1", "fd10:213::1"
 HOST_IPV4, HOST_IPV6 = "10.213.0.254", "fd10:213::fe"
-PEER_IPV4, PEER_IPV6 = "10.213.0.10", "fd10:213::a"
+MESH_PEER_IPV4, MESH_PEER_IPV6 = "10.213.0.10", "fd10:213::a"
 INTERNET_IPV4, INTERNET_IPV6 = "198.51.100.2", "2001:db8:100::2"
 UPLINK_IPV4, UPLINK_IPV6 = "198.51.100.1", "2001:db8:100::1"
 LAN = ("10.213.0.0/24", "fd10:213::/64")
@@ -48,10 +48,10 @@ NODE_MAC = "02:00:00:00:00:01"
 
 _LINKS = f"""
 netns add {NODE}
-netns add {PEER}
+netns add {MESH_PEER}
 netns add {INTERNET}
 link add {HOST_PORT} type veth peer name host netns {NODE}
-link add eth0 netns {PEER} type veth peer name peer netns {NODE}
+link add eth0 netns {MESH_PEER} type veth peer name peer netns {NODE}
 link add eth0 netns {INTERNET} type veth peer name internet netns {NODE}
 address add {HOST_IPV4}/24 dev {HOST_PORT}
 address add {HOST_IPV6}/64 dev {HOST_PORT} nodad
@@ -73,11 +73,11 @@ address add {NODE_IPV4}/24 dev lan
 address add {NODE_IPV6}/64 dev lan nodad
 """
 
-_PEER = f"""
+_MESH_PEER = f"""
 link set lo up
 link set eth0 up
-address add {PEER_IPV4}/24 dev eth0
-address add {PEER_IPV6}/64 dev eth0 nodad
+address add {MESH_PEER_IPV4}/24 dev eth0
+address add {MESH_PEER_IPV6}/64 dev eth0 nodad
 """
 
 _INTERNET = f"""
@@ -89,7 +89,7 @@ address add {INTERNET_IPV6}/64 dev eth0 nodad
 
 _FORWARDING = ("net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
 
-_LAST_ADDRESS = {NODE: NODE_IPV6, PEER: PEER_IPV6, INTERNET: INTERNET_IPV6}
+_LAST_ADDRESS = {NODE: NODE_IPV6, MESH_PEER: MESH_PEER_IPV6, INTERNET: INTERNET_IPV6}
 """What is set last in each namespace: with it the namespace is complete."""
 
 
@@ -130,7 +130,7 @@ def up() -> None:
         capture(["modprobe", "br_netfilter"], doing="load the kernel module that shows bridged packets to iptables")
     _ip(_LINKS)
     _ip(_NODE, NODE)
-    _ip(_PEER, PEER)
+    _ip(_MESH_PEER, MESH_PEER)
     _ip(_INTERNET, INTERNET)
     capture([*in_network(NODE), "sysctl", "-q", "-w", *_FORWARDING], doing="let the lab's node forward")
 
@@ -184,7 +184,7 @@ def detach(name: str) -> None:
 
 
 def plug(number: int) -> None:
-    """Make the namespace of a bare-metal machine, on the lan and on a line of its own to the Internet host.
+    """Make a bare-metal machine's namespace: on the lan, and on its own line to the Internet host.
 
     Called where the machine boots (its own mounts); an earlier boot's namespace is replaced.
     """

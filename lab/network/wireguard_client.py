@@ -106,11 +106,14 @@ class Client:
     host: topology.Host
     pid: int
 
+    @property
+    def inside(self) -> list[str]:
+        """What to put before an argument list to run it where the client is."""
+        return ["nsenter", f"--target={self.pid}", "--net", "--mount", "--"]
+
     def run(self, command: Sequence[str | Path], doing: str = "run a command in the client") -> str:
         """Run a command where the client is and return its stdout; raise StepError if it fails."""
-        return capture(
-            ["nsenter", f"--target={self.pid}", "--net", "--mount", "--", *command], doing=f"{doing} {self.name}"
-        )
+        return capture([*self.inside, *command], doing=f"{doing} {self.name}")
 
     def fetch(self, url: str, seconds: float = 5) -> str:
         """Return a web page as the client sees it; raise StepError when it does not come in time."""

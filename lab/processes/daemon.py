@@ -5,16 +5,22 @@ A process id alone can have gone to somebody else's process; with its start time
 
 import json
 import os
-import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
+from typing import Self
+
+import psutil
 
 from console.environment import SYSTEM_PATH
 from console.errors import StepError
 from console.waiting import until
 from lab import paths
+
+ENDED = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+"""The states of a process that has ended, but was not collected yet."""
 
 STOP_DEADLINE = 10.0
 """Seconds that a killed process tree may take to be gone."""
@@ -22,41 +28,42 @@ STOP_DEADLINE = 10.0
 
 @dataclass(frozen=True)
 class Process:
-    """One process of this boot: its id and when it started (clock ticks since boot)."""
+    """One process of this boot: its id, and the seconds from the boot to its start."""
 
     pid: int
-    started: int
+    started: float
+
+    @classmethod
+    def of(cls, process: psutil.Process) -> Self:
+        """Return how a process is written down; setting the clock later does not change it."""
+        return cls(process.pid, round(process.create_time() - psutil.boot_time(), 2))
 
     @property
     def alive(self) -> bool:
         """Whether this very process still runs; a zombie does not."""
-        return _state(self.pid) == (self.started, True)
+        return running(self.pid) == self
 
     def kill(self) -> None:
         """End it at once, with its children, and wait until they are gone.
 
         A child that is process 1 of a namespace is gone only after every process in there.
         """
-        if not self.alive:
-            return
-        for one in (*_children(self.pid), self):
-            until(
-                one.struck,
-                deadline=STOP_DEADLINE,
-                otherwise=lambda: StepError(
-                    f"Process {self.pid} does not end although it was killed; see /proc/{self.pid}/stack."
-                ),
-                poll=0.02,
-            )
-        _reap(self.pid)
-
-    def struck(self) -> bool:
-        """Send it SIGKILL unless it is gone; say whether it was."""
-        if not self.alive:
-            return True
-        with suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
-        return False
+        with suppress(psutil.NoSuchProcess):
+            process = psutil.Process(self.pid)
+            if not self.alive:
+                return
+            for one in (*process.children(), process):
+                until(
+                    partial(_struck, one),
+                    deadline=STOP_DEADLINE,
+                    otherwise=lambda: StepError(
+                        f"Process {self.pid} does not end although it was killed; see /proc/{self.pid}/stack."
+                    ),
+                    poll=0.02,
+                )
+            # Collected, if it is this process' own child.
+            with suppress(psutil.TimeoutExpired):
+                process.wait(0)
 
 
 @dataclass(frozen=True)
@@ -120,32 +127,18 @@ def daemons() -> Iterator[Daemon]:
 
 
 def running(pid: int) -> Process | None:
-    """Return the process that has this id now, or None."""
-    state = _state(pid)
-    return Process(pid, state[0]) if state and state[1] else None
-
-
-def _children(pid: int) -> list[Process]:
-    """Return the running children of a process that has one thread."""
-    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [child for child in map(running, map(int, listed)) if child]
-
-
-def _state(pid: int) -> tuple[int, bool] | None:
-    """Return (start time, whether it runs) from /proc/<pid>/stat; None when there is none."""
+    """Return the process that has this id now, or None; a zombie does not run."""
     try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
+        process = psutil.Process(pid)
+        return None if process.status() in ENDED else Process.of(process)
+    except psutil.NoSuchProcess:
         return None
-    # The second field is the command in brackets and may hold anything; proc(5) counts from 1.
-    fields = text.rpartition(")")[2].split()
-    state, started = fields[0], int(fields[19])
-    return started, state not in "ZX"
 
 
-def _reap(pid: int) -> None:
-    """Collect the process if it is this process' own child."""
-    try:
-        os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        return
+def _struck(process: psutil.Process) -> bool:
+    """Send a process SIGKILL unless it has ended; say whether it had."""
+    with suppress(psutil.NoSuchProcess):
+        if process.status() not in ENDED:
+            process.kill()
+            return False
+    return True

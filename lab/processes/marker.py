@@ -5,47 +5,41 @@ them carry the mark of the run that started them: that run's process id and star
 """
 
 import os
-import signal
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Mapping
+from contextlib import suppress
 
-from lab.processes.daemon import Process, running
+import psutil
+
+from lab.processes.daemon import Process
 
 VARIABLE = "MESHGATE_LAB_RUN"
 
 
 def own() -> dict[str, str]:
     """Return the environment that marks the processes of this run."""
-    process = running(os.getpid())
-    assert process is not None, "a process that asks for itself runs"  # noqa: S101
+    process = Process.of(psutil.Process())
     return {VARIABLE: f"{process.pid}:{process.started}"}
 
 
 def end_orphans() -> int:
     """End every marked process whose run is over; those of this very run too. Return how many.
 
-    Called when nothing that this run started may be at work, so what is left of it is orphaned.
+    Call it when nothing that this run started may be at work: what is left of it is orphaned.
     """
     ended = 0
-    for pid, owner in _marked():
-        if pid != os.getpid() and (owner.pid == os.getpid() or not owner.alive):
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-            ended += 1
+    for process in psutil.process_iter(["environ"]):
+        owner = _owner(process.info["environ"] or {})
+        if owner and process.pid != os.getpid() and (owner.pid == os.getpid() or not owner.alive):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+                ended += 1
     return ended
 
 
-def _marked() -> Iterator[tuple[int, Process]]:
-    """Yield each marked process' id with the run that started it."""
-    for entry in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            variables = entry.read_bytes().split(b"\0")
-        except (FileNotFoundError, ProcessLookupError, PermissionError):
-            continue
-        for variable in variables:
-            name, _, value = variable.decode(errors="replace").partition("=")
-            pid, _, started = value.partition(":")
-            if name == VARIABLE and pid.isdecimal() and started.isdecimal():
-                yield int(entry.parent.name), Process(int(pid), int(started))
+def _owner(environment: Mapping[str, str]) -> Process | None:
+    """Return the run whose mark an environment holds."""
+    pid, _, started = environment.get(VARIABLE, "").partition(":")
+    try:
+        return Process(int(pid), float(started))
+    except ValueError:
+        return None

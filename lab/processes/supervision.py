@@ -1,7 +1,7 @@
 """The node's supervisord: the parts that it runs, its configuration, and what it is told to do.
 
-A part that dies is started again; one whose command, environment or files changed is restarted when
-the configuration is read again, no other is.
+It starts a part that died again. When it reads its configuration anew, it restarts the parts whose
+command, environment or files changed, and no others.
 """
 
 import configparser

@@ -5,8 +5,8 @@ from typing import Any
 
 import yaml
 
-from lab import paths
-from lab.pulumi.stack import LAB, PREFIX
+from console import project
+from lab.pulumi.stack import PREFIX
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class Facts:
 
 
 def complete(facts: Facts) -> dict[str, Any]:
-    """Return the stack's settings (as in infra.settings) with this machine's facts."""
-    committed = yaml.safe_load((paths.REPOSITORY / f"Pulumi.{LAB}.yaml").read_text())["config"]
+    """Return the stack's settings (as in infra/settings) with this machine's facts."""
+    committed = yaml.safe_load(project.stack_file(project.LAB).read_text())["config"]
     settings = {key.removeprefix(PREFIX): value for key, value in committed.items()}
     images = {"image": facts.gateway_image, "tailscale_image": facts.tailscale_image}
     return settings | {

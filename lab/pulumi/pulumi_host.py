@@ -2,9 +2,11 @@
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
-from console import environment
+from console import environment, pulumi_cli
+from console.errors import StepError
 from console.run import capture
 from lab import paths
 from lab.tools import cache, go_builds, go_toolchain
@@ -22,23 +24,12 @@ def find() -> Path:
 
     Raises StepError when Pulumi has to be built and cannot be.
     """
-    if own := _own():
-        return own
+    with suppress(StepError):
+        return pulumi_cli.find()
     binaries = (go_builds.build(go_builds.PULUMI), go_builds.build(go_builds.PULUMI_LANGUAGE_PYTHON))
     # Of a binary its cache directory's name is enough: that is the hash of what it was made from.
     key = cache.fingerprint(*(binary.parent.name for binary in binaries), *_SCRIPTS)
     return cache.keep(paths.cache() / "pulumi" / key, lambda directory: _assemble(binaries, directory))
-
-
-def _own() -> Path | None:
-    """Return where the user's own Pulumi lies with all that comes with it, also behind a link to it."""
-    if (pulumi := go_builds.find_own(go_builds.PULUMI)) is None:
-        return None
-    programs = (go_builds.PULUMI_LANGUAGE_PYTHON.name, *(Path(script).name for script in _SCRIPTS))
-    for directory in (pulumi.parent, pulumi.resolve().parent):
-        if all((directory / program).exists() for program in programs):
-            return directory
-    return None
 
 
 def _assemble(binaries: tuple[Path, ...], directory: Path) -> None:
@@ -51,7 +42,7 @@ def _assemble(binaries: tuple[Path, ...], directory: Path) -> None:
         doing="find Pulumi's SDK among the Go modules",
         cwd=paths.GO_MODULES / go_builds.PULUMI.module,
         base=environment.downloading(),
-        env=go_builds.ENVIRONMENT,
+        env=go_builds.compiler_environment(),
     )
     for script in _SCRIPTS:
         target = directory / Path(script).name

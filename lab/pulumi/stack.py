@@ -1,14 +1,12 @@
 """Run Pulumi for a stack of the lab: apart from the user's own Pulumi, and unattended.
 
-What a killed run leaves behind (a lock, orphaned processes, creations of unknown outcome) is
-cleared before the next one starts.
+A killed run leaves behind a lock, orphaned processes and creations of unknown outcome. The next one
+clears them before it starts.
 """
 
 import json
-import os
 import re
 import secrets
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from console import project, pulumi_cli
 from console.errors import StepError
 from console.progress import step
 from console.run import capture, run
@@ -23,11 +22,7 @@ from lab import paths
 from lab.processes import marker
 from lab.pulumi import plugin
 
-LAB = "lab"
-"""The stack that `make up` runs; tests run others beside it."""
-
-PROJECT = "meshgate"
-PREFIX = f"{PROJECT}:"
+PREFIX = f"{project.NAME}:"
 """Stands before each setting in a stack's config file."""
 
 PASSPHRASE_FILE = paths.PULUMI / "passphrase"
@@ -50,7 +45,8 @@ class Stack:
     """
 
     programs: Path
-    name: str = LAB
+    name: str = project.LAB
+    """`make up` runs the lab's; tests run others beside it."""
 
     @property
     def config_file(self) -> Path:
@@ -65,17 +61,15 @@ class Stack:
     @property
     def state_file(self) -> Path:
         """The stack's checkpoint in the file backend."""
-        return paths.PULUMI_STATE / ".pulumi" / "stacks" / PROJECT / f"{self.name}.json"
+        return paths.PULUMI_STATE / ".pulumi" / "stacks" / project.NAME / f"{self.name}.json"
 
     def environment(self) -> dict[str, str]:
         """Return what to add to the environment of `pulumi`."""
-        search = (str(self.programs), str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath))
         return {
-            "PATH": os.pathsep.join(search),
+            **pulumi_cli.environment(self.programs),
             "PULUMI_HOME": str(paths.PULUMI_HOME),
             "PULUMI_BACKEND_URL": f"file://{paths.PULUMI_STATE}",
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(PASSPHRASE_FILE),
-            "PULUMI_SKIP_UPDATE_CHECK": "true",
             "KUBECONFIG": str(paths.KUBECONFIG),
             **marker.own(),
         }
@@ -93,7 +87,7 @@ class Stack:
             PASSPHRASE_FILE.touch(mode=0o600)
             PASSPHRASE_FILE.write_text(secrets.token_urlsafe(32))
         # So that Pulumi knows, here as well, which project the stack belongs to.
-        (paths.PULUMI / "Pulumi.yaml").write_text(f"name: {PROJECT}\nruntime: python\n")
+        (paths.PULUMI / "Pulumi.yaml").write_text(f"name: {project.NAME}\nruntime: python\n")
         self.write(settings)
         plugin.ensure(self.programs / "pulumi", self.environment())
         if not self.state_file.exists():
@@ -101,7 +95,7 @@ class Stack:
         self.recover()
 
     def write(self, settings: Mapping[str, Any]) -> None:
-        """Write the stack's config file: `settings` as in infra.settings, and what Pulumi itself wrote.
+        """Write the stack's config file: `settings` as in infra/settings, and what Pulumi itself wrote.
 
         A secret setting that is not among them is forgotten.
         """

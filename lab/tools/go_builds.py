@@ -2,19 +2,22 @@
 
 A tool is resolved in this order: the user's own on PATH in a version that the lab is tested with; the
 binary that an earlier run built; a build of its pinned Go module under lab/go. Builds run one after
-another and are kept in the cache by the hash of module, flags and Go version.
+another, also `ahead` of their use, and are kept in the cache by the hash of module, flags and Go version.
 """
 
-import re
+import os
 import shutil
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from console import environment
+from console import environment, programs, pulumi_cli
 from console.errors import StepError
 from console.progress import console, step
-from console.run import capture, run
+from console.run import run
 from lab import paths
 from lab.tools import cache, go_toolchain, static_elf
 
@@ -24,8 +27,8 @@ class Own:
     """How a user's own copy of a tool is recognised: `arguments` make it print its version."""
 
     arguments: tuple[str, ...]
-    at_least: tuple[int, int, int]
-    below: tuple[int, int, int]
+    at_least: programs.Version
+    below: programs.Version
 
 
 @dataclass(frozen=True)
@@ -56,8 +59,7 @@ PULUMI = Tool(
     package="github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
     seconds=290,
     variables=("github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v3.259.0",),
-    # The first version whose engine knows the hooks that the program uses.
-    own=Own(("version",), at_least=(3, 182, 0), below=(4, 0, 0)),
+    own=Own(("version",), pulumi_cli.AT_LEAST, pulumi_cli.BELOW),
 )
 PULUMI_LANGUAGE_PYTHON = Tool(
     # The last version in which the language host is part of the SDK's module; it runs programs
@@ -91,7 +93,8 @@ _TAILSCALE_VERSION = (
     "tailscale.com/version.longStamp=1.102.3",
 )
 TAILSCALED = Tool(
-    # One binary that is both: it acts as the client when it is called `tailscale`.
+    # One binary that is both: it acts as the client when it is called `tailscale`. The image needs it so, hence
+    # nothing would be saved by a user's own, which are two.
     name="tailscaled",
     version="1.102.3",
     module="tailscale",
@@ -100,7 +103,6 @@ TAILSCALED = Tool(
     tags="ts_include_cli",
     variables=_TAILSCALE_VERSION,
     aliases=("tailscale",),
-    own=Own(("--version",), at_least=(1, 102, 3), below=(1, 103, 0)),
 )
 CONTAINERBOOT = Tool(
     # It does not tell its version: called in any way, it starts.
@@ -162,8 +164,8 @@ ACTIONLINT = Tool(
     own=Own(("-version",), at_least=(1, 7, 7), below=(2, 0, 0)),
 )
 
-LAB = (KUBE, HEADSCALE, TAILSCALED, CONTAINERBOOT, WIREGUARD_GO, COREDNS, PULUMI, PULUMI_LANGUAGE_PYTHON)
-"""What `up` needs, in the order of building."""
+LAB = (KUBE, COREDNS, TAILSCALED, WIREGUARD_GO, CONTAINERBOOT, HEADSCALE, PULUMI_LANGUAGE_PYTHON, PULUMI)
+"""What `up` needs, in the order in which it first waits for each."""
 
 
 def resolve(tool: Tool) -> Path:
@@ -175,16 +177,13 @@ def resolve(tool: Tool) -> Path:
 
 
 def find_own(tool: Tool) -> Path | None:
-    """Return the user's own copy of a tool from PATH, if its version fits (its aliases lie beside it)."""
-    found = shutil.which(tool.name)
-    aliases = {alias: shutil.which(alias) for alias in tool.aliases}
-    if tool.own is None or found is None or not all(aliases.values()):
+    """Return the user's own copy of a tool from PATH, if its version fits."""
+    found = programs.find(tool.name)
+    if tool.own is None or found is None:
         return None
-    version = _version(found, tool.own)
-    if version is None or not tool.own.at_least <= version < tool.own.below:
-        return None
-    names = {tool.name: found, **{alias: str(path) for alias, path in aliases.items()}}
-    return Path(found) if _side_by_side(names) else _link(names) / tool.name
+    version = programs.version(found, tool.own.arguments, pulumi_cli.QUIET)
+    # A broken installation is no reason to stop: the lab builds its own.
+    return found if version and tool.own.at_least <= version < tool.own.below else None
 
 
 def for_image(tool: Tool) -> Path:
@@ -193,46 +192,15 @@ def for_image(tool: Tool) -> Path:
     A user's own must be that very version, and static: an image has no libraries of this machine.
     """
     own = find_own(tool)
-    if own is None or tool.own is None or _version(str(own), tool.own) != _numbers(tool.version):
+    if own is None or tool.own is None:
+        return build(tool)
+    if (version := programs.version(own, tool.own.arguments)) is None or programs.written(version) != tool.version:
         return build(tool)
     if not static_elf.is_static(own):
         console.print(f"{own} needs libraries of this machine, so the image gets a {tool.name} that is built here.")
         return build(tool)
     kept = paths.cache() / "own" / cache.fingerprint(tool.name, own)
     return cache.keep(kept, lambda directory: _copy(own, directory / tool.name)) / tool.name
-
-
-def _version(program: str, own: Own) -> tuple[int, ...] | None:
-    """Return the version that a program prints; None when it prints none, or does not run."""
-    try:
-        answer = capture(
-            (program, *own.arguments),
-            doing=f"ask {program} for its version",
-            env={"PULUMI_SKIP_UPDATE_CHECK": "true"},
-        )
-    except StepError:
-        return None  # a broken installation is no reason to stop: the lab builds its own
-    return _numbers(answer)
-
-
-def _numbers(text: str) -> tuple[int, ...] | None:
-    found = re.search(r"(\d+)\.(\d+)\.(\d+)", text)
-    return tuple(map(int, found.groups())) if found else None
-
-
-def _side_by_side(names: Mapping[str, str]) -> bool:
-    return len({Path(path).parent for path in names.values()}) == 1
-
-
-def _link(names: Mapping[str, str]) -> Path:
-    """Return a directory in which programs of several directories lie side by side."""
-
-    def link(directory: Path) -> None:
-        directory.mkdir()
-        for name, path in names.items():
-            (directory / name).symlink_to(path)
-
-    return cache.keep(paths.cache() / "own" / cache.fingerprint(*names, *map(str, names.values())), link)
 
 
 def _copy(program: Path, target: Path) -> None:
@@ -242,7 +210,39 @@ def _copy(program: Path, target: Path) -> None:
 
 def build(tool: Tool) -> Path:
     """Return the binary of the tool's pinned Go module from the cache, built first if need be."""
-    return cache.keep(_built(tool), lambda directory: _build(tool, directory)) / tool.name
+    entry = _built(tool)
+    if waited_for := _under_way.get(entry):
+        waited_for.result()
+    return cache.keep(entry, lambda directory: _build(tool, directory)) / tool.name
+
+
+@contextmanager
+def ahead(*tools: Tool) -> Iterator[None]:
+    """Build in the background what is missing of these tools, in their order, while the block goes on.
+
+    Within the block `build` waits for a tool's turn, and raises what went wrong with it. A block that
+    ends by an error or by Ctrl-C ends the build that is at work.
+    """
+    stop = threading.Event()
+
+    def make(tool: Tool, entry: Path) -> None:
+        cache.keep(entry, lambda directory: _build(tool, directory, stop))
+
+    missing = {_built(tool): tool for tool in tools if not find_own(tool) and not _built(tool).exists()}
+    with ThreadPoolExecutor(1, thread_name_prefix="go-builds") as worker:
+        _under_way.update({entry: worker.submit(make, tool, entry) for entry, tool in missing.items()})
+        try:
+            yield
+        except BaseException:
+            stop.set()
+            worker.shutdown(wait=False, cancel_futures=True)
+            raise
+        finally:
+            _under_way.clear()
+
+
+_under_way: dict[Path, Future[None]] = {}
+"""What `ahead` builds, by the cache's directory."""
 
 
 def cold_seconds(*tools: Tool) -> int:
@@ -263,13 +263,27 @@ ENVIRONMENT = {"CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOTOOLCHAIN": 
 """Static binaries, whatever the user has set for Go."""
 
 
+def compiler_environment() -> dict[str, str]:
+    """Return the environment of `go`: what decides the result, the lab's own caches, and a compiler in a hurry."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {
+        **ENVIRONMENT,
+        "GOCACHE": str(paths.cache() / "go-build"),
+        "GOMODCACHE": str(paths.cache() / "go-modules"),
+        # A compiler lives for seconds: it collects no garbage before one of two needs a quarter of the memory.
+        "GOGC": "off",
+        "GOMEMLIMIT": str(memory // 4),
+    }
+
+
 def _flags(tool: Tool) -> tuple[str, ...]:
     """Return the arguments of `go build` that decide what comes out."""
     linker = " ".join(("-s", "-w", *(f"-X {variable}" for variable in tool.variables)))
-    return ("-trimpath", "-tags", tool.tags, "-ldflags", linker, tool.package)
+    # Nobody debugs these programs; the linker would leave out what the compiler spent a tenth of its time on.
+    return ("-trimpath", "-gcflags=all=-dwarf=false", "-tags", tool.tags, "-ldflags", linker, tool.package)
 
 
-def _build(tool: Tool, directory: Path) -> None:
+def _build(tool: Tool, directory: Path, stop: threading.Event | None = None) -> None:
     """Build a tool into a new directory, with its aliases as links beside it."""
     title = f"{tool.name} {tool.version}"
     log = paths.cache() / "logs" / f"build-{tool.name}-{tool.version}.log"
@@ -281,7 +295,8 @@ def _build(tool: Tool, directory: Path) -> None:
                 log=log,
                 cwd=paths.GO_MODULES / tool.module,
                 base=environment.downloading(),
-                env=ENVIRONMENT,
+                env=compiler_environment(),
+                stop=stop,
             )
         except StepError as error:
             raise StepError(f"{error.sentence}{_alternative(tool)}", log) from error
@@ -293,5 +308,5 @@ def _alternative(tool: Tool) -> str:
     """Return what a user can do instead of building a tool."""
     if tool.own is None:
         return " It needs Go's module proxy (GOPROXY) to be within reach."
-    at_least, below = (".".join(map(str, version)) for version in (tool.own.at_least, tool.own.below))
+    at_least, below = map(programs.written, (tool.own.at_least, tool.own.below))
     return f" Or install {tool.name} {at_least} or newer (below {below}) and put it on PATH."

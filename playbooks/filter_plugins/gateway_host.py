@@ -48,7 +48,7 @@ def _system(host: Host, settings: Settings) -> Iterator[str]:
             "There is no usable /dev/net/tun: tailscaled needs it, and so does WireGuard where the kernel has none; "
             "load the module tun, or give the container that device."
         )
-    if settings["device_environment"]["MESHGATE_WIREGUARD"] == "kernel" and not host["kernel_wireguard"]:
+    if settings["interface_environment"]["MESHGATE_WIREGUARD"] == "kernel" and not host["kernel_wireguard"]:
         yield "The kernel has no WireGuard, which `wireguard: kernel` demands; `auto` takes wireguard-go instead."
 
 

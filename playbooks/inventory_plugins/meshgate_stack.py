@@ -18,7 +18,7 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.inventory import BaseInventoryPlugin
 
 from infra.headscale.redaction import excerpt
-from infra.resources.cluster import ClusterError
+from infra.kubernetes.client import ClusterError
 from infra.resources.connections import Connections, ConnectionsError, KeyLostError
 
 DOCUMENTATION = r"""
@@ -96,7 +96,7 @@ class Stack:
         self._run = run
 
     def gateways(self) -> dict[str, dict[str, Any]]:
-        """The output `metal`: what the program hands over of each gateway (infra/access/metal.py)."""
+        """The output `metal`: what the program hands over of each gateway (infra/targets/machine.py)."""
         self._refuse_unsettled()
         try:
             found = self._read("stack", "output", "metal", "--json", "--show-secrets", *self._stack)
@@ -237,7 +237,8 @@ class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc]  # Ansible has
 
     def _api_key(self, connections: Connections) -> str | None:
         try:
-            return connections.api_key()
+            with connections:
+                return connections.api_key()
         except (KeyLostError, ClusterError) as error:
             self.display.warning(f"Without Headscale's API key the play leaves the node to `pulumi up`. {error}")
             return None

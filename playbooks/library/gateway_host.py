@@ -63,7 +63,7 @@ tun: {description: Whether /dev/net/tun can be opened., returned: success, type:
 kernel_wireguard: {description: Whether the kernel has WireGuard., returned: success, type: bool}
 tailscaled: {description: Path of the tailscaled that is installed., returned: success, type: str}
 releases: {description: Artifacts that are unpacked here., returned: success, type: list}
-device_release: {description: The one of them that the WireGuard unit uses., returned: success, type: str}
+interface_release: {description: The one of them that the WireGuard unit uses., returned: success, type: str}
 units: {description: "Of each unit of ours, and of tailscaled.service: active, enabled.", returned: success, type: dict}
 interfaces: {description: Kind of each network interface., returned: success, type: dict}
 networks: {description: "Networks that the host has a route or an address in, each with its device.", type: list}
@@ -158,7 +158,7 @@ def units() -> dict[str, dict[str, bool]]:
     return {name: found.get(name, {"active": False, "enabled": False}) for name in (*UNITS, VENDOR_UNIT)}
 
 
-def device_release() -> str:
+def interface_release() -> str:
     """The release that the WireGuard unit uses, which may be older than the agent's."""
     try:
         text = (UNIT_FILES / UNITS[0]).read_text()
@@ -279,7 +279,7 @@ def look(interface: str, udp_ports: list[int], tcp_ports: list[int]) -> dict[str
         "kernel_wireguard": has_kernel_wireguard(),
         "tailscaled": str(VENDOR_BINARY) if VENDOR_BINARY.exists() else "",
         "releases": releases,
-        "device_release": device_release(),
+        "interface_release": interface_release(),
         "units": of_units,
         "interfaces": {
             link["ifname"]: link.get("linkinfo", {}).get("info_kind", "") for link in listed("-details", "link", "show")

@@ -27,7 +27,7 @@ options:
     description: The artifact on the host. It is removed once it is unpacked.
     type: path
     required: true
-  device_release:
+  interface_release:
     description: The release that the WireGuard unit uses now; empty if there is none.
     type: str
     default: ""
@@ -49,7 +49,7 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-device_release: {description: The release for the WireGuard unit., returned: success, type: str}
+interface_release: {description: The release for the WireGuard unit., returned: success, type: str}
 """
 
 ROOT = Path("/opt/meshgate")
@@ -57,13 +57,14 @@ SOCKETS = "/run/meshgate"
 """Where wireguard-go and wg meet, for /var/run/wireguard is written into both: the two units' runtime directory. A bind
 mount would not do, since systemd 254 and later map a dynamic user's directories to it only where they are."""
 _AGENT = "opt/meshgate/app/gateway/agent"
-DEVICE_FILES = ("usr/local/bin/wireguard-go", *(f"{_AGENT}/{name}.py" for name in ("device", "settings", "wireguard")))
+_INTERFACE = ("protocols/wireguard/interface", "protocols/wireguard/sockets", "settings")
+INTERFACE_FILES = ("usr/local/bin/wireguard-go", *(f"{_AGENT}/{name}.py" for name in _INTERFACE))
 """What the WireGuard unit runs."""
 
 
-def same_device(one: Path, other: Path) -> bool:
+def same_interface(one: Path, other: Path) -> bool:
     """Whether two releases have the same programs for the WireGuard unit."""
-    _, different, missing = filecmp.cmpfiles(one, other, DEVICE_FILES, shallow=False)
+    _, different, missing = filecmp.cmpfiles(one, other, INTERFACE_FILES, shallow=False)
     return not different and not missing
 
 
@@ -87,22 +88,23 @@ def main() -> None:
     arguments = {
         "release": {"type": "str", "required": True},
         "archive": {"type": "path", "required": True},
-        "device_release": {"type": "str", "default": ""},
+        "interface_release": {"type": "str", "default": ""},
     }
     module = AnsibleModule(argument_spec=arguments, supports_check_mode=True)
-    release, device, archive = module.params["release"], module.params["device_release"], Path(module.params["archive"])
+    release, current = module.params["release"], module.params["interface_release"]
+    archive = Path(module.params["archive"])
     if not re.fullmatch(r"[0-9a-f]{12}", release):
         module.fail_json(msg=f"release: {release!r} is not what gateway_artifact says: 12 hexadecimal digits.")
-    target, used = ROOT / release, ROOT / device
+    target, used = ROOT / release, ROOT / current
     absent = not target.is_dir()
     if not module.check_mode:
         if absent:
             unpack(module, archive, target)
         archive.unlink(missing_ok=True)
-    keeps = bool(device) and used.is_dir() and (not target.is_dir() or same_device(used, target))
+    keeps = bool(current) and used.is_dir() and (not target.is_dir() or same_interface(used, target))
     module.exit_json(
         changed=absent,
-        device_release=device if keeps else release,
+        interface_release=current if keeps else release,
         diff={"before": "", "after": f"{target}\n"} if absent else {},
     )
 

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 from ansible.module_utils.meshgate import Params, Result, start
 
 if TYPE_CHECKING:
-    from infra.agent import Places
-    from infra.settings import GatewaySettings, HeadscaleSettings
+    from infra.gateway_programs import Places
+    from infra.settings.gateway import GatewaySettings
+    from infra.settings.headscale import HeadscaleSettings
 
 DOCUMENTATION = r"""
 module: gateway_settings
@@ -93,7 +94,7 @@ environment:
   returned: success
   type: dict
   sample: {MESHGATE_LISTEN_PORT: "51820"}
-device_environment:
+interface_environment:
   description: What the process that makes the WireGuard interface is told.
   returned: success
   type: dict
@@ -146,7 +147,7 @@ ARGUMENTS = {
 
 def checked(params: Params) -> "tuple[GatewaySettings, HeadscaleSettings]":
     """The settings; raises SettingsError, whose sentences name them as the playbooks do."""
-    from infra.settings import SettingsError, load
+    from infra.settings.loading import SettingsError, load
 
     values = {
         "headscale": {**params["headscale"], "managed": False},
@@ -169,10 +170,10 @@ def checked(params: Params) -> "tuple[GatewaySettings, HeadscaleSettings]":
 
 def facts(gateway: "GatewaySettings", headscale: "HeadscaleSettings", params: Params) -> Result:
     """What follows from the settings."""
-    from infra import agent
+    from infra import gateway_programs
 
-    host, port = agent.metal_listener(gateway)
-    places = agent.Places(
+    host, port = gateway_programs.metal_listener(gateway)
+    places = gateway_programs.Places(
         private_key_file=params["private_key_file"],
         token_file=params["token_file"],
         state_dir=params["state_dir"],
@@ -189,16 +190,16 @@ def facts(gateway: "GatewaySettings", headscale: "HeadscaleSettings", params: Pa
         "registration_deadline": gateway.registration_deadline,
         "interface": params["interface"],
         "environment": _environment(gateway, params["public_key"], places),
-        "device_environment": agent.device_environment(gateway, places),
+        "interface_environment": gateway_programs.interface_environment(gateway, places),
         "http_host": host,
         "http_port": port,
         "peers_url": gateway.peers_url or f"http://{host}:{port}",
         "tailscale": {
             "hostname": gateway.hostname,
             "port": gateway.tailscale_port,
-            "arguments": list(agent.tailscaled_arguments(gateway)),
-            "up_arguments": [*agent.tailscale_up_arguments(headscale.url), f"--hostname={gateway.hostname}"],
-            "environment": agent.TAILSCALED_ENVIRONMENT,
+            "arguments": list(gateway_programs.tailscaled_arguments(gateway)),
+            "up_arguments": [*gateway_programs.tailscale_up_arguments(headscale.url), f"--hostname={gateway.hostname}"],
+            "environment": gateway_programs.TAILSCALED_ENVIRONMENT,
         },
         "headscale": {"url": headscale.url, "ca_certificate": headscale.ca_certificate, "user": headscale.user},
     }
@@ -206,15 +207,16 @@ def facts(gateway: "GatewaySettings", headscale: "HeadscaleSettings", params: Pa
 
 def _environment(gateway: "GatewaySettings", public_key: str | None, places: "Places") -> dict[str, str]:
     """The agent's; what is empty stands for none and is left out."""
-    from infra import agent
+    from infra import gateway_programs
 
-    return {name: value for name, value in agent.environment(gateway, public_key or "", places).items() if value}
+    told = gateway_programs.agent_environment(gateway, public_key or "", places)
+    return {name: value for name, value in told.items() if value}
 
 
 def main() -> None:
     """Run as a module."""
     module = start(ARGUMENTS)
-    from infra.settings import SettingsError
+    from infra.settings.loading import SettingsError
 
     try:
         result = facts(*checked(module.params), module.params)

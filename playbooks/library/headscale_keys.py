@@ -132,7 +132,7 @@ def _key_fields(description: dict[str, Any]) -> list[str]:
 
 
 def _facts(node: "Node") -> Result:
-    from infra.wireguard import node_key_to_wireguard
+    from infra.curve25519 import node_key_to_wireguard
 
     return {
         "name": node.given_name,

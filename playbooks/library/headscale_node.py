@@ -6,7 +6,7 @@ from ansible.module_utils.meshgate import Params, Result, change, on_headscale
 
 if TYPE_CHECKING:
     from infra.headscale.client import Headscale
-    from infra.headscale.exit_nodes import Gateway
+    from infra.headscale.exit_nodes import ExpectedNode
     from infra.headscale.models import Node
 
 DOCUMENTATION = r"""
@@ -95,24 +95,24 @@ ARGUMENTS = {
 
 def converge(headscale: "Headscale", params: Params, check: bool) -> Result:
     """Make the node what `state` says."""
-    from infra.headscale.exit_nodes import Gateway
+    from infra.headscale.exit_nodes import ExpectedNode
 
-    gateway = Gateway(params["hostname"], params["user"], params["pre_auth_key_id"])
+    expected = ExpectedNode(params["hostname"], params["user"], params["pre_auth_key_id"])
     if params["state"] == "absent":
-        return _absent(headscale, gateway, check)
-    return _present(headscale, gateway, params, check)
+        return _absent(headscale, expected, check)
+    return _present(headscale, expected, params, check)
 
 
-def _present(headscale: "Headscale", gateway: "Gateway", params: Params, check: bool) -> Result:
+def _present(headscale: "Headscale", expected: "ExpectedNode", params: Params, check: bool) -> Result:
     from infra.headscale import EXIT_ROUTES, exit_nodes
     from infra.headscale.errors import HeadscaleError
 
     deadline, tags = params["deadline_seconds"], params["tags"]
-    node = exit_nodes.find(headscale, gateway) if check else exit_nodes.wait(headscale, gateway, deadline)
+    node = exit_nodes.find(headscale, expected) if check else exit_nodes.wait(headscale, expected, deadline)
     if node is None and not check:
-        why = exit_nodes.why_none(headscale, gateway, new_key="run the play again, which makes a new one")
+        why = exit_nodes.why_none(headscale, expected, new_key="run the play again, which makes a new one")
         raise HeadscaleError(
-            f"Gateway {gateway.hostname} is no exit node of {headscale.url} after {deadline} s: {why}."
+            f"Gateway {expected.hostname} is no exit node of {headscale.url} after {deadline} s: {why}."
         )
     before = {"routes": sorted(node.approved_routes), "tags": sorted(node.tags)} if node else None
     now = before or {"routes": [], "tags": []}
@@ -127,10 +127,10 @@ def _present(headscale: "Headscale", gateway: "Gateway", params: Params, check: 
     return {**change(before, after), "node": _facts(node)}
 
 
-def _absent(headscale: "Headscale", gateway: "Gateway", check: bool) -> Result:
+def _absent(headscale: "Headscale", expected: "ExpectedNode", check: bool) -> Result:
     from infra.headscale import exit_nodes
 
-    nodes = exit_nodes.candidates(headscale, gateway)
+    nodes = exit_nodes.candidates(headscale, expected)
     for node in nodes:
         if not check:
             exit_nodes.delete(headscale, node.id)

@@ -29,7 +29,7 @@ def start(arguments: dict[str, dict[str, Any]], **rules: object) -> AnsibleModul
     """The module, once it is sure that our packages are there."""
     module = AnsibleModule(argument_spec=arguments, supports_check_mode=True, **rules)
     try:
-        import infra.settings  # noqa: F401
+        import infra.settings.loading  # noqa: F401
     except ImportError as error:
         module.fail_json(
             msg=f"Meshgate's packages are not there ({error}): run this repository's .venv/bin/ansible-playbook, and "
@@ -49,7 +49,7 @@ def on_headscale(
 
     from infra.headscale.client import Headscale
     from infra.headscale.errors import HeadscaleError, UnauthorizedError
-    from infra.values import ServerUrl
+    from infra.settings.value_types import ServerUrl
 
     # A call that had to be repeated is no news for the user.
     logging.getLogger("stamina").setLevel(logging.ERROR)

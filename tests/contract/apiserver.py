@@ -3,11 +3,10 @@
 There is no kubelet: pods are made but never run, so tests write their status by hand.
 """
 
-import socket
-import subprocess
-import time
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 from kubernetes import config
@@ -16,9 +15,11 @@ from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
 from lab.cluster import pki
+from lab.tools import go_builds
+from tests.contract.programs import free_port, running
+from tests.deadlines import wait_for
 
 STARTUP_SECONDS = 90
-STOP_SECONDS = 20
 _HOST = "127.0.0.1"
 _CONTROLLERS = (
     "deployment-controller",
@@ -29,6 +30,8 @@ _CONTROLLERS = (
     "persistentvolume-protection-controller",
     "persistentvolumeclaim-protection-controller",
     "replicaset-controller",
+    "replicationcontroller-controller",
+    "resourcequota-controller",
     "serviceaccount-controller",
 )
 
@@ -42,21 +45,24 @@ class ApiServer:
 
 
 @contextmanager
-def api_server(directory: Path, kube: Path, etcd: Path) -> Iterator[ApiServer]:
+def api_server(directory: Path) -> Iterator[ApiServer]:
     """Start everything in `directory` (data, certificates, logs); end it, last first, at the end."""
-    port, etcd_port, peer_port, manager_port = (_free_port() for _ in range(4))
+    kube, etcd = go_builds.resolve(go_builds.KUBE), shutil.which("etcd")
+    assert etcd, "etcd is missing; install the package etcd-server"
+    port, etcd_port, peer_port, manager_port = (free_port() for _ in range(4))
     certificates = pki.Pki(directory / "pki")
     certificates.ensure(
         (
-            pki.Identity("admin", "test-admin", "system:masters"),
-            pki.Identity("kube-apiserver", "kube-apiserver", hosts=(_HOST, "kubernetes.default.svc")),
+            pki.Subject("admin", "test-admin", "system:masters"),
+            pki.Subject("kube-apiserver", "kube-apiserver", hosts=(_HOST, "kubernetes.default.svc")),
+            pki.Subject("service-account", "service-account"),
         )
     )
     kubeconfig = directory / "kubeconfig"
     kubeconfig.write_text(pki.kubeconfig(certificates, "admin", f"https://{_HOST}:{port}"))
     with ExitStack() as stack:
-        stack.enter_context(_running(_etcd(directory, etcd, etcd_port, peer_port), directory / "etcd.log"))
-        stack.enter_context(_running(_apiserver(kube, certificates, port, etcd_port), directory / "kube-apiserver.log"))
+        stack.enter_context(running(_etcd(directory, etcd, etcd_port, peer_port), directory / "etcd.log"))
+        stack.enter_context(running(_apiserver(kube, certificates, port, etcd_port), directory / "kube-apiserver.log"))
         server = ApiServer(kubeconfig)
         _wait_until_ready(server.api, directory / "kube-apiserver.log")
         manager = (
@@ -70,16 +76,16 @@ def api_server(directory: Path, kube: Path, etcd: Path) -> Iterator[ApiServer]:
             f"--secure-port={manager_port}",
             f"--cert-dir={directory / 'controller-manager'}",
         )
-        stack.enter_context(_running(manager, directory / "kube-controller-manager.log"))
+        stack.enter_context(running(manager, directory / "kube-controller-manager.log"))
         _wait_for_service_accounts(server.api, directory / "kube-controller-manager.log")
         yield server
         server.api.close()
 
 
-def _etcd(directory: Path, etcd: Path, port: int, peer_port: int) -> tuple[str, ...]:
+def _etcd(directory: Path, etcd: str, port: int, peer_port: int) -> tuple[str, ...]:
     client, peer = f"http://{_HOST}:{port}", f"http://{_HOST}:{peer_port}"
     return (
-        str(etcd),
+        etcd,
         f"--data-dir={directory / 'etcd'}",
         f"--listen-client-urls={client}",
         f"--advertise-client-urls={client}",
@@ -105,49 +111,24 @@ def _apiserver(kube: Path, certificates: pki.Pki, port: int, etcd_port: int) -> 
         f"--tls-cert-file={certificates.certificate('kube-apiserver')}",
         f"--tls-private-key-file={certificates.key('kube-apiserver')}",
         "--service-account-issuer=https://kubernetes.default.svc",
-        f"--service-account-key-file={certificates.directory / 'service-account.pub'}",
+        f"--service-account-key-file={certificates.certificate('service-account')}",
         f"--service-account-signing-key-file={certificates.key('service-account')}",
     )
 
 
 def _wait_until_ready(api: ApiClient, log: Path) -> None:
-    deadline = time.monotonic() + STARTUP_SECONDS
-    while True:
+    def ready() -> bool:
         try:
             VersionApi(api).get_code()
             CoreV1Api(api).read_namespace("default")
-        except (HTTPError, ApiException) as error:
-            if time.monotonic() > deadline:
-                raise AssertionError(f"{error}\n{log.read_text()[-2000:]}") from error
-            time.sleep(0.2)
-        else:
-            return
+        except (HTTPError, ApiException):
+            return False
+        return True
+
+    wait_for(ready, "the API server", STARTUP_SECONDS, log)
 
 
 def _wait_for_service_accounts(api: ApiClient, log: Path) -> None:
     """Wait for the controllers' first visible work: without a service account no pod is admitted."""
-    deadline = time.monotonic() + STARTUP_SECONDS
-    while not CoreV1Api(api).list_namespaced_service_account("default").items:
-        if time.monotonic() > deadline:
-            raise AssertionError(log.read_text()[-2000:])
-        time.sleep(0.2)
-
-
-@contextmanager
-def _running(command: tuple[str, ...], log: Path) -> Iterator[None]:
-    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT) as process:
-        try:
-            yield
-        finally:
-            process.terminate()
-            try:
-                process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((_HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    accounts = partial(CoreV1Api(api).list_namespaced_service_account, "default")
+    wait_for(lambda: accounts().items, "the controllers' first service account", STARTUP_SECONDS, log)

@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 import yaml
 
+from infra.curve25519 import node_key_to_wireguard
 from infra.headscale import EXIT_ROUTES
 from infra.headscale.client import Headscale
 from infra.headscale.errors import NotFoundError
-from infra.wireguard import node_key_to_wireguard
 from lab import paths
 from lab.tools import go_builds
-from tests.contract.headscale_server import HeadscaleServer, running_headscale
+from tests.contract.real_headscale import RealHeadscale, running_headscale
 
 pytestmark = pytest.mark.timeout(600)  # the first run on a machine builds two servers and a client
 
@@ -55,7 +55,7 @@ class Run:
 class World:
     """A server, a client of it, and Ansible in a directory of its own. No secret may be in what a run prints."""
 
-    server: HeadscaleServer
+    server: RealHeadscale
     client: Headscale
     api_key: str
     directory: Path
@@ -120,14 +120,14 @@ def _dict(value: object) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module", params=["0.29.2", "0.23.0"])
-def headscale(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HeadscaleServer]:
+def headscale(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealHeadscale]:
     tool = go_builds.HEADSCALE if request.param == "0.29.2" else go_builds.HEADSCALE_0_23
     with running_headscale(tmp_path_factory.mktemp(request.param), tool) as server:
         yield server
 
 
 @pytest.fixture
-def world(headscale: HeadscaleServer, tmp_path: Path) -> Iterator[World]:
+def world(headscale: RealHeadscale, tmp_path: Path) -> Iterator[World]:
     """With a server as it was before anything was run."""
     key = headscale.new_api_key(datetime.now(UTC) + timedelta(hours=1))
     with Headscale(headscale.url, key) as client:

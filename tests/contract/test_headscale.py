@@ -5,7 +5,6 @@ What passes here on the fake is true of the real thing, for both ends of the ran
 
 import itertools
 import re
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,7 +19,8 @@ from infra.headscale.client import Headscale
 from infra.headscale.errors import ConflictError, NotFoundError, RefusedError, UnauthorizedError
 from infra.headscale.models import Node, PreAuthKey, User, api_key_prefix
 from lab.tools import go_builds
-from tests.contract.headscale_server import running_headscale
+from tests.contract.real_headscale import running_headscale
+from tests.deadlines import wait_for
 from tests.unit.headscale.fake import FakeHeadscale
 
 pytestmark = pytest.mark.timeout(600)  # the first run on a machine builds two servers and a client
@@ -61,13 +61,13 @@ class Mesh:
         """A node that joined by a pre-auth key of its own, once it is connected and its routes are known."""
         key = self.key(user, tags=tags)
         self.server.join(key.key.get_secret_value(), next(_names), routes)
-        deadline = time.monotonic() + 30
-        while True:
-            for node in self.client.nodes():
-                if node.pre_auth_key_id == key.id and node.connected and set(routes) <= set(node.available_routes):
-                    return node, key
-            assert time.monotonic() < deadline, "the node did not come online"
-            time.sleep(0.2)
+
+        def joined() -> list[Node]:
+            found = (node for node in self.client.nodes() if node.pre_auth_key_id == key.id)
+            return [node for node in found if node.connected and set(routes) <= set(node.available_routes)]
+
+        wait_for(joined, "a node that is online", within=30)
+        return joined()[0], key
 
 
 @pytest.fixture(scope="module", params=["real-0.29.2", "real-0.23.0", "fake-0.29", "fake-0.23"])

@@ -10,7 +10,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +21,9 @@ from infra.headscale.client import Headscale
 from infra.headscale.errors import NotFoundError
 from lab import paths
 from lab.pulumi import pulumi_host
-from lab.tools import go_builds
 from tests.contract.apiserver import ApiServer
-from tests.contract.engine import PROJECT, STACK, Engine
-from tests.contract.headscale_server import HeadscaleServer, running_headscale
+from tests.contract.pulumi_engine import PROJECT, STACK, Engine
+from tests.contract.real_headscale import RealHeadscale
 from tests.contract.test_program_errors import JUNE, ORCHESTRATOR, api, apps
 
 __all__ = ["api"]
@@ -54,7 +52,7 @@ class Stack:
     """A stack of its own, with a Headscale user of its own."""
 
     engine: Engine
-    headscale: HeadscaleServer
+    headscale: RealHeadscale
     api_key: str
     user: str
 
@@ -95,19 +93,8 @@ class Stack:
         return self.engine.directory / "state" / ".pulumi" / "locks" / "organization" / PROJECT / STACK
 
 
-@pytest.fixture(scope="module")
-def headscale(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HeadscaleServer]:
-    with running_headscale(tmp_path_factory.mktemp("headscale"), go_builds.HEADSCALE) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def api_key(headscale: HeadscaleServer) -> str:
-    return headscale.new_api_key(datetime.now(UTC) + timedelta(hours=1))
-
-
 @pytest.fixture
-def stack(headscale: HeadscaleServer, api_key: str, tmp_path: Path, request: pytest.FixtureRequest) -> Stack:
+def stack(headscale: RealHeadscale, api_key: str, tmp_path: Path, request: pytest.FixtureRequest) -> Stack:
     """Without a cluster, unless the test has one."""
     has_cluster = "api" in request.fixturenames
     kubeconfig = request.getfixturevalue("api").kubeconfig if has_cluster else tmp_path / "no-kubeconfig"

@@ -8,25 +8,23 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from console.errors import StepError
-from console.waiting import until
-from infra.settings import load
+from infra.settings.loading import load
 from lab import paths
 from lab.pulumi import plugin, pulumi_host
-from lab.tools import go_builds
 from tests.contract.apiserver import ApiServer
-from tests.contract.engine import Run
-from tests.contract.headscale_server import HeadscaleServer, running_headscale
+from tests.contract.programs import asked
+from tests.contract.pulumi_engine import Run
+from tests.contract.real_headscale import RealHeadscale
 from tests.contract.test_program_errors import JUNE, ORCHESTRATOR, UNKNOWN_KEY, api, core
+from tests.deadlines import wait_for
 from tests.unit.docs.commands import bash, console
 
 __all__ = ["api"]
@@ -36,7 +34,11 @@ pytestmark = pytest.mark.timeout(900)  # the first run on a machine builds Pulum
 NAME, FILE = "staging", "Pulumi.staging.yaml"
 PASSPHRASE = "a passphrase that nobody shall read"
 PATIENCE_S = 60
-COPIED = ("__main__.py", "Pulumi.yaml", "infra", "environments", "examples", "gateway", "lab", "pyproject.toml")
+PROGRAM = ("__main__.py", "Pulumi.yaml", "pyproject.toml", "infra", "gateway", "examples")
+COMMANDS = ("console", "environments", "policy", "review")
+DIGEST = f"sha256:{'0' * 64}"
+IMAGES = {"image": f"acme/gateway@{DIGEST}", "tailscale_image": f"tailscale/tailscale:v1.102.3@{DIGEST}"}
+GATEWAY: dict[str, object] = {"name": "one", "endpoint": "vpn.example.com:31820", **IMAGES}
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class World:
     """A work tree of the user's own, with a backend that is empty, before a cluster and a Headscale."""
 
     api: ApiServer
-    headscale: HeadscaleServer
+    headscale: RealHeadscale
     api_key: str
     directory: Path
     variables: dict[str, str] = field(default_factory=dict)
@@ -61,6 +63,7 @@ class World:
     def environment(self) -> dict[str, str]:
         return {
             **os.environ,
+            "PATH": os.pathsep.join((str(pulumi_host.find()), str(Path(sys.executable).parent), os.environ["PATH"])),
             "KUBECONFIG": str(self.api.kubeconfig),
             "PULUMI_HOME": str(self.directory / "home"),
             "PULUMI_BACKEND_URL": f"file://{self.directory / 'state'}",
@@ -74,26 +77,17 @@ class World:
     def answers(self, **changes: object) -> dict[str, Any]:
         good = {
             "namespace": "meshgate-staging",
+            "protect": False,
             "headscale": {"managed": False, "url": self.headscale.url},
             "headscale_api_key": self.api_key,
-            "gateways": [{"name": "one", "endpoint": "127.0.0.1:31820"}],
+            "gateways": [GATEWAY],
             "orchestrator": {"deployment": ORCHESTRATOR},
         }
         return good | changes
 
     def start(self, *options: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "environments", "new", NAME, *options]
-        pipe = subprocess.PIPE
-        return subprocess.Popen(
-            command,
-            cwd=self.directory,
-            env=self.environment,
-            stdin=pipe,
-            stdout=pipe,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
+        return asked(command, self.directory, self.environment)
 
     def new(self, answers: object) -> Run:
         """With the answers on standard input, as a secret manager would give them."""
@@ -132,9 +126,8 @@ class World:
         return self.bash(shlex.join(("pulumi", *arguments, "--non-interactive"))).strip()
 
     def bash(self, script: str, stdin: str = "") -> str:
-        """What a script prints that runs in the work tree, with Pulumi on PATH."""
-        search = os.pathsep.join((str(pulumi_host.find()), str(Path(sys.executable).parent), os.environ["PATH"]))
-        return bash(script, self.directory, self.environment | {"PATH": search}, stdin)
+        """What a script prints that runs in the work tree."""
+        return bash(script, self.directory, self.environment, stdin)
 
 
 def words(text: str) -> str:
@@ -142,21 +135,10 @@ def words(text: str) -> str:
     return " ".join(text.split())
 
 
-@pytest.fixture(scope="module")
-def headscale(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HeadscaleServer]:
-    with running_headscale(tmp_path_factory.mktemp("headscale"), go_builds.HEADSCALE) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def api_key(headscale: HeadscaleServer) -> str:
-    return headscale.new_api_key(datetime.now(UTC) + timedelta(hours=1))
-
-
 @pytest.fixture
-def world(api: ApiServer, headscale: HeadscaleServer, api_key: str, tmp_path: Path) -> World:
+def world(api: ApiServer, headscale: RealHeadscale, api_key: str, tmp_path: Path) -> World:
     ignored = shutil.ignore_patterns("__pycache__")
-    for name in COPIED:
+    for name in PROGRAM + COMMANDS:
         source = paths.REPOSITORY / name
         if source.is_dir():
             shutil.copytree(source, tmp_path / name, ignore=ignored)
@@ -175,7 +157,8 @@ def test_right_answers_make_an_environment_that_can_be_brought_up(world: World) 
     assert "+ meshgate:access:Gateway one create" in words(done.text)
     assert f"`pulumi up --stack {NAME}` makes it." in words(done.text)
     world.assert_whole()
-    assert world.settings()["gateways"] == [{"name": "one", "endpoint": "127.0.0.1:31820"}]
+    assert world.settings()["gateways"] == [GATEWAY]
+    assert world.settings()["protect"] is False
 
     before = world.file.read_bytes()
     again = world.new(world.answers(namespace="other"))
@@ -187,15 +170,34 @@ def test_right_answers_make_an_environment_that_can_be_brought_up(world: World) 
 
 
 def test_a_managed_headscale_has_no_secret_and_only_what_differs_is_written(world: World) -> None:
-    managed = {"managed": True, "url": "https://headscale.example.com", "node_port": 30080, "storage": "1Gi"}
-    gateway = {"name": "one", "endpoint": "vpn.example.com:31820", "exposure": "NodePort", "mtu": 1280}
-    done = world.new({"headscale": managed, "gateways": [gateway], "namespace": "meshgate", "orchestrator": {}})
+    image = f"headscale/headscale:0.29.2@{DIGEST}"
+    own = {"managed": True, "url": "https://headscale.example.com", "node_port": 30080, "image": image}
+    done = world.new(
+        {
+            "headscale": own | {"storage": "1Gi"},
+            "gateways": [GATEWAY | {"exposure": "NodePort", "mtu": 1280}],
+            "namespace": "meshgate",
+            "orchestrator": {},
+            "protect": True,
+        }
+    )
     assert done.code == 0, done.text
-    assert world.settings() == {
-        "headscale": {"managed": True, "url": "https://headscale.example.com", "node_port": 30080},
-        "gateways": [{"name": "one", "endpoint": "vpn.example.com:31820"}],
-    }
+    assert world.settings() == {"headscale": own, "gateways": [GATEWAY], "protect": True}
     assert world.stack.exists()
+
+
+def test_the_preview_is_held_to_the_rules(world: World) -> None:
+    """What the answers alone do not show, the preview does."""
+    done = world.new(world.answers(gateways=[GATEWAY | {"endpoint": "127.0.0.1:31820"}]))
+    assert done.code == 1
+    said = words(done.text)
+    assert "+ meshgate:access:Gateway one create" in said
+    assert f"{FILE} is written, but a deployment would refuse it by these rules (docs/policies.md): " in said
+    assert (
+        "endpoint-set: WorkloadEnv env: HEADSCALE_SERVER_ENDPOINT is 127.0.0.1:31820, which no client reaches" in said
+    )
+    assert f"Put them right, then `make preview STACK={NAME} POLICY_PACK=policy`." in said
+    world.assert_whole()
 
 
 def test_an_example_becomes_an_environment_by_the_documentation(world: World) -> None:
@@ -221,7 +223,7 @@ Change = Callable[[World], dict[str, object]]
         ),
         (lambda _: {"headscale_api_key": UNKNOWN_KEY}, "does not accept the API key (401)"),
         (
-            lambda _: {"gateways": [{"name": "one", "endpoint": "127.0.0.1:31999"}]},
+            lambda _: {"gateways": [GATEWAY | {"endpoint": "127.0.0.1:31999"}]},
             "Node port 31999/UDP is taken by Service default/theirs; choose another one of 30000-32767.",
         ),
         (lambda _: {"orchestrator": {"deployment": "june"}}, f"Deployment {JUNE}/june does not exist"),
@@ -230,9 +232,7 @@ Change = Callable[[World], dict[str, object]]
             f"Deployment {JUNE}/{ORCHESTRATOR} has no container 'main' but orchestrator",
         ),
         (
-            lambda _: {
-                "gateways": [{"name": "one", "endpoint": "127.0.0.1:31820", "client_networks": ["10.42.8.0/24"]}]
-            },
+            lambda _: {"gateways": [GATEWAY | {"client_networks": ["10.42.8.0/24"]}]},
             "gateways[0].client_networks 10.42.8.0/24 overlaps 10.42.0.0/16 of cluster.pod_networks; choose a free",
         ),
         (
@@ -240,6 +240,11 @@ Change = Callable[[World], dict[str, object]]
             "meshgate:cluster.pod_networks: the cluster itself uses 10.42.0.0/16, which is not in 10.244.0.0/16",
         ),
         (lambda _: {"namespaces": "x"}, "meshgate:namespaces: there is no such setting"),
+        (lambda _: {"protect": None}, "meshgate:protect: it is missing; write true to have Pulumi keep"),
+        (
+            lambda _: {"gateways": [GATEWAY | {"image": "acme/gw:1"}]},
+            "meshgate:gateways[0].image: acme/gw:1 has no digest; write acme/gw:1@sha256:…, as `docker push` prints",
+        ),
     ],
 )
 def test_a_wrong_answer_ends_with_a_sentence_and_nothing_is_written(
@@ -268,6 +273,14 @@ def _ensure_others(world: World) -> None:
 def test_without_a_passphrase_nothing_is_asked(world: World) -> None:
     world.variables["PULUMI_CONFIG_PASSPHRASE"] = ""
     assert "There is no passphrase to encrypt the secrets of staging with: set" in world.refusal(world.answers())
+
+
+def test_a_passphrase_file_that_is_not_there(world: World) -> None:
+    world.variables["PULUMI_CONFIG_PASSPHRASE"] = ""
+    world.variables["PULUMI_CONFIG_PASSPHRASE_FILE"] = "/nowhere/passphrase"
+    assert "PULUMI_CONFIG_PASSPHRASE_FILE names /nowhere/passphrase, which is not there" in world.refusal(
+        world.answers()
+    )
 
 
 def test_without_a_backend_nothing_is_asked(world: World) -> None:
@@ -299,7 +312,7 @@ def test_killed_at_any_moment_it_leaves_nothing_half_made(world: World, moment: 
         assert process.stdin is not None
         process.stdin.write(yaml.safe_dump(world.answers()))
         process.stdin.close()
-        until(lambda: bool(moment(world)), deadline=60, otherwise=lambda: StepError("the moment does not come"))
+        wait_for(lambda: moment(world), "the moment", within=60)
         os.killpg(process.pid, signal.SIGKILL)
     if world.file.exists():
         assert "encryptionsalt" in yaml.safe_load(world.file.read_text())
@@ -344,7 +357,7 @@ class Terminal:
 
     def press_ctrl_c(self) -> None:
         """Once the program waits for an answer: Python's input() forgets a signal that comes just before it reads."""
-        until(self._asleep, deadline=PATIENCE_S, otherwise=lambda: StepError("The program awaits no answer."))
+        wait_for(self._asleep, "the program's wait for an answer", PATIENCE_S)
         os.write(self._fd, b"\x03")
 
     def _asleep(self) -> bool:
@@ -372,10 +385,12 @@ def test_a_person_is_asked_again_and_the_key_is_never_shown(world: World) -> Non
     terminal.answer("An API key", world.api_key)
     terminal.answer("Name of gateway 1", "one")
     terminal.answer("How clients reach it", "")
-    terminal.answer("Endpoint", "127.0.0.1:51820")
-    terminal.answer("Endpoint", "127.0.0.1:31820")
+    terminal.answer("Endpoint", "vpn.example.com:51820")
+    terminal.answer("Endpoint", "vpn.example.com:31820")
     terminal.answer("Client networks", "")
-    terminal.answer("Its image", "")
+    terminal.answer("Its image", "acme/gateway:0.1.0")
+    terminal.answer("Its image", IMAGES["image"])
+    terminal.answer("Digest of tailscale/tailscale:v1.102.3", DIGEST)
     terminal.answer("Another gateway", "")
     terminal.answer("Deployment", f"{JUNE}/june")
     terminal.answer("Its container", "")
@@ -386,6 +401,7 @@ def test_a_person_is_asked_again_and_the_key_is_never_shown(world: World) -> Non
         "context elsewhere of the kubeconfig cannot be used",
         "does not accept the API key (401)",
         "endpoint port 51820 is no NodePort",
+        "acme/gateway:0.1.0 is no image by digest",
         f"Deployment {JUNE}/june does not exist",
         f"`pulumi up --stack {NAME}` makes it.",
     ):

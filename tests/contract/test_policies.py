@@ -4,16 +4,12 @@ The language host that the lab can build starts no policy packs. Pulumi's older 
 pack's runtime. So a stand-in for the host, a script of two lines, starts the pack as a current host would.
 """
 
-import json
 import os
 import shlex
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -21,22 +17,15 @@ import yaml
 from infra.protection import KEPT
 from lab import paths
 from lab.pulumi import pulumi_host
-from lab.tools import go_builds
-from policy.preview import violations
-from tests.contract.apiserver import ApiServer, api_server
-from tests.contract.engine import Engine
-from tests.contract.headscale_server import HeadscaleServer, running_headscale
+from review import events, own_rules
+from tests.contract.apiserver import ApiServer
+from tests.contract.pulumi_engine import STACK, Engine
+from tests.contract.real_headscale import RealHeadscale
 
 pytestmark = pytest.mark.timeout(900)  # the first run on a machine builds Pulumi and Headscale
 
 PACK = paths.REPOSITORY / "policy"
 EDGE = {"name": "edge", "endpoint": "edge.example.com:51820", "target": "metal"}
-
-
-@pytest.fixture(scope="module")
-def headscale(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HeadscaleServer]:
-    with running_headscale(tmp_path_factory.mktemp("headscale"), go_builds.HEADSCALE) as server:
-        yield server
 
 
 @pytest.fixture
@@ -57,7 +46,7 @@ def pack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 class World:
     """A stack and its Headscale."""
 
-    def __init__(self, engine: Engine, headscale: HeadscaleServer) -> None:
+    def __init__(self, engine: Engine, headscale: RealHeadscale) -> None:
         self.engine = engine
         self.url = headscale.url
         self.api_key = headscale.new_api_key(datetime.now(UTC) + timedelta(hours=1))
@@ -73,23 +62,16 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path, headscale: HeadscaleServer, pack: Path) -> World:
+def world(tmp_path: Path, headscale: RealHeadscale, pack: Path) -> World:
     """A stack of one machine, which needs no cluster; `pack` comes first, as the engine's PATH is the test's."""
     return World(Engine(tmp_path, pulumi_host.find(), tmp_path / "no-kubeconfig"), headscale)
 
 
-@pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    etcd = shutil.which("etcd")
-    assert etcd, "etcd is missing; install the package etcd-server"
-    with api_server(tmp_path_factory.mktemp("apiserver"), go_builds.resolve(go_builds.KUBE), Path(etcd)) as server:
-        yield server
-
-
-def told(text: str) -> list[str]:
-    """What the rules say of a run that printed JSON."""
-    preview: dict[str, Any] = json.loads(text[text.index("{\n") :])
-    return [str(one) for one in violations(preview)]
+def told(engine: Engine) -> list[str]:
+    """What the rules say of a preview that no pack is started for."""
+    run = engine.run("preview", "--json", PULUMI_ENABLE_STREAMING_JSON_PREVIEW="true")
+    assert run.code == 0, run.text
+    return list(own_rules.broken(STACK, events.read(run.text)))
 
 
 def test_the_cli_runs_the_pack(world: World, pack: Path) -> None:
@@ -103,10 +85,10 @@ def test_the_cli_runs_the_pack(world: World, pack: Path) -> None:
         "[mandatory] nothing-lost (pulumi-python:dynamic/meshgate:WireGuardKey: edge-key) What cannot be had again is "
         "protected, or the stack says otherwise. it is the gateway's private key" in said
     )
-    assert told(world.run("preview", "--json")) != []
+    assert told(world.engine) != []
     world.configure(protect=False)
     world.run("preview", f"--policy-pack={pack}")
-    assert told(world.run("preview", "--json")) == []
+    assert told(world.engine) == []
 
 
 def test_a_gateway_in_a_cluster_and_its_headscale(tmp_path: Path, pack: Path, api: ApiServer) -> None:
@@ -117,7 +99,7 @@ def test_a_gateway_in_a_cluster_and_its_headscale(tmp_path: Path, pack: Path, ap
         "protect": True,
     }
     engine.configure(settings)
-    assert {one.split(" has no digest")[0] for one in told(engine.run("preview", "--json").text)} == {
+    assert {one.split(" has no digest")[0] for one in told(engine)} == {
         "image-by-digest: Deployment one-gateway: image meshgate/gateway:0.1.0 of container agent",
         "image-by-digest: Deployment one-gateway: image meshgate/gateway:0.1.0 of container wireguard",
         "image-by-digest: Deployment one-gateway: image tailscale/tailscale:v1.102.3 of container tailscale",

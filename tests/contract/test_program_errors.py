@@ -5,7 +5,6 @@ the preview that `pulumi up` starts with, so that nothing is made: no resource, 
 """
 
 import re
-import shutil
 import ssl
 import threading
 import time
@@ -19,6 +18,7 @@ from typing import Any
 
 import httpx
 import pytest
+import trustme
 from kubernetes.client import AppsV1Api, CoreV1Api, StorageV1Api
 
 from infra.headscale import EXIT_ROUTES
@@ -27,12 +27,10 @@ from infra.headscale.models import api_key_prefix
 from infra.resources.base import ResourceError
 from infra.resources.connections import Connections
 from infra.resources.exit_node import ExitNodeProvider
-from lab.cluster import pki
 from lab.pulumi import pulumi_host
-from lab.tools import go_builds
 from tests.contract.apiserver import ApiServer, api_server
-from tests.contract.engine import PASSPHRASE, STACK, Engine, Run
-from tests.contract.headscale_server import HeadscaleServer, running_headscale
+from tests.contract.pulumi_engine import PASSPHRASE, STACK, Engine, Run
+from tests.contract.real_headscale import RealHeadscale
 
 pytestmark = pytest.mark.timeout(900)  # the first run on a machine builds Pulumi, the API server and Headscale
 
@@ -52,7 +50,7 @@ class World:
     """A cluster with June in it, a Headscale server, and a stack that is to bring them together."""
 
     api: ApiServer
-    headscale: HeadscaleServer
+    headscale: RealHeadscale
     api_key: str
     engine: Engine
 
@@ -104,9 +102,7 @@ class World:
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    etcd = shutil.which("etcd")
-    assert etcd, "etcd is missing; install the package etcd-server"
-    with api_server(tmp_path_factory.mktemp("apiserver"), go_builds.resolve(go_builds.KUBE), Path(etcd)) as server:
+    with api_server(tmp_path_factory.mktemp("apiserver")) as server:
         storage: Any = StorageV1Api(server.api)
         storage.create_storage_class(
             {
@@ -121,10 +117,9 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
 
 
 @pytest.fixture(scope="module")
-def world(api: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(api: ApiServer, headscale: RealHeadscale, api_key: str, tmp_path_factory: pytest.TempPathFactory) -> World:
     engine = Engine(tmp_path_factory.mktemp("engine"), pulumi_host.find(), api.kubeconfig)
-    with running_headscale(tmp_path_factory.mktemp("headscale"), go_builds.HEADSCALE) as headscale:
-        yield World(api, headscale, headscale.new_api_key(datetime.now(UTC) + timedelta(hours=1)), engine)
+    return World(api, headscale, api_key, engine)
 
 
 def core(server: ApiServer) -> Any:  # noqa: ANN401 (the client's types know models, not manifests)
@@ -182,8 +177,8 @@ def test_an_api_key_in_clear_text(world: World) -> None:
 
 
 @contextmanager
-def answering(status: int, body: str, certificates: pki.Pki | None = None) -> Iterator[str]:
-    """The URL of a server that answers so to every request; with certificates, by TLS."""
+def answering(status: int, body: str, certificate: trustme.LeafCert | None = None) -> Iterator[str]:
+    """The URL of a server that answers so to every request; with a certificate, by TLS."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -195,13 +190,13 @@ def answering(status: int, body: str, certificates: pki.Pki | None = None) -> It
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        if certificates:
+        if certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(certificates.certificate("server"), certificates.key("server"))
+            certificate.configure_cert(context)
             server.socket = context.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield f"{'https' if certificates else 'http'}://127.0.0.1:{server.server_port}"
+        yield f"{'https' if certificate else 'http'}://127.0.0.1:{server.server_port}"
         server.shutdown()
         thread.join()
 
@@ -232,12 +227,10 @@ def test_a_headscale_that_answers_otherwise(world: World, status: int, body: str
     assert f"resource 'user' has a problem: Headscale at {url} {says}" in said
 
 
-def test_a_headscale_of_a_ca_that_nobody_gave(world: World, tmp_path: Path) -> None:
-    certificates, others = pki.Pki(tmp_path / "theirs"), pki.Pki(tmp_path / "others")
-    certificates.ensure([pki.Identity("server", "server", hosts=("127.0.0.1",))])
-    others.ensure([])
-    with answering(200, "{}", certificates) as url:
-        headscale = {"managed": False, "url": url, "ca_certificate": others.ca.read_text()}
+def test_a_headscale_of_a_ca_that_nobody_gave(world: World) -> None:
+    theirs, another = trustme.CA(), trustme.CA()
+    with answering(200, "{}", theirs.issue_cert("127.0.0.1")) as url:
+        headscale = {"managed": False, "url": url, "ca_certificate": another.cert_pem.bytes().decode()}
         said = world.refusal(world.settings(headscale=headscale))
     assert f"Headscale at {url} cannot be reached: its certificate is not of a trusted CA" in said
     assert "; give that CA's as ca_certificate." in said
@@ -386,7 +379,7 @@ def test_a_pre_auth_key_that_is_used_up(world: World) -> None:
         headscale.delete_node(next(node.id for node in headscale.nodes() if node.pre_auth_key_id == key.id))
     provider = ExitNodeProvider()
     settings = world.settings() | {"headscale_api_key": world.api_key}
-    provider.connections = Connections(settings.get)
+    provider.connect = lambda: Connections(settings.get)
     props = {"pre_auth_key_id": key.id, "user": user.name, "hostname": "gone", "deadline_seconds": 0}
     workload = {"namespace": JUNE, "deployment": ORCHESTRATOR, "container": "orchestrator"}
     with pytest.raises(ResourceError) as raised:

@@ -8,28 +8,24 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from console.errors import StepError
-from console.waiting import until
 from infra.headscale import EXIT_ROUTES
 from infra.protection import KEPT
 from lab import paths
 from lab.pulumi import pulumi_host
-from lab.tools import go_builds
 from tests.contract.apiserver import ApiServer
-from tests.contract.engine import PASSPHRASE, STACK, Engine
-from tests.contract.headscale_server import HeadscaleServer, running_headscale
+from tests.contract.pulumi_engine import PASSPHRASE, STACK, Engine
+from tests.contract.real_headscale import RealHeadscale
 from tests.contract.test_policies import pack
 from tests.contract.test_program_errors import ORCHESTRATOR, api, core, kubelet
+from tests.deadlines import wait_for
 
 __all__ = ["api", "pack"]  # fixtures
 
@@ -49,7 +45,7 @@ class Environment:
 
     engine: Engine
     server: ApiServer
-    headscale: HeadscaleServer
+    headscale: RealHeadscale
     api_key: str
 
     def settings(
@@ -98,20 +94,18 @@ class Environment:
 
 
 @pytest.fixture(scope="module")
-def environment(api: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
+def environment(
+    api: ApiServer, headscale: RealHeadscale, api_key: str, tmp_path_factory: pytest.TempPathFactory
+) -> Environment:
     engine = Engine(tmp_path_factory.mktemp("engine"), pulumi_host.find(), api.kubeconfig)
-    with running_headscale(tmp_path_factory.mktemp("headscale"), go_builds.HEADSCALE) as headscale:
-        api_key = headscale.new_api_key(datetime.now(UTC) + timedelta(hours=1))
-        made = Environment(engine, api, headscale, api_key)
-        made.settings()
-        with kubelet(api, NAMESPACE), ThreadPoolExecutor(1) as pool:
-            up = pool.submit(engine.run, "up", "--yes")
-            until(
-                lambda: _has_secret(api), deadline=90, otherwise=lambda: StepError("The gateway's Secret is not made.")
-            )
-            headscale.join(made.secrets()["pre-auth-key"], NODE, EXIT_ROUTES)
-            assert up.result().code == 0, up.result().text
-        yield made
+    made = Environment(engine, api, headscale, api_key)
+    made.settings()
+    with kubelet(api, NAMESPACE), ThreadPoolExecutor(1) as pool:
+        up = pool.submit(engine.run, "up", "--yes")
+        wait_for(lambda: _has_secret(api), "the gateway's Secret", within=90)
+        headscale.join(made.secrets()["pre-auth-key"], NODE, EXIT_ROUTES)
+        assert up.result().code == 0, up.result().text
+    return made
 
 
 def _has_secret(server: ApiServer) -> bool:

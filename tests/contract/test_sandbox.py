@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lab.network.sandbox import Sandbox
+from tests.deadlines import wait_for
 
 
 @pytest.fixture
@@ -49,10 +50,7 @@ def test_one_kill_ends_every_process(namespace: str, tmp_path: Path) -> None:
     marker = tmp_path / "beat"
     script = f"(while :; do date +%s.%N > {marker}; sleep 0.02; done) & (setsid sleep 60 &) ; wait"
     first = subprocess.Popen(view.command(["sh", "-c", script]))
-    end = time.monotonic() + 5
-    while not marker.exists():
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    wait_for(marker.exists, "the first beat")
     first.kill()
     first.wait()
     time.sleep(0.1)

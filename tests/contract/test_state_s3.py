@@ -4,7 +4,6 @@ import base64
 import json
 import os
 import secrets
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -14,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from console.errors import StepError
-from console.waiting import until
 from lab import paths
 from lab.pulumi import pulumi_host
 from lab.tools import go_builds
+from tests.contract.programs import asked, free_port, listens, running
+from tests.deadlines import wait_for
 from tests.unit.docs.commands import bash, console
 
 pytestmark = pytest.mark.timeout(900)  # the first run on a machine builds Pulumi and the server
@@ -59,27 +58,14 @@ class Server:
 def s3_server(directory: Path) -> Iterator[Server]:
     objects = directory / "objects"
     (objects / BUCKET).mkdir(parents=True)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     access, secret = secrets.token_hex(8), secrets.token_hex(20)
     command = [str(go_builds.resolve(go_builds.VERSITYGW)), "--port", f"127.0.0.1:{port}", "--region", "eu-central-1"]
     log = directory / "versitygw.log"
-    environment = {**os.environ, "ROOT_ACCESS_KEY_ID": access, "ROOT_SECRET_ACCESS_KEY": secret}
-    with (
-        log.open("wb") as output,
-        subprocess.Popen([*command, "posix", str(objects)], env=environment, stdout=output, stderr=output) as server,
-    ):
-        try:
-            until(lambda: _listens(port), deadline=20, otherwise=lambda: StepError("versitygw does not listen.", log))
-            yield Server(objects, port, {"AWS_ACCESS_KEY_ID": access, "AWS_SECRET_ACCESS_KEY": secret})
-        finally:
-            server.terminate()
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+    root = {"ROOT_ACCESS_KEY_ID": access, "ROOT_SECRET_ACCESS_KEY": secret}
+    with running([*command, "posix", str(objects)], log, **root):
+        wait_for(lambda: listens(port), "versitygw", within=20, log=log)
+        yield Server(objects, port, {"AWS_ACCESS_KEY_ID": access, "AWS_SECRET_ACCESS_KEY": secret})
 
 
 class Project:
@@ -105,16 +91,7 @@ class Project:
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         command = [str(self._programs / "pulumi"), *arguments, "--non-interactive", "--color=never"]
-        pipe = subprocess.PIPE
-        return subprocess.Popen(
-            command,
-            cwd=self.directory,
-            env=self.environment,
-            stdin=pipe,
-            stdout=pipe,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        return asked(command, self.directory, self.environment)
 
     def run(self, *arguments: str, stdin: str = "") -> tuple[int, str]:
         with self.start(*arguments) as process:
@@ -174,11 +151,7 @@ def test_a_stacks_whole_life_in_a_bucket(server: Server, project: Project) -> No
 
 def test_two_runs_do_not_work_on_one_stack_and_a_dead_one_lets_go(server: Server, project: Project) -> None:
     with project.start("up", "--yes", "--skip-preview") as first:
-        until(
-            lambda: any("/locks/" in name for name in files(server)),
-            deadline=60,
-            otherwise=lambda: StepError("the first run takes no lock"),
-        )
+        wait_for(lambda: any("/locks/" in name for name in files(server)), "the first run's lock", within=60)
         code, said = project.run("up", "--yes", "--skip-preview")
         assert code != 0
         assert "the stack is currently locked by 1 lock(s)" in said

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from console.errors import StepError
-from console.run import capture
+from console.waiting import until
 from lab import paths
 from lab.tools import go_builds, go_toolchain
 from tests.unit.lab.test_go_builds import TOOL
@@ -17,16 +17,17 @@ MAIN = 'package main\n\nvar greeting = "unset"\n\nfunc main() { println(greeting
 @pytest.fixture
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A tiny Go module, and a cache of its own (but Go's, which holds the compiled runtime)."""
-    go = go_toolchain.find()
-    monkeypatch.setenv("PATH", str(go.command.parent), prepend=":")
-    go_cache = capture((go.command, "env", "GOCACHE"), doing="find Go's cache").strip()
-    monkeypatch.setenv("GOCACHE", go_cache)
+    monkeypatch.setenv("PATH", str(go_toolchain.find().command.parent), prepend=":")
+    go_cache = paths.cache() / "go-build"
+    go_cache.mkdir(parents=True, exist_ok=True)
     directory = tmp_path / "go" / "hello"
     directory.mkdir(parents=True)
     (directory / "go.mod").write_text("module example/hello\n\ngo 1.26\n")
     (directory / "main.go").write_text(MAIN)
     monkeypatch.setattr(paths, "GO_MODULES", tmp_path / "go")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    paths.cache().mkdir(parents=True)
+    (paths.cache() / "go-build").symlink_to(go_cache)
     return directory
 
 
@@ -67,4 +68,35 @@ def test_a_broken_build_leaves_nothing_and_says_what_to_do(module: Path) -> None
         "Or install hello 1.2.0 or newer (below 2.0.0) and put it on PATH."
     )
     assert "undefined: nonsense" in str(caught.value)
+    assert list((paths.cache() / "bin").iterdir()) == []
+
+
+def test_a_build_ahead_is_waited_for(module: Path) -> None:
+    with go_builds.ahead(TOOL):
+        assert go_builds.build(TOOL).exists()
+        assert list(paths.cache().rglob(TOOL.name)) == [go_builds.build(TOOL)]
+
+
+def test_a_build_ahead_that_fails_is_told_to_who_needs_the_tool(module: Path) -> None:
+    (module / "main.go").write_text("package main\n\nfunc main() { nonsense }\n")
+    with go_builds.ahead(TOOL), pytest.raises(StepError, match="Could not build hello"):
+        go_builds.build(TOOL)
+
+
+def test_a_block_that_is_interrupted_ends_the_build(module: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A `go` that would take for ever stands in for the compiler at work."""
+    go = module / "bin" / "go"
+    go.parent.mkdir()
+    go.write_text(f"#!/bin/sh\necho $$ > {module}/pid\nexec sleep 1000\n")
+    go.chmod(0o755)
+    monkeypatch.setattr(go_toolchain, "find", lambda: go_toolchain.Go(module, "go1.99.0"))
+
+    def interrupted() -> None:
+        with go_builds.ahead(TOOL):
+            until((module / "pid").exists, deadline=10, otherwise=lambda: StepError("go was not started"))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert not Path("/proc", (module / "pid").read_text().strip()).exists()
     assert list((paths.cache() / "bin").iterdir()) == []

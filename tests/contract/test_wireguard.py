@@ -2,7 +2,7 @@
 
 import subprocess
 
-from infra import wireguard
+from infra import curve25519
 
 
 def wg(command: str, stdin: str = "") -> str:
@@ -10,5 +10,5 @@ def wg(command: str, stdin: str = "") -> str:
 
 
 def test_public_key_is_what_wg_says() -> None:
-    for private_key in (wireguard.generate_private_key(), wg("genkey")):
-        assert wireguard.public_key(private_key) == wg("pubkey", private_key)
+    for private_key in (curve25519.generate_private_key(), wg("genkey")):
+        assert curve25519.public_key(private_key) == wg("pubkey", private_key)

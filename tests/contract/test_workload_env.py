@@ -6,21 +6,19 @@ do not come up are the unit tests', and end to end's.
 
 import itertools
 import re
-import shutil
 import sys
-from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 from kubernetes.client import AppsV1Api, CoreV1Api
 
+from infra.kubernetes.client import ClusterError, ClusterUnavailableError, KubernetesClient
 from infra.resources.base import ResourceError
-from infra.resources.cluster import Cluster, ClusterError, ClusterUnavailableError
 from infra.resources.connections import Connections
 from infra.resources.workload_env import WorkloadEnvProvider
-from lab.tools import go_builds
-from tests.contract.apiserver import ApiServer, api_server
+from tests.contract.apiserver import ApiServer
 from tests.unit.resources.fake_cluster import FakeCluster
 
 pytestmark = pytest.mark.timeout(900)  # the first run on a machine builds the API server
@@ -34,7 +32,7 @@ _names = (f"orchestrator-{number}" for number in itertools.count())
 
 class _World(Protocol):
     @property
-    def cluster(self) -> Cluster: ...
+    def cluster(self) -> KubernetesClient: ...
 
     def add(self, name: str) -> None: ...
 
@@ -45,7 +43,7 @@ class _World(Protocol):
 
 class _Real:
     def __init__(self, server: ApiServer) -> None:
-        self.cluster = Cluster(None, str(server.kubeconfig))
+        self.cluster = KubernetesClient(None, str(server.kubeconfig))
         self._apps = AppsV1Api(server.api)
 
     def add(self, name: str) -> None:
@@ -93,32 +91,25 @@ def _own_traceback_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "tracebacklimit", 1000, raising=False)
 
 
-@pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    etcd = shutil.which("etcd")
-    assert etcd, "etcd is missing; install the package etcd-server"
-    with api_server(tmp_path_factory.mktemp("apiserver"), go_builds.resolve(go_builds.KUBE), Path(etcd)) as server:
-        yield server
-
-
 @pytest.fixture(scope="module", params=["real", "fake"])
 def world(request: pytest.FixtureRequest) -> _World:
     return _Real(request.getfixturevalue("api")) if request.param == "real" else _Fake()
 
 
 class _Connections(Connections):
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: KubernetesClient) -> None:
         super().__init__(lambda _: None)
-        self._cluster = cluster
+        self._given = cluster
 
-    def cluster(self) -> Cluster:
-        return self._cluster
+    @cached_property
+    def cluster(self) -> KubernetesClient:
+        return self._given
 
 
 @pytest.fixture
 def provider(world: _World) -> WorkloadEnvProvider:
     provider = WorkloadEnvProvider()
-    provider.connections = _Connections(world.cluster)
+    provider.connect = lambda: _Connections(world.cluster)
     return provider
 
 
@@ -255,14 +246,14 @@ def test_secrets(world: _World) -> None:
 
 
 def test_secret_is_labelled_as_ours(api: ApiServer) -> None:
-    Cluster(None, str(api.kubeconfig)).apply_secret(NAMESPACE, "labelled", {"api-key": "one"})
+    KubernetesClient(None, str(api.kubeconfig)).apply_secret(NAMESPACE, "labelled", {"api-key": "one"})
     secret = CoreV1Api(api.api).read_namespaced_secret("labelled", NAMESPACE)
     assert secret.metadata
     assert secret.metadata.labels == {"app.kubernetes.io/managed-by": "meshgate"}
 
 
 def test_what_the_cluster_refuses_is_one_sentence(api: ApiServer) -> None:
-    cluster = Cluster(None, str(api.kubeconfig))
+    cluster = KubernetesClient(None, str(api.kubeconfig))
     with pytest.raises(ClusterError, match=r"^The cluster refuses PATCH .*Bad_Name \(422\): Secret .* is invalid"):
         cluster.apply_secret(NAMESPACE, "Bad_Name", {"api-key": "one"})
     with pytest.raises(ClusterError, match=r"^Deployment default/absent does not exist\.$"):
@@ -271,8 +262,8 @@ def test_what_the_cluster_refuses_is_one_sentence(api: ApiServer) -> None:
 
 def test_no_cluster_is_one_sentence(api: ApiServer, tmp_path: Path) -> None:
     with pytest.raises(ClusterUnavailableError, match=r"^There is no cluster: context nowhere of the kubeconfig"):
-        Cluster("nowhere", str(api.kubeconfig)).secret(NAMESPACE, "key")
+        KubernetesClient("nowhere", str(api.kubeconfig)).secret(NAMESPACE, "key")
     closed = tmp_path / "kubeconfig"
     closed.write_text(re.sub(r"https://127\.0\.0\.1:\d+", "https://127.0.0.1:1", api.kubeconfig.read_text()))
     with pytest.raises(ClusterUnavailableError, match=r"^The cluster at https://127\.0\.0\.1:1 cannot be reached"):
-        Cluster(None, str(closed)).secret(NAMESPACE, "key")
+        KubernetesClient(None, str(closed)).secret(NAMESPACE, "key")

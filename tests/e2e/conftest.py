@@ -10,12 +10,12 @@ import pytest
 from infra.headscale.client import Headscale
 from infra.headscale.models import Node
 from lab.cluster import node
-from lab.mesh import june, peer, registration
+from lab.mesh import devices, june, peer
 from lab.network import wireguard_client as clients
 from lab.network.wireguard_client import Client, Config
 from lab.pulumi import pulumi_host
 from lab.pulumi.stack import Stack
-from tests.e2e import world
+from tests.e2e import lab_world
 
 Connect = Callable[[str], Client]
 
@@ -34,24 +34,24 @@ def outputs(stack: Stack) -> dict[str, Any]:
 
 @pytest.fixture
 def headscale(stack: Stack) -> Iterator[Headscale]:
-    with world.headscale() as headscale:
+    with lab_world.headscale() as headscale:
         yield headscale
 
 
 @pytest.fixture
 def mesh_peer(headscale: Headscale) -> Node:
-    return world.node_named(headscale, peer.HOSTNAME)
+    return lab_world.node_named(headscale, peer.HOSTNAME)
 
 
 @pytest.fixture
 def register(stack: Stack) -> Iterator[Callable[[str], dict[str, Any]]]:
     """Registers devices as June's app does; they are unregistered at the end."""
-    with ExitStack() as devices:
+    with ExitStack() as registered:
 
         def register(name: str) -> dict[str, Any]:
             # As June's app, which makes up a name for every connection.
-            answer = registration.register(june.URL, f"{name}-{secrets.token_hex(4)}")
-            devices.callback(world.unregister, answer["publicKey"])
+            answer = devices.register(june.URL, f"{name}-{secrets.token_hex(4)}")
+            registered.callback(lab_world.unregister, answer["publicKey"])
             return answer
 
         yield register

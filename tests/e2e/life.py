@@ -8,13 +8,19 @@ from datetime import UTC, datetime, timedelta
 from lab import paths
 from lab.mesh import june
 from lab.pulumi.stack import Stack
-from tests.e2e import world
+from tests.e2e import lab_world
 
 
 def up(stack: Stack) -> None:
-    """What `make up` does, whatever ran before."""
+    """What `make up` does, whatever ran before; its pods run when this returns."""
     stack.recover()
     stack.up()
+    settle(stack)
+
+
+def settle(stack: Stack) -> None:
+    """Wait for the pods that the stack's last `up` asked for."""
+    lab_world.wait_until_rolled_out(stack.settings().get("namespace", lab_world.NAMESPACE))
 
 
 def make_up() -> str:
@@ -26,20 +32,21 @@ def make_up() -> str:
 
 def assert_settled(stack: Stack) -> None:
     """One more look finds nothing to do, in the cluster neither."""
+    settle(stack)
     stack.run("preview", "--refresh", "--expect-no-changes")
 
 
 def assert_whole(stack: Stack) -> None:
     """Everything is there once: node, user, usable keys, env; and the next preview agrees."""
     assert_settled(stack)
-    with world.headscale() as headscale:
-        gateway = world.node_named(headscale, world.GATEWAY)
+    with lab_world.headscale() as headscale:
+        gateway = lab_world.node_named(headscale, lab_world.GATEWAY)
         assert gateway.is_exit
         assert stack.outputs()["exit_node"]["id"] == gateway.id
         assert [key.usable for key in headscale.pre_auth_keys(headscale.user("meshgate-lab"))].count(True) == 0
         month = datetime.now(UTC) + timedelta(days=30)
         assert len([key for key in headscale.api_keys() if key.expiration and key.expiration > month]) == 1
-    env = world.orchestrator_env()
+    env = lab_world.orchestrator_env()
     assert env["HEADSCALE_SERVER_PUBLIC_KEY"] == stack.outputs()["server_public_key"]
     assert env.keys() >= set(june.VARIABLES)
 

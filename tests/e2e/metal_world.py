@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -16,7 +16,7 @@ from urllib.parse import quote
 import httpx
 import yaml
 
-from infra import wireguard
+from infra import curve25519
 from infra.headscale.client import Headscale
 from infra.headscale.errors import NotFoundError
 from infra.headscale.models import Node
@@ -29,7 +29,7 @@ from lab.mesh import peer
 from lab.network import wireguard_client as clients
 from lab.network.wireguard_client import Client, Config
 from lab.tools import go_builds
-from tests.e2e import world
+from tests.e2e import lab_world
 
 USER = "meshgate-metal-test"
 """The Headscale user of these tests' nodes; remove.yml takes it away."""
@@ -77,7 +77,7 @@ class Play:
 
 
 @dataclass(frozen=True)
-class Gateway:
+class MetalGateway:
     """A machine that is, or is to be, a gateway; its inventory and settings are in `directory`."""
 
     machine: Machine
@@ -102,7 +102,7 @@ class Gateway:
                 **self.settings,
             },
             "meshgate_headscale": {"url": peer.URL, "ca_certificate": PKI.ca.read_text(), "user": USER},
-            "meshgate_headscale_api_key": world.api_key(),
+            "meshgate_headscale_api_key": lab_world.api_key(),
         }
 
     def command(self, playbook: str, *options: str, **variables: object) -> list[str]:
@@ -166,8 +166,8 @@ class Gateway:
     @contextmanager
     def client(self, name: str) -> Iterator[Client]:
         """A native client that knows nothing but the peer API's answer; its peer is removed at the end."""
-        private_key = wireguard.generate_private_key()
-        public_key = wireguard.public_key(private_key)
+        private_key = curve25519.generate_private_key()
+        public_key = curve25519.public_key(private_key)
         answer = self.api("POST", "/v1/peers", {"public_key": public_key, "name": name})
         assert answer.is_success, answer.text
         with clients.connected(name, Config.from_peer(private_key, answer.json())) as client:
@@ -182,8 +182,8 @@ class Gateway:
 
     def node(self) -> Node:
         """Its one node in Headscale."""
-        with world.headscale() as headscale:
-            return world.node_named(headscale, f"meshgate-{self.machine.name}")
+        with lab_world.headscale() as headscale:
+            return lab_world.node_named(headscale, f"meshgate-{self.machine.name}")
 
     def processes(self) -> dict[str, str]:
         """The process of each of its units: another one was restarted."""
@@ -212,7 +212,7 @@ def machine_with_tailscale(name: str) -> Iterator[Machine]:
 
 def install_vendor_tailscale(machine: Machine) -> None:
     """What Tailscale's package brings: both programs, and a service that runs and is enabled."""
-    binary = go_builds.build(go_builds.TAILSCALED)
+    binary = go_builds.resolve(go_builds.TAILSCALED)
     for name in ("/usr/sbin/tailscaled", "/usr/bin/tailscale"):
         upload(machine, binary, name)
     machine.ssh("sh", "-c", "mkdir -p /etc/lab && cat > /etc/lab/ca.crt", stdin=PKI.ca.read_text())
@@ -273,7 +273,7 @@ def differences(before: dict[str, list[str]], after: dict[str, list[str]]) -> di
 
 def log_in(machine: Machine) -> None:
     """Let the host's own tailscaled join the lab's mesh, as some machine of that user's."""
-    with world.headscale() as headscale:
+    with lab_world.headscale() as headscale:
         user = headscale.ensure_user(USER)
         key = headscale.create_pre_auth_key(user, expiration=datetime.now(UTC) + timedelta(minutes=5))
     machine.ssh("sh", "-c", "umask 077; cat > /run/key", stdin=key.key.get_secret_value())
@@ -283,7 +283,7 @@ def log_in(machine: Machine) -> None:
 
 def forget_nodes() -> None:
     """Remove the nodes and the user that a failed test has left in Headscale."""
-    with world.headscale() as headscale, suppress(NotFoundError):
+    with lab_world.headscale() as headscale, suppress(NotFoundError):
         user = headscale.user(USER)
         _delete_all(headscale)
         for key in headscale.pre_auth_keys(user):
@@ -301,20 +301,3 @@ def other_artifact(directory: Path) -> Path:
     target = directory / "other.tar.gz"
     target.write_bytes(artifact.FILE.read_bytes() + bytes(512))
     return target
-
-
-@contextmanager
-def pinging(client: Client, address: str, interval: float = 0.05) -> Iterator[Callable[[], list[int]]]:
-    """Ping during the block; what is given then tells the numbers of the pings without an answer."""
-    command = ["nsenter", f"--target={client.pid}", "--net", "ping", "-n", "-i", str(interval), "-W", "1", address]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    lost: list[int] = []
-    try:
-        yield lambda: lost
-    finally:
-        process.send_signal(2)
-        printed, _ = process.communicate(timeout=10)
-        answered = {int(number) for number in re.findall(r"bytes from .*icmp_seq=(\d+)", printed)}
-        # The last one may have been on its way when ping was told to end.
-        lost += sorted({*range(1, max(answered, default=1) + 1)} - answered)
-        assert len(answered) > 20, "the block was over before the pings began"

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import yaml
 
-from infra.settings import load
-from infra.wireguard import public_key
+from infra.curve25519 import public_key
+from infra.settings.loading import load
 from lab import paths
 from lab.pulumi.stack import Stack
-from tests.e2e import world
+from tests.e2e import lab_world
 
 README = (paths.REPOSITORY / "README.md").read_text()
 
@@ -36,7 +36,7 @@ def test_client_prints_a_config_and_its_qr_code(stack: Stack) -> None:
     (private_key,) = re.findall(r"^PrivateKey = (\S{44})$", said, re.MULTILINE)
     assert f"PublicKey = {stack.outputs()['server_public_key']}" in said
     assert "█" in said or "▄" in said
-    world.unregister(public_key(private_key))
+    lab_world.unregister(public_key(private_key))
 
 
 def test_preview_says_that_nothing_would_change(stack: Stack) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from infra import wireguard
+from infra import curve25519
 from infra.headscale.client import Headscale
 from lab import paths
 from lab.cluster import kube, surroundings
@@ -28,15 +28,15 @@ from lab.processes.daemon import Daemon
 from lab.pulumi import pulumi_host
 from lab.pulumi.stack import Stack
 from lab.tools import go_builds
-from tests.e2e import life, world
+from tests.e2e import lab_world, life
 from tests.e2e.test_existing_headscale import REGISTER
+from tests.pings import pinging
 from tests.unit.docs.commands import bash, console
 
 pytestmark = pytest.mark.timeout(300)
 
 TLS_PORT, NODE_PORT, STUN_PORT = 8443, 30081, 30479
 FRONT = Daemon("dev-front")
-SETTLED = ("preview", "--refresh", "--expect-no-changes")
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,9 @@ class Environment:
 
     def let_in(self) -> Config:
         """A config for a device that the operator lets in by hand."""
-        private_key = wireguard.generate_private_key()
-        peer = json.loads(self.in_agent("python3", "-c", REGISTER, wireguard.public_key(private_key)))
-        return Config.from_peer(private_key, peer)
+        private_key = curve25519.generate_private_key()
+        answer = json.loads(self.in_agent("python3", "-c", REGISTER, curve25519.public_key(private_key)))
+        return Config.from_peer(private_key, answer)
 
     def pod(self) -> str:
         """The uid of its gateway's pod."""
@@ -104,7 +104,7 @@ def up(name: str, settings: dict[str, Any], api_key: str | None = None) -> Itera
     if api_key:
         stack.set_secret("headscale_api_key", api_key)
     try:
-        stack.up()
+        life.up(stack)
         yield stack
     finally:
         life.destroy(stack)
@@ -130,9 +130,9 @@ def staging(stack: Stack) -> Iterator[Environment]:
     headscale = {"managed": False, "url": url, "ca_certificate": settings["headscale"]["ca_certificate"]}
     gateway = gateway_like(settings, "staging", f"{topology.NODE_IPV4}:51822", "10.79.0.0/16")
     gateway["exposure"] = "LoadBalancer"
-    with up("staging", settings | {"headscale": headscale, "gateways": [gateway]}, world.api_key()) as staging:
+    with up("staging", settings | {"headscale": headscale, "gateways": [gateway]}, lab_world.api_key()) as staging:
         play_the_cloud()
-        yield Environment(staging, url, world.api_key())
+        yield Environment(staging, url, lab_world.api_key())
 
 
 def gateway_like(settings: dict[str, Any], name: str, endpoint: str, client_network: str) -> dict[str, Any]:
@@ -150,15 +150,15 @@ def play_the_cloud() -> None:
 
 def test_both_are_there_and_the_first_stack_beside_them(stack: Stack, dev: Environment, staging: Environment) -> None:
     for environment in (dev, staging):
-        environment.stack.run(*SETTLED)
+        life.assert_settled(environment.stack)
         with clients.connected(environment.name, environment.let_in()) as client:
-            assert world.passes(client, world.INTERNET[0], 10)
+            assert lab_world.passes(client, lab_world.INTERNET[0], 10)
     life.assert_whole(stack)
 
 
 def test_they_do_not_meet(dev: Environment, staging: Environment) -> None:
     assert dev.exit_nodes() == {"meshgate-dev"}
-    assert {"meshgate-staging", world.GATEWAY} == staging.exit_nodes()
+    assert {"meshgate-staging", lab_world.GATEWAY} == staging.exit_nodes()
     outputs = {environment.name: environment.stack.outputs() for environment in (dev, staging)}
     assert outputs["dev"]["server_public_key"] != outputs["staging"]["server_public_key"]
     tokens = {environment.in_agent("cat", "/etc/meshgate/token") for environment in (dev, staging)}
@@ -174,11 +174,11 @@ def test_they_do_not_meet(dev: Environment, staging: Environment) -> None:
         }
     )
     with clients.connected("stranger", stranger) as client:
-        assert not world.passes(client, world.INTERNET[0], 5)
+        assert not lab_world.passes(client, lab_world.INTERNET[0], 5)
         assert client.handshake_seconds() is None
     # At its own: out into the Internet, not into the other's pod, nor into the other's mesh.
     with clients.connected("device", config) as client:
-        assert world.passes(client, world.INTERNET[0], 10)
+        assert lab_world.passes(client, lab_world.INTERNET[0], 10)
         assert not reaches_gateway_of(client, staging)
 
 
@@ -186,7 +186,7 @@ def reaches_gateway_of(client: Client, environment: Environment) -> bool:
     """By the pod's own address, as if there were no other way."""
     pods = json.loads(kube.kubectl("get", "pods", "-n", environment.namespace, "-o", "json"))["items"]
     addresses = [pod["status"]["podIP"] for pod in pods]
-    return any(world.passes(client, f"http://{address}:8080/healthz") for address in addresses)
+    return any(lab_world.passes(client, f"http://{address}:8080/healthz") for address in addresses)
 
 
 def test_a_change_of_one_is_no_change_of_the_other(dev: Environment, staging: Environment) -> None:
@@ -196,23 +196,23 @@ def test_a_change_of_one_is_no_change_of_the_other(dev: Environment, staging: En
     staging.stack.run("preview", "--expect-no-changes")
 
     with clients.connected("staging", staging.let_in()) as client:
-        assert world.passes(client, world.INTERNET[0], 10)
-        with world.longest_gap(client, topology.INTERNET_IPV4) as gap:
-            dev.stack.up()
-    assert gap() < 1
+        assert lab_world.passes(client, lab_world.INTERNET[0], 10)
+        with pinging(client.inside, topology.INTERNET_IPV4) as pings:
+            life.up(dev.stack)
+    assert pings.longest_gap_s < 1
     assert dev.pod() != pod
     assert dev.let_in().persistent_keepalive == 20
-    dev.stack.run(*SETTLED)
-    staging.stack.run(*SETTLED)
+    life.assert_settled(dev.stack)
+    life.assert_settled(staging.stack)
 
 
 def test_drift_of_one_is_seen_there_and_repaired_there(dev: Environment, staging: Environment) -> None:
     pod = staging.pod()
     kube.kubectl("delete", "-n", dev.namespace, "service", "meshgate-dev-peers")
     assert "dev-peers" in dev.stack.run("preview", "--refresh")
-    staging.stack.run(*SETTLED)
+    life.assert_settled(staging.stack)
     dev.stack.run("up", "--yes", "--skip-preview", "--refresh")
-    dev.stack.run(*SETTLED)
+    life.assert_settled(dev.stack)
     assert staging.pod() == pod
 
 
@@ -246,12 +246,15 @@ class Operator:
         stack = self.environment.stack
         path = os.pathsep.join((str(go_builds.resolve(go_builds.KUBE).parent), stack.environment()["PATH"]))
         apart = {"PATH": path, "KUBECACHEDIR": str(paths.RUN / "kubectl"), "NO_PROXY": "*"}
-        return bash(script, paths.REPOSITORY, {**os.environ, **stack.environment(), **apart})
+        printed = bash(script, paths.REPOSITORY, {**os.environ, **stack.environment(), **apart})
+        if script.startswith("pulumi up "):
+            life.settle(stack)
+        return printed
 
 
 def test_what_an_operator_does_by_the_documentation(staging: Environment) -> None:
     operator = Operator(staging)
-    public_key = wireguard.public_key(wireguard.generate_private_key())
+    public_key = curve25519.public_key(curve25519.generate_private_key())
     operator.run(console("docs/start.md", "Your own cluster")[-1].replace("…", public_key))
     listed, revoke = console("docs/operations.md", "Devices")
     assert public_key in operator.run(listed)
@@ -267,7 +270,7 @@ def test_what_an_operator_does_by_the_documentation(staging: Environment) -> Non
     operator.run(new_key)
     assert staging.stack.outputs()["server_public_key"] != before
     with clients.connected("new-key", staging.let_in()) as client:
-        assert world.passes(client, world.INTERNET[0], 10)
+        assert lab_world.passes(client, lab_world.INTERNET[0], 10)
 
     backup, after_a_loss = console("docs/operations.md", "Back up")
     assert staging.stack.outputs()["server_public_key"] in operator.run(backup)
@@ -278,12 +281,12 @@ def test_what_an_operator_does_by_the_documentation(staging: Environment) -> Non
 
 def test_the_end_of_one_is_not_the_end_of_the_other(stack: Stack, dev: Environment, staging: Environment) -> None:
     with clients.connected("staging", staging.let_in()) as client:
-        assert world.passes(client, world.INTERNET[0], 10)
-        with world.longest_gap(client, topology.INTERNET_IPV4) as gap:
+        assert lab_world.passes(client, lab_world.INTERNET[0], 10)
+        with pinging(client.inside, topology.INTERNET_IPV4) as pings:
             life.destroy(dev.stack)
-    assert gap() < 1
+    assert pings.longest_gap_s < 1
     assert dev.namespace not in kube.kubectl("get", "namespaces", "-o", "name")
-    staging.stack.run(*SETTLED)
+    life.assert_settled(staging.stack)
     life.destroy(staging.stack)
     assert staging.namespace not in kube.kubectl("get", "namespaces", "-o", "name")
     assert "meshgate-staging" not in staging.exit_nodes()

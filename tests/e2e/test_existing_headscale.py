@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from infra import wireguard
+from infra import curve25519
 from infra.headscale.client import Headscale
 from infra.headscale.errors import NotFoundError
 from lab.cluster import kube
@@ -13,7 +13,7 @@ from lab.network import wireguard_client as clients
 from lab.network.wireguard_client import Config
 from lab.pulumi import pulumi_host
 from lab.pulumi.stack import Stack
-from tests.e2e import life, world
+from tests.e2e import lab_world, life
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -41,7 +41,7 @@ def second(stack: Stack) -> Iterator[Stack]:
     second.prepare(
         settings | {"namespace": NAMESPACE, "headscale": existing, "gateways": [gateway], "orchestrator": {}}
     )
-    second.set_secret("headscale_api_key", world.api_key())
+    second.set_secret("headscale_api_key", lab_world.api_key())
     yield second
     life.destroy(second)
     second.remove()
@@ -49,10 +49,10 @@ def second(stack: Stack) -> Iterator[Stack]:
 
 def test_its_gateway_comes_and_goes_and_the_first_stays(stack: Stack, second: Stack, headscale: Headscale) -> None:
     before = {node.id for node in headscale.nodes()}
-    second.up()
-    second.run("preview", "--refresh", "--expect-no-changes")
+    life.up(second)
+    life.assert_settled(second)
 
-    node = world.node_named(headscale, f"meshgate-{NAME}")
+    node = lab_world.node_named(headscale, f"meshgate-{NAME}")
     assert node.is_exit
     assert second.outputs()["exit_node"]["id"] == node.id
     assert second.outputs()["server_public_key"] != stack.outputs()["server_public_key"]
@@ -68,10 +68,10 @@ def test_its_gateway_comes_and_goes_and_the_first_stays(stack: Stack, second: St
 
 def _passes_through(second: Stack) -> None:
     """A device that the operator lets in by hand reaches the Internet host."""
-    private_key = wireguard.generate_private_key()
+    private_key = curve25519.generate_private_key()
     agent = ("exec", "-n", NAMESPACE, f"deploy/meshgate-{NAME}", "-c", "agent", "--")
-    peer = json.loads(kube.kubectl(*agent, "python3", "-c", REGISTER, wireguard.public_key(private_key)))
-    config = Config.from_peer(private_key, peer)
-    assert peer["server_public_key"] == second.outputs()["server_public_key"]
+    answer = json.loads(kube.kubectl(*agent, "python3", "-c", REGISTER, curve25519.public_key(private_key)))
+    config = Config.from_peer(private_key, answer)
+    assert answer["server_public_key"] == second.outputs()["server_public_key"]
     with clients.connected("second", config) as client:
-        assert world.passes(client, world.INTERNET[0], 10)
+        assert lab_world.passes(client, lab_world.INTERNET[0], 10)

@@ -11,8 +11,10 @@ from lab.mesh import peer
 from lab.network import topology
 from lab.network.wireguard_client import Client
 from lab.tools import go_builds
-from tests.e2e import metal_world, world
-from tests.e2e.metal_world import Gateway
+from tests.deadlines import wait_for
+from tests.e2e import lab_world, metal_world
+from tests.e2e.metal_world import MetalGateway
+from tests.pings import pinging
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -40,13 +42,13 @@ def before(machine: Machine) -> dict[str, list[str]]:
 
 
 @pytest.fixture(scope="module")
-def host(before: object, machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Gateway:
+def host(before: object, machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> MetalGateway:
     """The machine with its inventory."""
-    return Gateway(machine, tmp_path_factory.mktemp("gateway"))
+    return MetalGateway(machine, tmp_path_factory.mktemp("gateway"))
 
 
 @pytest.fixture
-def gateway(host: Gateway) -> Gateway:
+def gateway(host: MetalGateway) -> MetalGateway:
     """The converged gateway; tests leave it so, or remove it."""
     if not host.there:
         started = time.monotonic()
@@ -56,7 +58,7 @@ def gateway(host: Gateway) -> Gateway:
 
 
 @pytest.fixture
-def nothing(host: Gateway) -> Gateway:
+def nothing(host: MetalGateway) -> MetalGateway:
     """The machine without a gateway."""
     if host.there:
         host.play("remove")
@@ -64,34 +66,34 @@ def nothing(host: Gateway) -> Gateway:
 
 
 @pytest.fixture
-def client(gateway: Gateway) -> Iterator[Client]:
+def client(gateway: MetalGateway) -> Iterator[Client]:
     with gateway.client("native") as client:
         yield client
 
 
-def assert_passes(gateway: Gateway, client: Client) -> None:
+def assert_passes(gateway: MetalGateway, client: Client) -> None:
     """To the mesh as the node, to the Internet as the machine, IPv4 and IPv6, with large packets too."""
-    with world.headscale() as headscale:
-        mesh_peer = world.node_named(headscale, peer.HOSTNAME)
-    for url, address in zip(world.urls(mesh_peer), gateway.node().addresses, strict=True):
+    with lab_world.headscale() as headscale:
+        mesh_peer = lab_world.node_named(headscale, peer.HOSTNAME)
+    for url, address in zip(lab_world.urls(mesh_peer), gateway.node().addresses, strict=True):
         assert client.identify(url, 20) == {"host": "mesh-peer", "caller": address}
-    for url, address in zip(world.INTERNET, gateway.machine.outside, strict=True):
+    for url, address in zip(lab_world.INTERNET, gateway.machine.outside, strict=True):
         assert client.identify(url, 20) == {"host": "internet-host", "caller": address}
-    assert client.download(f"{world.INTERNET[0]}/download/2000000") == 2_000_000
+    assert client.download(f"{lab_world.INTERNET[0]}/download/2000000") == 2_000_000
 
 
-def test_a_native_client_passes_to_the_mesh_and_to_the_internet(gateway: Gateway, client: Client) -> None:
+def test_a_native_client_passes_to_the_mesh_and_to_the_internet(gateway: MetalGateway, client: Client) -> None:
     assert gateway.node().is_exit
     assert_passes(gateway, client)
 
 
-def test_verify_names_each_part(gateway: Gateway) -> None:
+def test_verify_names_each_part(gateway: MetalGateway) -> None:
     played = gateway.play("verify")
     assert played.changed == []
     assert played.output.count(": works") == 13
 
 
-def test_a_second_run_changes_nothing(gateway: Gateway) -> None:
+def test_a_second_run_changes_nothing(gateway: MetalGateway) -> None:
     processes, started = gateway.processes(), time.monotonic()
     played = gateway.play("gateway")
     print(f"\nno change: {time.monotonic() - started:.1f} s, {played.tasks} tasks")  # noqa: T201 (a figure)
@@ -99,9 +101,9 @@ def test_a_second_run_changes_nothing(gateway: Gateway) -> None:
     assert gateway.processes() == processes
 
 
-def test_check_shows_just_the_change_and_does_nothing(gateway: Gateway) -> None:
+def test_check_shows_just_the_change_and_does_nothing(gateway: MetalGateway) -> None:
     processes = gateway.processes()
-    other = Gateway(gateway.machine, gateway.directory, {"mtu": 1340})
+    other = MetalGateway(gateway.machine, gateway.directory, {"mtu": 1340})
     played = other.play("gateway", "--check", "--diff")
     assert played.changed == ["wireguard : Give the agent its settings", "wireguard : Run the agent"]
     lines = [line for line in played.output.splitlines() if line.startswith(("-", "+")) and line[1] not in "-+"]
@@ -110,33 +112,34 @@ def test_check_shows_just_the_change_and_does_nothing(gateway: Gateway) -> None:
     assert gateway.processes() == processes
 
 
-def test_a_changed_setting_and_an_upgrade_lose_no_packet(gateway: Gateway, client: Client, tmp_path: Path) -> None:
+def test_a_changed_setting_and_an_upgrade_lose_no_packet(gateway: MetalGateway, client: Client, tmp_path: Path) -> None:
     assert_passes(gateway, client)
     processes = gateway.processes()
-    other = Gateway(gateway.machine, gateway.directory, {"mtu": 1340})
+    other = MetalGateway(gateway.machine, gateway.directory, {"mtu": 1340})
     upgrade = str(metal_world.other_artifact(tmp_path))
-    with metal_world.pinging(client, topology.INTERNET_IPV4) as lost:
+    with pinging(client.inside, topology.INTERNET_IPV4, interval_s=0.05) as pings:
         played = other.play("gateway", meshgate_artifact=upgrade)
         assert "wireguard : Unpack the artifact" in played.changed
         after = gateway.processes()
         assert {name for name in processes if after[name] != processes[name]} == {"meshgate-agent.service"}
         assert other.api("GET", "/v1/peers").json()["peers"][0]["mtu"] == 1340
         gateway.play("gateway")
-    assert lost() == []
+    assert pings.lost == []
+    assert pings.received > 20, "the block was over before the pings began"
     assert gateway.processes()["meshgate-wireguard.service"] == processes["meshgate-wireguard.service"]
 
 
-def test_after_a_reboot_the_same_client_passes_with_the_same_identity(gateway: Gateway, client: Client) -> None:
+def test_after_a_reboot_the_same_client_passes_with_the_same_identity(gateway: MetalGateway, client: Client) -> None:
     assert_passes(gateway, client)
     identity = gateway.identity()
     gateway.machine.reboot()
-    world.seconds_until(gateway.ready, deadline=60)
+    wait_for(gateway.ready, "a gateway that is ready again", within=60)
     assert_passes(gateway, client)
     assert gateway.identity() == identity
     assert gateway.play("gateway").changed == []
 
 
-def test_what_is_broken_is_named(gateway: Gateway) -> None:
+def test_what_is_broken_is_named(gateway: MetalGateway) -> None:
     machine = gateway.machine
     machine.ssh("systemctl", "stop", "meshgate-agent.service")
     machine.ssh("sysctl", "-qw", "net.ipv6.conf.all.forwarding=0")
@@ -159,13 +162,13 @@ def test_what_is_broken_is_named(gateway: Gateway) -> None:
     ]
 
 
-def test_bad_input_gets_a_sentence_each_and_nothing_is_touched(gateway: Gateway) -> None:
+def test_bad_input_gets_a_sentence_each_and_nothing_is_touched(gateway: MetalGateway) -> None:
     machine = gateway.machine
     processes = gateway.processes()
     machine.ssh("sed", "-i", "s/^ID=debian/ID=fedora/", "/usr/lib/os-release")
     machine.ssh("mount", "--bind", "/dev/null", "/dev/net/tun")
     occupied = {"mtu": 1340, "endpoint": f"{machine.ipv4}:5353", "peers_url": f"http://{machine.ipv4}:22"}
-    other = Gateway(machine, gateway.directory, {**occupied, "client_networks": ["10.213.0.0/16"]})
+    other = MetalGateway(machine, gateway.directory, {**occupied, "client_networks": ["10.213.0.0/16"]})
     machine.ssh("systemd-run", "--quiet", "--unit=stranger", "python3", "-c", STRANGER)
     try:
         played = other.try_to_play("gateway")
@@ -189,11 +192,11 @@ def test_bad_input_gets_a_sentence_each_and_nothing_is_touched(gateway: Gateway)
 STRANGER = "import socket, time; s = socket.socket(type=socket.SOCK_DGRAM); s.bind(('', 5353)); time.sleep(60)"
 
 
-def test_remove_leaves_the_machine_as_it_was(gateway: Gateway, before: dict[str, list[str]]) -> None:
+def test_remove_leaves_the_machine_as_it_was(gateway: MetalGateway, before: dict[str, list[str]]) -> None:
     name = f"meshgate-{gateway.machine.name}"
     gateway.play("remove")
     assert metal_world.differences(before, metal_world.snapshot(gateway.machine)) == {}
-    with world.headscale() as headscale:
+    with lab_world.headscale() as headscale:
         assert [node.given_name for node in headscale.nodes() if node.given_name.startswith(name)] == []
     assert gateway.play("remove").changed == []
 
@@ -207,7 +210,7 @@ def test_remove_leaves_the_machine_as_it_was(gateway: Gateway, before: dict[str,
     ],
 )
 def test_bad_variables_get_a_sentence_before_anything_is_touched(
-    nothing: Gateway, variables: dict[str, object], sentence: str
+    nothing: MetalGateway, variables: dict[str, object], sentence: str
 ) -> None:
     played = nothing.try_to_play("gateway", **variables)
     assert played.status != 0
@@ -217,7 +220,7 @@ def test_bad_variables_get_a_sentence_before_anything_is_touched(
     assert not nothing.there
 
 
-def test_a_host_in_a_tailnet_is_refused_and_not_touched(nothing: Gateway) -> None:
+def test_a_host_in_a_tailnet_is_refused_and_not_touched(nothing: MetalGateway) -> None:
     metal_world.log_in(nothing.machine)
     before = metal_world.snapshot(nothing.machine)
     try:
@@ -232,9 +235,9 @@ def test_a_host_in_a_tailnet_is_refused_and_not_touched(nothing: Gateway) -> Non
     assert played.changed == []
 
 
-def test_killed_at_any_moment_it_converges_when_run_again(nothing: Gateway) -> None:
+def test_killed_at_any_moment_it_converges_when_run_again(nothing: MetalGateway) -> None:
     gateway, before = nothing, metal_world.snapshot(nothing.machine)
-    tailscaled = str(go_builds.build(go_builds.TAILSCALED))
+    tailscaled = str(go_builds.resolve(go_builds.TAILSCALED))
     for task in MOMENTS:
         gateway.kill_at(task, meshgate_tailscaled=tailscaled)
     gateway.play("gateway", meshgate_tailscaled=tailscaled)

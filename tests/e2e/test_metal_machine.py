@@ -14,7 +14,7 @@ from lab.machines.metal import Machine
 from lab.mesh import peer
 from lab.network import topology
 from lab.processes import cgroups
-from tests.e2e import world
+from tests.e2e import lab_world
 
 FETCH = """
 import ssl, sys, urllib.request
@@ -72,8 +72,8 @@ def test_systemd_is_its_first_process_and_every_unit_starts(machine: Machine) ->
 
 def test_it_reaches_headscale_the_mesh_peer_and_by_a_line_of_its_own_the_internet(machine: Machine) -> None:
     assert "pass" in fetch(machine, f"{peer.URL}/health")
-    assert peer.HOSTNAME in fetch(machine, f"http://{topology.PEER_IPV4}")
-    for address, url in zip(machine.outside, world.INTERNET, strict=True):
+    assert peer.HOSTNAME in fetch(machine, f"http://{topology.MESH_PEER_IPV4}")
+    for address, url in zip(machine.outside, lab_world.INTERNET, strict=True):
         assert f'"{address}"' in fetch(machine, url)
 
 

@@ -15,12 +15,12 @@ from lab import paths
 from lab.images import artifact
 from lab.machines import metal
 from lab.machines.metal import Machine
-from lab.mesh import june, registration
+from lab.mesh import devices, june
 from lab.network import wireguard_client as clients
 from lab.network.wireguard_client import Config
 from lab.pulumi.stack import Stack
 from lab.tools import go_builds
-from tests.e2e import life, metal_world, world
+from tests.e2e import lab_world, life, metal_world
 from tests.e2e.metal_world import Play
 
 pytestmark = pytest.mark.timeout(600)
@@ -52,7 +52,7 @@ def both(stack: Stack, machine: Machine) -> Iterator[Stack]:
     stack.write(before)
     life.up(stack)
     life.assert_whole(stack)
-    with world.headscale() as headscale:
+    with lab_world.headscale() as headscale:
         assert f"meshgate-{NAME}" not in [node.given_name for node in headscale.nodes()]
 
 
@@ -60,7 +60,7 @@ def play(stack: Stack, machine: Machine, directory: Path, playbook: str) -> Play
     """Run a playbook as a user of the stack does: its inventory is the stack, and how SSH reaches the machine."""
     source = directory / "meshgate_stack.yml"
     source.write_text(json.dumps({"plugin": "meshgate_stack", "stack": stack.name, "project_dir": str(paths.PULUMI)}))
-    variables = machine.inventory() | {"meshgate_tailscaled": str(go_builds.build(go_builds.TAILSCALED))}
+    variables = machine.inventory() | {"meshgate_tailscaled": str(go_builds.resolve(go_builds.TAILSCALED))}
     connection = directory / "connection.json"
     connection.write_text(json.dumps({"meshgate": {"hosts": {NAME: variables}}}))
     program = str(Path(sys.executable).with_name("ansible-playbook"))
@@ -80,17 +80,17 @@ def play(stack: Stack, machine: Machine, directory: Path, playbook: str) -> Play
 def test_a_pod_and_a_machine_are_gateways_of_one_stack(
     both: Stack, machine: Machine, headscale: Headscale, mesh_peer: Node, tmp_path: Path
 ) -> None:
-    both.up()
+    life.up(both)
     assert f"meshgate-{NAME} has not joined yet" in both.log.read_text()
     assert both.outputs()["gateways"][NAME]["exit_node"]["id"] == ""
-    assert world.orchestrator_env()["GATEWAYS"] == "lab"
+    assert lab_world.orchestrator_env()["GATEWAYS"] == "lab"
 
     assert play(both, machine, tmp_path, "gateway").changed
-    both.up()
-    node = world.node_named(headscale, f"meshgate-{NAME}")
+    life.up(both)
+    node = lab_world.node_named(headscale, f"meshgate-{NAME}")
     assert node.is_exit
     assert both.outputs()["gateways"][NAME]["exit_node"]["id"] == node.id
-    assert world.orchestrator_env()["GATEWAYS"] == f"lab,{NAME}"
+    assert lab_world.orchestrator_env()["GATEWAYS"] == f"lab,{NAME}"
     life.assert_settled(both)
     assert play(both, machine, tmp_path, "gateway").changed == []
 
@@ -98,14 +98,14 @@ def test_a_pod_and_a_machine_are_gateways_of_one_stack(
     assert through_pod["serverPublicKey"] == both.outputs()["server_public_key"]
     assert through_machine["serverPublicKey"] == both.outputs()["gateways"][NAME]["server_public_key"]
     with clients.connected("by-machine", Config.from_registration(through_machine)) as client:
-        for url, address in zip(world.urls(mesh_peer), node.addresses, strict=True):
+        for url, address in zip(lab_world.urls(mesh_peer), node.addresses, strict=True):
             assert client.identify(url, 20)["caller"] == address
-        for url, address in zip(world.INTERNET, machine.outside, strict=True):
+        for url, address in zip(lab_world.INTERNET, machine.outside, strict=True):
             assert client.identify(url, 20)["caller"] == address
     with clients.connected("by-pod", Config.from_registration(through_pod)) as client:
-        assert world.passes(client, world.INTERNET[0], 20)
+        assert lab_world.passes(client, lab_world.INTERNET[0], 20)
     for answer in (through_pod, through_machine):
-        registration.unregister(june.URL, answer["publicKey"])
+        devices.unregister(june.URL, answer["publicKey"])
 
     play(both, machine, tmp_path, "remove")
     assert "meshgate" not in machine.ssh("ls", "/etc")
@@ -113,4 +113,4 @@ def test_a_pod_and_a_machine_are_gateways_of_one_stack(
 
 def device(gateway: str) -> dict[str, Any]:
     """A device that the orchestrator lets in at a gateway."""
-    return registration.register(june.URL, "app", gateway=gateway)
+    return devices.register(june.URL, "app", gateway=gateway)

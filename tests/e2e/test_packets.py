@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 
 from console.run import capture
+from infra.curve25519 import node_key_to_wireguard
 from infra.headscale.models import Node
-from infra.wireguard import node_key_to_wireguard
-from lab.mesh import june, registration
+from lab.mesh import devices, june
 from lab.network import wireguard_client as clients
 from lab.network.wireguard_client import Client, Config
-from tests.e2e import world
+from tests.deadlines import wait_for
+from tests.e2e import lab_world
 
 Connect = Callable[[str], Client]
 FIVE_MEGABYTES = 5_000_000
@@ -21,35 +22,35 @@ def test_a_client_reaches_the_mesh_peer_as_the_exit_node(
     connect: Connect, mesh_peer: Node, outputs: dict[str, Any]
 ) -> None:
     client = connect("mesh")
-    for url, gateway in zip(world.urls(mesh_peer), outputs["exit_node"]["addresses"], strict=True):
+    for url, gateway in zip(lab_world.urls(mesh_peer), outputs["exit_node"]["addresses"], strict=True):
         answer = client.identify(url)
         assert answer == {"host": "mesh-peer", "caller": gateway}
 
 
 def test_a_client_reaches_the_internet(connect: Connect) -> None:
     client = connect("internet")
-    for url in world.INTERNET:
+    for url in lab_world.INTERNET:
         assert client.identify(url)["host"] == "internet-host"
 
 
 def test_only_through_the_gateway(stack: object) -> None:
     with clients.bystander("bystander") as prefix:
-        for url in world.INTERNET:
+        for url in lab_world.INTERNET:
             with pytest.raises(Exception, match="curl"):
                 capture([*prefix, "curl", "-sSgf", "--max-time", "2", url], doing="fetch without a tunnel")
 
 
 def test_large_downloads_fit_every_mtu_on_the_way(connect: Connect, mesh_peer: Node) -> None:
     client = connect("large")
-    for url in (*world.urls(mesh_peer), *world.INTERNET):
+    for url in (*lab_world.urls(mesh_peer), *lab_world.INTERNET):
         assert client.download(f"{url}/download/{FIVE_MEGABYTES}") == FIVE_MEGABYTES
 
 
 def test_two_clients_do_not_reach_each_other(register: Callable[[str], dict[str, Any]]) -> None:
     one, other = (Config.from_registration(register(name)) for name in ("one", "other"))
     with clients.connected("one", one) as client, clients.connected("other", other) as neighbour:
-        assert world.passes(client, world.INTERNET[0], 5)
-        assert world.passes(neighbour, world.INTERNET[0], 5)
+        assert lab_world.passes(client, lab_world.INTERNET[0], 5)
+        assert lab_world.passes(neighbour, lab_world.INTERNET[0], 5)
         for address in other.addresses:
             assert not client.reaches(address.split("/")[0])
 
@@ -62,17 +63,17 @@ def test_the_node_key_of_headscale_is_no_server_key(
     node_key = node_key_to_wireguard(outputs["exit_node"]["node_key"])
     assert answer["serverPublicKey"] == outputs["server_public_key"] != node_key
     with clients.connected("node-key", Config.from_registration(answer | {"serverPublicKey": node_key})) as client:
-        assert not world.passes(client, world.INTERNET[0], 6)
+        assert not lab_world.passes(client, lab_world.INTERNET[0], 6)
         assert client.handshake_seconds() is None
     with clients.connected("node-key", Config.from_registration(answer)) as client:
-        assert world.passes(client, world.INTERNET[0], 6)
+        assert lab_world.passes(client, lab_world.INTERNET[0], 6)
 
 
 def test_after_unregister_nothing_passes(register: Callable[[str], dict[str, Any]], mesh_peer: Node) -> None:
     answer = register("leaver")
     with clients.connected("leaver", Config.from_registration(answer)) as client:
-        assert world.passes(client, world.INTERNET[0], 5)
-        registration.unregister(june.URL, answer["publicKey"])
-        world.seconds_until(lambda: not world.passes(client, world.INTERNET[0], 0.5), deadline=2)
-        for url in (*world.urls(mesh_peer), *world.INTERNET):
-            assert not world.passes(client, url, 1)
+        assert lab_world.passes(client, lab_world.INTERNET[0], 5)
+        devices.unregister(june.URL, answer["publicKey"])
+        wait_for(lambda: not lab_world.passes(client, lab_world.INTERNET[0], 0.5), "the end of its traffic", within=2)
+        for url in (*lab_world.urls(mesh_peer), *lab_world.INTERNET):
+            assert not lab_world.passes(client, url, 1)

@@ -3,14 +3,14 @@
 import pytest
 
 from lab.cluster import kube
-from tests.e2e import world
+from tests.e2e import lab_world
 
 NET_ADMIN = 1 << 12  # linux/capability.h
 
 
 @pytest.mark.parametrize("container", ["wireguard", "agent"])
 def test_effective_capabilities_are_net_admin_alone(stack: object, container: str) -> None:
-    status = world.in_gateway(container, "cat", "/proc/1/status")
+    status = lab_world.in_gateway(container, "cat", "/proc/1/status")
     fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
     for kind in ("CapEff", "CapPrm", "CapBnd"):
         assert int(fields[kind], 16) == NET_ADMIN
@@ -19,11 +19,11 @@ def test_effective_capabilities_are_net_admin_alone(stack: object, container: st
 
 
 def test_secrets_are_not_in_what_describe_shows(stack: object) -> None:
-    described = kube.kubectl("describe", "all,cm,secrets,pvc", "-n", world.NAMESPACE)
+    described = kube.kubectl("describe", "all,cm,secrets,pvc", "-n", lab_world.NAMESPACE)
     secrets = [
-        world.api_key(),
-        world.in_gateway("agent", "cat", "/etc/meshgate/private-key").strip(),
-        world.in_gateway("agent", "cat", "/etc/meshgate/token").strip(),
+        lab_world.api_key(),
+        lab_world.in_gateway("agent", "cat", "/etc/meshgate/private-key").strip(),
+        lab_world.in_gateway("agent", "cat", "/etc/meshgate/token").strip(),
     ]
     for secret in secrets:
         assert secret

@@ -12,11 +12,13 @@ from lab.cluster import kube
 from lab.network import topology
 from lab.network.wireguard_client import Client
 from lab.pulumi.stack import Stack
-from tests.e2e import life, world
+from tests.deadlines import wait_for
+from tests.e2e import lab_world, life
+from tests.pings import pinging
 
 Connect = Callable[[str], Client]
 
-GATEWAYS_PEERS = (world.NAMESPACE, "service", f"{world.GATEWAY}-peers")
+GATEWAYS_PEERS = (lab_world.NAMESPACE, "service", f"{lab_world.GATEWAY}-peers")
 
 
 @pytest.mark.timeout(180)
@@ -24,31 +26,31 @@ def test_a_deleted_pod_is_back_within_seconds_with_the_same_identity(
     connect: Connect, headscale: Headscale, outputs: dict[str, Any]
 ) -> None:
     client = connect("survivor")
-    assert world.passes(client, world.INTERNET[0], 5)
-    before = world.node_named(headscale, world.GATEWAY)
+    assert lab_world.passes(client, lab_world.INTERNET[0], 5)
+    before = lab_world.node_named(headscale, lab_world.GATEWAY)
 
-    with world.longest_gap(client, topology.INTERNET_IPV4) as gap:
+    with pinging(client.inside, topology.INTERNET_IPV4) as pings:
         time.sleep(2)
-        kube.kubectl("delete", "pod", "-n", world.NAMESPACE, world.pod()["metadata"]["name"], "--wait=true")
-        kube.kubectl("rollout", "status", "-n", world.NAMESPACE, f"deploy/{world.GATEWAY}", "--timeout=60s")
-        world.seconds_until(lambda: world.passes(client, world.INTERNET[0], 0.3), deadline=30)
-    print(f"\na deleted pod: the client was dark for {gap():.2f} s")  # noqa: T201 (the figure is the point)
-    assert gap() < 5
+        kube.kubectl("delete", "pod", "-n", lab_world.NAMESPACE, lab_world.pod()["metadata"]["name"], "--wait=true")
+        kube.kubectl("rollout", "status", "-n", lab_world.NAMESPACE, f"deploy/{lab_world.GATEWAY}", "--timeout=60s")
+        wait_for(lambda: lab_world.passes(client, lab_world.INTERNET[0], 0.3), "traffic", within=30)
+    print(f"\na deleted pod: the client was dark for {pings.longest_gap_s:.2f} s")  # noqa: T201 (the figure is the point)
+    assert pings.longest_gap_s < 5
 
-    after = world.node_named(headscale, world.GATEWAY)
+    after = lab_world.node_named(headscale, lab_world.GATEWAY)
     assert (after.id, after.node_key, after.addresses) == (before.id, before.node_key, before.addresses)
-    assert world.in_gateway("agent", "wg", "show", "wg0", "public-key").strip() == outputs["server_public_key"]
+    assert lab_world.in_gateway("agent", "wg", "show", "wg0", "public-key").strip() == outputs["server_public_key"]
 
 
 def test_an_agent_that_restarts_loses_no_packet(connect: Connect) -> None:
     client = connect("steady")
-    assert world.passes(client, world.INTERNET[0], 5)
+    assert lab_world.passes(client, lab_world.INTERNET[0], 5)
     restarts = _restarts("agent")
-    with world.longest_gap(client, topology.INTERNET_IPV4) as gap:
-        world.in_gateway("agent", "python3", "-c", f"import os; os.kill(1, {signal.SIGTERM.value})")
-        world.seconds_until(lambda: _restarts("agent") == restarts + 1, deadline=30)
-    assert gap() < 0.5
-    kube.kubectl("rollout", "status", "-n", world.NAMESPACE, f"deploy/{world.GATEWAY}", "--timeout=30s")
+    with pinging(client.inside, topology.INTERNET_IPV4) as pings:
+        lab_world.in_gateway("agent", "python3", "-c", f"import os; os.kill(1, {signal.SIGTERM.value})")
+        wait_for(lambda: _restarts("agent") == restarts + 1, "the agent's restart", within=30)
+    assert pings.longest_gap_s < 0.5
+    kube.kubectl("rollout", "status", "-n", lab_world.NAMESPACE, f"deploy/{lab_world.GATEWAY}", "--timeout=30s")
 
 
 @pytest.mark.timeout(300)
@@ -62,7 +64,7 @@ def test_make_up_repairs_what_was_deleted_by_hand(
     assert "not set" not in said
     assert "Look for what was changed by hand" in said
     life.assert_whole(stack)
-    assert world.passes(connect("after-repair"), world.INTERNET[0], 10)
+    assert lab_world.passes(connect("after-repair"), lab_world.INTERNET[0], 10)
 
 
 @pytest.mark.timeout(120)
@@ -77,5 +79,5 @@ def test_make_up_of_an_unchanged_lab_refreshes_nothing(stack: Stack) -> None:
 
 
 def _restarts(container: str) -> int:
-    statuses = world.pod()["status"]["containerStatuses"]
+    statuses = lab_world.pod()["status"]["containerStatuses"]
     return int(next(status["restartCount"] for status in statuses if status["name"] == container))

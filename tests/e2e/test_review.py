@@ -9,7 +9,7 @@ import pytest
 from lab import paths
 from lab.cluster import kube
 from lab.pulumi.stack import Stack
-from tests.e2e import life, world
+from tests.e2e import lab_world, life
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -53,7 +53,7 @@ def test_one_environment_that_fails_hides_no_other(
 
 @pytest.mark.usefixtures("put_right")
 def test_what_was_deleted_in_the_cluster_by_hand() -> None:
-    kube.kubectl("delete", "networkpolicy", "-n", world.NAMESPACE, world.GATEWAY)
+    kube.kubectl("delete", "networkpolicy", "-n", lab_world.NAMESPACE, lab_world.GATEWAY)
     comment = preview("STACK=lab", "FORMAT=markdown")
     assert comment.startswith(TOP % "changes" + "1 change, to put right what was changed by hand\n\n1 created, ")
     assert "**creates** `NetworkPolicy` `lab-policy`, which somebody deleted\n" in comment

@@ -18,7 +18,7 @@ from lab.mesh import june, peer
 from lab.network.wireguard_client import Client
 from lab.pulumi.stack import Stack
 from lab.tools import go_builds
-from tests.e2e import life, world
+from tests.e2e import lab_world, life
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -32,46 +32,46 @@ def test_a_second_up_changes_nothing(stack: Stack) -> None:
 
 
 def test_the_state_holds_no_secret_in_the_clear(stack: Stack) -> None:
-    token = world.in_gateway("agent", "cat", "/etc/meshgate/token").strip()
-    private_key = world.in_gateway("agent", "cat", "/etc/meshgate/private-key").strip()
+    token = lab_world.in_gateway("agent", "cat", "/etc/meshgate/token").strip()
+    private_key = lab_world.in_gateway("agent", "cat", "/etc/meshgate/private-key").strip()
     files = [path for path in paths.PULUMI_STATE.rglob("*") if path.is_file()]
     assert files
-    for secret in (token, private_key, world.api_key()):
+    for secret in (token, private_key, lab_world.api_key()):
         assert not [path for path in files if secret in path.read_text(errors="replace")]
 
 
 def test_a_route_un_approved_by_hand_is_seen_and_approved_again(stack: Stack, headscale: Headscale) -> None:
-    gateway = world.node_named(headscale, world.GATEWAY)
+    gateway = lab_world.node_named(headscale, lab_world.GATEWAY)
     _un_approve(gateway)
     assert "exit-node update" in stack.run("refresh", "--yes", "--skip-preview")
-    stack.up()
-    assert world.node_named(headscale, world.GATEWAY).id == gateway.id
+    life.up(stack)
+    assert lab_world.node_named(headscale, lab_world.GATEWAY).id == gateway.id
     life.assert_whole(stack)
 
 
 def test_a_node_deleted_by_hand_joins_again(stack: Stack, headscale: Headscale, connect: Connect) -> None:
     client = connect("left-behind")
-    headscale.delete_node(world.node_named(headscale, world.GATEWAY).id)
+    headscale.delete_node(lab_world.node_named(headscale, lab_world.GATEWAY).id)
     assert "exit-node delete" in stack.run("refresh", "--yes", "--skip-preview")
-    stack.up()
+    life.up(stack)
     life.assert_whole(stack)
-    for url in (*world.INTERNET, *world.urls(world.node_named(headscale, peer.HOSTNAME))):
-        assert world.passes(client, url, 10)
+    for url in (*lab_world.INTERNET, *lab_world.urls(lab_world.node_named(headscale, peer.HOSTNAME))):
+        assert lab_world.passes(client, url, 10)
 
 
 def test_a_variable_edited_by_hand_is_seen_and_set_again(stack: Stack) -> None:
     edit = "HEADSCALE_SERVER_ENDPOINT=192.0.2.1:1"
     kube.kubectl("set", "env", "-n", "june-services", "deploy/june-orchestrator", edit)
     stack.run("refresh", "--yes", "--skip-preview")
-    stack.up()
-    assert world.orchestrator_env()["HEADSCALE_SERVER_ENDPOINT"] == stack.outputs()["server_endpoint"]
+    life.up(stack)
+    assert lab_world.orchestrator_env()["HEADSCALE_SERVER_ENDPOINT"] == stack.outputs()["server_endpoint"]
     life.assert_whole(stack)
 
 
 def test_destroy_takes_everything_back_and_leaves_june_running(stack: Stack) -> None:
-    before = world.orchestrator_env()
+    before = lab_world.orchestrator_env()
     life.destroy(stack)
-    after = world.orchestrator_env()
+    after = lab_world.orchestrator_env()
     assert after == {name: value for name, value in before.items() if name not in june.VARIABLES}
     assert "meshgate" not in kube.kubectl("get", "namespaces", "-o", "name")
     assert "meshgate" not in kube.kubectl("get", "secrets", "-n", "june-services", "-o", "name")
@@ -89,17 +89,17 @@ def test_an_up_that_was_killed_is_finished_by_the_next(stack: Stack, moment: str
 
 
 def test_a_new_mesh_carries_packets_like_the_first(stack: Stack, connect: Connect) -> None:
-    """The lab's peer joins the new Headscale as it joined the first."""
+    """The mesh peer joins the new Headscale as it joined the first."""
     peer.join(go_builds.resolve(go_builds.TAILSCALED).with_name("tailscale"), PKI.ca.read_text())
-    with world.headscale() as headscale:
-        mesh_peer = world.node_named(headscale, peer.HOSTNAME)
+    with lab_world.headscale() as headscale:
+        mesh_peer = lab_world.node_named(headscale, peer.HOSTNAME)
     client = connect("again")
-    for url in (*world.INTERNET, *world.urls(mesh_peer)):
-        assert world.passes(client, url, 10)
+    for url in (*lab_world.INTERNET, *lab_world.urls(mesh_peer)):
+        assert lab_world.passes(client, url, 10)
 
 
 def _un_approve(node: Node) -> None:
-    headers = {"Authorization": f"Bearer {world.api_key()}"}
+    headers = {"Authorization": f"Bearer {lab_world.api_key()}"}
     url = f"{peer.URL}/api/v1/node/{node.id}/approve_routes"
     trust = ssl.create_default_context(cafile=str(PKI.ca))
     httpx.post(url, json={"routes": []}, headers=headers, verify=trust).raise_for_status()

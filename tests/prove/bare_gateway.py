@@ -5,15 +5,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from console.errors import StepError
 from console.run import capture
-from console.waiting import until
-from infra import wireguard
+from infra import curve25519
 from lab.network import topology
 from lab.network.sandbox import Sandbox
 from lab.network.wireguard_client import Config
 from lab.processes.daemon import Daemon
 from lab.tools import go_builds
+from tests.deadlines import wait_for
 from tests.prove import throughput
 
 INTERFACE, PORT, MTU = "wgbare", 31999, 1280
@@ -27,7 +26,7 @@ RULES = (
 @contextmanager
 def bare_gateway(directory: Path) -> Iterator[Config]:
     """Give the config of its one client."""
-    server_key, client_key = wireguard.generate_private_key(), wireguard.generate_private_key()
+    server_key, client_key = curve25519.generate_private_key(), curve25519.generate_private_key()
     key_file = directory / "private-key"
     key_file.write_text(server_key)
     sandbox = Sandbox(network=topology.NODE, hostname="bare", empty=("/run",))
@@ -38,12 +37,9 @@ def bare_gateway(directory: Path) -> Iterator[Config]:
         return subprocess.run(enter, input=stdin, text=True, capture_output=True, check=True).stdout
 
     try:
-        until(
-            lambda: INTERFACE in capture(["ip", "-netns", topology.NODE, "-brief", "link"], doing="list links"),
-            deadline=5,
-            otherwise=lambda: StepError("wireguard-go made no interface.", DAEMON.log),
-        )
-        peer = ("peer", wireguard.public_key(client_key), "allowed-ips", CLIENT)
+        links = ["ip", "-netns", topology.NODE, "-brief", "link"]
+        wait_for(lambda: INTERFACE in capture(links, doing="list links"), "the interface", within=5, log=DAEMON.log)
+        peer = ("peer", curve25519.public_key(client_key), "allowed-ips", CLIENT)
         throughput.weigh_as_the_pod(INTERFACE)
         run("wg", "set", INTERFACE, "listen-port", str(PORT), "private-key", str(key_file), *peer)
         run("ip", "address", "add", SERVER, "dev", INTERFACE)
@@ -52,7 +48,7 @@ def bare_gateway(directory: Path) -> Iterator[Config]:
         yield Config(
             private_key=client_key,
             addresses=(CLIENT,),
-            server_public_key=wireguard.public_key(server_key),
+            server_public_key=curve25519.public_key(server_key),
             endpoint=f"{topology.NODE_IPV4}:{PORT}",
             allowed_ips=("0.0.0.0/0",),
             mtu=MTU,

@@ -33,7 +33,7 @@ def main() -> None:
         for key in keys:
             peers.delete(f"/v1/peers/{quote(key, safe='')}").raise_for_status()
     centiles = statistics.quantiles(times, n=100)
-    print(f"registering a peer, {COUNT} times: p50 {centiles[49]:.1f} ms, p99 {centiles[98]:.1f} ms")  # noqa: T201
+    print(f"registering a device, {COUNT} times: p50 {centiles[49]:.1f} ms, p99 {centiles[98]:.1f} ms")  # noqa: T201
 
 
 def _register(peers: httpx.Client, key: str) -> dict[str, list[str]]:

@@ -12,17 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from infra import wireguard
+from infra import curve25519
 from lab import paths
 from lab.cluster import kube
-from lab.mesh import registration
+from lab.mesh import devices
 from lab.mesh.june import URL as ORCHESTRATOR
 from lab.network import topology
 from lab.network import wireguard_client as clients
 from lab.network.sandbox import in_network
 from lab.network.wireguard_client import INTERFACE, Client, Config
 from lab.pulumi.stack import Stack
-from tests.e2e import world
+from tests.e2e import lab_world
 from tests.prove import throughput
 from tests.prove.bare_gateway import MTU, bare_gateway
 
@@ -68,11 +68,11 @@ def test_registering_at_the_peer_api(stack: Stack) -> None:
 
 
 def test_a_peer_is_usable_when_its_registration_is_answered(stack: Stack) -> None:
-    answer = registration.register(ORCHESTRATOR, f"usable-{time.time_ns()}")
+    answer = devices.register(ORCHESTRATOR, f"usable-{time.time_ns()}")
     config = Config.from_registration(answer)
     with clients.connected("usable", config) as client:
         times = [_usable_after(client, config) for _ in range(20)]
-    world.unregister(answer["publicKey"])
+    lab_world.unregister(answer["publicKey"])
     show(
         f"answer of a registration to the first answered ping, commands included: "
         f"median {statistics.median(times) * 1000:.0f} ms, worst {max(times) * 1000:.0f} ms"
@@ -80,7 +80,7 @@ def test_a_peer_is_usable_when_its_registration_is_answered(stack: Stack) -> Non
 
 
 def test_throughput_against_bare_wireguard_go(stack: Stack, tmp_path: Path) -> None:
-    answer = registration.register(ORCHESTRATOR, f"throughput-{time.time_ns()}")
+    answer = devices.register(ORCHESTRATOR, f"throughput-{time.time_ns()}")
     config = replace(Config.from_registration(answer), mtu=MTU)
     try:
         with (
@@ -91,7 +91,7 @@ def test_throughput_against_bare_wireguard_go(stack: Stack, tmp_path: Path) -> N
         ):
             rates = [(throughput.rate(through_gateway), throughput.rate(through_bare)) for _ in range(ROUNDS)]
     finally:
-        world.unregister(answer["publicKey"])
+        lab_world.unregister(answer["publicKey"])
     ours, bare = (statistics.median(column) for column in zip(*rates, strict=True))
     show(f"one TCP stream to the Internet host: {ours:.2f} Gb/s, bare {bare:.2f} Gb/s, ratio {ours / bare:.2f}")
 
@@ -110,8 +110,8 @@ def _seconds(call: Callable[[], object]) -> float:
 
 def _usable_after(client: Client, config: Config) -> float:
     """Register the client's key anew, and ping as soon as that is answered."""
-    public_key = wireguard.public_key(config.private_key)
-    world.unregister(public_key)
+    public_key = curve25519.public_key(config.private_key)
+    lab_world.unregister(public_key)
     # Without a peer the client cannot dial too early: it would not dial again within the next five seconds.
     client.set_peer("peer", config.server_public_key, "remove")
     address = json.loads(_at_the_peer_api(public_key))[0]
@@ -126,7 +126,9 @@ def _usable_after(client: Client, config: Config) -> float:
 
 def _at_the_peer_api(*arguments: str) -> str:
     """Run register_load.py where the cluster's Services are reached: on the node."""
-    service = json.loads(kube.kubectl("get", "svc", "-n", world.NAMESPACE, "-o", "json", f"{world.GATEWAY}-peers"))
+    service = json.loads(
+        kube.kubectl("get", "svc", "-n", lab_world.NAMESPACE, "-o", "json", f"{lab_world.GATEWAY}-peers")
+    )
     url = f"http://{service['spec']['clusterIP']}:8080"
     token = kube.secret_value("june-services", "meshgate-gateway", "token")
     program = str(Path(__file__).with_name("register_load.py"))

@@ -14,8 +14,8 @@ from infra.headscale import EXIT_ROUTES
 from lab.pulumi import pulumi_host
 from lab.tools import go_builds
 from tests.contract.apiserver import ApiServer
-from tests.contract.engine import Engine
-from tests.contract.headscale_server import HeadscaleServer, running_headscale
+from tests.contract.pulumi_engine import Engine
+from tests.contract.real_headscale import RealHeadscale, running_headscale
 from tests.contract.test_program_errors import api, core, kubelet
 from tests.prove.test_figures import show
 
@@ -31,7 +31,7 @@ Seconds = dict[int, float]
 def test_time_is_linear_in_the_number_of_gateways(
     api: ApiServer, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tests.contract.engine.TIMEOUT", 600)
+    monkeypatch.setattr("tests.contract.pulumi_engine.TIMEOUT", 600)
     previews, ups, no_ops = {}, {}, {}
     for count in COUNTS:
         with running_headscale(tmp_path_factory.mktemp("headscale"), go_builds.HEADSCALE) as headscale:
@@ -46,7 +46,7 @@ def test_time_is_linear_in_the_number_of_gateways(
         show(_figure(what, seconds))
 
 
-def _settings(headscale: HeadscaleServer, count: int) -> dict[str, object]:
+def _settings(headscale: RealHeadscale, count: int) -> dict[str, object]:
     gateways = [
         {
             "name": f"region-{number}",
@@ -64,7 +64,7 @@ def _settings(headscale: HeadscaleServer, count: int) -> dict[str, object]:
     }
 
 
-def _api_key(headscale: HeadscaleServer) -> str:
+def _api_key(headscale: RealHeadscale) -> str:
     return headscale.new_api_key(datetime.now(UTC) + timedelta(hours=1))
 
 
@@ -81,7 +81,7 @@ def _seconds(engine: Engine, operation: str, *options: str) -> float:
 
 
 @contextmanager
-def _tailscaled(api: ApiServer, headscale: HeadscaleServer, count: int) -> Iterator[None]:
+def _tailscaled(api: ApiServer, headscale: RealHeadscale, count: int) -> Iterator[None]:
     """In place of the pods: a tailscaled joins by the key of each gateway's Secret, as soon as that is there."""
     stop = threading.Event()
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from lab import paths
-from lab.mesh import registration
+from lab.mesh import devices
 from lab.mesh.june import URL as ORCHESTRATOR
 from lab.network import wireguard_client as clients
 from lab.network.wireguard_client import Config
 from lab.pulumi.stack import Stack
-from tests.e2e import metal_world, world
-from tests.e2e.metal_world import Gateway, Play
+from tests.e2e import lab_world, metal_world
+from tests.e2e.metal_world import MetalGateway, Play
 from tests.prove import throughput
 from tests.prove.bare_gateway import MTU
 from tests.prove.test_figures import show
@@ -29,13 +29,13 @@ ROUNDS = 5
 
 
 @pytest.fixture
-def gateway(stack: Stack, tmp_path: Path) -> Iterator[Gateway]:
+def gateway(stack: Stack, tmp_path: Path) -> Iterator[MetalGateway]:
     """A machine that is no gateway yet."""
     with metal_world.machine_with_tailscale("edge") as machine:
-        yield Gateway(machine, tmp_path, {"mtu": MTU})
+        yield MetalGateway(machine, tmp_path, {"mtu": MTU})
 
 
-def test_a_playbook_and_the_machine_against_the_pod(gateway: Gateway) -> None:
+def test_a_playbook_and_the_machine_against_the_pod(gateway: MetalGateway) -> None:
     """In one run, as the rounds of both gateways alternate.
 
     With full cores a pod weighs less than a machine's processes: it has the CPU shares that it asked for. So both
@@ -48,7 +48,7 @@ def test_a_playbook_and_the_machine_against_the_pod(gateway: Gateway) -> None:
     assert played.changed == []
     show(f"playbook without changes: {seconds:.1f} s, {played.tasks} tasks; Ansible's forks: {_forks()}")
 
-    answer = registration.register(ORCHESTRATOR, f"throughput-{time.time_ns()}")
+    answer = devices.register(ORCHESTRATOR, f"throughput-{time.time_ns()}")
     config = replace(Config.from_registration(answer), mtu=MTU)
     try:
         with (
@@ -59,12 +59,12 @@ def test_a_playbook_and_the_machine_against_the_pod(gateway: Gateway) -> None:
             throughput.weigh_as_the_pod("meshgate0")
             rates = [(throughput.rate(through_pod), throughput.rate(through_metal)) for _ in range(ROUNDS)]
     finally:
-        world.unregister(answer["publicKey"])
+        lab_world.unregister(answer["publicKey"])
     pod, metal = (statistics.median(column) for column in zip(*rates, strict=True))
     show(f"one TCP stream to the Internet host: metal {metal:.2f} Gb/s, pod {pod:.2f} Gb/s, ratio {metal / pod:.2f}")
 
 
-def _timed(gateway: Gateway) -> tuple[float, Play]:
+def _timed(gateway: MetalGateway) -> tuple[float, Play]:
     """Make the machine a gateway; the seconds are those that a user waits."""
     start = time.monotonic()
     played = gateway.play("gateway")

@@ -16,7 +16,8 @@ from pulumi.runtime.settings import ROOT, SETTINGS
 from pulumi.runtime.stack import run_in_stack
 
 from gateway.agent import settings as agent
-from infra.values import MESH_NETWORKS
+from gateway.agent.protocols.wireguard.interface import InterfaceSettings
+from infra.settings.value_types import MESH_NETWORKS
 from tests.unit.agent.fakes import SERVER_KEY
 
 # The SDK's mock monitor makes an event loop in each of its threads and closes none.
@@ -330,11 +331,13 @@ async def test_the_agent_takes_the_environment_that_it_is_given(monkeypatch: pyt
     for container in pod["containers"][1:]:
         for variable in container["env"]:
             monkeypatch.setenv(variable["name"], variable.get("value", ""))
-    settings, device = agent.load(agent.Settings), agent.load(agent.DeviceSettings)
+    settings, interface = agent.load(agent.AgentSettings), agent.load(InterfaceSettings)
     assert (settings.listen_port, settings.endpoint, settings.mtu) == (31820, "vpn.example.com:31820", 1300)
     assert ([*map(str, settings.client_networks)], [*map(str, settings.dns)]) == (networks, ["192.0.2.53"])
-    assert device.interface == settings.interface
-    known = {f"MESHGATE_{name}".upper() for name in {*agent.Settings.model_fields, *agent.DeviceSettings.model_fields}}
+    assert interface.interface == settings.interface
+    known = {
+        f"MESHGATE_{name}".upper() for name in {*agent.AgentSettings.model_fields, *InterfaceSettings.model_fields}
+    }
     assert {variable["name"] for container in pod["containers"][1:] for variable in container["env"]} <= known
 
 

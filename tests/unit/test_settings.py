@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from infra.settings import Settings, SettingsError, load
+from infra.settings.loading import SettingsError, load
+from infra.settings.top_level import StackSettings
 
 GATEWAY: dict[str, Any] = {"name": "one", "endpoint": "vpn.example.com:31820"}
 METAL: dict[str, Any] = {"name": "edge", "endpoint": "edge.example.com:51820", "target": "metal"}
@@ -16,7 +17,7 @@ GOOD: dict[str, Any] = {
 }
 
 
-def load_values(values: Mapping[str, Any]) -> Settings:
+def load_values(values: Mapping[str, Any]) -> StackSettings:
     return load(lambda key: json.dumps(value) if (value := values.get(key)) is not None else None, values)
 
 
@@ -62,6 +63,10 @@ def test_a_number_like_api_key_stays_text() -> None:
     ("values", "sentence"),
     [
         (GOOD | {"gatewayz": []}, "meshgate:gatewayz: there is no such setting; known here are cluster, gateways"),
+        (
+            with_headscale(ingress={"tls_secret": "one", "tls": "two"}),
+            "meshgate:headscale.ingress.tls: there is no such setting; known here are class_name, tls_secret",
+        ),
         (with_gateway(mtuu=1), "meshgate:gateways[0].mtuu: there is no such setting; known here are allowed_ips"),
         ({"gateways": [GATEWAY]}, "meshgate:headscale: it is missing"),
         (GOOD | {"gateways": []}, "meshgate:gateways: "),

@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from lab.kubernetes_plugin.await_.readiness import READY, Readiness, condition, describe, is_true
-from lab.kubernetes_plugin.cluster import Cluster, Object
 from lab.kubernetes_plugin.kinds import Kind
+from lab.kubernetes_plugin.object_client import Object, ObjectClient
 
 _POD = Kind("", "v1", "Pod")
 
 
-def pod(_: Cluster, live: Object) -> Readiness:
-    """Ready, or run to its end without an error."""
+def pod(_: ObjectClient, live: Object) -> Readiness:
+    """Ready when it serves, or has run to its end without an error."""
     phase = live.get("status", {}).get("phase")
     if phase == "Succeeded" or is_true(condition(live, "Ready")):
         return READY
@@ -23,13 +23,13 @@ def pod(_: Cluster, live: Object) -> Readiness:
     )
 
 
-def reasons_of_selected(cluster: Cluster, namespace: str, selector: Mapping[str, Any]) -> tuple[str, ...]:
+def reasons_of_selected(client: ObjectClient, namespace: str, selector: Mapping[str, Any]) -> tuple[str, ...]:
     """Say what keeps the pods of a workload (`spec.selector`) from being ready, one sentence a pod."""
-    return tuple(unready_reasons(cluster.items(_POD, namespace, label_selector(selector))))
+    return tuple(unready_reasons(client.items(_POD, namespace, label_selector(selector))))
 
 
 def unready_reasons(pods: list[Object]) -> list[str]:
-    """Say of each pod that is neither ready nor on its way out why it is not."""
+    """Say why each pod is not ready; pods on their way out are left out."""
     reasons = []
     for live in pods:
         if "deletionTimestamp" in live["metadata"] or is_true(condition(live, "Ready")):

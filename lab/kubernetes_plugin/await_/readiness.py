@@ -4,23 +4,27 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lab.kubernetes_plugin.cluster import Cluster, Object
+from lab.kubernetes_plugin.object_client import Object, ObjectClient
 
 
 @dataclass(frozen=True)
 class Readiness:
-    """One look: `waiting_for` is shown meanwhile; `reasons` explain a failure; `failed` means it is final."""
+    """One look: `waiting_for` is shown meanwhile; `reasons` explain a failure; `failed` means it is final.
+
+    After `tolerated_after` seconds of waiting, and at a refresh, an object in this state counts as ready.
+    """
 
     ready: bool
     waiting_for: str = ""
     reasons: tuple[str, ...] = ()
     failed: bool = False
+    tolerated_after: float | None = None
 
 
 READY = Readiness(ready=True)
 
-Look = Callable[[Cluster, Object], Readiness]
-"""Look once at a live object; the cluster is for what belongs to it (pods, endpoints)."""
+Look = Callable[[ObjectClient, Object], Readiness]
+"""Look once at a live object; the client finds what belongs to it (pods, endpoints)."""
 
 
 def condition(obj: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -5,19 +5,19 @@ is enough.
 """
 
 from lab.kubernetes_plugin.await_.readiness import READY, Readiness
-from lab.kubernetes_plugin.cluster import Cluster, Object
 from lab.kubernetes_plugin.kinds import Kind
+from lab.kubernetes_plugin.object_client import Object, ObjectClient
 
 _ENDPOINT_SLICE = Kind("discovery.k8s.io", "v1", "EndpointSlice")
 _SERVICE_LABEL = "kubernetes.io/service-name"
 
 
-def service(cluster: Cluster, live: Object) -> Readiness:
-    """A ready pod behind the selector, and an address where a load balancer is asked for."""
+def service(client: ObjectClient, live: Object) -> Readiness:
+    """Ready with a ready pod behind the selector, and with an address if it is a load balancer."""
     spec = live["spec"]
     if spec.get("type") == "ExternalName":
         return READY
-    if spec.get("selector") and not _has_ready_endpoint(cluster, live):
+    if spec.get("selector") and not _has_ready_endpoint(client, live):
         return Readiness(
             ready=False,
             waiting_for="[1/3] Finding Pods to direct traffic to",
@@ -35,9 +35,15 @@ def service(cluster: Cluster, live: Object) -> Readiness:
     return READY
 
 
-def _has_ready_endpoint(cluster: Cluster, live: Object) -> bool:
+def services_with_endpoints(client: ObjectClient, namespace: str) -> set[str]:
+    """Return the names of the Services for which a controller has made endpoints, ready or not."""
+    slices = client.items(_ENDPOINT_SLICE, namespace, _SERVICE_LABEL)
+    return {entry["metadata"]["labels"][_SERVICE_LABEL] for entry in slices}
+
+
+def _has_ready_endpoint(client: ObjectClient, live: Object) -> bool:
     metadata = live["metadata"]
-    slices = cluster.items(_ENDPOINT_SLICE, metadata["namespace"], f"{_SERVICE_LABEL}={metadata['name']}")
+    slices = client.items(_ENDPOINT_SLICE, metadata["namespace"], f"{_SERVICE_LABEL}={metadata['name']}")
     return any(
         endpoint.get("conditions", {}).get("ready") is not False
         for entry in slices

@@ -1,13 +1,13 @@
 """Volumes and claims."""
 
 from lab.kubernetes_plugin.await_.readiness import READY, Readiness
-from lab.kubernetes_plugin.cluster import Cluster, Object
 from lab.kubernetes_plugin.kinds import Kind
+from lab.kubernetes_plugin.object_client import Object, ObjectClient
 
 _STORAGE_CLASS = Kind("storage.k8s.io", "v1", "StorageClass")
 
 
-def volume(_: Cluster, live: Object) -> Readiness:
+def volume(_: ObjectClient, live: Object) -> Readiness:
     """A PersistentVolume that can be claimed, or is."""
     phase = live.get("status", {}).get("phase", "Pending")
     if phase in ("Available", "Bound"):
@@ -18,11 +18,11 @@ def volume(_: Cluster, live: Object) -> Readiness:
     )
 
 
-def claim(cluster: Cluster, live: Object) -> Readiness:
-    """A PersistentVolumeClaim that is bound, or that its class binds only once a pod uses it."""
+def claim(client: ObjectClient, live: Object) -> Readiness:
+    """Ready when it is bound, or when its class waits for the first pod that uses it."""
     phase = live.get("status", {}).get("phase", "Pending")
     class_name = live["spec"].get("storageClassName")
-    if phase == "Bound" or (class_name and _binds_at_first_use(cluster, class_name)):
+    if phase == "Bound" or (class_name and _binds_at_first_use(client, class_name)):
         return READY
     reason = f"The PersistentVolumeClaim is {phase}: no PersistentVolume of class {class_name!r} was bound to it"
     return Readiness(
@@ -30,6 +30,6 @@ def claim(cluster: Cluster, live: Object) -> Readiness:
     )
 
 
-def _binds_at_first_use(cluster: Cluster, name: str) -> bool:
-    storage_class = cluster.get(_STORAGE_CLASS, None, name)
+def _binds_at_first_use(client: ObjectClient, name: str) -> bool:
+    storage_class = client.get(_STORAGE_CLASS, None, name)
     return bool(storage_class and storage_class.get("volumeBindingMode") == "WaitForFirstConsumer")

@@ -6,18 +6,17 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lab.kubernetes_plugin.await_ import look_at
+from lab.kubernetes_plugin.await_ import awaited
 from lab.kubernetes_plugin.await_.readiness import READY, Readiness
-from lab.kubernetes_plugin.cluster import Cluster, Object
 from lab.kubernetes_plugin.errors import CancelledError, InitializationError, PluginError
 from lab.kubernetes_plugin.kinds import Kind
 from lab.kubernetes_plugin.names import annotations
+from lab.kubernetes_plugin.object_client import Object, ObjectClient
 
 SKIP_AWAIT = "pulumi.com/skipAwait"
 TIMEOUT_SECONDS = "pulumi.com/timeoutSeconds"
 
-_DEFAULT_SECONDS = 600.0
-_FASTER_SECONDS = {"Pod": 300.0, "PersistentVolume": 300.0, "PersistentVolumeClaim": 300.0}
+_DELETION_SECONDS = 600.0
 _FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.05, 1.0, 1.5
 
 
@@ -29,21 +28,27 @@ class Waiter:
     cancelled: threading.Event
     timeout: float | None = None
 
-    def until_ready(self, cluster: Cluster, kind: Kind, obj: Object) -> Object:
+    def until_ready(self, client: ObjectClient, kind: Kind, obj: Object) -> Object:
         """Return the live object once it is ready.
 
         Raises InitializationError, with all that is known about the cause, when it fails or the time is over.
         """
-        if look_at(kind) is None or skips_await(obj):
+        rule = awaited(kind)
+        if rule is None or skips_await(obj):
             return obj
         name = obj["metadata"]["name"]
         readiness, live, shown = READY, obj, ""
-        sentence = f"'{name}' timed out waiting to be Ready"
+        if rule.adjustable:
+            seconds, sentence = self._seconds(obj, rule.seconds), f"'{name}' timed out waiting to be Ready"
+        else:
+            seconds, sentence = rule.seconds, f"Timeout occurred polling for '{name}'"
+        started = time.monotonic()
         try:
-            for _ in self.pauses(f"{kind.name} {name}", timeout_seconds(kind, obj, self.timeout)):
-                live = cluster.get(kind, obj["metadata"].get("namespace"), name) or live
-                readiness = look(cluster, kind, live)
-                if readiness.ready:
+            for _ in self.pauses(f"{kind.name} {name}", seconds):
+                live = client.get(kind, obj["metadata"].get("namespace"), name) or live
+                readiness = look(client, kind, live)
+                tolerated = readiness.tolerated_after
+                if readiness.ready or (tolerated is not None and time.monotonic() - started >= tolerated):
                     self.report("")
                     return live
                 if readiness.failed:
@@ -56,15 +61,15 @@ class Waiter:
             sentence = str(error)
         raise InitializationError(sentence, readiness.reasons, live)
 
-    def until_gone(self, cluster: Cluster, kind: Kind, obj: Object) -> None:
+    def until_gone(self, client: ObjectClient, kind: Kind, obj: Object) -> None:
         """Return once the object (this one, not a successor of the same name) does not exist any more."""
-        if skips_await(obj):
+        rule = awaited(kind)
+        if rule and rule.skips_deletion and skips_await(obj):
             return
         metadata = obj["metadata"]
         self.report("Resource scheduled for deletion")
-        seconds = timeout_seconds(kind, obj, self.timeout)
-        for _ in self.pauses(f"{kind.name} {metadata['name']}", seconds):
-            live = cluster.get(kind, metadata.get("namespace"), metadata["name"])
+        for _ in self.pauses(f"{kind.name} {metadata['name']}", self._seconds(obj, _DELETION_SECONDS)):
+            live = client.get(kind, metadata.get("namespace"), metadata["name"])
             if live is None or live["metadata"]["uid"] != metadata["uid"]:
                 self.report("")
                 return
@@ -89,8 +94,12 @@ class Waiter:
                 raise CancelledError(what)
             pause = min(pause * _GROWTH, _LONGEST_PAUSE)
 
+    def _seconds(self, obj: Mapping[str, Any], default: float) -> float:
+        """Return how long to wait: the resource's customTimeouts, else the object's annotation, else the default."""
+        return self.timeout or float(annotations(obj).get(TIMEOUT_SECONDS) or default)
 
-def look(cluster: Cluster, kind: Kind, live: Object) -> Readiness:
+
+def look(client: ObjectClient, kind: Kind, live: Object) -> Readiness:
     """Look once at a live object; one that is being deleted is not ready."""
     if "deletionTimestamp" in live["metadata"]:
         return Readiness(
@@ -98,8 +107,17 @@ def look(cluster: Cluster, kind: Kind, live: Object) -> Readiness:
             waiting_for="Resource is being deleted",
             reasons=("The object is being deleted by someone else",),
         )
-    glance = look_at(kind)
-    return glance(cluster, live) if glance else READY
+    rule = awaited(kind)
+    return rule.look(client, live) if rule else READY
+
+
+def look_at_refresh(client: ObjectClient, kind: Kind, live: Object) -> Readiness:
+    """Look at an object as a refresh does: it skips some kinds, and tolerates what a wait tolerates in the end."""
+    rule = awaited(kind)
+    if skips_await(live) or (rule and not rule.at_refresh):
+        return READY
+    readiness = look(client, kind, live)
+    return READY if readiness.tolerated_after is not None else readiness
 
 
 def not_initialized(name: str) -> str:
@@ -110,11 +128,3 @@ def not_initialized(name: str) -> str:
 def skips_await(obj: Mapping[str, Any]) -> bool:
     """Whether the program asks not to wait for this object."""
     return bool(annotations(obj).get(SKIP_AWAIT) == "true")
-
-
-def timeout_seconds(kind: Kind, obj: Mapping[str, Any], custom: float | None) -> float:
-    """Return how long to wait: the object's annotation, else the resource's customTimeouts, else the default."""
-    annotated = annotations(obj).get(TIMEOUT_SECONDS)
-    if annotated:
-        return float(annotated)
-    return custom or _FASTER_SECONDS.get(kind.name, _DEFAULT_SECONDS)

@@ -1,19 +1,14 @@
-"""One suite for the data plane's two implementations, wg and the fake, so that the fake cannot lie.
+"""One suite for the data plane's two implementations, wg and the fake, so that the fake cannot lie."""
 
-And nft's own word on every shape of the firewall.
-"""
-
-import contextlib
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from gateway.agent.firewall import rules
-from gateway.agent.settings import BLOCKED_NETWORKS, Settings
-from gateway.agent.wireguard import CHUNK, WantedPeer, WireGuard, listens
-from tests.contract.agent.world import Namespace, World, in_namespace, wait_for
-from tests.unit.agent.fakes import SERVER_KEY, FakeDataPlane, key_pair
+from gateway.agent.protocols.wireguard.sockets import listens
+from gateway.agent.protocols.wireguard.wg import CHUNK, WantedPeer, WireGuard
+from tests.contract.agent.world import World, in_namespace
+from tests.deadlines import wait_for
+from tests.unit.agent.fakes import FakeDataPlane, key_pair
 
 ADDRESSES = ("10.77.0.2/32", "fd77::2/128")
 PRESHARED = key_pair().public
@@ -26,7 +21,7 @@ def plane(request: pytest.FixtureRequest) -> Iterator[FakeDataPlane | WireGuard]
         yield FakeDataPlane()
         return
     world: World = request.getfixturevalue("fresh_world")
-    world.start_device()
+    world.start_interface()
     wait_for(lambda: listens(world.interface), "the interface")
     with in_namespace(world.gateway.name):
         yield WireGuard(world.interface)
@@ -68,36 +63,3 @@ async def test_more_than_one_call_takes(plane: FakeDataPlane | WireGuard) -> Non
     assert {key: peer.keepalive for key, peer in (await plane.show()).peers.items()} == dict.fromkeys(keys, 0)
     await plane.remove_peers(keys)
     assert (await plane.show()).peers == {}
-
-
-@pytest.mark.parametrize("networks", ["10.77.0.0/24", "fd77::/64", "10.77.0.0/24,fd77::/64"])
-@pytest.mark.parametrize("dns", ["", "100.100.100.100", "10.96.0.10,fd00::a"])
-@pytest.mark.parametrize("blocked", [BLOCKED_NETWORKS, "", "10.0.0.0/8,10.1.0.0/16,::/127"])
-def test_nft_takes_every_shape_of_the_firewall(tmp_path: Path, networks: str, dns: str, blocked: str | None) -> None:
-    settings = Settings(
-        listen_port=51820,
-        endpoint="vpn.example.org:51820",
-        client_networks=networks,
-        dns=dns,
-        private_key_file=tmp_path,
-        public_key=SERVER_KEY,
-        token_file=tmp_path,
-        state_dir=tmp_path,
-        blocked_networks=blocked,
-    )
-    with contextlib.closing(NftNamespace()) as namespace:
-        namespace.run("nft", "-f", "-", stdin=rules(settings))
-        once = namespace.run("nft", "list", "ruleset")
-        namespace.run("nft", "-f", "-", stdin=rules(settings))
-        assert namespace.run("nft", "list", "ruleset") == once
-        assert once.count("table ") == 1
-
-
-class NftNamespace(Namespace):
-    """A network namespace for nft alone."""
-
-    def __init__(self) -> None:
-        super().__init__("mg-nft-test")
-
-    def close(self) -> None:
-        self.delete()

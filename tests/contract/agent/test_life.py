@@ -11,7 +11,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.contract.agent.world import FAR_4, Client, World, in_namespace, wait_for
+from tests.contract.agent.world import FAR_4, Client, World, in_namespace
+from tests.deadlines import wait_for
 from tests.unit.agent.fakes import key_pair
 
 
@@ -24,14 +25,13 @@ def wait_until_remembered(world: World, client: Client) -> None:
 def test_a_restart_of_the_agent_loses_no_packet_and_no_session(world: World, client: Client) -> None:
     assert client.reaches(FAR_4)
     handshake = world.gateway.run("wg", "show", world.interface, "latest-handshakes")
-    ping = client.ping(FAR_4, 0.01)
-    for how in (signal.SIGTERM, signal.SIGKILL):
-        world.stop_agent(how)
-        world.start_agent()
-        world.wait_until_ready()
-    result = ping.stop()
-    assert result.lost == 0
-    assert result.received > 20, "the restarts were over before the pings began"
+    with client.pinging(FAR_4, 0.01) as pings:
+        for how in (signal.SIGTERM, signal.SIGKILL):
+            world.stop_agent(how)
+            world.start_agent()
+            world.wait_until_ready()
+    assert pings.lost == []
+    assert pings.received > 20, "the restarts were over before the pings began"
     assert world.gateway.run("wg", "show", world.interface, "latest-handshakes") == handshake
 
 
@@ -48,13 +48,12 @@ def test_the_agent_ends_within_a_second_of_sigterm(world: World, client: Client)
 
 def test_a_killed_wireguard_process_is_back_within_a_second(world: World, client: Client) -> None:
     wait_until_remembered(world, client)
-    ping = client.ping(FAR_4, 0.05)
-    for _ in range(3):
+    with client.pinging(FAR_4, 0.05) as pings:
+        for _ in range(3):
+            time.sleep(1.5)
+            world.kill_wireguard()
         time.sleep(1.5)
-        world.kill_wireguard()
-    time.sleep(1.5)
-    result = ping.stop()
-    assert result.longest_gap_s <= 1, result
+    assert pings.longest_gap_s <= 1, pings
 
 
 def test_an_idle_client_is_called_when_the_interface_is_new_and_left_alone_afterwards(
@@ -128,12 +127,12 @@ def test_what_is_changed_by_hand_is_put_back(world: World, client: Client) -> No
 
     def put_back() -> bool:
         shown = world.gateway.run("wg", "show", world.interface, "dump")
-        return (
+        return bool(
             stranger not in shown
             and client.keys.public in shown
             and "\t51820\t" in shown
             and "10.88.0.1" not in world.gateway.run("ip", "address", "show", "dev", world.interface)
-            and "masquerade" in world.gateway.run("nft", "list", "ruleset")
+            and world.rules("postrouting")
         )
 
     wait_for(put_back, "everything as it was")
@@ -163,7 +162,7 @@ def test_readiness_says_what_is_missing(fresh_world: World) -> None:
     assert refused.status_code == 503
     assert refused.headers["retry-after"] == "1"
 
-    world.start_device()
+    world.start_interface()
     world.gateway.run("sysctl", "-qw", "net.ipv6.conf.all.forwarding=1")
     with in_namespace(world.gateway.name):
         health = http.server.HTTPServer(("127.0.0.1", 9002), Health)
@@ -221,11 +220,11 @@ def test_metrics_tell_of_all_peers_and_of_none(world: World, client: Client) -> 
 
 def test_the_interface_goes_with_its_process(fresh_world: World) -> None:
     world = fresh_world
-    world.start_device()
+    world.start_interface()
     wait_for(lambda: world.interface in world.gateway.run("ip", "-brief", "link"), "the interface")
-    assert world.device is not None
-    world.device.terminate()
-    assert world.device.wait(5) == 0
+    assert world.holder is not None
+    world.holder.terminate()
+    assert world.holder.wait(5) == 0
     assert world.interface not in world.gateway.run("ip", "-brief", "link")
 
 
@@ -236,7 +235,7 @@ def test_kernel_wireguard_is_demanded_where_there_is_none(fresh_world: World) ->
         world.start()  # a kernel that has it must be enough
         return
     ended = subprocess.run(
-        [sys.executable, "-m", "gateway.agent.device"],
+        [sys.executable, "-m", "gateway.agent.protocols.wireguard.interface"],
         env={**world.agent_environment(), "MESHGATE_WIREGUARD": "kernel"},
         capture_output=True,
         text=True,

@@ -16,8 +16,8 @@ from tests.contract.agent.world import (
     Client,
     World,
     in_namespace,
-    wait_for,
 )
+from tests.deadlines import wait_for
 
 SERVER_PORT = 7000
 SIZE = 2_000_000
@@ -97,7 +97,7 @@ def test_clients_do_not_reach_each_other(world: World, client: Client) -> None:
         assert not client.reaches(address, within_s=1)
         world.gateway.run("nft", "flush", "chain", "inet", "meshgate", "forward")
         assert client.reaches(address, within_s=1), "without the firewall they would"
-    wait_for(lambda: "goto" in world.gateway.run("nft", "list", "table", "inet", "meshgate"), "the firewall")
+    wait_for(lambda: bool(world.rules("forward")), "the firewall")
 
 
 def test_nobody_opens_a_connection_to_a_client(world: World, client: Client) -> None:
@@ -107,7 +107,7 @@ def test_nobody_opens_a_connection_to_a_client(world: World, client: Client) -> 
     assert world.far.tried(*ping).returncode != 0
     world.gateway.run("nft", "flush", "chain", "inet", "meshgate", "forward")
     assert world.far.tried(*ping).returncode == 0, "without the firewall they would"
-    wait_for(lambda: "goto" in world.gateway.run("nft", "list", "table", "inet", "meshgate"), "the firewall")
+    wait_for(lambda: bool(world.rules("forward")), "the firewall")
 
 
 def test_nobody_else_can_use_a_clients_address(world: World, client: Client) -> None:
@@ -123,7 +123,7 @@ def test_nobody_else_can_use_a_clients_address(world: World, client: Client) -> 
     world.gateway.run("nft", "flush", "chain", "inet", "meshgate", "spoofed")
     world.far.tried(*ping)
     assert forwarded(world) == before + 1, "without the firewall it would pass"
-    wait_for(lambda: "iif" in world.gateway.run("nft", "list", "chain", "inet", "meshgate", "spoofed"), "the firewall")
+    wait_for(lambda: bool(world.rules("spoofed")), "the firewall")
 
 
 def forwarded(world: World) -> int:

@@ -7,21 +7,22 @@ keeps its sockets in one directory for all namespaces.
 import contextlib
 import ctypes
 import itertools
+import json
 import os
-import re
 import signal
 import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from gateway.agent.wireguard import listens
+from gateway.agent.protocols.wireguard.sockets import listens
+from tests.deadlines import wait_for
+from tests.pings import Pings, pinging
 from tests.unit.agent.fakes import key_pair
 
 ROOT = Path(__file__).parents[3]
@@ -46,36 +47,25 @@ def command(*arguments: str, stdin: str = "") -> str:
     return done.stdout
 
 
-def wait_for(condition: Callable[[], bool], what: str, within: float = 10) -> float:
-    """Wait until a condition holds; seconds it took."""
-    start = time.monotonic()
-    while not condition():
-        assert time.monotonic() - start < within, f"{what}: not within {within} s"
-        time.sleep(0.02)
-    return time.monotonic() - start
-
-
 class Namespace:
     """A network namespace and the processes in it."""
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.inside = ("ip", "netns", "exec", name)
         self._processes: list[subprocess.Popen[bytes]] = []
         command("ip", "netns", "add", name)
         self.run("ip", "link", "set", "lo", "up")
 
     def run(self, *arguments: str, stdin: str = "") -> str:
-        return command("ip", "netns", "exec", self.name, *arguments, stdin=stdin)
+        return command(*self.inside, *arguments, stdin=stdin)
 
     def tried(self, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        words = ["ip", "netns", "exec", self.name, *arguments]
+        words = [*self.inside, *arguments]
         return subprocess.run(words, env=env, capture_output=True, text=True, check=False, timeout=60)
 
-    def start(
-        self, *arguments: str, env: dict[str, str] | None = None, stdout: int | None = None
-    ) -> subprocess.Popen[bytes]:
-        words = ["ip", "netns", "exec", self.name, *arguments]
-        process = subprocess.Popen(words, env=env, stdout=stdout)
+    def start(self, *arguments: str, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen([*self.inside, *arguments], env=env)
         self._processes.append(process)
         return process
 
@@ -84,31 +74,6 @@ class Namespace:
             process.kill()
             process.wait()
         command("ip", "netns", "delete", self.name)
-
-
-class Ping:
-    """A ping that runs in the background; `stop` tells how it went."""
-
-    def __init__(self, namespace: Namespace, address: str, interval_s: float) -> None:
-        options = ("-n", "-D", "-W1", "-i", str(interval_s))
-        self._process = namespace.start("ping", *options, address, stdout=subprocess.PIPE)
-
-    def stop(self) -> "PingResult":
-        self._process.send_signal(signal.SIGINT)
-        output = self._process.communicate(timeout=10)[0].decode()
-        answers = re.findall(r"^\[([\d.]+)\] \d+ bytes from .*icmp_seq=(\d+)", output, re.MULTILINE)
-        times = [float(moment) for moment, _ in answers]
-        gaps = [later - earlier for earlier, later in itertools.pairwise([*times, time.time()])]
-        numbers = {int(number) for _, number in answers}
-        # ping also counts those as lost whose answer was on its way when it was told to end.
-        return PingResult(lost=max(numbers) - len(numbers), received=len(numbers), longest_gap_s=max(gaps))
-
-
-@dataclass(frozen=True)
-class PingResult:
-    lost: int
-    received: int
-    longest_gap_s: float
 
 
 class Client:
@@ -150,13 +115,13 @@ class Client:
         self._process.kill()
         self._process.wait()
 
-    def ping(self, address: str, interval_s: float) -> "Ping":
-        """Ping until stopped."""
-        return Ping(self.namespace, address, interval_s)
+    def pinging(self, address: str, interval_s: float) -> contextlib.AbstractContextManager[Pings]:
+        """Ping during a block."""
+        return pinging(self.namespace.inside, address, interval_s)
 
 
 class World:
-    """The namespaces, the wireguard process (by gateway.agent.device) and the agent."""
+    """The namespaces, the process that holds the interface, and the agent."""
 
     def __init__(self, directory: Path, wireguard_go: str) -> None:
         self.directory = directory
@@ -168,7 +133,7 @@ class World:
         self._clients = itertools.count()
         self.environment: dict[str, str] = {}
         self.agent: subprocess.Popen[bytes] | None = None
-        self.device: subprocess.Popen[bytes] | None = None
+        self.holder: subprocess.Popen[bytes] | None = None
         self.gateway = Namespace(f"{tag}-gw")
         self.client = Namespace(f"{tag}-cl")
         self.neighbour = Namespace(f"{tag}-nb")
@@ -223,14 +188,16 @@ class World:
             **self.environment,
         }
 
-    def start_device(self) -> None:
-        self.device = self.gateway.start(sys.executable, "-m", "gateway.agent.device", env=self.agent_environment())
+    def start_interface(self) -> None:
+        self.holder = self.gateway.start(
+            sys.executable, "-m", "gateway.agent.protocols.wireguard.interface", env=self.agent_environment()
+        )
 
     def start_agent(self) -> None:
         self.agent = self.gateway.start(sys.executable, "-m", "gateway.agent", env=self.agent_environment())
 
     def start(self) -> None:
-        self.start_device()
+        self.start_interface()
         self.start_agent()
         self.wait_until_ready()
 
@@ -254,8 +221,8 @@ class World:
 
     def kill_wireguard(self) -> None:
         """SIGKILL to wireguard-go itself."""
-        assert self.device is not None
-        (child,) = Path(f"/proc/{self.device.pid}/task/{self.device.pid}/children").read_text().split()
+        assert self.holder is not None
+        (child,) = Path(f"/proc/{self.holder.pid}/task/{self.holder.pid}/children").read_text().split()
         os.kill(int(child), signal.SIGKILL)
 
     @contextlib.contextmanager
@@ -291,10 +258,16 @@ class World:
         finally:
             client.stop()
 
+    def rules(self, chain: str) -> list[dict[str, Any]]:
+        """The rules in a chain of the gateway's firewall; none when there is no such chain."""
+        listed = json.loads(self.gateway.run("nft", "--json", "list", "ruleset"))["nftables"]
+        rules = [item["rule"] for item in listed if "rule" in item]
+        return [rule for rule in rules if (rule["table"], rule["chain"]) == ("meshgate", chain)]
+
     def delete(self) -> None:
-        if self.device is not None and self.device.poll() is None:
-            self.device.terminate()  # it takes wireguard-go along
-            self.device.wait(10)
+        if self.holder is not None and self.holder.poll() is None:
+            self.holder.terminate()  # it takes wireguard-go along
+            self.holder.wait(10)
         for namespace in (self.client, self.neighbour, self.far, self.gateway):
             namespace.delete()
 

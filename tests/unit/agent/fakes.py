@@ -1,11 +1,13 @@
-"""Key pairs, and a data plane that keeps peers in a dictionary and fails when told to."""
+"""Key pairs, a protocol without an interface, and a data plane that keeps peers and fails when told to."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from gateway.agent.command import CommandError
-from gateway.agent.wireguard import SeenInterface, SeenPeer, WantedPeer
-from infra import wireguard
+from gateway.agent.protocol import Traffic
+from gateway.agent.protocols.wireguard.wg import SeenInterface, SeenPeer, WantedPeer
+from gateway.agent.store import Device
+from infra import curve25519
 
 SERVER_KEY = "c2VydmVyIHB1YmxpYyBrZXkgZm9yIHRlc3RzISEhISE="
 
@@ -17,8 +19,32 @@ class KeyPair:
 
 
 def key_pair() -> KeyPair:
-    private = wireguard.generate_private_key()
-    return KeyPair(private, wireguard.public_key(private))
+    private = curve25519.generate_private_key()
+    return KeyPair(private, curve25519.public_key(private))
+
+
+class FakeAccess:
+    """A protocol that lets everybody in, and tells what it is told to tell."""
+
+    def __init__(self) -> None:
+        self.missing: list[str] = []
+        self.seen: list[int] = []
+        self.passed: Traffic | None = None
+
+    async def let_in(self, device: Device) -> None:
+        pass
+
+    async def shut_out(self, public_keys: Sequence[str]) -> None:
+        pass
+
+    async def problems(self) -> list[str]:
+        return self.missing
+
+    def handshakes(self) -> list[int]:
+        return self.seen
+
+    def traffic(self) -> Traffic | None:
+        return self.passed
 
 
 class FakeDataPlane:

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from gateway.agent.api import create_app
+from gateway.agent.devices import Devices
 from gateway.agent.limits import MAX_BODY_BYTES, MAX_DISCARDED_BYTES, BodyLimits
-from gateway.agent.peers import Peers
-from gateway.agent.settings import Settings
+from gateway.agent.protocols.wireguard.peers import Peers
+from gateway.agent.settings import AgentSettings
 from gateway.agent.store import Store
 from tests.unit.agent.fakes import SERVER_KEY, FakeDataPlane, key_pair
 
@@ -28,7 +29,7 @@ class Gateway:
     """The application with all that it stands on."""
 
     def __init__(self, directory: Path) -> None:
-        self.settings = Settings(
+        self.settings = AgentSettings(
             listen_port=51820,
             endpoint="vpn.example.org:51820",
             client_networks="10.77.0.0/29,fd77::/64",
@@ -42,8 +43,9 @@ class Gateway:
         self.store = Store(directory / "peers.sqlite")
         self.missing: list[str] = []
         self.registry = CollectorRegistry()
-        peers = Peers(self.store, self.plane, self.settings.client_networks, SERVER_KEY)
-        self.app = create_app(self.settings, TOKEN, peers, self.problems, self.registry)
+        peers = Peers(self.plane, self.settings.client_networks)
+        devices = Devices(self.store, peers, self.settings.client_networks, SERVER_KEY)
+        self.app = create_app(self.settings, TOKEN, devices, self.problems, self.registry)
 
     async def problems(self) -> list[str]:
         return self.missing

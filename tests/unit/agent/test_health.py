@@ -1,4 +1,4 @@
-"""What tailscaled says of the mesh, on its own socket."""
+"""What is told to be missing: of the protocol, the firewall, the kernel, and by tailscaled on its own socket."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,7 +8,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from gateway.agent.health import daemon_problems
+from gateway.agent import health
+from gateway.agent.firewall import Firewall
+from gateway.agent.health import Health, daemon_problems
+from gateway.agent.settings import AgentSettings
+from tests.unit.agent.fakes import SERVER_KEY, FakeAccess
 
 
 @asynccontextmanager
@@ -64,4 +68,28 @@ async def test_an_answer_that_is_none(tmp_path: Path, status: str, body: str, wh
 async def test_no_daemon_at_all(tmp_path: Path) -> None:
     assert await problems(tmp_path / "socket") == [
         f"tailscaled does not answer on {tmp_path / 'socket'} (ConnectError)"
+    ]
+
+
+async def test_everything_that_is_missing_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = AgentSettings(
+        listen_port=51820,
+        endpoint="vpn.example.org:51820",
+        client_networks="10.77.0.0/24",
+        private_key_file=tmp_path,
+        public_key=SERVER_KEY,
+        token_file=tmp_path,
+        state_dir=tmp_path,
+        tailscale_socket=tmp_path / "socket",
+    )
+    access = FakeAccess()
+    access.missing = ["nobody can come in"]
+    monkeypatch.setattr(health, "forwards", lambda _: False)
+    async with health.mesh_client(settings) as http:
+        found = await Health(settings, access, Firewall(settings), http).problems()
+    assert found == [
+        "nobody can come in",
+        "the firewall table is not as it was put in place",
+        "the kernel does not forward IPv4: set the sysctl net.ipv4.ip_forward=1 for this pod or host",
+        f"tailscaled does not answer on {settings.tailscale_socket} (ConnectError)",
     ]

@@ -6,12 +6,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from gateway.agent.errors import PoolFullError
-from gateway.agent.pool import FIRST_NUMBER, MAX_PEERS, Network, Pool, addresses
+from gateway.agent.pool import FIRST_NUMBER, MAX_DEVICES, Network, Pool, addresses
 
 SMALL = (ip_network("10.77.0.0/29"), ip_network("fd77::/64"))
 
 
-def test_a_peers_addresses_have_the_same_place_in_every_network() -> None:
+def test_a_devices_addresses_have_the_same_place_in_every_network() -> None:
     pool = Pool(SMALL)
     assert addresses(SMALL, pool.choose()) == ("10.77.0.2/32", "fd77::2/128")
 
@@ -24,7 +24,7 @@ def test_a_peers_addresses_have_the_same_place_in_every_network() -> None:
         (["10.0.0.0/24"], 253),
         (["fd77::/126"], 2),
         (["10.0.0.0/24", "fd77::/126"], 2),
-        (["10.0.0.0/8", "fd77::/64"], MAX_PEERS),
+        (["10.0.0.0/8", "fd77::/64"], MAX_DEVICES),
     ],
 )
 def test_capacity(networks: list[str], capacity: int) -> None:
@@ -32,7 +32,7 @@ def test_capacity(networks: list[str], capacity: int) -> None:
 
 
 def test_networks_that_became_too_small_are_refused() -> None:
-    with pytest.raises(ValueError, match="room for 5 peers, but a stored peer has the address number 9"):
+    with pytest.raises(ValueError, match="room for 5 devices, but a stored device has the address number 9"):
         Pool(SMALL, taken=[9])
 
 

@@ -9,19 +9,19 @@ from pathlib import Path
 
 import httpx
 import pytest
+import trustme
 from fastapi import FastAPI
 
 from gateway.agent.server import certificate, listen, serve
-from gateway.agent.settings import Settings, SettingsError
-from lab.cluster.pki import Identity, Pki
+from gateway.agent.settings import AgentSettings, SettingsError
 from tests.unit.agent.fakes import SERVER_KEY
 
-Make = Callable[[int], Settings]
+Make = Callable[[int], AgentSettings]
 
 
 @pytest.fixture
 def settings(monkeypatch: pytest.MonkeyPatch) -> Make:
-    def make(port: int) -> Settings:
+    def make(port: int) -> AgentSettings:
         environment = {
             "LISTEN_PORT": "31820",
             "ENDPOINT": "vpn.example.com:31820",
@@ -34,7 +34,7 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Make:
         }
         for name, value in environment.items():
             monkeypatch.setenv(f"MESHGATE_{name}", value)
-        return Settings().model_copy(update={"http_port": port})
+        return AgentSettings().model_copy(update={"http_port": port})
 
     return make
 
@@ -53,21 +53,24 @@ def test_a_port_that_is_taken_is_named(settings: Make) -> None:
             listen(settings(port))
 
 
-def with_certificate(settings: Settings, directory: Path) -> tuple[Settings, Pki]:
-    pki = Pki(directory)
-    pki.ensure([Identity("api", "api", hosts=("127.0.0.1",))])
-    files = {"tls_certificate_file": pki.certificate("api"), "tls_private_key_file": pki.key("api")}
-    return settings.model_copy(update=files), pki
+def with_certificate(settings: AgentSettings, directory: Path, ca: trustme.CA) -> AgentSettings:
+    files = {"tls_certificate_file": directory / "api.crt", "tls_private_key_file": directory / "api.key"}
+    issued = ca.issue_cert("127.0.0.1")
+    issued.cert_chain_pems[0].write_to_path(files["tls_certificate_file"])
+    issued.private_key_pem.write_to_path(files["tls_private_key_file"])
+    return settings.model_copy(update=files)
 
 
 async def test_with_a_certificate_the_api_answers_https_alone(settings: Make, tmp_path: Path) -> None:
-    secured, pki = with_certificate(settings(0), tmp_path)
+    ca, trust = trustme.CA(), ssl.create_default_context()
+    ca.configure_trust(trust)
+    secured = with_certificate(settings(0), tmp_path, ca)
     app = FastAPI()
     app.get("/healthz")(lambda: "alive")
     with listen(secured) as listener:
         address = f"127.0.0.1:{listener.getsockname()[1]}"
         server = asyncio.create_task(serve(app, listener, certificate(secured)))
-        async with httpx.AsyncClient(verify=ssl.create_default_context(cafile=pki.ca), trust_env=False) as http:
+        async with httpx.AsyncClient(verify=trust, trust_env=False) as http:
             assert (await http.get(f"https://{address}/healthz")).json() == "alive"
             with pytest.raises(httpx.RemoteProtocolError):
                 await http.get(f"http://{address}/healthz")
@@ -77,9 +80,9 @@ async def test_with_a_certificate_the_api_answers_https_alone(settings: Make, tm
 
 
 def test_a_certificate_that_cannot_be_used_is_named(settings: Make, tmp_path: Path) -> None:
-    secured, pki = with_certificate(settings(0), tmp_path)
+    secured = with_certificate(settings(0), tmp_path, trustme.CA())
     assert certificate(settings(0)) is None
-    for file, content in ((pki.key("api"), "nonsense"), (pki.certificate("api"), None)):
+    for file, content in ((tmp_path / "api.key", "nonsense"), (tmp_path / "api.crt", None)):
         file.write_text(content) if content else file.unlink()
-        with pytest.raises(SettingsError, match=f"MESHGATE_TLS_CERTIFICATE_FILE: {pki.certificate('api')} and "):
+        with pytest.raises(SettingsError, match=f"MESHGATE_TLS_CERTIFICATE_FILE: {tmp_path / 'api.crt'} and "):
             certificate(secured)

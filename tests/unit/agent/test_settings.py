@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.agent.settings import DeviceSettings, Settings, SettingsError, load, read_secret
+from gateway.agent.protocols.wireguard.interface import InterfaceSettings
+from gateway.agent.settings import AgentSettings, SettingsError, load, read_secret
 from tests.unit.agent.fakes import key_pair
 
 GOOD = {
@@ -31,7 +32,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 def test_what_is_not_said_has_a_default(environment: pytest.MonkeyPatch) -> None:
-    settings = load(Settings)
+    settings = load(AgentSettings)
     assert settings.interface == "wg0"
     assert settings.client_networks == (ip_network("10.77.0.0/24"), ip_network("fd77::/64"))
     assert settings.allowed_ips == (ip_network("0.0.0.0/0"), ip_network("::/0"))
@@ -39,20 +40,20 @@ def test_what_is_not_said_has_a_default(environment: pytest.MonkeyPatch) -> None
     assert (settings.mtu, settings.persistent_keepalive, settings.http_port) == (1280, 25, 8080)
     assert ip_network("192.168.0.0/16") in settings.blocked_networks
     assert settings.tailscale_health_url == "http://127.0.0.1:9002/healthz"
-    assert load(DeviceSettings).wireguard == "auto"
+    assert load(InterfaceSettings).wireguard == "auto"
 
 
 def test_empty_lists_and_no_mesh(environment: pytest.MonkeyPatch) -> None:
     for name in ("DNS", "BLOCKED_NETWORKS", "TAILSCALE_HEALTH_URL"):
         environment.setenv(f"MESHGATE_{name}", "")
-    settings = load(Settings)
+    settings = load(AgentSettings)
     assert (settings.dns, settings.blocked_networks, settings.tailscale_health_url) == ((), (), None)
 
 
 @pytest.mark.parametrize("endpoint", ["vpn.example.org:1", "192.0.2.1:51820", "[2001:db8::1]:65535"])
 def test_good_endpoints(environment: pytest.MonkeyPatch, endpoint: str) -> None:
     environment.setenv("MESHGATE_ENDPOINT", endpoint)
-    assert load(Settings).endpoint == endpoint
+    assert load(AgentSettings).endpoint == endpoint
 
 
 @pytest.mark.parametrize(
@@ -80,7 +81,7 @@ def test_good_endpoints(environment: pytest.MonkeyPatch, endpoint: str) -> None:
 def test_bad_values_get_one_sentence(environment: pytest.MonkeyPatch, name: str, value: str, sentence: str) -> None:
     environment.setenv(f"MESHGATE_{name}", value)
     with pytest.raises(SettingsError) as refusal:
-        load(Settings)
+        load(AgentSettings)
     (line,) = str(refusal.value).splitlines()
     assert line.startswith(f"MESHGATE_{name}: ")
     assert sentence in line
@@ -121,13 +122,17 @@ def test_an_environment_file_is_judged_before_it_is_used() -> None:
 def test_a_certificate_comes_with_its_key(environment: pytest.MonkeyPatch, given: str) -> None:
     environment.setenv(f"MESHGATE_{given}", "/etc/meshgate/tls.pem")
     with pytest.raises(SettingsError, match="a certificate and its private key are given together, or neither"):
-        load(Settings)
+        load(AgentSettings)
 
 
 def test_the_device_ends_with_2_too(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("MESHGATE_WIREGUARD", "perhaps")
     ended = subprocess.run(
-        [sys.executable, "-m", "gateway.agent.device"], capture_output=True, text=True, check=False, timeout=30
+        [sys.executable, "-m", "gateway.agent.protocols.wireguard.interface"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
     )
     assert ended.returncode == 2
     assert ended.stderr.startswith("MESHGATE_WIREGUARD: Input should be 'auto', 'kernel' or 'userspace'")

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from gateway.agent.errors import NameTakenError
-from gateway.agent.store import Peer, Sighting, Store, StoreError
+from gateway.agent.store import Device, Sighting, Store, StoreError
 
-FIRST = Peer(number=2, public_key="first", name="a", preshared_key="secret", created_at=10, expires_at=20)
-SECOND = Peer(number=3, public_key="second", created_at=11)
+FIRST = Device(number=2, public_key="first", name="a", preshared_key="secret", created_at=10, expires_at=20)
+SECOND = Device(number=3, public_key="second", created_at=11)
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "peers.sqlite"
 
 
-def test_peers_come_back_as_they_were(path: Path) -> None:
+def test_devices_come_back_as_they_were(path: Path) -> None:
     store = Store(path)
     store.add(FIRST)
     store.add(SECOND)
@@ -25,30 +25,30 @@ def test_peers_come_back_as_they_were(path: Path) -> None:
     store.close()
     store = Store(path)
     assert store.everyone() == [
-        Peer(number=3, public_key="second", created_at=11, endpoint="192.0.2.1:5", last_handshake=12)
+        Device(number=3, public_key="second", created_at=11, endpoint="192.0.2.1:5", last_handshake=12)
     ]
     assert store.newest_number() == 3
     assert store.find("first") is None
     store.close()
 
 
-def test_a_name_is_one_peers(path: Path) -> None:
+def test_a_name_is_one_devices(path: Path) -> None:
     store = Store(path)
     store.add(FIRST)
     with pytest.raises(NameTakenError, match="the name 'a' belongs to another peer"):
-        store.add(Peer(number=3, public_key="second", name="a", created_at=1))
+        store.add(Device(number=3, public_key="second", name="a", created_at=1))
     store.add(SECOND)  # the refused one left nothing behind
     with pytest.raises(NameTakenError):
-        store.replace(Peer(number=3, public_key="second", name="a", created_at=1))
+        store.replace(Device(number=3, public_key="second", name="a", created_at=1))
     store.close()
 
 
 def test_pages_and_expiry(path: Path) -> None:
     store = Store(path)
     for number in range(2, 7):
-        store.add(Peer(number=number, public_key=str(number), created_at=0, expires_at=number * 10))
-    assert [peer.number for peer in store.page(after=3, limit=2)] == [4, 5]
-    assert [peer.number for peer in store.expired(now=30)] == [2, 3]
+        store.add(Device(number=number, public_key=str(number), created_at=0, expires_at=number * 10))
+    assert [device.number for device in store.page(after=3, limit=2)] == [4, 5]
+    assert [device.number for device in store.expired(now=30)] == [2, 3]
     store.close()
 
 
@@ -77,7 +77,7 @@ def test_only_the_owner_can_read_it_and_one_process_has_it(path: Path) -> None:
 
 def test_what_is_no_store_is_refused(path: Path) -> None:
     path.write_bytes(b"something else entirely, and long enough" * 100)
-    with pytest.raises(StoreError, match=f"peers cannot be kept in {path}"):
+    with pytest.raises(StoreError, match=f"devices cannot be kept in {path}"):
         Store(path)
     with pytest.raises(StoreError, match="Not a directory"):
         Store(path / "below" / "peers.sqlite")

@@ -3,12 +3,14 @@
 import io
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from rich.console import Console
 
 from console import progress
 from console.progress import step
+from tests.deadlines import wait_for
 
 
 @pytest.fixture
@@ -45,10 +47,8 @@ def test_a_step_that_takes_long_says_now_and_then_what_it_is_at(
     with step("Start the node") as current:
         for note in ("etcd", "kubelet"):
             current.now(note)
-            end = time.monotonic() + 5
-            while f"• Start the node: {note} …\n" not in output.getvalue():
-                assert time.monotonic() < end
-                time.sleep(0.01)
+            line = f"• Start the node: {note} …\n"
+            wait_for(lambda: line in output.getvalue(), line)  # noqa: B023 (asked within this turn)
 
 
 def test_what_others_print_meanwhile_has_lines_of_its_own(output: io.StringIO) -> None:
@@ -81,3 +81,15 @@ def test_a_terminal_ends_with_the_same_single_line(terminal: io.StringIO) -> Non
         current.now("waiting [for] etcd")
     last = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue()).splitlines()[-1]
     assert re.search(r"✓ Start \[it\]: waiting \[for\] etcd  0\.\d s", last)
+
+
+def test_steps_at_the_same_time_end_with_a_line_each(terminal: io.StringIO) -> None:
+    with step("Build kube"), ThreadPoolExecutor(1) as other:
+        other.submit(_short_step).result()
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue()).splitlines()
+    assert [line.partition("✓ ")[2].partition("  ")[0] for line in lines if "✓" in line] == ["Install", "Build kube"]
+
+
+def _short_step() -> None:
+    with step("Install"):
+        time.sleep(0.05)

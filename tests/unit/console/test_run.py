@@ -9,10 +9,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
-from console.errors import StepError
+from console.errors import DeadlineError, StepError
 from console.run import capture, run
+from tests.deadlines import wait_for
 
 
 def test_output_goes_into_the_log(tmp_path: Path) -> None:
@@ -58,11 +60,13 @@ def interrupt_as_soon_as(*moments: Callable[[], bool]) -> None:
 
 
 def assert_ended(pid: str) -> None:
-    process = Path("/proc") / pid.strip()
-    deadline = time.monotonic() + 5
-    while process.exists() and "\nState:\tZ" not in (process / "status").read_text():
-        assert time.monotonic() < deadline, "it outlived the command"
-        time.sleep(0.01)
+    def ended() -> bool:
+        try:
+            return psutil.Process(int(pid)).status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True
+
+    wait_for(ended, "the end of the command's child")
 
 
 CHILD = "sleep 60 & echo $! > child.new; mv child.new child"
@@ -123,10 +127,7 @@ def test_sigterm_ends_the_lab_as_ctrl_c_does(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", program], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
     ) as lab:
-        deadline = time.monotonic() + 20
-        while not child.exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_for(child.exists, "the command", within=20)
         lab.send_signal(signal.SIGTERM)
         _, said = lab.communicate()
     assert lab.returncode == 130
@@ -146,6 +147,59 @@ def test_the_output_can_be_followed(tmp_path: Path) -> None:
     run(("sh", "-c", script), doing="talk", log=tmp_path / "log", cwd=tmp_path, follow=follow)
     assert lines[0] == "one"
     assert (tmp_path / "log").read_text() == "one\ntwo\n"
+
+
+def ignore(_: str) -> None:
+    pass
+
+
+@pytest.mark.parametrize("follow", [None, ignore])
+def test_a_command_that_is_late_is_ended_with_its_children(
+    tmp_path: Path, follow: Callable[[str], object] | None
+) -> None:
+    log = tmp_path / "log"
+    with pytest.raises(DeadlineError) as caught:
+        run(
+            ("sh", "-c", f"echo begun; {CHILD}; wait"),
+            doing="sleep",
+            log=log,
+            cwd=tmp_path,
+            follow=follow,
+            deadline_seconds=1,
+        )
+    assert caught.value.sentence == "Could not sleep: sh was not done within 1 s."
+    assert "    begun" in str(caught.value)
+    assert_ended((tmp_path / "child").read_text())
+
+
+def test_a_late_command_may_finish_what_it_is_at(tmp_path: Path) -> None:
+    script = "trap 'echo finished; exit' INT; while true; do sleep 0.1; done"
+    log = tmp_path / "log"
+    with pytest.raises(DeadlineError):
+        run(("bash", "-c", script), doing="finish", log=log, finish_seconds=30, deadline_seconds=1)
+    assert log.read_text() == "finished\n"
+
+
+def test_what_is_captured_has_a_deadline_too(tmp_path: Path) -> None:
+    with pytest.raises(DeadlineError, match=r"^Could not sleep: sh was not done within 0\.5 s\.$"):
+        capture(("sh", "-c", f"{CHILD}; wait"), doing="sleep", cwd=tmp_path, deadline_seconds=0.5)
+    assert_ended((tmp_path / "child").read_text())
+
+
+def test_what_moves_is_not_late(tmp_path: Path) -> None:
+    """It takes longer than its deadline, and each second there is something new."""
+    grown = tmp_path / "grown"
+    grown.touch()
+    script = "for i in 1 2 3 4 5 6; do echo more >> grown; sleep 0.5; done"
+    command = ("sh", "-c", script)
+    run(command, doing="grow", log=tmp_path / "log", cwd=tmp_path, deadline_seconds=2, moving=grown.read_text)
+    with pytest.raises(DeadlineError):
+        run(command, doing="grow", log=tmp_path / "log", cwd=tmp_path, deadline_seconds=2, moving=lambda: "the same")
+
+
+def test_who_keeps_the_deadline_hears_nothing_of_it(tmp_path: Path) -> None:
+    run(("true",), doing="nothing", log=tmp_path / "log", deadline_seconds=30)
+    assert capture(("echo", "done"), doing="say", deadline_seconds=30) == "done\n"
 
 
 def test_capture_gives_the_command_its_input() -> None:

@@ -1,6 +1,8 @@
 """docs/reference.md is what `make reference` writes now."""
 
 from environments import reference
+from infra.settings.section import walk, within
+from infra.settings.top_level import StackSettings
 from tests.unit.docs.commands import ROOT
 
 
@@ -10,11 +12,26 @@ def test_the_reference_is_up_to_date() -> None:
 
 def test_every_setting_and_every_call_is_in_it() -> None:
     page = reference.page()
-    for place, model in reference.SECTIONS.items():
+    for place, section in walk(StackSettings):
         assert f"### `{place}`" in page or not place
-        for name in model.model_fields:
+        for name in section.model_fields:
             assert f"| `{name}` |" in page
     for call in ("POST /v1/peers", "GET /v1/peers", "DELETE /v1/peers/{public_key}", "GET /readyz"):
         assert f"### `{call}`" in page
     assert "| `persistent_keepalive` | number 0-65535 | `25` | Seconds between a client's keepalives" in page
     assert "| `public_key` | body | text | **required** |" in page
+
+
+def test_every_setting_says_what_it_is() -> None:
+    silent = [
+        f"{place}.{name}"
+        for place, section in walk(StackSettings)
+        for name, field in section.model_fields.items()
+        if not (within(section, name) or field.description)
+    ]
+    assert not silent
+
+
+def test_sections_are_found_wherever_they_stand() -> None:
+    places = [place for place, _ in walk(StackSettings)]
+    assert places == ["", "cluster", "headscale", "headscale.ingress", "gateways[]", "orchestrator"]

@@ -6,7 +6,7 @@ import pytest
 
 from environments.answers import AnswerError
 from environments.checks import Checks
-from infra.resources.cluster import Cluster, ClusterError
+from infra.kubernetes.client import ClusterError, KubernetesClient
 
 NODES, CIDRS = "/api/v1/nodes", "/apis/networking.k8s.io/v1/servicecidrs"
 KUBEADM = "/api/v1/namespaces/kube-system/configmaps/kubeadm-config"
@@ -20,12 +20,12 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> Answers:
     """The API's answers by path; what is not among them we may not see."""
     answers: Answers = {}
 
-    def get(self: Cluster, path: str) -> dict[str, Any]:
+    def get(self: KubernetesClient, path: str) -> dict[str, Any]:
         if path not in answers:
             raise ClusterError(f"The cluster refuses GET {path} (403): forbidden")
         return answers[path]
 
-    monkeypatch.setattr(Cluster, "get", get)
+    monkeypatch.setattr(KubernetesClient, "get", get)
     return answers
 
 

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from infra.settings import Settings, load
+from infra.settings.loading import load
+from infra.settings.top_level import StackSettings
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = sorted((ROOT / "examples" / "stacks").glob("Pulumi.*.yaml"))
@@ -19,7 +20,7 @@ def values_of(file: Path) -> dict[str, Any]:
     return {key.removeprefix("meshgate:"): value for key, value in content["config"].items()}
 
 
-def settings_of(file: Path) -> Settings:
+def settings_of(file: Path) -> StackSettings:
     values = values_of(file)
     assert "headscale_api_key" not in values
     secret = {} if values["headscale"]["managed"] else {"headscale_api_key": "set with --secret"}

@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 
+from environments import required
 from environments.answers import AnswerError, Values, whole
 from environments.checks import Checks, Found, check_all
 from environments.questions import Interview
 
+DIGEST = f"sha256:{'0' * 64}"
+GATEWAY = f"registry.example.com/meshgate/gateway@{DIGEST}"
 CA = "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"
 
 
@@ -80,8 +83,10 @@ EXISTING: dict[str, str | list[str]] = {
     "An_API_key": "a-key",
     "Name_of": "one",
     "Endpoint": "vpn.example.com:31820",
+    "Its_image": GATEWAY,
+    "Digest_of_tailscale": DIGEST,
 }
-MANAGED: dict[str, str | list[str]] = EXISTING | {"Is_there": "no"}
+MANAGED: dict[str, str | list[str]] = EXISTING | {"Is_there": "no", "Digest_of_headscale": DIGEST}
 
 
 def answered(checks: Checks | None = None, **answers: str | list[str]) -> tuple[Values, Script]:
@@ -105,17 +110,21 @@ def test_the_shortest_way_takes_every_default() -> None:
     (gateway,) = settings.gateways
     assert (gateway.name, gateway.exposure, gateway.endpoint) == ("one", "NodePort", "vpn.example.com:31820")
     assert list(map(str, gateway.client_networks)) == ["10.77.0.0/16"]
+    assert gateway.image == GATEWAY
+    assert gateway.tailscale_image == f"tailscale/tailscale:v1.102.3@{DIGEST}"
+    required.refuse_missing(settings)
     assert settings.orchestrator is not None
     assert settings.orchestrator.deployment == "june-orchestrator"
 
 
 def test_a_managed_headscale_needs_no_key_but_a_way_to_it() -> None:
-    values, script = answered(Is_there="no", TLS_Secret="headscale-tls", Node_port="30080")
+    values, script = answered(Is_there="no", TLS_Secret="headscale-tls", Node_port="30080", Digest_of_headscale=DIGEST)
     settings = whole(values)
     assert settings.headscale.managed
     assert settings.headscale.ingress is not None
     assert settings.headscale.ingress.tls_secret == "headscale-tls"
     assert settings.headscale.node_port == 30080
+    assert settings.headscale.image == f"headscale/headscale:0.29.2@{DIGEST}"
     assert script.hidden == []
 
 
@@ -132,6 +141,14 @@ def test_several_gateways_get_networks_of_their_own() -> None:
         ["10.78.0.0/16"],
         ["10.79.0.0/16"],
     ]
+
+
+def test_another_gateway_runs_the_same_images() -> None:
+    values, _ = answered(
+        Another=["yes", "no"], Name_of=["one", "two"], Endpoint=["a.example.com:31820", "b.example.com:31821"]
+    )
+    one, two = values["gateways"]
+    assert (two["image"], two["tailscale_image"]) == (one["image"], one["tailscale_image"])
 
 
 def test_clients_keep_clear_of_what_the_cluster_uses() -> None:
@@ -174,6 +191,15 @@ def test_no_orchestrator() -> None:
         (MANAGED | {"Node_port": ["80", "30080"]}, "meshgate:headscale.node_port: 80 cannot be used"),
         (MANAGED | {"Node_port": ["http", "30080"]}, "meshgate:headscale.node_port: 'http' cannot be used"),
         ({"Deployment": ["/", "none"]}, "Deployment"),
+        (
+            {"Its_image": ["acme/gateway:0.1.0", GATEWAY]},
+            "acme/gateway:0.1.0 is no image by digest; write NAME@sha256:…",
+        ),
+        (
+            {"Digest_of_tailscale": ["sha256:12", DIGEST]},
+            "tailscale/tailscale:v1.102.3@sha256:12 is no image by digest",
+        ),
+        (MANAGED | {"Digest_of_headscale": ["0.29.2", DIGEST]}, "0.29.2 is no image by digest"),
     ],
 )
 def test_a_wrong_answer_is_told_in_a_sentence_and_asked_for_again(

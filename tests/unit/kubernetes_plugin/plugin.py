@@ -11,8 +11,8 @@ import grpc
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, provider_pb2, provider_pb2_grpc
 
-from lab.kubernetes_plugin.engine import Engine
-from lab.kubernetes_plugin.server import KubernetesProvider
+from lab.kubernetes_plugin.engine_log import EngineLog
+from lab.kubernetes_plugin.provider import KubernetesProvider
 
 UNREACHABLE_KUBECONFIG = """
 apiVersion: v1
@@ -58,7 +58,7 @@ def serving(kubeconfig: Path | None = None) -> Iterator[Plugin]:
         engine_server, server = grpc.server(engine_threads), grpc.server(threads)
         engine_pb2_grpc.add_EngineServicer_to_server(heard, engine_server)
         engine_address = f"127.0.0.1:{engine_server.add_insecure_port('127.0.0.1:0')}"
-        provider_pb2_grpc.add_ResourceProviderServicer_to_server(KubernetesProvider(Engine(engine_address)), server)
+        provider_pb2_grpc.add_ResourceProviderServicer_to_server(KubernetesProvider(EngineLog(engine_address)), server)
         address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
         engine_server.start()
         server.start()

@@ -1,25 +1,29 @@
 """Readiness: one look at each kind, and waiting for it."""
 
 import threading
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from lab.kubernetes_plugin.await_ import look_at
+from lab.kubernetes_plugin.await_ import AWAITED, awaited
 from lab.kubernetes_plugin.await_.pods import label_selector, unready_reasons
-from lab.kubernetes_plugin.await_.wait import Waiter, look, timeout_seconds
-from lab.kubernetes_plugin.cluster import Cluster
+from lab.kubernetes_plugin.await_.wait import Waiter, look, look_at_refresh
 from lab.kubernetes_plugin.errors import ClusterUnreachableError, InitializationError, PluginError
 from lab.kubernetes_plugin.kinds import Kind
-from lab.kubernetes_plugin.settings import ProviderSettings
+from lab.kubernetes_plugin.object_client import ObjectClient
+from lab.kubernetes_plugin.provider_settings import ProviderSettings
 
 Object = dict[str, Any]
 
 DEPLOYMENT, NAMESPACE = Kind("apps", "v1", "Deployment"), Kind("", "v1", "Namespace")
 PVC, SERVICE = Kind("", "v1", "PersistentVolumeClaim"), Kind("", "v1", "Service")
+INGRESS = Kind("networking.k8s.io", "v1", "Ingress")
+QUOTA, CONTROLLER = Kind("", "v1", "ResourceQuota"), Kind("", "v1", "ReplicationController")
 
 
-class Objects(Cluster):
+class Objects(ObjectClient):
     """A cluster of canned objects: `items` by kind, `get` from a script (the last answer stays)."""
 
     def __init__(self, *script: Object | PluginError | None, **items: list[Object]) -> None:
@@ -204,7 +208,7 @@ def test_an_object_that_is_being_deleted_is_not_ready() -> None:
 
 
 def test_a_kind_without_a_readiness_is_ready_when_it_exists() -> None:
-    assert look_at(Kind("", "v1", "ConfigMap")) is None
+    assert awaited(Kind("", "v1", "ConfigMap")) is None
 
 
 def test_selectors_are_written_for_the_query() -> None:
@@ -272,9 +276,119 @@ def test_a_deletion_that_does_not_end_names_the_finalizers() -> None:
         waiter(timeout=0.1)[0].until_gone(Objects(held), NAMESPACE, held)
 
 
-def test_the_annotation_goes_before_custom_timeouts_before_the_default() -> None:
+def test_skip_await_means_the_deletion_of_workloads_alone() -> None:
+    skipped = of(annotations={"pulumi.com/skipAwait": "true"})
+    with pytest.raises(PluginError, match="timed out waiting to be deleted"):
+        waiter(timeout=0.1)[0].until_gone(Objects(skipped), SERVICE, skipped)
+
+
+def gives_up_after(kind: Kind, live: Object, custom: float | None, monkeypatch: pytest.MonkeyPatch) -> float:
+    """How long an object is waited for that never becomes ready."""
+    given: list[float] = []
+
+    def pauses(_: Waiter, __: str, seconds: float) -> Iterator[None]:
+        given.append(seconds)
+        yield
+
+    monkeypatch.setattr(Waiter, "pauses", pauses)
+    with pytest.raises(InitializationError):
+        waiter(custom)[0].until_ready(Objects(live), kind, live)
+    return given[0]
+
+
+def test_custom_timeouts_go_before_the_annotation_before_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     annotated = of(annotations={"pulumi.com/timeoutSeconds": "12"})
-    assert timeout_seconds(DEPLOYMENT, annotated, 60.0) == 12.0
-    assert timeout_seconds(DEPLOYMENT, of(), 60.0) == 60.0
-    assert timeout_seconds(DEPLOYMENT, of(), None) == 600.0
-    assert timeout_seconds(PVC, of(), None) == 300.0
+    assert gives_up_after(DEPLOYMENT, annotated, 60.0, monkeypatch) == 60.0
+    assert gives_up_after(DEPLOYMENT, annotated, None, monkeypatch) == 12.0
+    assert gives_up_after(DEPLOYMENT, of(), None, monkeypatch) == 600.0
+    assert gives_up_after(INGRESS, of(), None, monkeypatch) == 600.0
+
+
+def test_kinds_that_are_polled_keep_to_the_time_of_the_official_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
+    annotated = of(spec={"hard": {"pods": "1"}, "replicas": 1}, annotations={"pulumi.com/timeoutSeconds": "12"})
+    for kind, seconds in ((QUOTA, 60), (CONTROLLER, 600), (PVC, 300), (Kind("", "v1", "PersistentVolume"), 300)):
+        assert gives_up_after(kind, annotated, 5.0, monkeypatch) == seconds
+
+
+def test_a_polled_kind_that_is_late_says_so_as_the_official_plugin_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(AWAITED, ("", "ResourceQuota"), replace(AWAITED["", "ResourceQuota"], seconds=0.1))
+    late = of("q", spec={"hard": {"pods": "1"}})
+    with pytest.raises(InitializationError, match=r"^Timeout occurred polling for 'q'$") as failure:
+        waiter()[0].until_ready(Objects(late), QUOTA, late)
+    assert "not enforced yet" in failure.value.reasons[0]
+
+
+def test_a_quota_is_ready_when_its_limits_are_enforced() -> None:
+    def quota(**enforced: str) -> Object:
+        return of(spec={"hard": {"pods": "1", "memory": "1Gi"}}, status={"hard": enforced})
+
+    assert look(Objects(), QUOTA, quota(pods="1", memory="1Gi")).ready
+    assert not look(Objects(), QUOTA, quota(pods="1")).ready
+    assert not look(Objects(), QUOTA, quota()).ready
+    assert not look(Objects(), QUOTA, of()).ready, "a quota without limits never is, for the official plugin"
+
+
+def test_a_replication_controller_is_ready_when_as_many_pods_are_available_as_it_wants() -> None:
+    def controller(wanted: int, **status: int) -> Object:
+        return of(spec={"replicas": wanted, "selector": {"app": "web"}}, status=status)
+
+    unready = Objects(Pod=[pod(PULLING, Ready="False")])
+    assert look(Objects(), CONTROLLER, controller(2, availableReplicas=2)).ready
+    found = look(unready, CONTROLLER, controller(2, availableReplicas=1))
+    assert found.reasons[0] == "Waiting for '2' replicas of \"web\" to be scheduled (have: '1')"
+    assert "ErrImagePull" in found.reasons[1]
+    assert not look(Objects(), CONTROLLER, controller(0)).ready, "the status leaves 0 out"
+
+
+def ingress(*services: str, address: bool = True) -> Object:
+    paths = [{"path": "/", "backend": {"service": {"name": name, "port": {"number": 80}}}} for name in services]
+    published = {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}] if address else []}}
+    return of(spec={"rules": [{"host": "example.com", "http": {"paths": paths}}, {}]}, status=published)
+
+
+def endpoints(*services: str) -> list[Object]:
+    return [{"metadata": {"labels": {"kubernetes.io/service-name": name}}} for name in services]
+
+
+NOWHERE = "Ingress has at least one rule with an unavailable target endpoint."
+
+
+def test_an_ingress_is_ready_with_an_address_and_endpoints_behind_each_path() -> None:
+    assert look(Objects(EndpointSlice=endpoints("a", "b")), INGRESS, ingress("a", "b")).ready
+    assert look(Objects(), INGRESS, ingress()).ready, "a backend that is no Service is not looked at"
+
+
+def test_an_ingress_that_nobody_takes_says_what_the_official_plugin_says() -> None:
+    found = look(Objects(EndpointSlice=endpoints("a")), INGRESS, ingress("a", address=False))
+    assert found.waiting_for == "[2/3] Waiting for update of .status.loadBalancer with hostname/IP"
+    (reason,) = found.reasons
+    assert reason.startswith("Ingress .status.loadBalancer field was not updated with a hostname/IP address. \n")
+    assert found.tolerated_after is None
+    assert not look_at_refresh(Objects(EndpointSlice=endpoints("a")), INGRESS, ingress("a", address=False)).ready
+
+
+def test_a_path_that_leads_nowhere_is_waited_for_a_while() -> None:
+    found = look(Objects(None, EndpointSlice=endpoints("a")), INGRESS, ingress("a", "b"))
+    assert found.waiting_for == "[1/3] Finding a matching service for each Ingress path"
+    assert (found.reasons, found.tolerated_after) == ((NOWHERE,), 10)
+    assert look(Objects(None), INGRESS, ingress("b")).tolerated_after == 60, "the namespace has no endpoints at all"
+    assert look_at_refresh(Objects(None), INGRESS, ingress("b")).ready
+    external = {"spec": {"type": "ExternalName"}}
+    assert look(Objects(external, EndpointSlice=endpoints("a")), INGRESS, ingress("a", "b")).ready
+
+
+def test_what_is_tolerated_after_a_while_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lab.kubernetes_plugin.await_.ingress._NEVER_SEEN_SECONDS", 0.2)
+    live = ingress("b")
+    wait, shown = waiter(timeout=20)
+    assert wait.until_ready(Objects(None, live), INGRESS, live) is live
+    assert shown[0].startswith("[1/3]")
+
+
+def test_a_refresh_looks_at_the_kinds_that_the_official_plugin_looks_at() -> None:
+    unready = of(status={"phase": "Pending"})
+    for kind in (PVC, QUOTA, CONTROLLER, NAMESPACE):
+        assert look_at_refresh(Objects(None), kind, unready).ready
+    assert not look_at_refresh(Objects(), DEPLOYMENT, rollout()).ready
+    skipped = of(annotations={"pulumi.com/skipAwait": "true"})
+    assert look_at_refresh(Objects(), DEPLOYMENT, skipped).ready

@@ -101,6 +101,12 @@ def test_a_secret_has_one_form_and_is_always_secret(fields: Properties, data: Se
             'metadata.annotations["pulumi.com/waitFor"]',
             "does not support",
         ),
+        (
+            CONFIG_MAP,
+            {"metadata": {"annotations": {"pulumi.com/replaceUnready": "true"}}},
+            'metadata.annotations["pulumi.com/replaceUnready"]',
+            "does not support",
+        ),
     ],
 )
 def test_wrong_structure_is_one_sentence(kind: Kind, fields: Properties, property_path: str, words: str) -> None:

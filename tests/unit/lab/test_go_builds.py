@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from lab import paths
-from lab.pulumi import pulumi_host
 from lab.tools import go_builds, go_toolchain, static_elf
 
 TOOL = go_builds.Tool(
@@ -23,7 +22,6 @@ TOOL = go_builds.Tool(
 
 
 def own_hello(directory: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> Path:
-    (directory / "bonjour").touch(mode=0o755)
     command = directory / "hello"
     command.write_text(f"#!/bin/sh\n{body}\n")
     command.chmod(0o755)
@@ -60,7 +58,6 @@ OWN = {
     go_builds.PULUMI: ("version v3.182.0", "version v3.181.0"),
     go_builds.HEADSCALE: ("version headscale version v0.29.2", "version headscale version v0.30.0"),
     go_builds.HEADSCALE_0_23: ("version v0.23.0", "version v0.23.1"),
-    go_builds.TAILSCALED: ("--version 1.102.4", "--version 1.96.0"),
     go_builds.COREDNS: ("-version CoreDNS-1.12.1", "-version CoreDNS-1.9.4"),
     go_builds.WIREGUARD_GO: ("--version wireguard-go v0.0.20250522", "--version wireguard-go v0.0.20220316"),
     go_builds.VERSITYGW: ("--version Version  : v1.8.2", "--version Version  : v1.0.0"),
@@ -74,8 +71,6 @@ def test_each_tool_of_the_users_own_is_taken_in_the_versions_that_the_lab_knows(
     tool: go_builds.Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    for alias in tool.aliases:
-        program(tmp_path, alias, "--version 1.0.0")
     fitting, other = OWN[tool]
     command = program(tmp_path, tool.name, other)
     assert go_builds.find_own(tool) != command
@@ -85,21 +80,13 @@ def test_each_tool_of_the_users_own_is_taken_in_the_versions_that_the_lab_knows(
 
 def test_every_other_tool_is_always_built() -> None:
     tools = [one for one in vars(go_builds).values() if isinstance(one, go_builds.Tool)]
-    assert {tool.name for tool in tools if tool.own is None} == {"kube", "containerboot", "pulumi-language-python"}
+    assert {tool.name for tool in tools if tool.own is None} == {
+        "containerboot",
+        "kube",
+        "pulumi-language-python",
+        "tailscaled",
+    }
     assert {tool for tool in tools if tool.own is not None} == set(OWN)
-
-
-def test_a_tool_and_its_aliases_lie_side_by_side_wherever_they_are_installed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("PATH", f"{tmp_path / 'sbin'}:{tmp_path / 'bin'}", prepend=":")
-    daemon = program(tmp_path / "sbin", "tailscaled", "--version 1.102.3")
-    assert go_builds.find_own(go_builds.TAILSCALED) is None
-    client = program(tmp_path / "bin", "tailscale", "--version 1.102.3")
-    found = go_builds.find_own(go_builds.TAILSCALED)
-    assert found is not None
-    assert (found.resolve(), found.with_name("tailscale").resolve()) == (daemon, client)
 
 
 def test_what_goes_into_an_image_is_static_and_of_the_tags_version(
@@ -128,19 +115,6 @@ def test_a_program_that_asks_for_a_loader_is_not_static(tmp_path: Path) -> None:
     assert static_elf.is_static(elf(1, 4))
     assert not static_elf.is_static(elf(6, 3, 1))
     assert not static_elf.is_static(Path("/bin/sh"))
-
-
-def test_an_own_pulumi_is_taken_with_its_language_host_beside_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "bin").mkdir()
-    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
-    pulumi = program(tmp_path / "opt", "pulumi", "version v3.190.0")
-    (tmp_path / "bin" / "pulumi").symlink_to(pulumi)
-    assert pulumi_host._own() is None
-    for name in ("pulumi-language-python", "pulumi-language-python-exec", "pulumi-resource-pulumi-python"):
-        program(tmp_path / "opt", name, "version v3.190.0")
-    assert pulumi_host._own() == tmp_path / "opt"
 
 
 def test_an_old_go_on_path_is_not_taken(tmp_path: Path) -> None:

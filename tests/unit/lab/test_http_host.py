@@ -5,12 +5,12 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from lab.mesh.http_host import Host
+from lab.mesh.http_host import HttpHost
 
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    with Host("internet-host", port=0) as host:
+    with HttpHost("internet-host", port=0) as host:
         thread = threading.Thread(target=host.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield host.server_address[1]

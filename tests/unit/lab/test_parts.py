@@ -14,7 +14,7 @@ PROGRAMS = parts.Programs(Path("/x/kube"), Path("/x/coredns"), Path("/x/tailscal
 @pytest.fixture(scope="module")
 def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
     pki = Pki(tmp_path_factory.mktemp("pki"))
-    pki.ensure(roles.IDENTITIES)
+    pki.ensure(roles.SUBJECTS)
     return pki
 
 

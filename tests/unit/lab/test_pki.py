@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from cryptography import x509
 
-from lab.cluster.pki import Identity, Pki, kubeconfig
+from lab.cluster.pki import Pki, Subject, kubeconfig
 
-SERVER = Identity("server", "a server", hosts=("10.213.0.1", "fd10:213::1", "api.example"))
-ADMIN = Identity("admin", "somebody", "system:masters")
+SERVER = Subject("server", "a server", hosts=("10.213.0.1", "fd10:213::1", "api.example"))
+ADMIN = Subject("admin", "somebody", "system:masters")
 
 
 @pytest.fixture
@@ -44,7 +45,12 @@ def handshake(pki: Pki, host: str, ca: Path) -> dict[str, object]:
 @pytest.mark.parametrize("host", SERVER.hosts)
 def test_the_chain_holds_in_a_real_handshake_and_names_the_client(pki: Pki, host: str) -> None:
     subject = handshake(pki, host, pki.ca)
-    assert subject == {"organizationName": "system:masters", "commonName": "somebody"}
+    assert (subject["commonName"], subject["organizationName"]) == ("somebody", "system:masters")
+
+
+def test_a_client_without_hosts_has_a_name_as_go_trusts_no_certificate_without(pki: Pki) -> None:
+    admin = x509.load_pem_x509_certificate(pki.certificate("admin").read_bytes())
+    assert list(admin.extensions.get_extension_for_class(x509.SubjectAlternativeName).value) == [x509.DNSName("admin")]
 
 
 def test_another_host_and_another_ca_are_refused(pki: Pki, tmp_path: Path) -> None:
@@ -62,9 +68,9 @@ def test_what_is_there_is_kept(pki: Pki) -> None:
     assert {file.name: file.read_bytes() for file in pki.directory.iterdir()} == before
 
 
-def test_a_changed_identity_and_a_new_ca_make_new_certificates(pki: Pki) -> None:
+def test_a_changed_subject_and_a_new_ca_make_new_certificates(pki: Pki) -> None:
     server, admin = pki.certificate("server").read_bytes(), pki.certificate("admin").read_bytes()
-    pki.ensure([Identity("server", "a server", hosts=("10.213.0.9",)), ADMIN])
+    pki.ensure([Subject("server", "a server", hosts=("10.213.0.9",)), ADMIN])
     assert pki.certificate("server").read_bytes() != server
     assert pki.certificate("admin").read_bytes() == admin
     pki.ca.unlink()

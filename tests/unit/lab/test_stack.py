@@ -6,9 +6,9 @@ import pytest
 import yaml
 
 from console.errors import StepError
-from infra import settings as infra_settings
+from infra.settings.loading import load
 from lab import paths
-from lab.pulumi import lab_settings, plugin, stack
+from lab.pulumi import lab_settings, stack
 from lab.pulumi.stack import Stack
 
 FACTS = lab_settings.Facts(
@@ -46,7 +46,7 @@ def test_the_complete_settings_pass_the_programs_own_checks() -> None:
     complete: dict[str, Any] = lab_settings.complete(FACTS)
     # The certificate of this test is none, so only that one is left out.
     del complete["headscale"]["ca_certificate"]
-    loaded = infra_settings.load(complete.get, complete)
+    loaded = load(complete.get, complete)
     assert loaded.gateways[0].image == "meshgate/gateway:abc"
 
 
@@ -142,20 +142,3 @@ def test_pulumi_runs_apart_from_the_users_own(tmp_path: Path) -> None:
     assert environment["KUBECONFIG"] == str(paths.KUBECONFIG)
     command = Stack(tmp_path).command("preview", "--diff")
     assert not any("passphrase" in word for word in command)
-
-
-def test_a_stand_in_becomes_this_clones_and_an_official_plugin_stays(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(paths, "PULUMI_HOME", tmp_path)
-    program = tmp_path / "plugins" / f"resource-kubernetes-v{plugin.VERSION}" / plugin.NAME
-    program.parent.mkdir(parents=True)
-    program.write_text("#!/bin/sh\nPYTHONPATH=/other/clone exec python -m lab.kubernetes_plugin\n")
-    plugin.ensure(Path("/nonexistent/pulumi"), {})
-    assert str(paths.REPOSITORY) in program.read_text()
-    assert program.stat().st_mode & 0o111
-    assert plugin.is_stand_in()
-    program.write_bytes(b"\x7fELF the official one")
-    plugin.ensure(Path("/nonexistent/pulumi"), {})
-    assert program.read_bytes() == b"\x7fELF the official one"
-    assert not plugin.is_stand_in()

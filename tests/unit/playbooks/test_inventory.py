@@ -14,7 +14,7 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import inventory_loader
 
 from infra.resources.connections import API_KEY, API_KEY_SECRET, Connections
-from infra.settings import GatewaySettings
+from infra.settings.gateway import GatewaySettings
 from playbooks.inventory_plugins import meshgate_stack
 from playbooks.inventory_plugins.meshgate_stack import Stack, StackError
 from tests.unit.resources.fake_cluster import FakeCluster
@@ -248,7 +248,7 @@ def test_the_key_of_a_managed_server_is_in_the_cluster(
 ) -> None:
     cluster = FakeCluster()
     cluster.apply_secret("meshgate", API_KEY_SECRET, {API_KEY: "the cluster's"})
-    monkeypatch.setattr(Connections, "cluster", lambda _: cluster)
+    monkeypatch.setattr(Connections, "cluster", cluster)
     pulumi.answers["config"] = MANAGED
     assert hosts(plugin, pulumi, source)["edge"]["meshgate_headscale_api_key"] == "the cluster's"
 

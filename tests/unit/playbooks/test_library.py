@@ -315,7 +315,7 @@ def test_url_that_would_show_the_api_key(user: Module) -> None:
 
 
 def test_python_without_our_packages(user: Module, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "infra.settings", None)
+    monkeypatch.setitem(sys.modules, "infra.settings.loading", None)
     said = _refused(user())
-    assert said.startswith("Meshgate's packages are not there (import of infra.settings halted")
+    assert said.startswith("Meshgate's packages are not there (import of infra.settings.loading halted")
     assert said.endswith('with ansible_python_interpreter "{{ ansible_playbook_python }}".')

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from gateway.agent.settings import DeviceSettings, Settings, load
-from infra.wireguard import generate_private_key, public_key
+from gateway.agent.protocols.wireguard.interface import InterfaceSettings
+from gateway.agent.settings import AgentSettings, load
+from infra.curve25519 import generate_private_key, public_key
 from tests.unit.playbooks.modules import Outcome, run
 
 # After `modules`, which lets it find what it shares.
@@ -36,16 +37,16 @@ def test_agent_understands_what_it_is_told(monkeypatch: pytest.MonkeyPatch) -> N
     key = public_key(generate_private_key())
     told = _settings(public_key=key, interface="wg7", private_key_file="/a", token_file="/b", state_dir="/c")
     assert not told["changed"]
-    for name, value in {**told["environment"], **told["device_environment"]}.items():
+    for name, value in {**told["environment"], **told["interface_environment"]}.items():
         monkeypatch.setenv(name, value)
-    agent = load(Settings)
+    agent = load(AgentSettings)
     assert (agent.interface, agent.listen_port, agent.endpoint) == ("wg7", 51820, "vpn.example.com:51820")
     assert ([*map(str, agent.client_networks)], agent.mtu, agent.public_key) == (GATEWAY["client_networks"], 1400, key)
     assert [*map(str, agent.dns)] == ["10.0.0.53"]
     assert [*map(str, (agent.private_key_file, agent.token_file, agent.state_dir))] == ["/a", "/b", "/c"]
     assert (agent.http_host, agent.http_port) == ("10.0.0.5", 8081)
-    device = load(DeviceSettings)
-    assert (device.interface, device.wireguard) == ("wg7", "auto")
+    interface = load(InterfaceSettings)
+    assert (interface.interface, interface.wireguard) == ("wg7", "auto")
 
 
 def test_what_the_roles_need() -> None:

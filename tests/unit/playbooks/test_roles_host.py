@@ -21,7 +21,7 @@ SETTINGS: dict[str, Any] = {
     "http_port": 8080,
     "peers_url": "http://10.0.0.5:8080",
     "client_networks": ["10.77.0.0/16", "fd77::/64"],
-    "device_environment": {"MESHGATE_WIREGUARD": "auto"},
+    "interface_environment": {"MESHGATE_WIREGUARD": "auto"},
     "environment": {"MESHGATE_HTTP_HOST": "10.0.0.5"},
     "tailscale": {"port": 41642},
     "headscale": {"url": "https://headscale.test"},
@@ -36,7 +36,7 @@ FRESH: dict[str, Any] = {
     "kernel_wireguard": False,
     "tailscaled": "/usr/sbin/tailscaled",
     "releases": [],
-    "device_release": "",
+    "interface_release": "",
     "units": dict.fromkeys((*host_module.UNITS, host_module.VENDOR_UNIT), OFF),
     "interfaces": {"lo": "", "eth0": ""},
     "networks": [{"network": "10.0.0.0/24", "device": "eth0"}, {"network": "127.0.0.0/8", "device": "lo"}],
@@ -50,7 +50,7 @@ FRESH: dict[str, Any] = {
 }
 WORKING = FRESH | {
     "releases": [RELEASE],
-    "device_release": RELEASE,
+    "interface_release": RELEASE,
     "units": dict.fromkeys(host_module.UNITS, ON) | {host_module.VENDOR_UNIT: OFF},
     "interfaces": {"lo": "", "eth0": "", "meshgate0": "tun", "tailscale0": "tun"},
     "networks": [*FRESH["networks"], {"network": "10.77.0.0/16", "device": "meshgate0"}],
@@ -154,7 +154,7 @@ def test_what_is_the_gateways_own_is_no_problem(differences: dict[str, object]) 
 
 def test_a_named_tailscaled_and_a_demanded_kernel() -> None:
     assert judge.gateway_problems(FRESH | {"tailscaled": ""}, SETTINGS, ARTIFACT, "/home/me/tailscaled") == []
-    demanding = SETTINGS | {"device_environment": {"MESHGATE_WIREGUARD": "kernel"}}
+    demanding = SETTINGS | {"interface_environment": {"MESHGATE_WIREGUARD": "kernel"}}
     (line,) = judge.gateway_problems(FRESH, demanding, ARTIFACT)
     assert line.startswith("The kernel has no WireGuard, which `wireguard: kernel` demands; ")
     assert judge.gateway_problems(FRESH | {"kernel_wireguard": True}, demanding, ARTIFACT) == []
@@ -318,11 +318,11 @@ def test_networks_are_those_of_addresses_and_routes(monkeypatch: pytest.MonkeyPa
     ]
 
 
-def test_the_release_of_the_device_is_read_from_its_unit(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:  # noqa: ANN401
+def test_the_release_of_the_interface_is_read_from_its_unit(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:  # noqa: ANN401
     monkeypatch.setattr(host_module, "UNIT_FILES", tmp_path)
-    assert host_module.device_release() == ""
+    assert host_module.interface_release() == ""
     (tmp_path / host_module.UNITS[0]).write_text(f"[Service]\nRootDirectory=/opt/meshgate/{RELEASE}\n")
-    assert host_module.device_release() == RELEASE
+    assert host_module.interface_release() == RELEASE
 
 
 def test_the_module_documents_its_options() -> None:

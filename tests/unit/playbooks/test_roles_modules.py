@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from ansible.module_utils.basic import AnsibleModule
 
-from infra import wireguard
+from infra import curve25519
 from tests.unit.playbooks.modules import Outcome, documented_options, run
 
 from playbooks.library import (  # isort: skip
@@ -37,6 +37,7 @@ MODULES = (
     gateway_unit,
     tailscale_up,
 )
+REPOSITORY = Path(__file__).parents[3]
 X86 = b"\x7fELF\x02\x01" + bytes(12) + b"\x3e\x00" + bytes(100)
 ANSWER = tuple[int, str, str]
 
@@ -127,14 +128,14 @@ class TestRelease:
         (tmp_path / "opt").mkdir()
         return tmp_path / "opt"
 
-    def unpack(self, root: Path, release: str, device: str = "", program: bytes = b"1", **how: bool) -> Outcome:
-        files = {path.replace("/", "__"): program for path in gateway_release.DEVICE_FILES}
+    def unpack(self, root: Path, release: str, current: str = "", program: bytes = b"1", **how: bool) -> Outcome:
+        files = {path.replace("/", "__"): program for path in gateway_release.INTERFACE_FILES}
         packed = archive(root / ".artifact.tar.gz", **files)
-        return run(gateway_release, {"release": release, "archive": str(packed), "device_release": device}, **how)
+        return run(gateway_release, {"release": release, "archive": str(packed), "interface_release": current}, **how)
 
     def test_it_is_unpacked_once(self, root: Path) -> None:
         first = self.unpack(root, "a" * 12)
-        assert (first["changed"], first["device_release"]) == (True, "a" * 12)
+        assert (first["changed"], first["interface_release"]) == (True, "a" * 12)
         assert (root / ("a" * 12) / "usr/local/bin/wireguard-go").read_bytes() == b"1"
         assert (root / ("a" * 12) / "var/run").readlink() == Path("/run/meshgate")
         assert self.unpack(root, "a" * 12)["changed"] is False
@@ -148,12 +149,18 @@ class TestRelease:
         assert not draft.exists()
         assert not (root / ("a" * 12) / "half").exists()
 
-    def test_the_device_stays_with_its_release_while_its_programs_are_the_same(self, root: Path) -> None:
+    def test_the_interface_stays_with_its_release_while_its_programs_are_the_same(self, root: Path) -> None:
         self.unpack(root, "a" * 12)
-        assert self.unpack(root, "b" * 12, "a" * 12)["device_release"] == "a" * 12
-        assert self.unpack(root, "c" * 12, "a" * 12, b"2")["device_release"] == "c" * 12
+        assert self.unpack(root, "b" * 12, "a" * 12)["interface_release"] == "a" * 12
+        assert self.unpack(root, "c" * 12, "a" * 12, b"2")["interface_release"] == "c" * 12
         shutil.rmtree(root / ("a" * 12))
-        assert self.unpack(root, "b" * 12, "a" * 12)["device_release"] == "b" * 12
+        assert self.unpack(root, "b" * 12, "a" * 12)["interface_release"] == "b" * 12
+
+    def test_the_interfaces_programs_are_those_that_the_image_has(self) -> None:
+        """A path that is in no release would never be the same, and cost every upgrade its tunnels."""
+        (wireguard_go, *programs) = gateway_release.INTERFACE_FILES
+        assert wireguard_go == "usr/local/bin/wireguard-go"
+        assert all((REPOSITORY / path.removeprefix("opt/meshgate/app/")).is_file() for path in programs)
 
     def test_check_mode_does_nothing(self, root: Path) -> None:
         assert self.unpack(root, "a" * 12, check=True)["changed"]
@@ -183,7 +190,7 @@ class TestIdentity:
         assert (made["changed"], made["public_key"]) == (True, "the public key")
         first = self.held(tmp_path)
         key = base64.b64decode(first["private-key"])
-        assert (key[0] & 7, key[31] & 192, wireguard.is_key(first["private-key"])) == (0, 64, True)
+        assert (key[0] & 7, key[31] & 192, curve25519.is_key(first["private-key"])) == (0, 64, True)
         assert len(first["token"]) > 40
         assert {(tmp_path / name).stat().st_mode & 0o777 for name in first} == {0o600}
         assert self.give(tmp_path)["changed"] is False
@@ -191,7 +198,7 @@ class TestIdentity:
 
     def test_what_is_given_replaces_what_is_there_and_is_never_shown(self, tmp_path: Path, root: Path) -> None:
         self.give(tmp_path)
-        secret = wireguard.generate_private_key()
+        secret = curve25519.generate_private_key()
         changed = self.give(tmp_path, private_key=secret, token="another-token")
         assert self.held(tmp_path) == {"private-key": secret, "token": "another-token"}
         assert changed["diff"] == {"before": "", "after": "another private-key\nanother token\n"}

@@ -15,7 +15,7 @@ from pulumi.runtime.stack import run_in_stack
 
 from infra.protection import KEPT
 from policy.declared import SECRET, Resource, Stack
-from policy.preview import broken
+from policy.violations import broken
 from tests.unit import test_program
 from tests.unit.policy.objects import DIGEST
 from tests.unit.test_program import CONFIG, EDGE, PROGRAM, Recorder

@@ -13,8 +13,8 @@ from policy.images import images
 from policy.losses import lost, unprotected
 from policy.networks import networks
 from policy.plain_secrets import plain_secrets
-from policy.preview import broken
 from policy.privileges import privileges
+from policy.violations import broken
 from tests.unit.policy.objects import (
     DIGEST,
     PROD,

@@ -9,7 +9,7 @@ from infra.headscale import polling
 from infra.resources.connections import API_KEY, API_KEY_SECRET
 from tests.unit.headscale.fake import FakeHeadscale
 from tests.unit.resources.fake_cluster import FakeCluster
-from tests.unit.resources.world import Connect, FakeConnections, P
+from tests.unit.resources.fake_connections import Connect, FakeConnections, P
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +41,7 @@ def cluster(server: FakeHeadscale) -> FakeCluster:
 def connect(server: FakeHeadscale, cluster: FakeCluster) -> Connect:
     def connect(kind: type[P]) -> P:
         provider = kind()
-        provider.connections = FakeConnections(server, cluster)
+        provider.connect = lambda: FakeConnections(server, cluster)
         return provider
 
     return connect

@@ -7,12 +7,12 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from infra.resources.cluster import Cluster, ClusterError
+from infra.kubernetes.client import ClusterError, KubernetesClient
 
 _Json = dict[str, Any]
 
 
-class FakeCluster(Cluster):
+class FakeCluster(KubernetesClient):
     """A cluster of Deployments with one replica each, which roll out at once while `rolls_out`."""
 
     def __init__(self) -> None:
@@ -81,10 +81,10 @@ class FakeCluster(Cluster):
         found["metadata"]["generation"] += before != found["spec"]
         return copy.deepcopy(found)
 
-    def pods(self, namespace: str, labels: Mapping[str, str]) -> list[_Json]:
+    def pods(self, deployment: Mapping[str, Any]) -> list[_Json]:
         waiting = {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}
         status = {} if self.rolls_out else {"containerStatuses": [{"name": "main", "state": waiting}]}
-        name = f"{labels['app']}-1"
+        name = f"{deployment['metadata']['name']}-1"
         return [{"metadata": {"name": name, "creationTimestamp": "2026-01-01T00:00:00Z"}, "status": status}]
 
     def logs(self, namespace: str, pod: str, container: str, lines: int) -> str:

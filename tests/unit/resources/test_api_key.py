@@ -8,13 +8,13 @@ import httpx
 import pytest
 
 from infra.headscale.models import api_key_prefix
+from infra.kubernetes.client import ClusterError
 from infra.resources.api_key import HeadscaleApiKeyProvider
 from infra.resources.base import ResourceError
-from infra.resources.cluster import ClusterError
 from infra.resources.connections import API_KEY, API_KEY_SECRET
 from tests.unit.headscale.fake import FakeHeadscale
 from tests.unit.resources.fake_cluster import FakeCluster
-from tests.unit.resources.world import Connect
+from tests.unit.resources.fake_connections import Connect
 
 INPUTS: dict[str, Any] = {
     "namespace": "meshgate",

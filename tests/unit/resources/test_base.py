@@ -10,8 +10,9 @@ from pulumi.dynamic.config import Config
 from pulumi.dynamic.dynamic import serialize_provider
 
 from infra.headscale.client import Headscale
-from infra.resources import base, connections
+from infra.resources import base
 from infra.resources.api_key import HeadscaleApiKeyProvider
+from infra.resources.connections import Connections
 from infra.resources.exit_node import ExitNodeProvider
 from infra.resources.pre_auth_key import PreAuthKeyProvider
 from infra.resources.token import TokenProvider
@@ -20,7 +21,7 @@ from infra.resources.wireguard_key import WireGuardKeyProvider
 from infra.resources.workload_env import WorkloadEnvProvider
 from tests.unit.headscale.fake import FakeHeadscale
 from tests.unit.resources.fake_cluster import FakeCluster
-from tests.unit.resources.world import CONFIG, Connect
+from tests.unit.resources.fake_connections import CONFIG, Connect
 
 PROVIDERS = [
     ExitNodeProvider,
@@ -89,14 +90,16 @@ def test_existing_server_is_reached_by_the_config(monkeypatch: pytest.MonkeyPatc
     }
     provider = HeadscaleUserProvider()
     provider.configure(ConfigureRequest(Config(config, "meshgate")))
-    assert not provider.connections.managed
-    provider.connections.headscale()
+    with provider.connect() as connections:
+        assert not connections.managed
+        connections.headscale()
     assert seen == {"url": "https://hs.example.com", "api_key": "abcdefg.secret", "ca_certificate": None}
 
 
 def test_bad_settings_are_one_sentence() -> None:
     provider = HeadscaleUserProvider()
-    provider.connections = connections.Connections({**CONFIG, "headscale": {"managed": True, "url": "nonsense"}}.get)
+    config = {**CONFIG, "headscale": {"managed": True, "url": "nonsense"}}
+    provider.connect = lambda: Connections(config.get)
     with pytest.raises(base.ResourceError, match=r"meshgate:headscale\.url: 'nonsense' is not a URL"):
         provider.create({"user": "meshgate"})
 

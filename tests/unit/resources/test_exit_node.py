@@ -12,7 +12,7 @@ from infra.resources.base import ResourceError
 from infra.resources.exit_node import ExitNodeProvider
 from tests.unit.headscale.fake import FakeHeadscale
 from tests.unit.resources.fake_cluster import FakeCluster
-from tests.unit.resources.world import UNKNOWN, Connect
+from tests.unit.resources.fake_connections import UNKNOWN, Connect
 
 USER = "meshgate-lab"
 SUBNET = "10.9.0.0/24"
@@ -26,7 +26,7 @@ def provider(connect: Connect) -> ExitNodeProvider:
 @pytest.fixture
 def new_key(provider: ExitNodeProvider) -> Callable[..., PreAuthKey]:
     def new_key(*, minutes: float = 60, tags: tuple[str, ...] = ()) -> PreAuthKey:
-        with provider.connections.headscale() as headscale:
+        with provider.connect() as connections, connections.headscale() as headscale:
             end = datetime.now(UTC) + timedelta(minutes=minutes)
             return headscale.create_pre_auth_key(headscale.ensure_user(USER), expiration=end, tags=tags)
 

@@ -1,42 +1,50 @@
 """WireGuardKey and Token: made once, kept in the state."""
 
 import pytest
+from pulumi.dynamic import ConfigureRequest
+from pulumi.dynamic.config import Config
 
-from infra import wireguard
-from infra.resources.base import Provider
+from infra import curve25519
 from infra.resources.token import TokenProvider
 from infra.resources.wireguard_key import WireGuardKeyProvider
-from tests.unit.resources.world import UNKNOWN
+from tests.unit.resources.fake_connections import UNKNOWN, P
 
 NEW_KEY = {"rotation": "", "adopt": None, "private_key": None, "public_key": None}
 
 
+def configured(kind: type[P]) -> P:
+    provider = kind()
+    provider.configure(ConfigureRequest(Config({}, "meshgate")))
+    return provider
+
+
 def test_new_key_pair() -> None:
-    made = WireGuardKeyProvider().create(NEW_KEY)
+    made = configured(WireGuardKeyProvider).create(NEW_KEY)
     assert made.outs
-    assert made.outs["public_key"] == wireguard.public_key(made.outs["private_key"]) == made.id
+    assert made.outs["public_key"] == curve25519.public_key(made.outs["private_key"]) == made.id
 
 
 def test_adopted_key() -> None:
-    private_key = wireguard.generate_private_key()
-    made = WireGuardKeyProvider().create({**NEW_KEY, "adopt": private_key})
+    private_key = curve25519.generate_private_key()
+    made = configured(WireGuardKeyProvider).create({**NEW_KEY, "adopt": private_key})
     assert made.outs
     assert made.outs["private_key"] == private_key
 
 
 def test_adopted_key_must_be_one() -> None:
-    result = WireGuardKeyProvider().check({}, {**NEW_KEY, "adopt": "nonsense"})
+    result = configured(WireGuardKeyProvider).check({}, {**NEW_KEY, "adopt": "nonsense"})
     assert [(failure.property, failure.reason[:30]) for failure in result.failures] == [
         ("adopt", "the key is not a WireGuard key")
     ]
-    assert not WireGuardKeyProvider().check({}, NEW_KEY).failures
-    assert not WireGuardKeyProvider().check({}, {**NEW_KEY, "adopt": UNKNOWN}).failures
+    assert not configured(WireGuardKeyProvider).check({}, NEW_KEY).failures
+    assert not configured(WireGuardKeyProvider).check({}, {**NEW_KEY, "adopt": UNKNOWN}).failures
 
 
 @pytest.mark.parametrize(
-    ("provider", "inputs"), [(WireGuardKeyProvider(), NEW_KEY), (TokenProvider(), {"rotation": "", "value": None})]
+    ("kind", "inputs"), [(WireGuardKeyProvider, NEW_KEY), (TokenProvider, {"rotation": "", "value": None})]
 )
-def test_stays_until_rotated(provider: Provider, inputs: dict[str, object]) -> None:
+def test_stays_until_rotated(kind: type[P], inputs: dict[str, object]) -> None:
+    provider = configured(kind)
     made = provider.create(dict(inputs))
     assert made.outs
     assert not provider.diff(made.id, made.outs, dict(inputs)).changes
@@ -50,8 +58,8 @@ def test_stays_until_rotated(provider: Provider, inputs: dict[str, object]) -> N
 
 
 def test_token() -> None:
-    made = TokenProvider().create({"rotation": "", "value": None})
+    made = configured(TokenProvider).create({"rotation": "", "value": None})
     assert made.outs
     assert len(made.outs["value"]) == 43
     assert made.id not in made.outs["value"]
-    assert made.outs["value"] != (TokenProvider().create({"rotation": ""}).outs or {})["value"]
+    assert made.outs["value"] != (configured(TokenProvider).create({"rotation": ""}).outs or {})["value"]

@@ -8,7 +8,7 @@ from infra.headscale import markers
 from infra.resources.base import ResourceError
 from infra.resources.pre_auth_key import PreAuthKeyProvider
 from tests.unit.headscale.fake import FakeHeadscale
-from tests.unit.resources.world import UNKNOWN, Connect
+from tests.unit.resources.fake_connections import UNKNOWN, Connect
 
 INPUTS: dict[str, Any] = {
     "user": "meshgate-lab",

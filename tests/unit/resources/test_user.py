@@ -6,7 +6,7 @@ from infra.headscale.client import Headscale
 from infra.resources.connections import Connections
 from infra.resources.user import HeadscaleUserProvider
 from tests.unit.headscale.fake import FakeHeadscale
-from tests.unit.resources.world import CONFIG, Connect
+from tests.unit.resources.fake_connections import CONFIG, Connect
 
 INPUTS = {"user": "meshgate-lab", "user_id": None}
 
@@ -39,7 +39,7 @@ def test_user_with_nodes_of_others_is_left(
 ) -> None:
     made = provider.create(dict(INPUTS))
     assert made.outs
-    with provider.connections.headscale() as headscale:
+    with provider.connect() as connections, connections.headscale() as headscale:
         user = headscale.user("meshgate-lab")
         key = headscale.create_pre_auth_key(user, expiration=datetime.now(UTC) + timedelta(hours=1))
     server.join(key.key.get_secret_value(), "phone")
@@ -62,10 +62,11 @@ class _ExistingServer(Connections):
 
 def test_an_existing_server_is_asked_before_anything_is_made(server: FakeHeadscale) -> None:
     provider = HeadscaleUserProvider()
-    provider.connections = _ExistingServer(server, server.new_api_key(datetime.now(UTC) + timedelta(days=1)))
+    api_key = server.new_api_key(datetime.now(UTC) + timedelta(days=1))
+    provider.connect = lambda: _ExistingServer(server, api_key)
     assert not provider.check({}, dict(INPUTS)).failures
     assert not server.users
-    provider.connections = _ExistingServer(server, "abcdefg.unknown")
+    provider.connect = lambda: _ExistingServer(server, "abcdefg.unknown")
     (failure,) = provider.check({}, dict(INPUTS)).failures
     assert "does not accept the API key" in failure.reason
     assert "`pulumi config set --secret headscale_api_key` sets it" in failure.reason

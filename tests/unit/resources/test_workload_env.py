@@ -4,12 +4,11 @@ from typing import Any
 
 import pytest
 
-from infra.resources import rollout
+from infra.kubernetes.client import ClusterUnavailableError
 from infra.resources.base import ResourceError
-from infra.resources.cluster import ClusterUnavailableError
 from infra.resources.workload_env import WorkloadEnvProvider
 from tests.unit.resources.fake_cluster import FakeCluster
-from tests.unit.resources.world import UNKNOWN, Connect
+from tests.unit.resources.fake_connections import UNKNOWN, Connect, FakeConnections
 
 WHERE = ("june-services", "june-orchestrator")
 THEIRS = [{"name": "HEADSCALE_URL", "value": "http://headscale"}]
@@ -131,7 +130,7 @@ def test_preview_without_changes_asks_no_cluster(
 ) -> None:
     made = provider.create(dict(INPUTS))
     assert made.outs
-    monkeypatch.setattr(provider.connections, "cluster", None)
+    monkeypatch.setattr(FakeConnections, "cluster", None)
     assert not provider.check(made.outs, dict(INPUTS)).failures
     assert not provider.check({}, {**INPUTS, "namespace": UNKNOWN}).failures
     assert not provider.diff(made.id, made.outs, dict(INPUTS)).changes
@@ -153,20 +152,3 @@ def test_another_target_is_another_resource(provider: WorkloadEnvProvider) -> No
     assert provider.diff(made.id, made.outs, {**INPUTS, "container": "proxy"}).replaces == ["container"]
     assert provider.diff(made.id, made.outs, {**INPUTS, "values": {"A": UNKNOWN}}).changes
     assert not provider.diff(made.id, made.outs, {**INPUTS, "values": {"A": UNKNOWN}}).replaces
-
-
-@pytest.mark.parametrize(
-    ("status", "lacking"),
-    [
-        ({"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2}, ""),
-        ({"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2}, "not seen the change"),
-        ({"observedGeneration": 2, "replicas": 2, "updatedReplicas": 1, "availableReplicas": 2}, "1 of 2 pods are of"),
-        ({"observedGeneration": 2, "replicas": 3, "updatedReplicas": 2, "availableReplicas": 2}, "1 pods of the old"),
-        ({"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 1}, "1 of 2 pods of the"),
-        ({}, "not seen the change"),
-    ],
-)
-def test_rollout_is_what_kubectl_says(status: dict[str, int], lacking: str) -> None:
-    missing = rollout.missing({"metadata": {"generation": 2}, "spec": {"replicas": 2}, "status": status})
-    assert lacking in missing
-    assert bool(lacking) == bool(missing)

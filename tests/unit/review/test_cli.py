@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from console import environment, project, pulumi_cli
 from console.errors import StepError
-from lab import paths
-from review import cli, pulumi
-from review.pulumi import Options
+from review import cli, preview
+from review.preview import Options
 from review.report import Report, Verdict
 
 FAILED = Report("bad", Verdict.FAILED, errors=("It is wrong.",))
@@ -19,11 +19,13 @@ def previewed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Options]]:
     """The previews that were asked for; that of `bad` fails."""
     calls = []
 
-    def preview(name: str, options: Options) -> Report:
+    def made(name: str, programs: Path, variables: dict[str, str], options: Options) -> Report:
+        assert variables == environment.callers() | pulumi_cli.environment(programs)
         calls.append((name, options))
         return FAILED if name == "bad" else Report(name, Verdict.UNCHANGED)
 
-    monkeypatch.setattr(pulumi, "preview", preview)
+    monkeypatch.setattr(preview, "preview", made)
+    monkeypatch.setattr(pulumi_cli, "find", lambda: Path("/opt/pulumi"))
     return calls
 
 
@@ -54,7 +56,7 @@ def test_settings_rules_and_what_is_to_be_made_anew_are_handed_on(previewed: lis
 
 
 def test_all_are_those_with_a_stack_file_but_the_labs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(paths, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(project, "REPOSITORY", tmp_path)
     for name in ("Pulumi.yaml", "Pulumi.lab.yaml"):
         (tmp_path / name).touch()
     with pytest.raises(StepError, match="There is no environment"):

@@ -7,9 +7,9 @@ from hypothesis import example, given
 from hypothesis import strategies as some
 from markdown_it import MarkdownIt
 
-from review import markdown
+from review import fitting, markdown
 from review.changes import Change, Field, Op
-from review.markdown import MARKER
+from review.fitting import MARKER
 from review.report import Report, Verdict
 
 GITHUB_TAKES = 65_536
@@ -84,5 +84,5 @@ def test_a_small_environment_is_whole_beside_a_large_one() -> None:
     large = Report("large", Verdict.CHANGES, tuple(change(lines=40, value="x" * 300) for _ in range(100)))
     small = Report("small", Verdict.CHANGES, (change(name="the-small-one"),))
     comment = markdown.comment([large, small])
-    assert len(comment) > 0.7 * markdown.LIMIT
+    assert len(comment) > 0.7 * fitting.LIMIT
     assert "**updates** `WireGuardKey` `the-small-one`\n```diff\n- field-0:" in comment

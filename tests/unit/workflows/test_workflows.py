@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from lab import paths
 from tests.unit.workflows.runner import ROOT, WORKFLOWS, workflow
 
 NAMES = sorted(file.stem for file in WORKFLOWS.glob("*.yml"))
@@ -29,7 +30,7 @@ def steps() -> Iterator[dict[str, Any]]:
 
 
 def test_these_are_all() -> None:
-    assert NAMES == ["checks", "deploy", "drift", "preview"]
+    assert NAMES == ["checks", "deploy", "drift", "nightly", "preview"]
     assert [file.name for file in WORKFLOWS.iterdir() if file.suffix != ".yml"] == []
 
 
@@ -60,7 +61,7 @@ def test_a_job_may_only_what_it_says(name: str) -> None:
 @workflows
 def test_a_job_that_may_write_sees_no_secret_and_a_job_ends_in_time(name: str) -> None:
     for job in jobs(name).values():
-        assert job["timeout-minutes"] <= 60
+        assert job["timeout-minutes"] <= (90 if name == "nightly" else 60)
         if "write" in job["permissions"].values():
             assert "secrets." not in str(job)
 
@@ -104,7 +105,7 @@ def test_actions_are_pinned_by_commit_each_to_one() -> None:
 
 def test_no_checkout_leaves_its_token_behind() -> None:
     checkouts = [step for step in steps() if step.get("uses", "").startswith("actions/checkout@")]
-    assert len(checkouts) == 10
+    assert len(checkouts) == 11
     assert all(step["with"]["persist-credentials"] is False for step in checkouts)
 
 
@@ -116,6 +117,14 @@ def test_expressions_reach_shell_steps_by_their_env_alone() -> None:
 def test_pulumi_is_of_the_sdks_version() -> None:
     versions = {step["with"]["pulumi-version"] for step in steps() if "pulumi/actions" in step.get("uses", "")}
     assert versions == {version("pulumi")}
+
+
+def test_the_night_has_the_official_plugin_of_the_sdks_version_and_leaves_time_for_the_logs() -> None:
+    (job,) = jobs("nightly").values()
+    run = {step["name"]: step for step in job["steps"] if "run" in step}
+    assert run["Plugin"]["run"] == f"pulumi plugin install resource kubernetes {version('pulumi-kubernetes')}"
+    assert run["Test"]["timeout-minutes"] < job["timeout-minutes"]
+    assert str(paths.LOGS) in run["Logs"]["run"]
 
 
 def test_every_script_is_called_and_can_be() -> None:

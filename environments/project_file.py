@@ -1,0 +1,46 @@
+"""Pulumi.yaml's `config`: what the engine is told of the settings at the top, as infra/settings types them."""
+
+from typing import Any
+
+import yaml
+
+from infra.settings.section import Section, place_of, within
+from infra.settings.top_level import StackSettings
+
+UNDECLARED = {
+    "headscale_api_key": "a declared secret could not be optional",
+    "protect": "it has no default; a stack says itself what it may lose (docs/policies.md)",
+}
+"""Settings that the engine is not told of, and why."""
+
+_HEAD = "config:\n"
+_WIDTH = 118
+
+
+def written(text: str) -> str:
+    """The text of Pulumi.yaml with its `config` made anew; what stands before that is kept."""
+    kept, _, _ = text.partition(_HEAD)
+    notes = [f"  # Not here: {name}, since {why}.\n" for name, why in UNDECLARED.items()]
+    declared = {name: _declared(name) for name in StackSettings.model_fields if name not in UNDECLARED}
+    content = yaml.safe_dump({"config": declared}, sort_keys=False, width=_WIDTH, allow_unicode=True)
+    note = "  # Made by `make reference` from infra/settings.\n"
+    return "".join([kept, _HEAD, note, *notes, content.removeprefix(_HEAD)])
+
+
+def _declared(name: str) -> dict[str, Any]:
+    field, section = StackSettings.model_fields[name], within(StackSettings, name)
+    if section is None:
+        return {"type": "string", "description": _line(field.description), "default": field.default}
+    is_list = place_of(StackSettings, name, "").endswith("[]")
+    kind = {"type": "array", "items": {"type": "object"}} if is_list else {"type": "object"}
+    description = f"{_line(section.__doc__)} Of it: {_names(section)} (docs/reference.md)."
+    return {**kind, "description": description, **({} if field.is_required() else {"default": {}})}
+
+
+def _names(section: type[Section]) -> str:
+    inner = {name: within(section, name) for name in section.model_fields}
+    return ", ".join(f"{name} {{{_names(one)}}}" if one else name for name, one in inner.items())
+
+
+def _line(text: str | None) -> str:
+    return " ".join((text or "").split())

@@ -1,0 +1,52 @@
+"""The network side of the interface by way of `ip`: is it there, its addresses, its MTU, its counters."""
+
+import json
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+
+from gateway.agent.command import run
+from gateway.agent.protocol import Traffic
+
+
+def index(interface: str) -> int | None:
+    """The kernel's number of the interface, None when there is none.
+
+    An interface that went and came back under its name has another number.
+    """
+    try:
+        return socket.if_nametoindex(interface)
+    except OSError:
+        return None
+
+
+def traffic(interface: str) -> Traffic | None:
+    """Bytes that the interface has received and sent; None when there is none."""
+    counters = Path("/sys/class/net", interface, "statistics")
+    try:
+        return Traffic(*(int((counters / name).read_text()) for name in ("rx_bytes", "tx_bytes")))
+    except OSError:
+        return None
+
+
+async def is_up(interface: str) -> bool:
+    """Whether the interface is set up; CommandError when there is none."""
+    (link,) = json.loads(await run("ip", "-json", "link", "show", "dev", interface))
+    return "UP" in link["flags"]
+
+
+async def configure(interface: str, addresses: Iterable[str], mtu: int) -> None:
+    """Give the interface exactly these addresses (10.77.0.1/24), its MTU, and set it up.
+
+    What is right already is left as it is. Routes to the addresses' networks come with them.
+    """
+    wanted = set(addresses)
+    (link,) = json.loads(await run("ip", "-json", "address", "show", "dev", interface))
+    present = {
+        f"{address['local']}/{address['prefixlen']}" for address in link["addr_info"] if address["scope"] == "global"
+    }
+    for address in sorted(present - wanted):
+        await run("ip", "address", "delete", address, "dev", interface)
+    for address in sorted(wanted - present):
+        await run("ip", "address", "replace", address, "dev", interface)
+    await run("ip", "link", "set", "dev", interface, "mtu", str(mtu), "up")

@@ -1,0 +1,148 @@
+"""The WireGuard interface by way of `wg`: it is read whole (`wg show dump`) and changed one thing at a time.
+
+Secret keys go by stdin or file. `wg syncconf` is not used: it would start the handshake retries of every dead peer
+anew.
+"""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+from gateway.agent.command import CommandError, run
+from gateway.agent.protocols.wireguard.sockets import is_starting
+
+CHUNK = 250
+"""Peers per call when many change: the interface never stands still for long, and handshakes come staggered."""
+
+_NO_KEY = "A" * 43 + "="  # as wg writes the absence of a preshared key into a configuration
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class SeenPeer:
+    """A peer as the interface has it."""
+
+    preshared_key: str | None = field(repr=False)
+    endpoint: str | None
+    allowed_ips: frozenset[str]
+    last_handshake: int
+    """Seconds since 1970, 0 for never."""
+    keepalive: int
+    """Seconds, 0 for none."""
+
+
+@dataclass(frozen=True)
+class SeenInterface:
+    """The interface as it is."""
+
+    public_key: str | None
+    listen_port: int
+    peers: dict[str, SeenPeer]
+
+
+@dataclass(frozen=True)
+class WantedPeer:
+    """A peer as the interface shall have it."""
+
+    public_key: str
+    allowed_ips: tuple[str, ...]
+    preshared_key: str | None = field(default=None, repr=False)
+    endpoint: str | None = None
+    keepalive: int = 0
+
+
+def parse_dump(dump: str) -> SeenInterface:
+    """Read the output of `wg show INTERFACE dump`: one line for the interface, one per peer, tabs between."""
+    first, *lines = dump.splitlines()
+    _, public_key, listen_port, _ = first.split("\t")
+    peers = {}
+    for line in lines:
+        key, preshared_key, endpoint, allowed_ips, handshake, _, _, keepalive = line.split("\t")
+        peers[key] = SeenPeer(
+            preshared_key=_known(preshared_key),
+            endpoint=_known(endpoint),
+            allowed_ips=frozenset((_known(allowed_ips) or "").split(",")) - {""},
+            last_handshake=int(handshake),
+            keepalive=0 if keepalive == "off" else int(keepalive),
+        )
+    return SeenInterface(_known(public_key), int(listen_port), peers)
+
+
+def _known(text: str) -> str | None:
+    return None if text == "(none)" else text
+
+
+def chunks(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    """The items in pieces that one call takes."""
+    rest = iter(items)
+    while piece := list(islice(rest, CHUNK)):
+        yield piece
+
+
+async def public_key_of(private_key: str) -> str:
+    """The public key that belongs to a private key; CommandError if it is none."""
+    return (await run("wg", "pubkey", stdin=private_key)).strip()
+
+
+class WireGuard:
+    """One interface. Every method raises CommandError when the interface is not there or refuses."""
+
+    def __init__(self, interface: str) -> None:
+        self.interface = interface
+
+    async def show(self) -> SeenInterface:
+        """Everything the interface knows."""
+        dump = await self._wg("show", self.interface, "dump")
+        return await asyncio.to_thread(parse_dump, dump)  # 10,000 peers would hold up requests
+
+    async def set_identity(self, private_key_file: Path, listen_port: int) -> None:
+        """Give the interface its key and UDP port; existing sessions end if the key is another."""
+        await self._set("listen-port", str(listen_port), "private-key", str(private_key_file))
+
+    async def set_peer(self, peer: WantedPeer) -> None:
+        """Let one peer in. If it is in already, its session, endpoint and keepalive stay as they are."""
+        allowed_ips = ",".join(peer.allowed_ips)
+        await self._set(
+            *("peer", peer.public_key, "preshared-key", "/dev/stdin", "allowed-ips", allowed_ips),
+            stdin=peer.preshared_key or "",
+        )
+
+    async def add_peers(self, peers: Sequence[WantedPeer]) -> None:
+        """Let many peers in, each with its endpoint and keepalive if it has them."""
+        for chunk in chunks(peers):
+            configuration = "".join(_section(peer) for peer in chunk)
+            await self._wg("addconf", self.interface, "/dev/stdin", stdin=configuration)
+
+    async def remove_peers(self, public_keys: Sequence[str]) -> None:
+        """Shut peers out, at once: their sessions are forgotten."""
+        for chunk in chunks(public_keys):
+            await self._set(*(word for key in chunk for word in ("peer", key, "remove")))
+
+    async def stop_keepalives(self, public_keys: Sequence[str]) -> None:
+        """Take persistent keepalives back: peers get nothing any more that they did not ask for."""
+        for chunk in chunks(public_keys):
+            await self._set(*(word for key in chunk for word in ("peer", key, "persistent-keepalive", "0")))
+
+    async def _set(self, *change: str, stdin: str = "") -> None:
+        await self._wg("set", self.interface, *change, stdin=stdin)
+
+    async def _wg(self, *arguments: str, stdin: str = "") -> str:
+        if is_starting(self.interface):  # wg would meet a socket that does not answer yet, and remove it
+            raise CommandError(f"wireguard-go does not answer for the interface {self.interface} yet")
+        return await run("wg", *arguments, stdin=stdin)
+
+
+def _section(peer: WantedPeer) -> str:
+    lines = [
+        "[Peer]",
+        f"PublicKey = {peer.public_key}",
+        f"PresharedKey = {peer.preshared_key or _NO_KEY}",
+        f"AllowedIPs = {', '.join(peer.allowed_ips)}",
+    ]
+    if peer.endpoint:
+        lines += [f"Endpoint = {peer.endpoint}", f"PersistentKeepalive = {peer.keepalive}"]
+    return "\n".join(lines) + "\n"

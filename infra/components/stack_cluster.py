@@ -1,0 +1,103 @@
+"""The cluster as the stack sees it: the Kubernetes provider, the stack's namespace, and what lives in it."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+from pulumi_kubernetes.core.v1 import Namespace, PersistentVolumeClaim
+
+from infra.components.component import Component
+from infra.kubernetes.labels import ADOPTED, labels
+from infra.kubernetes.ownership import refusing_hooks
+from infra.settings.top_level import StackSettings
+
+PROVIDER_FLAGS: Mapping[str, Any] = {
+    # A run killed between the API call and the state write leaves objects that only this adopts.
+    "upsert_existing_objects": True,
+    # A changed Secret or ConfigMap is updated in place; pods notice by an annotation of theirs.
+    "enable_secret_mutable": True,
+    "enable_config_map_mutable": True,
+}
+"""How the Kubernetes provider works in every stack."""
+
+
+class StackCluster(Component):
+    """Provider and namespace, each declared when somebody first takes it: gateways on bare metal need neither."""
+
+    def __init__(self, settings: StackSettings) -> None:
+        super().__init__("meshgate:components:Cluster", "cluster")
+        self._settings = settings
+        self.register_outputs({})
+
+    @cached_property
+    def provider(self) -> kubernetes.Provider:
+        """For all that is in the cluster."""
+        return kubernetes.Provider(
+            "kubernetes",
+            context=self._settings.cluster.context,
+            opts=self.child(),
+            **PROVIDER_FLAGS,
+        )
+
+    @cached_property
+    def ownership(self) -> pulumi.ResourceHookBinding:
+        """For what may be somebody else's already."""
+        return refusing_hooks(self._settings.cluster.context)
+
+    @cached_property
+    def namespace(self) -> pulumi.Output[str]:
+        """The stack's own."""
+        # NET_ADMIN and the hostPath of /dev/net/tun are outside the "baseline" pod security standard.
+        security = {"pod-security.kubernetes.io/enforce": "privileged", "pod-security.kubernetes.io/warn": "baseline"}
+        namespace = Namespace(
+            "namespace",
+            metadata={
+                "name": self._settings.namespace,
+                "labels": labels("meshgate", pulumi.get_stack()) | security,
+                "annotations": ADOPTED,
+            },
+            opts=self.child(provider=self.provider, hooks=self.ownership),
+        )
+        name: pulumi.Output[str] = namespace.metadata.name
+        return name
+
+
+class NamespacedComponent(Component):
+    """A component whose Kubernetes objects live in the stack's namespace and share its labels."""
+
+    def __init__(
+        self,
+        kind: str,
+        cluster: StackCluster,
+        component: str,
+        instance: str,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__(kind, instance, opts=opts)
+        self.cluster = cluster
+        self.labels = labels(component, instance)
+
+    def metadata(self, name: str, annotations: dict[str, str] | None = None) -> dict[str, object]:
+        """Metadata of an object of this component."""
+        return {
+            "name": name,
+            "namespace": self.cluster.namespace,
+            "labels": self.labels,
+            "annotations": ADOPTED | (annotations or {}),
+        }
+
+    def opts(self, *depends_on: pulumi.Resource) -> pulumi.ResourceOptions:
+        """Options of a Kubernetes object of this component."""
+        return self.child(*depends_on, provider=self.cluster.provider)
+
+    def claim(self, resource: str, name: str, size: str, storage_class: str | None) -> PersistentVolumeClaim:
+        """The volume that this component's state is on; `resource` is its name in the stack."""
+        chosen = {"storage_class_name": storage_class} if storage_class else {}
+        return PersistentVolumeClaim(
+            resource,
+            metadata=self.metadata(name),
+            spec={"access_modes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}, **chosen},
+            opts=self.opts(),
+        )

@@ -1,0 +1,87 @@
+"""What a gateway's programs are told, in a pod and on a machine alike: their environments and their arguments.
+
+No Pulumi in here: the pod's spec and the playbooks' modules read the same.
+"""
+
+from dataclasses import dataclass
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from infra.settings.gateway import GatewaySettings
+
+HTTP_PORT = 8080
+"""The agent's, where the settings say no other."""
+TAILSCALE_HEALTH_PORT = 9002
+TAILSCALED_ENVIRONMENT = {
+    # iptables-legacy, the default, needs NET_RAW.
+    "TS_DEBUG_FIREWALL_MODE": "nftables",
+}
+
+Text = TypeVar("Text")
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the programs find their files and each other: what differs between a pod and a machine."""
+
+    private_key_file: str
+    token_file: str
+    state_dir: str
+    interface: str | None = None
+    """Of WireGuard; the agent's own default (wg0) when None."""
+    http_host: str | None = None
+    """The address that the peer API listens on; every one when None."""
+    http_port: int = HTTP_PORT
+
+
+def agent_environment(gateway: GatewaySettings, public_key: Text, places: Places) -> dict[str, str | Text]:
+    """The environment of `python -m gateway.agent`; an empty value stands for none."""
+    values: dict[str, str | Text] = {
+        **_interface(places),
+        "MESHGATE_LISTEN_PORT": str(gateway.port),
+        "MESHGATE_ENDPOINT": gateway.endpoint,
+        "MESHGATE_CLIENT_NETWORKS": ",".join(map(str, gateway.client_networks)),
+        "MESHGATE_ALLOWED_IPS": ",".join(map(str, gateway.allowed_ips)),
+        "MESHGATE_DNS": ",".join(map(str, gateway.dns)),
+        "MESHGATE_MTU": str(gateway.mtu),
+        "MESHGATE_PERSISTENT_KEEPALIVE": str(gateway.persistent_keepalive),
+        "MESHGATE_PUBLIC_KEY": public_key,
+        "MESHGATE_PRIVATE_KEY_FILE": places.private_key_file,
+        "MESHGATE_TOKEN_FILE": places.token_file,
+        "MESHGATE_STATE_DIR": places.state_dir,
+        "MESHGATE_HTTP_PORT": str(places.http_port),
+        "MESHGATE_TAILSCALE_HEALTH_URL": f"http://127.0.0.1:{TAILSCALE_HEALTH_PORT}/healthz",
+    }
+    if places.http_host:
+        values["MESHGATE_HTTP_HOST"] = places.http_host
+    return values
+
+
+def interface_environment(gateway: GatewaySettings, places: Places) -> dict[str, str]:
+    """The environment of `python -m gateway.agent.protocols.wireguard.interface`."""
+    return {**_interface(places), "MESHGATE_WIREGUARD": gateway.wireguard}
+
+
+def tailscaled_arguments(gateway: GatewaySettings) -> tuple[str, ...]:
+    """The arguments of tailscaled, but for where its state and its socket are."""
+    return (f"--port={gateway.tailscale_port}", "--no-logs-no-support")
+
+
+def tailscale_up_arguments(headscale_url: str) -> tuple[str, ...]:
+    """The arguments of `tailscale up`, but for the pre-auth key's file and the host name (gateway.hostname)."""
+    return (f"--login-server={headscale_url}", "--advertise-exit-node", "--stateful-filtering=false")
+
+
+def metal_listener(gateway: GatewaySettings) -> tuple[str, int]:
+    """Address and port that the peer API of a machine listens on in clear text: those of an http:// peers_url.
+
+    Without one only programs on the machine itself reach it, such as the proxy of an https:// one.
+    """
+    url = urlsplit(gateway.peers_url or "")
+    if url.scheme == "http" and url.hostname:
+        return url.hostname, url.port or 80
+    return "127.0.0.1", HTTP_PORT
+
+
+def _interface(places: Places) -> dict[str, str]:
+    return {"MESHGATE_INTERFACE": places.interface} if places.interface else {}

@@ -1,0 +1,1 @@
+"""What resources, components and the checks of `make new-env` share of Kubernetes: client, rollout, ownership."""

@@ -1,0 +1,17 @@
+"""The labels and the annotation of every Kubernetes object that a stack declares."""
+
+ADOPTED = {"pulumi.com/patchForce": "true"}
+"""Annotation of every object of ours: after a killed run its fields belong to that run's field manager, and the next
+run, whose manager has another name, takes them over."""
+INSTANCE = "app.kubernetes.io/instance"
+PART_OF = "app.kubernetes.io/part-of"
+
+
+def labels(component: str, instance: str) -> dict[str, str]:
+    """Kubernetes' recommended labels."""
+    return {
+        "app.kubernetes.io/name": component,
+        INSTANCE: instance,
+        PART_OF: "meshgate",
+        "app.kubernetes.io/managed-by": "pulumi",
+    }

@@ -1,0 +1,70 @@
+"""Whether a Deployment runs what its spec says, and why not: `kubectl rollout status` as a function.
+
+Deployment and pods are dicts, as the API gives them.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from infra.headscale.polling import poll
+from infra.headscale.redaction import excerpt
+from infra.kubernetes.client import KubernetesClient
+
+
+def wait(cluster: KubernetesClient, namespace: str, name: str, deadline_seconds: float) -> str:
+    """Empty once the Deployment's last spec is rolled out, else, at the deadline, why it is not."""
+
+    def look() -> bool | None:
+        return None if why_not(cluster.deployment(namespace, name)) else True
+
+    return "" if poll(look, deadline_seconds) else explain(cluster, namespace, name)
+
+
+def explain(cluster: KubernetesClient, namespace: str, name: str) -> str:
+    """Why the Deployment is not rolled out now, with what its pods say; empty when it is."""
+    deployment = cluster.deployment(namespace, name)
+    return why_not(deployment, cluster.pods(deployment) if deployment else ())
+
+
+def why_not(deployment: dict[str, Any] | None, pods: Sequence[dict[str, Any]] = ()) -> str:
+    """Why the Deployment is not rolled out, with the troubles of these pods of it; empty when it is."""
+    lacking = _lacking(deployment) if deployment else "it does not exist"
+    return "; ".join([lacking, *(trouble for pod in pods for trouble in _troubles(pod))]) if lacking else ""
+
+
+def _lacking(deployment: dict[str, Any]) -> str:
+    """What a Deployment lacks to be rolled out; empty when it is."""
+    status: dict[str, Any] = deployment.get("status", {})
+    wanted = deployment["spec"].get("replicas", 1)
+    if status.get("observedGeneration", 0) < deployment["metadata"]["generation"]:
+        return "the controller has not seen the change yet"
+    updated, total, available = (
+        int(status.get(field, 0)) for field in ("updatedReplicas", "replicas", "availableReplicas")
+    )
+    if updated < wanted:
+        return f"{updated} of {wanted} pods are of the new version"
+    if total > updated:
+        return f"{total - updated} pods of the old version still run"
+    if available < updated:
+        return f"{available} of {updated} pods of the new version are ready"
+    return ""
+
+
+def _troubles(pod: dict[str, Any]) -> list[str]:
+    name, status = pod["metadata"]["name"], pod.get("status", {})
+    stopped = [
+        f"container {container['name']} of pod {name} {verb}: {_reason(state)}"
+        for container in status.get("containerStatuses", [])
+        for kind, verb in (("waiting", "waits"), ("terminated", "ended"))
+        if (state := container.get("state", {}).get(kind))
+    ]
+    unmet = [
+        f"pod {name} is not scheduled: {_reason(condition)}"
+        for condition in status.get("conditions", [])
+        if condition["type"] == "PodScheduled" and condition["status"] == "False"
+    ]
+    return [*stopped, *unmet]
+
+
+def _reason(state: dict[str, Any]) -> str:
+    return excerpt(" ".join(filter(None, (state.get("reason"), state.get("message")))))

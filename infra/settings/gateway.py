@@ -1,0 +1,127 @@
+"""The section `gateways`, of one gateway."""
+
+import ipaddress
+import itertools
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from infra.settings.section import Section
+from infra.settings.value_types import (
+    NODE_PORTS,
+    TAILSCALED_DEFAULT_PORT,
+    Address,
+    ClientNetwork,
+    Endpoint,
+    Host,
+    Name,
+    Network,
+    NotEmpty,
+    PeersUrl,
+    Port,
+    Quantity,
+    split_endpoint,
+)
+
+
+class GatewaySettings(Section):
+    """One gateway: exit node of the mesh and WireGuard endpoint of native clients."""
+
+    KUBERNETES_ONLY: ClassVar = frozenset(
+        {"exposure", "service_annotations", "image", "tailscale_image", "storage", "storage_class"}
+    )
+    METAL_ONLY: ClassVar = frozenset({"host", "peers_url"})
+
+    name: Name
+    """Its name in the stack; its node in the mesh is meshgate-<name>."""
+    endpoint: Endpoint
+    """host:port that clients dial. WireGuard listens on that port too: its first packet then fits a client's NAT."""
+    target: Literal["kubernetes", "metal"] = "kubernetes"
+    """Where it runs: a pod that the stack declares, or a machine that `playbooks/gateway.yml` converges."""
+    host: Host | None = None
+    """Of a machine, what SSH dials; the endpoint's host when not set."""
+    peers_url: PeersUrl | None = None
+    """Of a machine, where the orchestrator reaches the peer API. The agent listens at the private address of an
+    http:// one; an https:// one needs a certificate that the playbook is given, or a proxy on the machine."""
+    exposure: Literal["NodePort", "LoadBalancer", "HostPort"] = "NodePort"
+    """Of a pod, how WireGuard's port gets out of the cluster. A NodePort is one of 30000-32767."""
+    service_annotations: dict[str, str] = Field(default_factory=dict)
+    """Of a pod, annotations of the Service of WireGuard's port, such as a load balancer's."""
+    client_networks: Annotated[tuple[ClientNetwork, ...], NotEmpty] = (ipaddress.IPv4Network("10.77.0.0/16"),)
+    """The devices' address pools: one IPv4 network, at most one IPv6 network, outside of 100.64.0.0/10. In a cluster
+    an IPv6 one needs net.ipv6.conf.all.forwarding among the kubelet's allowed sysctls."""
+    allowed_ips: Annotated[tuple[Network, ...], NotEmpty] = (
+        ipaddress.IPv4Network("0.0.0.0/0"),
+        ipaddress.IPv6Network("::/0"),
+    )
+    """What clients send into the tunnel."""
+    dns: tuple[Address, ...] = ()
+    """The resolvers that clients use in the tunnel, which the gateway must reach."""
+    key_rotation: str = ""
+    """Any text. Another text makes a new WireGuard key, and every client then needs a new config."""
+    mtu: Annotated[int, Field(ge=1280, le=1420)] = 1280
+    """Of the tunnel, in bytes. 1280 is tailscale0's and the least of IPv6 (RFC 8200). 1420 is what a 1500-byte path
+    leaves to WireGuard."""
+    persistent_keepalive: Annotated[int, Field(ge=0, le=65535)] = 25
+    """Seconds between a client's keepalives; 0 for none."""
+    tailscale_port: Port = 41642
+    """The UDP port of the gateway's tailscaled; not 41641, which is that of the node's own."""
+    tags: tuple[Annotated[str, Field(pattern=r"^tag:[a-z0-9-]+$")], ...] = ()
+    """Tags of the gateway's node in Headscale."""
+    registration_deadline: Annotated[int, Field(ge=10, le=1800)] = 180
+    """Seconds that the gateway has to appear in Headscale."""
+    image: str = "meshgate/gateway:0.1.0"
+    """Of a pod, the image of WireGuard and the agent, in a registry of yours."""
+    tailscale_image: str = "tailscale/tailscale:v1.102.3"
+    """Of a pod, the image of tailscaled."""
+    wireguard: Literal["auto", "kernel", "userspace"] = "auto"
+    """Whose WireGuard: the kernel's, or wireguard-go in userspace; `auto` takes the kernel's if there is one."""
+    storage: Quantity = "1Gi"
+    """Of a pod, the size of the volume with the devices and the identity in the mesh."""
+    storage_class: str | None = None
+    """Of a pod's volume; the cluster's default when not set."""
+
+    @property
+    def port(self) -> int:
+        """The published port, which is also the one that WireGuard listens on."""
+        return split_endpoint(self.endpoint)[1]
+
+    @property
+    def hostname(self) -> str:
+        """The node's name in Headscale."""
+        return f"meshgate-{self.name}"
+
+    @property
+    def ssh_host(self) -> str | None:
+        """What SSH dials; None of a gateway in the cluster."""
+        return (self.host or split_endpoint(self.endpoint)[0]) if self.target == "metal" else None
+
+    @property
+    def ipv6(self) -> bool:
+        """Whether devices get IPv6 addresses."""
+        return any(network.version == 6 for network in self.client_networks)
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        metal = self.target == "metal"
+        if given := sorted((self.KUBERNETES_ONLY if metal else self.METAL_ONLY) & self.model_fields_set):
+            what, right = ("a pod", "kubernetes") if metal else ("a machine", "metal")
+            raise ValueError(f"{', '.join(given)} describe {what}; leave them out or set target: {right}")
+        if not metal and self.exposure == "NodePort" and self.port not in NODE_PORTS:
+            raise ValueError(
+                f"endpoint port {self.port} is no NodePort; use {NODE_PORTS.start}-{NODE_PORTS[-1]} or another exposure"
+            )
+        if self.tailscale_port == TAILSCALED_DEFAULT_PORT:
+            raise ValueError(
+                f"tailscale_port {TAILSCALED_DEFAULT_PORT} is what a tailscaled on the node uses; leave it at 41642"
+            )
+        if self.tailscale_port == self.port:
+            raise ValueError(f"tailscale_port {self.port} is also the endpoint's port; they need two ports")
+        for one, other in itertools.combinations(self.client_networks, 2):
+            if one.version == other.version:
+                raise ValueError(
+                    f"client_networks {one} and {other} are of one family; give one IPv4 and at most one IPv6 network"
+                )
+        if not any(network.version == 4 for network in self.client_networks):
+            raise ValueError("client_networks has no IPv4 network; give one, for example 10.77.0.0/16")
+        return self

@@ -1,0 +1,48 @@
+"""The section `headscale`."""
+
+from typing import Self
+
+from pydantic import model_validator
+
+from infra.settings.section import Section
+from infra.settings.value_types import Certificate, Name, NodePort, Quantity, ServerUrl
+
+
+class IngressSettings(Section):
+    """How a managed Headscale is published by an ingress controller that passes protocol upgrades on."""
+
+    class_name: str = "nginx"
+    """The controller's ingress class."""
+    tls_secret: str
+    """Name of the kubernetes.io/tls Secret for the host of headscale.url, in the stack's namespace."""
+
+
+class HeadscaleSettings(Section):
+    """The Headscale server: declared by the stack (`managed`), or an existing one by its URL."""
+
+    managed: bool
+    """Whether the stack declares the server; false for an existing one, which needs `headscale_api_key`."""
+    url: ServerUrl
+    """What nodes and this program dial, such as https://headscale.example.com."""
+    ca_certificate: Certificate | None = None
+    """PEM of the CA that signed the URL's certificate, when it is not a public one."""
+    user: Name | None = None
+    """The Headscale user that owns this stack's nodes; meshgate-<stack> when not set."""
+    image: str = "headscale/headscale:0.29.2"
+    """Of a managed server."""
+    storage: Quantity = "1Gi"
+    """Size of a managed server's volume."""
+    storage_class: str | None = None
+    """Of a managed server's volume; the cluster's default when not set."""
+    ingress: IngressSettings | None = None
+    node_port: NodePort | None = None
+    """Publishes a managed server's HTTP port on every node, for a proxy of the user's own."""
+    stun_node_port: NodePort | None = None
+    """Publishes a managed server's STUN on every node: by it nodes behind NAT learn their own address."""
+
+    @model_validator(mode="after")
+    def _server_settings_need_a_managed_server(self) -> Self:
+        server_only = {"image", "storage", "storage_class", "ingress", "node_port", "stun_node_port"}
+        if not self.managed and (given := sorted(server_only & self.model_fields_set)):
+            raise ValueError(f"{', '.join(given)} describe a server of ours; leave them out or set managed: true")
+        return self

@@ -1,0 +1,63 @@
+"""A stack's settings from its config; what cannot work is told in one sentence an error.
+
+A sentence names the setting, what is wrong and what would be right.
+"""
+
+import json
+from collections.abc import Callable, Iterable
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from infra.settings.section import Section, within
+from infra.settings.top_level import StackSettings
+
+
+class SettingsError(ValueError):
+    """Settings that cannot work; the text has one sentence a line."""
+
+
+def load(get: Callable[[str], object | None], keys: Iterable[str] = ()) -> StackSettings:
+    """The settings that `get` answers key by key, structured values as JSON text or as they are.
+
+    `keys` are all keys that the stack sets: unknown ones are refused. Raises SettingsError, one sentence a line.
+    """
+    names = {*StackSettings.model_fields, *keys}
+    values = {name: _decoded(name, value) for name in names if (value := get(name)) is not None}
+    try:
+        return StackSettings.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError("\n".join(map(_sentence, error.errors()))) from None
+
+
+def _decoded(name: str, value: object) -> object:
+    if not isinstance(value, str) or name in {"namespace", "headscale_api_key"}:
+        return value
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError:
+        return value
+
+
+def _sentence(error: ErrorDetails) -> str:
+    where = "meshgate:" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"])
+    where = where.replace("meshgate:.", "meshgate:")
+    what = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        what = f"there is no such setting; known here are {', '.join(_known(error['loc'][:-1]))}"
+    if error["type"] == "missing":
+        what = "it is missing and has no default"
+    elif error["loc"] == ("headscale_api_key",):
+        what = "it is not text"  # and is not repeated
+    elif isinstance(error["input"], int | float | str) and what.startswith(("Input ", "String ")):
+        what = f"{error['input']!r} cannot be used: it {what.partition(' ')[2]}"
+    return f"{where}: {what}." if error["loc"] else f"meshgate: {what}."
+
+
+def _known(path: tuple[int | str, ...]) -> list[str]:
+    """The settings of the section at an error's path, such as ("gateways", 0)."""
+    section: type[Section] = StackSettings
+    for name in path:
+        if isinstance(name, str):
+            section = within(section, name) or section
+    return sorted(section.model_fields)

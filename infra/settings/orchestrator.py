@@ -1,0 +1,17 @@
+"""The section `orchestrator`."""
+
+from infra.settings.section import Section
+from infra.settings.value_types import Name
+
+
+class OrchestratorSettings(Section):
+    """The Deployment that hands out WireGuard configs; its env gets the gateway's key and addresses."""
+
+    deployment: str
+    """Its name."""
+    namespace: str = "june-services"
+    """Where it is."""
+    container: str = "orchestrator"
+    """The container whose env gets the names."""
+    gateway: Name | None = None
+    """Of several, the one of HEADSCALE_SERVER_PUBLIC_KEY and the like; the first when not set."""

@@ -1,0 +1,84 @@
+"""What may stand in Pulumi.<stack>.yaml under `meshgate:`, and the rules between its sections.
+
+Here or in a section stands every rule that can be checked without touching a system. So `pulumi preview` refuses a bad
+value before anything is changed.
+"""
+
+from typing import Annotated, Self
+
+from pydantic import BeforeValidator, SecretStr, model_validator
+
+from infra.settings.cluster import ClusterSettings
+from infra.settings.gateway import GatewaySettings
+from infra.settings.headscale import HeadscaleSettings
+from infra.settings.orchestrator import OrchestratorSettings
+from infra.settings.section import Section
+from infra.settings.value_types import IPNetwork, Name, NotEmpty
+
+
+class StackSettings(Section):
+    """All settings of a stack."""
+
+    namespace: Name = "meshgate"
+    """Where everything is that the stack declares; the stack makes it, and `pulumi destroy` deletes it."""
+    protect: bool | None = None
+    """Whether Pulumi refuses to replace or delete what cannot be had again: gateways' keys, nodes and volumes.
+    The policy pack wants every stack but the lab to say it: true for prod, false where all may be lost."""
+    cluster: ClusterSettings = ClusterSettings()
+    headscale: HeadscaleSettings
+    headscale_api_key: SecretStr | None = None
+    """Of an existing server (`pulumi config set --secret headscale_api_key`); a managed one makes its own."""
+    gateways: Annotated[tuple[GatewaySettings, ...], NotEmpty]
+    orchestrator: Annotated[OrchestratorSettings | None, BeforeValidator(lambda value: value or None)] = None
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        if self.headscale.managed and self.headscale_api_key:
+            raise ValueError(
+                "headscale_api_key is set, but a managed server makes its own; remove it or set headscale.managed false"
+            )
+        if not self.headscale.managed and not self.headscale_api_key:
+            raise ValueError(
+                "headscale_api_key is missing: an existing server needs one; "
+                "run `headscale apikeys create` there and `pulumi config set --secret headscale_api_key`"
+            )
+        _refuse_repeats("name", [gateway.name for gateway in self.gateways])
+        _refuse_repeats("endpoint", [gateway.endpoint for gateway in self.gateways])
+        _refuse_repeats("host", [gateway.ssh_host for gateway in self.gateways if gateway.ssh_host])
+        _refuse_overlaps(self)
+        if self.orchestrator:
+            _refuse_unreachable(self.orchestrator, self.gateways)
+        return self
+
+
+def _refuse_repeats(what: str, values: list[str]) -> None:
+    if repeated := sorted({value for value in values if values.count(value) > 1}):
+        raise ValueError(f"gateways share the {what} {', '.join(repeated)}; each needs its own")
+
+
+def _refuse_overlaps(settings: StackSettings) -> None:
+    cluster: list[tuple[str, IPNetwork]] = [
+        *(("cluster.pod_networks", network) for network in settings.cluster.pod_networks),
+        *(("cluster.service_networks", network) for network in settings.cluster.service_networks),
+    ]
+    clients: list[tuple[str, IPNetwork]] = []
+    for index, gateway in enumerate(settings.gateways):
+        for network in gateway.client_networks:
+            for owner, other in [*(cluster if gateway.target == "kubernetes" else []), *clients]:
+                if network.version == other.version and network.overlaps(other):
+                    raise ValueError(
+                        f"gateways[{index}].client_networks {network} overlaps {other} of {owner}; choose a free one"
+                    )
+            clients.append((f"gateways[{index}].client_networks", network))
+
+
+def _refuse_unreachable(orchestrator: OrchestratorSettings, gateways: tuple[GatewaySettings, ...]) -> None:
+    names = [gateway.name for gateway in gateways]
+    if orchestrator.gateway and orchestrator.gateway not in names:
+        raise ValueError(f"orchestrator.gateway {orchestrator.gateway} is no gateway; there are {', '.join(names)}")
+    for index, gateway in enumerate(gateways):
+        if gateway.target == "metal" and not gateway.peers_url:
+            raise ValueError(
+                f"gateways[{index}].peers_url is missing: the orchestrator lets devices in there; "
+                "give for example http://10.0.0.5:8080, or leave `orchestrator` out"
+            )

@@ -1,0 +1,16 @@
+"""Where a gateway runs, one module each: a pod that the stack declares, or a machine that a playbook converges."""
+
+from collections.abc import Callable, Mapping
+
+from infra.components.stack_cluster import StackCluster
+from infra.settings.gateway import GatewaySettings
+from infra.settings.top_level import StackSettings
+from infra.targets.machine import Machine
+from infra.targets.pod import Pod
+from infra.targets.target import Target
+
+TARGETS: Mapping[str, Callable[[StackCluster, StackSettings, GatewaySettings], Target]] = {
+    "kubernetes": Pod,
+    "metal": Machine,
+}
+"""By the setting `target`."""

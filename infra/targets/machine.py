@@ -1,0 +1,50 @@
+"""A gateway on a machine, which `playbooks/gateway.yml` converges: the stack hands over all that makes it that gateway.
+
+The handover is part of the stack's secret output `metal`, which the inventory plugin `meshgate_stack` reads.
+"""
+
+import pulumi
+
+from infra.components.gateway_identity import GatewayIdentity
+from infra.components.stack_cluster import StackCluster
+from infra.settings.gateway import GatewaySettings
+from infra.settings.top_level import StackSettings
+from infra.targets.target import MACHINE_JOIN_HOURS, Whereabouts
+
+
+class Machine:
+    """The target `metal`. It needs no cluster."""
+
+    join_hours = MACHINE_JOIN_HOURS
+    awaited = True
+
+    def __init__(self, _cluster: StackCluster, settings: StackSettings, gateway: GatewaySettings) -> None:
+        self._settings = settings
+        self._gateway = gateway
+
+    def declare(self, identity: GatewayIdentity, opts: pulumi.ResourceOptions) -> Whereabouts:
+        """Nothing but the handover: the playbook makes the rest."""
+        del opts
+        return Whereabouts(
+            peers_url=pulumi.Output.from_input(self._gateway.peers_url or ""), handover=self._handover(identity)
+        )
+
+    def joined(self, node_id: pulumi.Output[str]) -> pulumi.Output[bool]:
+        """Its node has no id before."""
+        return node_id.apply(bool)
+
+    def _handover(self, identity: GatewayIdentity) -> dict[str, pulumi.Input[object]]:
+        headscale: dict[str, pulumi.Input[object]] = {"url": self._settings.headscale.url, "user": identity.user}
+        if self._settings.headscale.ca_certificate:
+            headscale["ca_certificate"] = self._settings.headscale.ca_certificate
+        return {
+            "host": self._gateway.ssh_host,
+            # As it was written: what it leaves out is the default on both sides.
+            "gateway": self._gateway.model_dump(mode="json", exclude_unset=True),
+            "headscale": headscale,
+            "private_key": identity.private_key,
+            "public_key": identity.public_key,
+            "token": identity.token,
+            "pre_auth_key": identity.pre_auth_key,
+            "pre_auth_key_id": identity.pre_auth_key_id,
+        }

@@ -1,0 +1,35 @@
+"""A gateway in a pod, which the stack declares and waits for."""
+
+import pulumi
+
+from infra.components.gateway_identity import GatewayIdentity
+from infra.components.gateway_workload import GatewayWorkload
+from infra.components.stack_cluster import StackCluster
+from infra.settings.gateway import GatewaySettings
+from infra.settings.top_level import StackSettings
+from infra.targets.target import POD_JOIN_HOURS, Whereabouts
+
+
+class Pod:
+    """The target `kubernetes`."""
+
+    join_hours = POD_JOIN_HOURS
+    awaited = False
+
+    def __init__(self, cluster: StackCluster, settings: StackSettings, gateway: GatewaySettings) -> None:
+        self._cluster = cluster
+        self._settings = settings
+        self._gateway = gateway
+
+    def declare(self, identity: GatewayIdentity, opts: pulumi.ResourceOptions) -> Whereabouts:
+        """Its Deployment and what belongs to that."""
+        workload = GatewayWorkload(self._cluster, self._settings, self._gateway, identity, opts=opts)
+        return Whereabouts(
+            peers_url=workload.peers_url,
+            namespace=self._cluster.namespace,
+            deployment=workload.name,
+            resources=(workload,),
+        )
+
+    def joined(self, node_id: pulumi.Output[str]) -> None:
+        """The exit node is waited for."""

@@ -1,0 +1,41 @@
+"""What an access mode asks of the place where a gateway runs; pod.py and machine.py answer it."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import pulumi
+
+from infra.components.gateway_identity import GatewayIdentity
+
+POD_JOIN_HOURS, MACHINE_JOIN_HOURS = 1, 24
+"""The lifetime of a pre-auth key: a pod joins the mesh within the `up`, a machine when its playbook runs."""
+
+
+@dataclass(frozen=True)
+class Whereabouts:
+    """Where a gateway is found, once it is declared."""
+
+    peers_url: pulumi.Input[str]
+    """Where the orchestrator reaches the peer API."""
+    namespace: pulumi.Input[str] | None = None
+    deployment: pulumi.Input[str] | None = None
+    """Its Deployment, whose log tells why it did not join."""
+    resources: tuple[pulumi.Resource, ...] = ()
+    """What must be there before the gateway can join."""
+    handover: dict[str, pulumi.Input[object]] | None = None
+    """What the playbook is to know of it."""
+
+
+class Target(Protocol):
+    """Where one gateway runs."""
+
+    join_hours: int
+    """How long its pre-auth key lives."""
+    awaited: bool
+    """Whether it joins in its own time: then `up` does not wait for its node, and each `up` looks again."""
+
+    def declare(self, identity: GatewayIdentity, opts: pulumi.ResourceOptions) -> Whereabouts:
+        """Declare all that makes the place this gateway."""
+
+    def joined(self, node_id: pulumi.Output[str]) -> pulumi.Output[bool] | None:
+        """Whether the gateway has joined, by its node's id; None where nothing goes on before it has."""

@@ -1,0 +1,98 @@
+"""What e2e tests look at and do from outside of the stack: with kubectl, with Headscale's API, with packets."""
+
+import json
+from contextlib import suppress
+from typing import Any
+
+from console.errors import StepError
+from infra.headscale.client import Headscale
+from infra.headscale.models import Node
+from infra.kubernetes import rollout
+from infra.kubernetes.client import KubernetesClient
+from lab import paths
+from lab.cluster import kube
+from lab.cluster.startup import PKI
+from lab.mesh import devices, june, peer
+from lab.network import topology
+from lab.network.wireguard_client import Client
+from tests.deadlines import wait_for
+
+NAMESPACE, GATEWAY = "meshgate", "meshgate-lab"
+INTERNET = (f"http://{topology.INTERNET_IPV4}", f"http://[{topology.INTERNET_IPV6}]")
+
+
+def api_key() -> str:
+    """The key that our program made for the managed Headscale."""
+    key = kube.secret_value(*peer.API_KEY_SECRET)
+    assert key is not None, "the stack keeps no API key"
+    return key
+
+
+def headscale() -> Headscale:
+    """A client of the lab's Headscale, as it is now: a stack that was destroyed took the last one with it."""
+    return peer.headscale(PKI.ca.read_text())
+
+
+def node_named(headscale: Headscale, name: str) -> Node:
+    """The one node of that name."""
+    found = [node for node in headscale.nodes() if node.given_name == name]
+    assert len(found) == 1, f"{len(found)} nodes are called {name}"
+    return found[0]
+
+
+def urls(node: Node) -> list[str]:
+    """Where a node of the mesh serves HTTP, on each of its addresses."""
+    return [f"http://[{address}]" if ":" in address else f"http://{address}" for address in node.addresses]
+
+
+def unregister(public_key: str) -> None:
+    """Unregister a device that a test may have unregistered itself."""
+    with suppress(StepError):
+        devices.unregister(june.URL, public_key)
+
+
+def pod(selector: str = f"app.kubernetes.io/instance={GATEWAY.removeprefix('meshgate-')}") -> dict[str, Any]:
+    """The gateway's one pod."""
+    pods: list[dict[str, Any]] = json.loads(kube.kubectl("get", "pods", "-n", NAMESPACE, "-l", selector, "-o", "json"))[
+        "items"
+    ]
+    assert len(pods) == 1, [pod["metadata"]["name"] for pod in pods]
+    return pods[0]
+
+
+def wait_until_rolled_out(namespace: str, deadline: float = 120) -> None:
+    """Wait until each Deployment of a namespace runs what was last asked for, and no former pod is left.
+
+    The end of a `pulumi up` does not say so: the official Kubernetes plugin answers some updates at once.
+    """
+    with KubernetesClient(None, str(paths.KUBECONFIG)) as cluster:
+        for deployment in kube.kubectl("get", "deployments", "-n", namespace, "-o", "name").split():
+            unfinished = rollout.wait(cluster, namespace, deployment.rpartition("/")[2], deadline)
+            assert not unfinished, f"{deployment} in {namespace}: {unfinished}"
+    wait_for(lambda: not _ending_pods(namespace), "the end of old pods", within=deadline)
+
+
+def _ending_pods(namespace: str) -> list[str]:
+    pods = json.loads(kube.kubectl("get", "pods", "-n", namespace, "-o", "json"))["items"]
+    return [pod["metadata"]["name"] for pod in pods if "deletionTimestamp" in pod["metadata"]]
+
+
+def in_gateway(container: str, *command: str) -> str:
+    """Run a command in a container of the gateway's pod."""
+    return kube.kubectl("exec", "-n", NAMESPACE, f"deploy/{GATEWAY}", "-c", container, "--", *command)
+
+
+def orchestrator_env() -> dict[str, Any]:
+    """The env of the orchestrator's container: name to value, or to the reference it has instead."""
+    deployment = json.loads(kube.kubectl("get", "deploy", "-n", "june-services", "june-orchestrator", "-o", "json"))
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    return {one["name"]: one.get("value", one.get("valueFrom")) for one in container["env"]}
+
+
+def passes(client: Client, url: str, seconds: float = 1) -> bool:
+    """Whether a page comes through the tunnel."""
+    try:
+        client.fetch(url, seconds)
+    except StepError:
+        return False
+    return True

@@ -1,0 +1,39 @@
+from gateway.agent.protocols.wireguard.wg import CHUNK, SeenInterface, SeenPeer, chunks, parse_dump
+
+DUMP = (
+    "cHJpdmF0ZQ==\tcHVibGlj\t51820\toff\n"
+    "Zmlyc3Q=\t(none)\t192.0.2.1:40000\t10.77.0.2/32,fd77::2/128\t1800000000\t148\t92\t25\n"
+    "c2Vjb25k\tcHNr\t(none)\t(none)\t0\t0\t0\toff\n"
+)
+
+
+def test_a_dump() -> None:
+    assert parse_dump(DUMP) == SeenInterface(
+        "cHVibGlj",
+        51820,
+        {
+            "Zmlyc3Q=": SeenPeer(
+                preshared_key=None,
+                endpoint="192.0.2.1:40000",
+                allowed_ips=frozenset({"10.77.0.2/32", "fd77::2/128"}),
+                last_handshake=1800000000,
+                keepalive=25,
+            ),
+            "c2Vjb25k": SeenPeer(
+                preshared_key="cHNr", endpoint=None, allowed_ips=frozenset(), last_handshake=0, keepalive=0
+            ),
+        },
+    )
+
+
+def test_a_bare_interface() -> None:
+    assert parse_dump("(none)\t(none)\t0\toff\n") == SeenInterface(None, 0, {})
+
+
+def test_secrets_are_not_shown() -> None:
+    assert "cHNr" not in repr(parse_dump(DUMP))
+    assert "cHJpdmF0ZQ==" not in repr(parse_dump(DUMP))
+
+
+def test_chunks() -> None:
+    assert [len(chunk) for chunk in chunks(range(2 * CHUNK + 1))] == [CHUNK, CHUNK, 1]

@@ -1,0 +1,32 @@
+"""Pulumi.yaml says of the settings what `make reference` writes now."""
+
+import yaml
+
+from environments import project_file
+from infra.settings.top_level import StackSettings
+from tests.unit.docs.commands import ROOT
+
+PROJECT = ROOT / "Pulumi.yaml"
+
+
+def test_the_project_file_is_up_to_date() -> None:
+    assert PROJECT.read_text() == project_file.written(PROJECT.read_text()), "run `make reference`"
+
+
+def test_it_declares_every_setting_but_the_optional_ones() -> None:
+    config = yaml.safe_load(PROJECT.read_text())["config"]
+    assert set(config) | set(project_file.UNDECLARED) == set(StackSettings.model_fields)
+    assert config["namespace"] == {
+        "type": "string",
+        "description": StackSettings.model_fields["namespace"].description,
+        "default": "meshgate",
+    }
+    assert config["gateways"]["type"] == "array"
+    assert "default" not in config["gateways"], "a stack without a gateway is refused"
+    assert "ingress {class_name, tls_secret}" in config["headscale"]["description"]
+
+
+def test_what_stands_before_the_settings_is_kept() -> None:
+    text = project_file.written("name: other\nconfig:\n  old: {}\n")
+    assert text.startswith("name: other\nconfig:\n")
+    assert "old" not in text

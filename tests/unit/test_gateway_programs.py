@@ -1,0 +1,54 @@
+"""What a gateway's programs are told on bare metal; tests/unit/test_program.py has the pod's."""
+
+import pytest
+
+from gateway.agent import settings as gateway_agent
+from gateway.agent.protocols.wireguard.interface import InterfaceSettings
+from infra import gateway_programs
+from infra.settings.gateway import GatewaySettings
+from tests.unit.agent.fakes import SERVER_KEY
+
+PLACES = gateway_programs.Places(
+    private_key_file="/etc/meshgate/private-key",
+    token_file="/etc/meshgate/token",
+    state_dir="/var/lib/meshgate",
+    interface="meshgate0",
+    http_host="10.0.0.5",
+    http_port=9000,
+)
+
+
+def gateway(**changes: object) -> GatewaySettings:
+    settings = {"name": "edge", "endpoint": "edge.example.com:51820", "target": "metal"} | changes
+    return GatewaySettings.model_validate(settings)
+
+
+def test_the_agent_takes_what_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    edge = gateway(client_networks=["10.77.0.0/16", "fd77::/64"], dns=["192.0.2.53"], wireguard="userspace")
+    agent = gateway_programs.agent_environment(edge, SERVER_KEY, PLACES)
+    for name, value in (agent | gateway_programs.interface_environment(edge, PLACES)).items():
+        monkeypatch.setenv(name, value)
+    settings = gateway_agent.load(gateway_agent.AgentSettings)
+    interface = gateway_agent.load(InterfaceSettings)
+    assert (settings.http_host, settings.http_port, settings.listen_port) == ("10.0.0.5", 9000, 51820)
+    assert (settings.interface, interface.interface, interface.wireguard) == ("meshgate0", "meshgate0", "userspace")
+    assert ([*map(str, settings.client_networks)], [*map(str, settings.dns)]) == (
+        ["10.77.0.0/16", "fd77::/64"],
+        ["192.0.2.53"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("peers_url", "listener"),
+    [
+        ("http://10.0.0.5:9000", ("10.0.0.5", 9000)),
+        ("http://[fd10:213::14]:9000", ("fd10:213::14", 9000)),
+        ("http://10.0.0.5", ("10.0.0.5", 80)),
+        ("https://gateway.example.com", ("127.0.0.1", 8080)),
+        (None, ("127.0.0.1", 8080)),
+    ],
+)
+def test_the_peer_api_of_a_machine_listens_where_it_is_asked_and_nowhere_else(
+    peers_url: str | None, listener: tuple[str, int]
+) -> None:
+    assert gateway_programs.metal_listener(gateway(peers_url=peers_url)) == listener
