@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from lab import changes, giving_back
+from lab import changes, giving_back, lifecycle, paths
 from lab.changes import Kind
+from lab.images import buildah
 from lab.processes import cgroups
 from lab.tools import debian_packages
 
@@ -66,3 +67,18 @@ def test_packages_stay_and_are_told_while_they_are_there(machine: Path) -> None:
     changes.note(Kind.PACKAGES, ["nginx", "etcd-server"])
     changes.note(Kind.PACKAGES, ["curl"])
     assert giving_back.give_back() == ["Debian packages that the lab installed stay: apt-get purge curl etcd-server"]
+
+
+@pytest.mark.parametrize("caches", [False, True])
+def test_down_tells_what_stays_once_the_record_of_it_goes(
+    *, caches: bool, machine: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(lifecycle, "_end", lambda: None)
+    monkeypatch.setattr(buildah, "remove_traces", lambda: None)
+    monkeypatch.setattr(paths, "STATE", machine / "state")
+    (machine / "state").mkdir()
+    changes.note(Kind.PACKAGES, ["curl"])
+    lifecycle.down(caches=caches)
+    assert not (machine / "state").exists()
+    assert paths.cache().exists() != caches
+    assert ("apt-get purge curl" in capsys.readouterr().err) == caches
