@@ -7,6 +7,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 # What is printed is the recipes' own alone, also where a test runs make.
 MAKEFLAGS += --no-print-directory
+# The packages of .venv come by the CAs that this machine trusts, and are cached where `make down ALL=1` looks.
+export UV_SYSTEM_CERTS := true
+export UV_CACHE_DIR := $(CACHE)/uv/cache
+# Of what the caller has set for Python, pip and uv only mirrors count.
+unexport $(filter-out UV_SYSTEM_CERTS UV_CACHE_DIR UV_INDEX UV_DEFAULT_INDEX %_INDEX_URL %_FIND_LINKS %_CERT, \
+  $(filter PYTHON% PIP_% UV_%,$(.VARIABLES)))
 
 # Ansible starts in UTF-8 alone, and not in a locale that is set but not installed.
 export LC_ALL := $(if $(filter Darwin,$(shell uname)),en_US.UTF-8,C.UTF-8)
@@ -22,7 +28,7 @@ help:
 	@echo "make artifact  the gateway as one file for a bare-metal host: dist/meshgate-gateway.tar.gz"
 	@echo "make preview   what 'pulumi up' would change in the lab; STACK=dev,prod FORMAT=markdown: as a review"
 	@echo "make new-env   an environment of your own: asks, checks, writes Pulumi.NAME.yaml, previews (NAME=… [ANSWERS=file])"
-	@echo "make down      nothing of the lab is left (ALL=1: nor of its caches)"
+	@echo "make down      nothing of the lab is left (ALL=1: nor of its caches; says what stays)"
 	@echo "make check     lint, types, unit tests: under a minute"
 	@echo "make test      every test, in a lab of its own making"
 	@echo "make prove     the long proofs and the benchmarks"
@@ -106,4 +112,4 @@ $(CACHE)/uv/bin/uv:
 	$(require_python)
 	@echo "uv: into $(CACHE)/uv" >&2
 	@$(PYTHON) -m venv $(CACHE)/uv
-	@$(CACHE)/uv/bin/pip install -q uv==0.13.9
+	@$(CACHE)/uv/bin/pip install -q --no-cache-dir uv==0.13.9

@@ -1,1 +1,1 @@
-"""Environments: one stack each. `make new-env` asks for what one needs; `make reference` writes docs/reference.md."""
+"""Environments: each is a stack. `make new-env` makes one; `make reference` writes docs/reference.md."""

@@ -1,4 +1,4 @@
-"""What a user answers: the settings of infra/settings as plain values, half-way or whole. No rule stands here."""
+"""A user's answers: settings as plain values, some of them or all. The rules for them are in infra/settings."""
 
 import copy
 import ipaddress
@@ -52,7 +52,7 @@ def whole(values: Values) -> StackSettings:
 
 
 def refuse_given(values: Values) -> None:
-    """Hold the answers so far against the rules of the settings. What is not answered yet is no fault."""
+    """Hold the answers so far against the settings' rules. A setting that is not answered yet is no fault."""
     try:
         load(values.get, values)
     except SettingsError as error:
@@ -78,7 +78,7 @@ def with_value(values: Values, path: Place, value: object) -> Values:
 
 
 def with_networks(values: Values, found: Mapping[str, Sequence[str]]) -> Values:
-    """The answers with the networks that the cluster itself uses, where the settings' defaults do not cover them.
+    """The answers with the networks that the cluster uses itself, where the defaults do not cover them.
 
     Raises AnswerError when the answers name other networks than those.
     """

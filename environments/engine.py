@@ -1,4 +1,4 @@
-"""Makes an environment with the user's Pulumi: its stack file in one step, then its stack."""
+"""Makes an environment with the user's Pulumi: first its stack file, in one step, then its stack."""
 
 import json
 import os
@@ -25,7 +25,7 @@ _MADE_BY_PULUMI = ("encryptionsalt", "secretsprovider", "encryptedkey")
 
 @dataclass(frozen=True)
 class Environment:
-    """An environment by its name: `programs` is the directory with Pulumi's."""
+    """An environment and its name. `programs` is the directory with Pulumi's programs."""
 
     name: str
     programs: Path
@@ -101,7 +101,7 @@ class Environment:
         self._pulumi("stack", "init", self.name)
 
     def preview(self) -> tuple[str, ...] | None:
-        """Show what `pulumi up` would do. Returns the rules that it would break, None when there is no preview."""
+        """Show what `pulumi up` would do, and return the rules that it would break: None when there is no preview."""
         with tempfile.TemporaryDirectory() as directory:
             log = Path(directory) / "events.jsonl"
             command = [str(self.programs / "pulumi"), "preview", f"--stack={self.name}", "--non-interactive"]

@@ -1,4 +1,4 @@
-"""The questions about a new environment, in an order that lets each answer be checked at once."""
+"""The questions about a new environment. Their order lets each answer be checked at once."""
 
 import re
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from infra.settings.top_level import StackSettings
 from infra.settings.value_types import NODE_PORTS
 
 NONE = "none"
-"""What a user answers to leave something out that has a default."""
+"""The answer that leaves out something that has a default."""
 
 
 class Terminal(Protocol):
@@ -29,7 +29,7 @@ class Terminal(Protocol):
 
 
 class Interview:
-    """Asks for one environment; every answer that is kept has been held against the settings' rules and the checks."""
+    """Asks for one environment. An answer is kept when the settings' rules and the checks take it."""
 
     def __init__(self, terminal: Terminal, checks: Checks) -> None:
         self._terminal = terminal
@@ -95,7 +95,7 @@ class Interview:
         )
 
     def _reached(self) -> bool:
-        """Ask for URL and CA, and whether a Headscale answers there. Either may be wrong, so both are asked again."""
+        """Ask for URL and CA, and return whether a Headscale answers there. If not, either may be wrong."""
         self._ask("Its URL", ("headscale", "url"))
         self._ask(
             f"PEM file of the CA of its certificate ({NONE}: a public one)",
@@ -150,7 +150,7 @@ class Interview:
         )
 
     def _proposed(self, index: int) -> Values:
-        """A gateway that breaks no rule. While it is asked for, a refusal can only be about the latest answer."""
+        """A gateway that breaks no rule. So a refusal is always about the latest answer."""
         for second in range(77, 256):
             gateway = {
                 "name": f"gateway-{index + 1}",

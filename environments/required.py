@@ -25,7 +25,7 @@ def refuse_tag(image: str) -> None:
 
 
 def with_digest(image: str, answer: str) -> str:
-    """The image that an answer means: another image, or this one when the answer is a digest alone."""
+    """The image that an answer means: this one, if the answer is a digest alone, else the answer itself."""
     return f"{image}@{answer}" if answer.startswith("sha256:") else answer
 
 

@@ -12,7 +12,7 @@ from console.progress import console, step
 from lab import lifecycle, overview, paths
 from lab.cluster import node
 from lab.images import artifact as artifacts
-from lab.mesh import devices, june
+from lab.mesh import june, june_app
 from lab.network import wireguard_client as clients
 from lab.processes import lock
 from lab.pulumi import lab_review, pulumi_host
@@ -105,7 +105,7 @@ def client(
     """Register a device at the orchestrator and print its WireGuard config and QR code."""
     lifecycle.require_root()
     _require_running()
-    config = clients.Config.from_registration(devices.register(june.URL, name))
+    config = clients.Config.from_registration(june_app.register(june.URL, name))
     text = config.wg_quick()
     typer.echo(text)
     segno.make(text).terminal(out=sys.stdout, compact=True)

@@ -10,8 +10,8 @@ from lab.changes import Kind, noted
 from lab.processes import cgroups
 from lab.tools import debian_packages
 
-_MODULES = Path("/sys/module")
-_INTERFACES = Path("/sys/class/net")
+MODULES = Path("/sys/module")
+INTERFACES = Path("/sys/class/net")
 
 
 def give_back() -> list[str]:
@@ -33,13 +33,13 @@ def _controllers() -> Iterator[str]:
 
 def _modules() -> Iterator[str]:
     for module in noted(Kind.MODULES):
-        if not (_MODULES / module).exists():
+        if not (MODULES / module).exists():
             continue
         # The kernel does not count bridges as users of br_netfilter, but their packets pass it.
-        if not (bridges := sorted(path.parent.name for path in _INTERFACES.glob("*/bridge"))):
+        if not (bridges := sorted(path.parent.name for path in INTERFACES.glob("*/bridge"))):
             with suppress(StepError):
                 capture(("modprobe", "--remove", module), doing=f"unload the kernel module {module}")
-        if (_MODULES / module).exists():
+        if (MODULES / module).exists():
             users = f"{', '.join(bridges)} may use it by now" if bridges else "it is in use"
             yield f"The kernel module {module} stays loaded, as {users}: modprobe --remove {module}"
 

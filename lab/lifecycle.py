@@ -5,7 +5,7 @@ import shutil
 
 from console.errors import StepError
 from console.progress import console, step
-from lab import giving_back, paths, preflight
+from lab import drift, giving_back, paths, preflight
 from lab.cluster import image_import, node, parts, startup, worker
 from lab.images import archives, buildah, recipes
 from lab.machines import metal
@@ -64,11 +64,29 @@ def up(*, fresh: bool = False) -> None:
         headscale_image=images["headscale/headscale"].reference,
     )
     stack.prepare(lab_settings.complete(facts))
-    with step("Run `pulumi up` of the stack lab") as current:
-        stack.up(current.now)
-        current.now("")
+    known = _converge(stack)
     with step("Let the mesh peer join"):
         peer.join(programs.tailscaled.with_name("tailscale"), ca_certificate)
+    drift.remember({**known, **drift.look(stack)})
+
+
+def _converge(stack: Stack) -> drift.Seen:
+    """Run the stack, from the truth where somebody changed something; return what could not be looked at."""
+    with step("Look for what was changed by hand") as current:
+        before, now = drift.remembered(), drift.look(stack)
+        found = drift.found(before, now)
+        current.now(", ".join(urn.rpartition("::")[2] for urn in found.objects))
+        if found.objects:
+            # First and alone: what else there is may be out of reach until these are there again.
+            stack.refresh(found.objects)
+    with step("Run `pulumi up` of the stack lab") as current:
+        stack.up(current.now, refresh=found.elsewhere)
+        if june.lacks():
+            stack.up(current.now, refresh=True)
+        current.now("")
+    if lacking := june.lacks():
+        raise StepError(f"The orchestrator did not get {', '.join(lacking)} from the stack.", stack.log)
+    return {name: was for name, was in before.items() if name == drift.HEADSCALE and name not in now}
 
 
 def down(*, caches: bool = False) -> None:

@@ -1,1 +1,1 @@
-"""The review of a change: what `pulumi up` would do to each environment. A pull request gets it as a comment."""
+"""The review of a change: what `pulumi up` would do to each environment, for a terminal or a pull request."""

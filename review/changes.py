@@ -1,4 +1,4 @@
-"""Reads the engine's steps as a reviewer asks: which things change, in which fields, why, and by whose hand."""
+"""What a reviewer asks of a preview: which things change, in which fields, why, and by whose hand."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -9,12 +9,11 @@ from review.values import Mark, Path, at, differences, parse, written
 
 Op = Literal["replace", "delete", "create", "update"]
 OPS: tuple[Op, ...] = ("replace", "delete", "create", "update")
-"""The operations that count as changes, the loudest first. The engine's other steps are parts of a replacement, or
-change nothing."""
+"""What may be planned, the most dangerous first. The engine's other steps are parts of these, or change nothing."""
 
 _KUBERNETES = "kubernetes:"
 _TOLD_BY_NAME = ("apiVersion", "kind", "metadata")
-"""Properties of a new Kubernetes object that tell little more than its type, name and component do."""
+"""Properties of a new Kubernetes object that repeat its type and name."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class Field:
     old: object
     new: object
     by_hand: bool = False
-    """Whether `old` is what somebody made of it since the last `up`."""
+    """Whether somebody changed it to `old` since the last `up`."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +34,11 @@ class Change:
     op: Op
     type: str
     kind: str
-    """Such as Deployment."""
+    """The last part of its type, such as Deployment."""
     name: str
-    """In the stack, with its component's where that tells more: `one-key`, `cluster/namespace`."""
+    """Its name in the stack: `one-key`, or `cluster/namespace` where the component's name tells more."""
     reasons: tuple[Field, ...] = ()
-    """The fields that force a replacement. One has no values when only its name is known."""
+    """The fields that make it a replacement. A field has no values where only its name is known."""
     fields: tuple[Field, ...] = ()
     gone: bool = False
     """Whether it is created because somebody deleted it."""
@@ -51,7 +50,7 @@ class Change:
 
 
 def changes(preview: Preview) -> tuple[Change, ...]:
-    """The changes of things, the loudest first. Components only group things, so they are left out."""
+    """The changes of things, the most dangerous first. Components only group things and are left out."""
     parents = {step.urn: state.parent for step in (*preview.planned, *preview.found) if (state := step.new or step.old)}
     found = {step.urn: step for step in preview.found}
     made = [
@@ -69,7 +68,7 @@ def unchanged(preview: Preview) -> int:
 
 
 def outputs(preview: Preview) -> tuple[Field, ...]:
-    """The outputs of the stack that change. When every part of one is known only after `up`, it is told as a whole."""
+    """The outputs of the stack that change. An output that only `up` will know is told as a whole."""
     if preview.outputs is None or preview.outputs.new is None:
         return ()
     old = preview.outputs.old.outputs if preview.outputs.old else {}
@@ -105,7 +104,7 @@ def _change(op: Op, step: Step, found: Step | None, parents: Mapping[str, str]) 
 
 
 def _name(urn: str, parents: Mapping[str, str]) -> str:
-    """The names from the component down. A name is left out when its child's name begins with it."""
+    """The names from the component down, without those that the next name begins with."""
     names = [urn.rpartition("::")[2]]
     while (urn := parents.get(urn, "")) and _type(urn) != STACK:
         name = urn.rpartition("::")[2]
@@ -115,7 +114,7 @@ def _name(urn: str, parents: Mapping[str, str]) -> str:
 
 
 def _type(urn: str) -> str:
-    """urn:pulumi:STACK::PROJECT::PARENT_TYPE$TYPE::NAME."""
+    """The type in urn:pulumi:STACK::PROJECT::PARENT_TYPE$TYPE::NAME."""
     return urn.split("::")[2].rpartition("$")[2] if urn.count("::") > 2 else ""
 
 
@@ -140,20 +139,20 @@ def _planned(step: Step, found: Step | None) -> Iterator[Field]:
 
 
 def _compared(old: State, new: State, drifted: Iterable[Path]) -> Iterator[Field]:
-    """The new inputs beside the last outputs, which repeat the old inputs and tell what was found since."""
+    """The new inputs against the last outputs, which hold the old inputs and what was found since."""
     last = {name: old.outputs.get(name, value) for name, value in old.inputs.items()}
     yield from _fields(differences(last, new.inputs), new.inputs, old.outputs, drifted)
 
 
 def _put_back(old: State, new: State, drifted: Mapping[Path, tuple[object, object]]) -> Iterator[Field]:
-    """Fields that are no inputs, were found changed, and will be as they were."""
+    """What was found changed, is no input, and will be put back."""
     ours = {path: values for path, values in drifted.items() if path[0] not in new.inputs}
     leaves = ((path, now, was) for path, (was, now) in ours.items())
     yield from _fields(leaves, old.outputs, new.inputs, ours)
 
 
 def _drift(found: Step | None) -> Iterator[tuple[Path, object, object]]:
-    """What somebody changed since the last `up`: path, old value, new value. The provider's word is taken first."""
+    """What somebody changed since the last `up`: the path, the value before, the value now."""
     if found is None or found.old is None or found.new is None:
         return
     was, now = found.old.outputs, found.new.outputs

@@ -21,16 +21,16 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 
 
 class Format(StrEnum):
-    """The form in which reviews are printed."""
+    """The form of what is printed."""
 
     TEXT = "text"
     MARKDOWN = "markdown"
 
 
-FormatOption = Annotated[Format, typer.Option("--format", help="Of what is printed.")]
+FormatOption = Annotated[Format, typer.Option("--format", help="The form of what is printed.")]
 ConfigFileOption = Annotated[Path | None, typer.Option(help="The settings, where they are not in Pulumi.NAME.yaml.")]
 PolicyPackOption = Annotated[list[Path] | None, typer.Option(help="Rules to hold it to; may be repeated.")]
-ReplaceOption = Annotated[list[str] | None, typer.Option(help="As of `pulumi up`: what to make anew, by URN.")]
+ReplaceOption = Annotated[list[str] | None, typer.Option(help="What to make anew, by URN, as for `pulumi up`.")]
 
 
 @app.command()
@@ -42,7 +42,7 @@ def review(
     policy_pack: PolicyPackOption = None,
     replace: ReplaceOption = None,
 ) -> None:
-    """Print the review. The exit status is 1 when there is an environment whose preview failed, else 0."""
+    """Print the review. The exit status is 1 when the preview of an environment failed, else 0."""
     names = preview.environments() if stacks == ALL else split(stacks)
     if not names:
         raise StepError("There is no environment: no Pulumi.NAME.yaml but the lab's. `make new-env` makes one.")

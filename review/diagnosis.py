@@ -7,7 +7,7 @@ from infra.protection import KEPT
 from review.values import cut, printable
 
 SENTENCES, CHARACTERS, LINES = 10, 800, 8
-"""How much of what went wrong is told; `pulumi preview` tells all."""
+"""How much of an error is told. `pulumi preview` tells all of it."""
 
 _ECHO = re.compile(
     r"(?:preview|update) failed"
@@ -22,26 +22,26 @@ _PREFIXES = re.compile(
     r'|before hook "ownership" failed: '
     r"|\S+ resource '[^']*' has a problem: )+"
 )
-"""What stands before our sentence on its way to the user."""
+"""What Pulumi puts before our sentence."""
 
 _OUT_OF_REACH = re.compile(
     r"cannot be reached|is not available \(\d+|cluster is unreachable|There is no cluster:"
     r"|connection refused|no such host|no route to host|network is unreachable|i/o timeout|TLS handshake timeout",
     re.IGNORECASE,
 )
-"""What errors say when Headscale, the cluster or a state's backend is away. Some are ours, some are Pulumi's."""
+"""How we and Pulumi say that Headscale, the cluster or the state's backend is away."""
 
 _PROTECTED = re.compile(
     r'^(?:unable to replace )?resource "(?P<urn>[^"]+)"\s+'
     r"(?:as it is currently marked for protection|(?P<deleted>cannot be deleted)\s+because it is protected)"
 )
-"""How the engine refuses. It names remedies that are not the ones here."""
+"""How the engine refuses to end what is protected. Its remedies are not ours."""
 
 _TRACEBACK = "Traceback (most recent call last):"
 
 
 def sentences(messages: Iterable[str]) -> tuple[str, ...]:
-    """What messages say, each once: without the engine's echoes, prefixes and Python's tracebacks."""
+    """What messages say, each once, without the engine's echoes and prefixes and without tracebacks."""
     told = dict.fromkeys(filter(None, map(_sentence, messages)))
     return tuple(list(told)[:SENTENCES])
 

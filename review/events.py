@@ -1,4 +1,4 @@
-"""The engine's events, as a preview streams or logs them: one JSON object a line. No other module reads them.
+"""The engine's events as a preview streams or logs them: one JSON object a line. Nothing else reads them.
 
 Their form is that of sdk/go/common/apitype/events.go. A run prints other lines too, such as an error before the engine
 began. They are not JSON.
@@ -20,7 +20,7 @@ class State:
     """A resource before or after; secrets are marked."""
 
     custom: bool
-    """Whether it is a thing of its own, not a component that only groups others."""
+    """Whether it is a thing of its own, and no component that only groups others."""
     parent: str
     inputs: dict[str, Any]
     outputs: dict[str, Any]
@@ -49,12 +49,12 @@ class Preview:
 
     planned: tuple[Step, ...] = ()
     found: tuple[Step, ...] = ()
-    """Each resource as it was and as the refresh found it, where the two could be compared."""
+    """Each resource as it was and as it was found, where the two could be compared."""
     outputs: Step | None = None
     """The stack itself, with its outputs before and after."""
     errors: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
-    """The broken rules of a policy pack that must be kept. The engine goes on and plans all else."""
+    """The broken rules that must be kept. The engine goes on and plans all else."""
     warnings: tuple[str, ...] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
     """The stack's config, as text; secret ones are hidden."""
@@ -169,7 +169,7 @@ class _Event(BaseModel):
 
 
 def _masked(type_: str, properties: dict[str, Any]) -> dict[str, Any]:
-    """The properties with marks. A Kubernetes Secret shows only what names it, whatever its provider says."""
+    """The properties with marks. A Kubernetes Secret shows only its name and type, whatever its provider says."""
     shown = {name: plain(value) for name, value in properties.items() if not name.startswith("__")}
     if "kubeconfig" in shown:  # of a provider: a file, or a whole one with its keys
         shown["kubeconfig"] = Mark.SECRET

@@ -1,19 +1,18 @@
-"""The comment's outer form, and its greatest length: GitHub takes 65,536 characters.
+"""The comment's outer form and greatest length, for the review and for the workflow's step that joins several jobs'.
 
-A review is written in it, and a workflow's step joins those of several jobs by it. That step has Python alone: nothing
-but the standard library is imported here.
+That step has no packages, so this module imports the standard library alone.
 """
 
 from collections.abc import Mapping, Sequence
 
 MARKER = "<!-- meshgate-review -->"
-"""The comment's first line. A workflow finds the comment that it is to update by this line."""
+"""The comment's first line. A workflow finds by it the comment to update."""
 
 LIMIT = 65_000
 """Characters; GitHub takes 65,536, of which a workflow may want some."""
 
 DETAILS = "<details>"
-"""Begins, on a line of its own, what a section can lose."""
+"""This line begins what a section can lose."""
 
 _SPARE = 100
 """Characters for the count of the environments that are left out."""
@@ -26,7 +25,7 @@ def top(verdicts: Mapping[str, str]) -> str:
 
 
 def fitted(top: str, sections: Sequence[str], note: str, end: str = "") -> str:
-    """One text that GitHub takes. If need be sections lose what makes them long (`…`); `note` says where that is.
+    """Join the sections into one text that GitHub takes. `…` stands for what a section lost; `note` says where that is.
 
     The longest lose their details first, then all but their first line; the last sections go when that is not enough.
     """

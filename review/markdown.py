@@ -1,7 +1,7 @@
 """A review as the comment on a pull request: GitHub's Markdown, never too long to be posted.
 
-Names, values and sentences that repeat them are not ours. They stand in code spans and code blocks alone: Markdown,
-HTML and @mentions mean nothing there.
+Names and values of others stand in code spans and code blocks alone. There neither Markdown nor HTML nor @mentions mean
+anything.
 """
 
 import re
@@ -21,7 +21,7 @@ _SPARE = 400
 
 
 def comment(reports: Sequence[Report]) -> str:
-    """The comment. When it is too long, details go first, then all but the verdicts."""
+    """The comment. One that is too long loses details first, then all but the verdicts."""
     top = f"{fitting.top({_NOT_IN_NAMES.sub('?', one.environment): one.verdict for one in reports})}\n"
     heads = [_head(report) for report in reports]
     room = LIMIT - len(top) - sum(map(len, heads)) - len(reports) * _SPARE
@@ -84,7 +84,7 @@ def _entry(title: str, lines: Iterable[str]) -> str:
 
 
 def _shared(entries: Sequence[Sequence[str]], room: int) -> list[str]:
-    """The details of each environment, as many entries as there is room for. Room that one leaves goes to the next."""
+    """The details of each environment, as many entries as fit. What one environment leaves goes to the next."""
     fitted = [""] * len(entries)
     by_size = sorted(range(len(entries)), key=lambda index: sum(map(len, entries[index])))
     for done, index in enumerate(by_size):

@@ -26,21 +26,21 @@ def environments() -> list[str]:
 
 @dataclass(frozen=True)
 class Options:
-    """How to look, besides at which environment."""
+    """How to look at an environment."""
 
     config_file: Path | None = None
-    """The settings, where they are not in Pulumi.NAME.yaml."""
+    """The file with the settings, if it is not Pulumi.NAME.yaml."""
     policy_packs: tuple[Path, ...] = ()
     """Rules that it is held to. The engine starts packs; Meshgate's own are asked here."""
     replace: tuple[str, ...] = ()
-    """What to make anew: URNs, or patterns of them."""
+    """What is to be made anew: URNs, or patterns of them."""
 
 
 def preview(environment: str, programs: Path, variables: Mapping[str, str], options: Options) -> Report:
-    """What `pulumi up` would do to an environment, as things are in truth.
+    """What `pulumi up` would do to an environment as it is found.
 
-    `programs` is the directory with Pulumi's, `variables` are its environment. The refresh runs the program
-    too: so it asks Headscale and the cluster by the settings that are reviewed, not by those of the last `up`.
+    `programs` is the directory with Pulumi's, `variables` are its environment. The refresh runs the program too: it
+    asks Headscale and the cluster by the reviewed settings, not by those of the last `up`.
     """
     packs = {pack.resolve() for pack in options.policy_packs}
     command = (

@@ -1,4 +1,4 @@
-"""Property values as a review shows them: JSON, in which secrets and unknown values are marks instead of themselves."""
+"""Property values as a review shows them: JSON with marks in the place of secrets and of unknown values."""
 
 import json
 import re
@@ -90,7 +90,7 @@ def _has_parts(value: object) -> bool:
 
 
 def written(path: Path, *within: object) -> str:
-    """A path for people. The elements of a list go by their name, where a value that it leads into gives them one."""
+    """A path for people. Elements of a list go by their name, if they have one in a value that the path leads into."""
     text = ""
     for depth, part in enumerate(path):
         if isinstance(part, int):
@@ -119,12 +119,12 @@ def _mark(value: object) -> str:
 
 
 def cut(text: str, characters: int) -> str:
-    """A text of at most so many characters, and how long the whole is."""
+    """A text cut after so many characters, with the length of the whole."""
     return text if len(text) <= characters else f"{text[:characters]}… ({len(text):,} characters)"
 
 
 def printable(text: str) -> str:
-    """A text on one line without keys. Every character can be seen: none turns the direction of writing."""
+    """A text on one line, without keys and without invisible characters, such as those that turn the writing around."""
     text = redact(text)
     if text.isprintable():
         return text

@@ -12,7 +12,7 @@ _SILENT = "Pulumi ended before it came to a summary, and did not say why."
 
 
 class Verdict(StrEnum):
-    """In one word.
+    """The outcome in one word.
 
     DANGER: something is replaced or deleted. FAILED: something is wrong. UNREACHABLE: a system could not be asked.
     """
@@ -26,10 +26,8 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Report:
-    """The review of one environment.
-
-    When the preview failed it tells no changes, as nobody knows all of them. When rules are broken it tells all.
-    """
+    """The review of one environment. A preview that failed tells no changes, since it knows only some of them. One that
+    only breaks rules tells all."""
 
     environment: str
     verdict: Verdict

@@ -1,4 +1,4 @@
-"""The sentences of a review. `code` writes a name or value that is not ours, so that it is harmless where it stands."""
+"""The sentences of a review. `code` makes names and values of others harmless where they stand."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -35,14 +35,14 @@ def verdict(report: Report, code: Code) -> str:
 
 
 def counts(report: Report) -> str:
-    """How many of which, such as "1 replaced, 3 updated, 16 unchanged"."""
+    """The number of changes of each kind, such as "1 replaced, 3 updated, 16 unchanged"."""
     ops = [change.op for change in report.changes]
     told = [f"{ops.count(op)} {_DONE[op]}" for op in OPS if op in ops]
     return ", ".join([*told, f"{report.unchanged} unchanged"])
 
 
 def dangers(report: Report, code: Code, emphasis: str = "") -> Iterator[str]:
-    """A line for each replaced or deleted thing: which, why, and what it is if it cannot be had again."""
+    """A line for each thing that is replaced or deleted: which, why, and what is lost with it for good."""
     for change in sorted(report.dangers, key=_rank)[:DANGERS_SHOWN]:
         does = f"{emphasis}{_DOES[change.op].capitalize()}{emphasis}"
         lost = f" It is {KEPT[change.type]}." if change.type in KEPT else ""

@@ -135,7 +135,7 @@ def _pause(base: Recipe) -> Recipe:
 
 def _headscale() -> Recipe:
     """Headscale's server."""
-    directory = go_builds.build(go_builds.HEADSCALE).parent
+    directory = go_builds.for_image(go_builds.HEADSCALE).parent
     return _stand_in(
         "headscale/headscale",
         go_builds.HEADSCALE.version,
@@ -145,7 +145,7 @@ def _headscale() -> Recipe:
 
 
 def _tailscale(base: Recipe) -> Recipe:
-    """The mesh node that runs in a gateway's pod."""
+    """The mesh node that runs in a gateway's pod: of one binary that is daemon and client, as nobody installs it."""
     parts = {tool.name: go_builds.build(tool).parent for tool in (go_builds.TAILSCALED, go_builds.CONTAINERBOOT)}
     return _stand_in(
         "tailscale/tailscale",

@@ -17,6 +17,12 @@ FIELD_MANAGER = "helm"
 ROLLOUT_DEADLINE = 90.0
 
 
+def lacks() -> list[str]:
+    """Return the variables that the stack adds and that the orchestrator does not have."""
+    environment = kube.environment(NAMESPACE, DEPLOYMENT)
+    return [name for name in VARIABLES if name not in environment]
+
+
 def apply(image: str) -> None:
     """Install June's orchestrator, or update it, and wait until it serves."""
     values = {

@@ -41,13 +41,13 @@ def remove(name: str = NAME, mount: Path = MOUNT) -> None:
                 path.rmdir()
 
 
-def take_back(controller: str, mount: Path = MOUNT) -> None:
+def take_back(controller: str) -> None:
     """Let groups below the root of version 2 use a controller no more; OSError when one does."""
-    if (mount / "cgroup.controllers").exists():
-        (mount / "cgroup.subtree_control").write_text(f"-{controller}")
+    if (MOUNT / "cgroup.controllers").exists():
+        (MOUNT / "cgroup.subtree_control").write_text(f"-{controller}")
 
 
-def to_hand_down(mount: Path = MOUNT) -> list[str]:
+def to_hand_down(mount: Path) -> list[str]:
     """Return the controllers of version 2 that groups below the root cannot use yet."""
     if not (mount / "cgroup.controllers").exists():
         return []

@@ -127,9 +127,14 @@ class Stack:
             with step("Look at what a killed Pulumi run was just creating"):
                 self.run("refresh", "--yes", "--skip-preview", "--clear-pending-creates")
 
-    def up(self, tell: Callable[[str], object] = lambda _: None) -> None:
-        """Run `pulumi up` to its end; `tell` is told which resource it is at."""
-        self.run("up", "--yes", "--skip-preview", "--suppress-outputs", tell=tell)
+    def up(self, tell: Callable[[str], object] = lambda _: None, *, refresh: bool = False) -> None:
+        """Run `pulumi up` to its end, with `refresh` from what is in truth; `tell` is told which resource it is at."""
+        asked = ("--refresh",) if refresh else ()
+        self.run("up", "--yes", "--skip-preview", "--suppress-outputs", *asked, tell=tell)
+
+    def refresh(self, urns: Sequence[str]) -> None:
+        """Let the state learn how these resources are in truth."""
+        self.run("refresh", "--yes", "--skip-preview", *(f"--target={urn}" for urn in urns))
 
     def run(self, operation: str, *options: str, tell: Callable[[str], object] = lambda _: None) -> str:
         """Run an operation and return what Pulumi printed; raise StepError with its diagnostics if it fails.
@@ -167,6 +172,10 @@ class Stack:
         outputs: dict[str, Any] = json.loads(self._here("stack", "output", "--json", f"--stack={self.name}"))
         return outputs
 
+    def resources(self) -> Sequence[Mapping[str, Any]]:
+        """Return the resources in its state, as the engine wrote them."""
+        return _latest(self.state_file, "resources")
+
     def remove(self) -> None:
         """Forget the stack, whose resources are destroyed; StepError while it has any."""
         self._here("stack", "rm", "--yes", f"--stack={self.name}")
@@ -189,8 +198,13 @@ def diagnostics(printed: str) -> str:
 
 def pending_operations(state_file: Path) -> Sequence[Any]:
     """Return the operations whose outcome a killed run never wrote down."""
+    return _latest(state_file, "pending_operations")
+
+
+def _latest(state_file: Path, part: str) -> Sequence[Any]:
+    """Return a part of what the file backend wrote last."""
     if not state_file.exists():
         return []
     latest = json.loads(state_file.read_text())["checkpoint"].get("latest") or {}
-    pending: Sequence[Any] = latest.get("pending_operations") or []
-    return pending
+    found: Sequence[Any] = latest.get(part) or []
+    return found

@@ -1,11 +1,12 @@
 """The programs that the lab runs, and how each is had.
 
-A tool is resolved in this order: the user's own on PATH in a fitting version; the binary that an
-earlier run built; a build of its pinned Go module under lab/go. Builds run one after another, also
-`ahead` of their use, and are kept in the cache by the hash of module, flags and Go version.
+A tool is resolved in this order: the user's own on PATH in a version that the lab is tested with; the
+binary that an earlier run built; a build of its pinned Go module under lab/go. Builds run one after
+another, also `ahead` of their use, and are kept in the cache by the hash of module, flags and Go version.
 """
 
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,10 +16,10 @@ from pathlib import Path
 
 from console import environment, programs, pulumi_cli
 from console.errors import StepError
-from console.progress import step
+from console.progress import console, step
 from console.run import run
 from lab import paths
-from lab.tools import cache, go_toolchain
+from lab.tools import cache, go_toolchain, static_elf
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class Tool:
 
     `module` is a directory of lab/go, `package` what to build there, `seconds` the time of a cold
     build on 2 cores. `variables` are set by the linker, `aliases` are further names of the same
-    binary. A tool without `own` is always built: nobody installs it the way it is needed here.
+    binary. A tool without `own` is always built: nobody installs it the way it is needed here, or
+    it does not tell its version.
     """
 
     name: str
@@ -61,7 +63,7 @@ PULUMI = Tool(
 )
 PULUMI_LANGUAGE_PYTHON = Tool(
     # The last version in which the language host is part of the SDK's module; it runs programs
-    # of today's SDK.
+    # of today's SDK. A user's own is none of its own: it comes with their Pulumi (lab.pulumi.pulumi_host).
     name="pulumi-language-python",
     version="3.78.0",
     module="pulumi-language-python",
@@ -74,6 +76,8 @@ HEADSCALE = Tool(
     module="headscale-0.29.2",
     package="github.com/juanfont/headscale/cmd/headscale",
     seconds=157,
+    # The very version that the image's tag says.
+    own=Own(("version",), at_least=(0, 29, 2), below=(0, 29, 3)),
 )
 HEADSCALE_0_23 = Tool(
     # Only for the contract tests: June runs this one.
@@ -89,7 +93,8 @@ _TAILSCALE_VERSION = (
     "tailscale.com/version.longStamp=1.102.3",
 )
 TAILSCALED = Tool(
-    # One binary that is both: it acts as the client when it is called `tailscale`.
+    # One binary that is both: it acts as the client when it is called `tailscale`. The image needs it so, hence
+    # nothing would be saved by a user's own, which are two.
     name="tailscaled",
     version="1.102.3",
     module="tailscale",
@@ -100,6 +105,7 @@ TAILSCALED = Tool(
     aliases=("tailscale",),
 )
 CONTAINERBOOT = Tool(
+    # It does not tell its version: called in any way, it starts.
     name="containerboot",
     version="1.102.3",
     module="tailscale",
@@ -135,6 +141,8 @@ WIREGUARD_GO = Tool(
     module="wireguard-go",
     package="golang.zx2c4.com/wireguard",
     seconds=3,
+    # It prints its latest tag. Debian 12's is of 2022 and eight times slower.
+    own=Own(("--version",), at_least=(0, 0, 20250522), below=(0, 1, 0)),
 )
 VERSITYGW = Tool(
     # Only for the contract tests: an S3 server that keeps a stack's state.
@@ -143,6 +151,7 @@ VERSITYGW = Tool(
     module="versitygw",
     package="github.com/versity/versitygw/cmd/versitygw",
     seconds=60,
+    own=Own(("--version",), at_least=(1, 8, 0), below=(1, 9, 0)),
 )
 ACTIONLINT = Tool(
     # Only for the contract tests: it reads the workflows as GitHub would.
@@ -175,6 +184,28 @@ def find_own(tool: Tool) -> Path | None:
     version = programs.version(found, tool.own.arguments, pulumi_cli.QUIET)
     # A broken installation is no reason to stop: the lab builds its own.
     return found if version and tool.own.at_least <= version < tool.own.below else None
+
+
+def for_image(tool: Tool) -> Path:
+    """Return a tool that can go into an image under its version, alone in its directory.
+
+    A user's own must be that very version, and static: an image has no libraries of this machine.
+    """
+    own = find_own(tool)
+    if own is None or tool.own is None:
+        return build(tool)
+    if (version := programs.version(own, tool.own.arguments)) is None or programs.written(version) != tool.version:
+        return build(tool)
+    if not static_elf.is_static(own):
+        console.print(f"{own} needs libraries of this machine, so the image gets a {tool.name} that is built here.")
+        return build(tool)
+    kept = paths.cache() / "own" / cache.fingerprint(tool.name, own)
+    return cache.keep(kept, lambda directory: _copy(own, directory / tool.name)) / tool.name
+
+
+def _copy(program: Path, target: Path) -> None:
+    target.parent.mkdir()
+    shutil.copy(program, target)
 
 
 def build(tool: Tool) -> Path:

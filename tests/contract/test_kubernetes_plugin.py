@@ -2,8 +2,7 @@
 
 import json
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +19,8 @@ from pulumi.runtime.proto import provider_pb2 as messages
 from infra.components.stack_cluster import PROVIDER_FLAGS
 from lab.kubernetes_plugin.properties import UNKNOWN, Properties, Secret, Value, from_struct, to_struct
 from tests.contract.apiserver import ApiServer, api_server
-from tests.unit.kubernetes_plugin.plugin import Plugin, serving
+from tests.deadlines import wait_for
+from tests.unit.kubernetes_plugin.serving import Plugin, serving
 
 CONFIG_MAP, SECRET, NAMESPACE, SERVICE = (
     f"kubernetes:core/v1:{kind}" for kind in ("ConfigMap", "Secret", "Namespace", "Service")
@@ -174,15 +174,8 @@ def ns(server: ApiServer) -> str:
     """Return a fresh namespace of this test's own."""
     core = api(server)
     name: str = core.create_namespace({"metadata": {"generateName": "test-"}}).metadata.name
-    wait_for(lambda: core.list_namespaced_service_account(name).items)
+    wait_for(lambda: core.list_namespaced_service_account(name).items, "the service account", within=20)
     return name
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about in time"
-        time.sleep(0.1)
 
 
 def api(server: ApiServer) -> Any:  # noqa: ANN401 (the client's types know models, not manifests)
@@ -225,7 +218,7 @@ def run_pods(server: ApiServer, ns: str) -> None:
     now = "2026-01-01T00:00:00Z"
     ready = [{"type": kind, "status": "True", "lastTransitionTime": now} for kind in ("Ready", "ContainersReady")]
     status = {"phase": "Running", "podIP": "10.0.0.1", "podIPs": [{"ip": "10.0.0.1"}], "conditions": ready}
-    wait_for(lambda: core.list_namespaced_pod(ns).items)
+    wait_for(lambda: core.list_namespaced_pod(ns).items, "the pod", within=20)
     if not core.list_node().items:
         core.create_node({"metadata": {"name": "node"}})
     for pod in core.list_namespaced_pod(ns).items:

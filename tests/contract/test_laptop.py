@@ -131,9 +131,20 @@ def by_hand() -> list[str]:
 
 @pytest.fixture(scope="module")
 def prepared(laptop: Laptop) -> Laptop:
-    """A stack `prod` by the README's block, word by word but for the Headscale's address, and without the `up`."""
+    """A stack `prod` by the README's block, word by word but for the Headscale's address, and without the `up`.
+
+    For the other way, answers to `make new-env` lie beside it.
+    """
     script = "\n".join(by_hand()).replace("https://headscale.example.com", laptop.headscale.url)
     assert "+ meshgate:access:Gateway prod create" in laptop.said(script, stdin=laptop.api_key)
+    answers = {
+        "namespace": "meshgate-staging",
+        "protect": False,
+        "headscale": {"managed": False, "url": laptop.headscale.url},
+        "headscale_api_key": laptop.api_key,
+        "gateways": [{"name": "staging", "endpoint": "vpn.example.com:31820"} | IMAGES],
+    }
+    (laptop.clone / "answers.yaml").write_text(yaml.safe_dump(answers))
     return laptop
 
 
@@ -155,14 +166,6 @@ def test_a_passphrase_that_is_there_is_kept(prepared: Laptop) -> None:
 
 
 def test_an_environment_is_made_and_reviewed_by_the_rules(prepared: Laptop) -> None:
-    answers = {
-        "namespace": "meshgate-staging",
-        "protect": False,
-        "headscale": {"managed": False, "url": prepared.headscale.url},
-        "headscale_api_key": prepared.api_key,
-        "gateways": [{"name": "staging", "endpoint": "vpn.example.com:31820"} | IMAGES],
-    }
-    (prepared.clone / "answers.yaml").write_text(yaml.safe_dump(answers))
     said = prepared.said(f"{USERS}make new-env NAME=staging ANSWERS=answers.yaml")
     assert "`pulumi up --stack staging` makes it." in said
 

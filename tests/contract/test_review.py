@@ -269,7 +269,8 @@ def test_a_namespace_of_somebody_else(environment: Environment) -> None:
 def test_broken_rules(environment: Environment, pack: Path) -> None:
     """They are told, and all that would change with them."""
     environment.settings(mtu=1400)
-    comment = environment.comment(f"--policy-pack={pack}", failed=True, PATH=os.environ["PATH"])
+    search = os.pathsep.join((os.environ["PATH"], str(pulumi_host.find())))
+    comment = environment.comment(f"--policy-pack={pack}", failed=True, PATH=search)
     assert comment.startswith(TOP % "failed" + "FAILED\n\n```text\n")
     assert (
         "image-by-digest: Outside the lab an image is named by its digest.\n"

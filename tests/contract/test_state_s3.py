@@ -60,7 +60,7 @@ def s3_server(directory: Path) -> Iterator[Server]:
     (objects / BUCKET).mkdir(parents=True)
     port = free_port()
     access, secret = secrets.token_hex(8), secrets.token_hex(20)
-    command = [str(go_builds.build(go_builds.VERSITYGW)), "--port", f"127.0.0.1:{port}", "--region", "eu-central-1"]
+    command = [str(go_builds.resolve(go_builds.VERSITYGW)), "--port", f"127.0.0.1:{port}", "--region", "eu-central-1"]
     log = directory / "versitygw.log"
     root = {"ROOT_ACCESS_KEY_ID": access, "ROOT_SECRET_ACCESS_KEY": secret}
     with running([*command, "posix", str(objects)], log, **root):

@@ -10,7 +10,7 @@ import pytest
 from infra.headscale.client import Headscale
 from infra.headscale.models import Node
 from lab.cluster import node
-from lab.mesh import devices, june, peer
+from lab.mesh import june, june_app, peer
 from lab.network import wireguard_client as clients
 from lab.network.wireguard_client import Client, Config
 from lab.pulumi import pulumi_host
@@ -50,7 +50,7 @@ def register(stack: Stack) -> Iterator[Callable[[str], dict[str, Any]]]:
 
         def register(name: str) -> dict[str, Any]:
             # As June's app, which makes up a name for every connection.
-            answer = devices.register(june.URL, f"{name}-{secrets.token_hex(4)}")
+            answer = june_app.register(june.URL, f"{name}-{secrets.token_hex(4)}")
             registered.callback(lab_world.unregister, answer["publicKey"])
             return answer
 

@@ -12,7 +12,7 @@ from infra.kubernetes.client import KubernetesClient
 from lab import paths
 from lab.cluster import kube
 from lab.cluster.startup import PKI
-from lab.mesh import devices, june, peer
+from lab.mesh import june, june_app, peer
 from lab.network import topology
 from lab.network.wireguard_client import Client
 from tests.deadlines import wait_for
@@ -48,7 +48,7 @@ def urls(node: Node) -> list[str]:
 def unregister(public_key: str) -> None:
     """Unregister a device that a test may have unregistered itself."""
     with suppress(StepError):
-        devices.unregister(june.URL, public_key)
+        june_app.unregister(june.URL, public_key)
 
 
 def pod(selector: str = f"app.kubernetes.io/instance={GATEWAY.removeprefix('meshgate-')}") -> dict[str, Any]:

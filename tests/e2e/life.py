@@ -23,6 +23,13 @@ def settle(stack: Stack) -> None:
     lab_world.wait_until_rolled_out(stack.settings().get("namespace", lab_world.NAMESPACE))
 
 
+def make_up() -> str:
+    """`make up` as a person runs it, and all that it says."""
+    done = subprocess.run(["make", "up"], cwd=paths.REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
 def assert_settled(stack: Stack) -> None:
     """One more look finds nothing to do, in the cluster neither."""
     settle(stack)

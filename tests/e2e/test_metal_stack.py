@@ -15,7 +15,7 @@ from lab import paths
 from lab.images import artifact
 from lab.machines import metal
 from lab.machines.metal import Machine
-from lab.mesh import devices, june
+from lab.mesh import june, june_app
 from lab.network import wireguard_client as clients
 from lab.network.wireguard_client import Config
 from lab.pulumi.stack import Stack
@@ -105,7 +105,7 @@ def test_a_pod_and_a_machine_are_gateways_of_one_stack(
     with clients.connected("by-pod", Config.from_registration(through_pod)) as client:
         assert lab_world.passes(client, lab_world.INTERNET[0], 20)
     for answer in (through_pod, through_machine):
-        devices.unregister(june.URL, answer["publicKey"])
+        june_app.unregister(june.URL, answer["publicKey"])
 
     play(both, machine, tmp_path, "remove")
     assert "meshgate" not in machine.ssh("ls", "/etc")
@@ -113,4 +113,4 @@ def test_a_pod_and_a_machine_are_gateways_of_one_stack(
 
 def device(gateway: str) -> dict[str, Any]:
     """A device that the orchestrator lets in at a gateway."""
-    return devices.register(june.URL, "app", gateway=gateway)
+    return june_app.register(june.URL, "app", gateway=gateway)

@@ -8,7 +8,7 @@ import pytest
 from console.run import capture
 from infra.curve25519 import node_key_to_wireguard
 from infra.headscale.models import Node
-from lab.mesh import devices, june
+from lab.mesh import june, june_app
 from lab.network import wireguard_client as clients
 from lab.network.wireguard_client import Client, Config
 from tests.deadlines import wait_for
@@ -73,7 +73,7 @@ def test_after_unregister_nothing_passes(register: Callable[[str], dict[str, Any
     answer = register("leaver")
     with clients.connected("leaver", Config.from_registration(answer)) as client:
         assert lab_world.passes(client, lab_world.INTERNET[0], 5)
-        devices.unregister(june.URL, answer["publicKey"])
+        june_app.unregister(june.URL, answer["publicKey"])
         wait_for(lambda: not lab_world.passes(client, lab_world.INTERNET[0], 0.5), "the end of its traffic", within=2)
         for url in (*lab_world.urls(mesh_peer), *lab_world.INTERNET):
             assert not lab_world.passes(client, url, 1)

@@ -11,11 +11,14 @@ from infra.headscale.client import Headscale
 from lab.cluster import kube
 from lab.network import topology
 from lab.network.wireguard_client import Client
+from lab.pulumi.stack import Stack
 from tests.deadlines import wait_for
-from tests.e2e import lab_world
+from tests.e2e import lab_world, life
 from tests.pings import pinging
 
 Connect = Callable[[str], Client]
+
+GATEWAYS_PEERS = (lab_world.NAMESPACE, "service", f"{lab_world.GATEWAY}-peers")
 
 
 @pytest.mark.timeout(180)
@@ -48,6 +51,31 @@ def test_an_agent_that_restarts_loses_no_packet(connect: Connect) -> None:
         wait_for(lambda: _restarts("agent") == restarts + 1, "the agent's restart", within=30)
     assert pings.longest_gap_s < 0.5
     kube.kubectl("rollout", "status", "-n", lab_world.NAMESPACE, f"deploy/{lab_world.GATEWAY}", "--timeout=30s")
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("deleted", [("june-services", "deployment", "june-orchestrator"), GATEWAYS_PEERS])
+def test_make_up_repairs_what_was_deleted_by_hand(
+    deleted: tuple[str, str, str], stack: Stack, connect: Connect
+) -> None:
+    namespace, kind, name = deleted
+    kube.kubectl("delete", kind, name, "-n", namespace, "--wait=true")
+    said = life.make_up()
+    assert "not set" not in said
+    assert "Look for what was changed by hand" in said
+    life.assert_whole(stack)
+    assert lab_world.passes(connect("after-repair"), lab_world.INTERNET[0], 10)
+
+
+@pytest.mark.timeout(120)
+def test_make_up_of_an_unchanged_lab_refreshes_nothing(stack: Stack) -> None:
+    life.make_up()
+    started = time.monotonic()
+    life.make_up()
+    took = time.monotonic() - started
+    print(f"\nmake up, alive and unchanged: {took:.1f} s")  # noqa: T201 (the figure is the point)
+    assert "refresh" not in stack.log.read_text().lower()
+    assert took < 10  # 5 on a machine that does nothing else
 
 
 def _restarts(container: str) -> int:

@@ -15,7 +15,7 @@ import pytest
 from infra import curve25519
 from lab import paths
 from lab.cluster import kube
-from lab.mesh import devices
+from lab.mesh import june_app
 from lab.mesh.june import URL as ORCHESTRATOR
 from lab.network import topology
 from lab.network import wireguard_client as clients
@@ -68,7 +68,7 @@ def test_registering_at_the_peer_api(stack: Stack) -> None:
 
 
 def test_a_peer_is_usable_when_its_registration_is_answered(stack: Stack) -> None:
-    answer = devices.register(ORCHESTRATOR, f"usable-{time.time_ns()}")
+    answer = june_app.register(ORCHESTRATOR, f"usable-{time.time_ns()}")
     config = Config.from_registration(answer)
     with clients.connected("usable", config) as client:
         times = [_usable_after(client, config) for _ in range(20)]
@@ -80,7 +80,7 @@ def test_a_peer_is_usable_when_its_registration_is_answered(stack: Stack) -> Non
 
 
 def test_throughput_against_bare_wireguard_go(stack: Stack, tmp_path: Path) -> None:
-    answer = devices.register(ORCHESTRATOR, f"throughput-{time.time_ns()}")
+    answer = june_app.register(ORCHESTRATOR, f"throughput-{time.time_ns()}")
     config = replace(Config.from_registration(answer), mtu=MTU)
     try:
         with (

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lab import paths
-from lab.mesh import devices
+from lab.mesh import june_app
 from lab.mesh.june import URL as ORCHESTRATOR
 from lab.network import wireguard_client as clients
 from lab.network.wireguard_client import Config
@@ -48,7 +48,7 @@ def test_a_playbook_and_the_machine_against_the_pod(gateway: MetalGateway) -> No
     assert played.changed == []
     show(f"playbook without changes: {seconds:.1f} s, {played.tasks} tasks; Ansible's forks: {_forks()}")
 
-    answer = devices.register(ORCHESTRATOR, f"throughput-{time.time_ns()}")
+    answer = june_app.register(ORCHESTRATOR, f"throughput-{time.time_ns()}")
     config = replace(Config.from_registration(answer), mtu=MTU)
     try:
         with (

@@ -4,10 +4,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+
+from tests.deadlines import wait_for
 
 REPOSITORY = Path(__file__).parents[3]
 IGNORING = ("sh", "-c", """trap '' INT TERM; exec "$@" """, "sh")
@@ -36,11 +37,7 @@ def test_a_parent_that_ignores_interrupts_changes_nothing(
     with subprocess.Popen(
         command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, stderr=subprocess.PIPE, text=True
     ) as lab:
-        deadline = time.monotonic() + 20
-        while not (tmp_path / "begun").exists():
-            assert lab.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_for((tmp_path / "begun").exists, "the command's beginning", within=20)
         lab.send_signal(one)
         _, said = lab.communicate(timeout=20)
     assert lab.returncode == 130

@@ -52,8 +52,7 @@ def interrupt_as_soon_as(*moments: Callable[[], bool]) -> None:
 
     def press() -> None:
         for come in moments:
-            while not come():
-                time.sleep(0.01)
+            wait_for(come, "the moment")
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     threading.Thread(target=press).start()

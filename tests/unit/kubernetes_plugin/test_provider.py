@@ -15,8 +15,8 @@ from pulumi.runtime.proto import provider_pb2 as messages
 from pulumi.runtime.proto import provider_pb2_grpc
 
 from lab.kubernetes_plugin.properties import UNKNOWN, from_struct, to_struct
-from tests.unit.kubernetes_plugin.plugin import UNREACHABLE_KUBECONFIG, Plugin, serving
 from tests.unit.kubernetes_plugin.recorded import config_map, deployment
+from tests.unit.kubernetes_plugin.serving import UNREACHABLE_KUBECONFIG, Plugin, serving
 
 REPOSITORY = Path(__file__).parents[3]
 CONFIG_MAP = "kubernetes:core/v1:ConfigMap"

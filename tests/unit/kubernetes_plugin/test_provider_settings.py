@@ -11,7 +11,7 @@ from lab.kubernetes_plugin.kubeconfig import load_configuration
 from lab.kubernetes_plugin.object_client import ObjectClient
 from lab.kubernetes_plugin.properties import UNKNOWN, Secret
 from lab.kubernetes_plugin.provider_settings import KNOWN, ProviderSettings, failures, parse
-from tests.unit.kubernetes_plugin.plugin import UNREACHABLE_KUBECONFIG
+from tests.unit.kubernetes_plugin.serving import UNREACHABLE_KUBECONFIG
 
 
 def test_flags_come_as_booleans_or_words_and_else_from_the_environment() -> None:

@@ -8,8 +8,8 @@ from google.protobuf import empty_pb2, json_format
 from pulumi.runtime.proto import provider_pb2 as messages
 
 from lab.kubernetes_plugin.properties import from_struct
-from tests.unit.kubernetes_plugin.plugin import Plugin, serving
 from tests.unit.kubernetes_plugin.recorded import CASES, CASES_THAT_ASK_THE_SERVER, Recorded, config_map
+from tests.unit.kubernetes_plugin.serving import Plugin, serving
 
 REQUESTS = {
     "Check": messages.CheckRequest,

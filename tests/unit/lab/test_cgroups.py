@@ -1,5 +1,8 @@
 from pathlib import Path
 
+import pytest
+
+from lab import changes
 from lab.processes import cgroups
 
 
@@ -25,7 +28,8 @@ def test_a_new_cpuset_gets_what_its_parent_has(tmp_path: Path) -> None:
     assert (group / "cpuset.cpus").read_text() == "0-1\n"
 
 
-def test_the_one_hierarchy_of_version_2_is_recognised(tmp_path: Path) -> None:
+def test_the_one_hierarchy_of_version_2_is_recognised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "system.slice"))
     (tmp_path / "cgroup.controllers").write_text("cpuset cpu io memory pids\n")
     (tmp_path / "cgroup.subtree_control").write_text("cpu memory pids\n")
     (tmp_path / "system.slice").mkdir()
@@ -33,3 +37,4 @@ def test_the_one_hierarchy_of_version_2_is_recognised(tmp_path: Path) -> None:
     assert (tmp_path / cgroups.NAME).is_dir()
     assert (tmp_path / "cgroup.subtree_control").read_text() == "+cpuset"
     assert not (tmp_path / "system.slice" / cgroups.NAME).exists()
+    assert changes.noted(changes.Kind.CONTROLLERS) == ["cpuset"]
