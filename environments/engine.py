@@ -1,4 +1,4 @@
-"""Makes an environment with the user's Pulumi: first its stack file, in one step, then its stack."""
+"""Makes an environment with the user's Pulumi: first its stack file (Pulumi.NAME.yaml), then its stack."""
 
 import json
 import os

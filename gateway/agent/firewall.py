@@ -1,7 +1,7 @@
 """The gateway's firewall: one nft table, put in place in one transaction. It filters, masquerades and clamps MSS.
 
 It stands beside tailscaled's tables and needs none of their marks, only interfaces and networks. An `accept` ends this
-table's part alone: tailscaled's own rules still apply.
+table's part alone: tailscaled's own rules still apply. What clients cannot reach is a setting: blocked_networks.
 """
 
 import json

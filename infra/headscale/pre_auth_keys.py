@@ -1,7 +1,7 @@
-"""Pre-auth keys of a known owner, one gateway, say: made, judged and removed.
+"""Pre-auth keys of one owner, such as a gateway: made, judged and removed.
 
-A run that dies between making a key and storing its id leaves one that nobody holds. By the mark in its expiration
-(markers.py) the next run of the same owner finds it, and removes it.
+A run that dies between making a key and storing its id leaves one that nobody holds. The next run of the same owner
+finds it by the mark in its expiration (markers.py), and removes it.
 """
 
 from collections.abc import Collection

@@ -1,4 +1,4 @@
-"""Sends one call to a Headscale server: authentication, TLS, time limits, repetition."""
+"""Sends one call to a Headscale server: authentication, TLS, timeouts, retries."""
 
 import re
 import ssl

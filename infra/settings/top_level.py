@@ -1,7 +1,7 @@
-"""What may stand in Pulumi.<stack>.yaml under `meshgate:`, and the rules between its sections.
+"""What may stand in Pulumi.<stack>.yaml under `meshgate:`, all sections together.
 
-Here or in a section stands every rule that can be checked without touching a system. So `pulumi preview` refuses a bad
-value before anything is changed.
+The rules between sections are here, such as networks that must not overlap. Every rule that can be checked without
+touching a system is here or in a section. So `pulumi preview` refuses a bad value before anything is changed.
 """
 
 from typing import Annotated, Self

@@ -13,7 +13,7 @@ DOCUMENTATION = r"""
 module: gateway_before
 short_description: What a host was like before it became a gateway
 description:
-  - Notes, once, what the gateway is going to change beside its own files, and puts it back at the end. That is the
+  - Notes once what the gateway will change beside its own files, and puts it back at the end. That is the
     kernel's forwarding, nft's tables, and whether the host's own tailscaled runs.
 author: Meshgate
 options:

@@ -15,8 +15,8 @@ module: gateway_release
 short_description: The gateway's artifact, unpacked on a host
 description:
   - Unpacks it beside the releases that are there, whole or not at all.
-  - Says which release the WireGuard unit is to use. It stays with the one it has while that unit's own programs are the
-    same in the new one, since its restart would interrupt tunnels.
+  - Says which release the WireGuard unit is to use. It keeps the one that it has while that unit's own programs are the
+    same in the new one. A restart would interrupt tunnels.
 author: Meshgate
 options:
   release:

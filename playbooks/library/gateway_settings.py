@@ -13,8 +13,8 @@ DOCUMENTATION = r"""
 module: gateway_settings
 short_description: A gateway's settings, checked, and what its programs are told on a machine
 description:
-  - Takes a gateway as it stands among a stack's C(gateways), refuses what cannot work in one sentence each, and returns
-    the environment and the arguments of the programs that make a machine this gateway. It changes nothing.
+  - Takes a gateway as it stands among a stack's C(gateways), and refuses what cannot work, in one sentence each.
+  - Returns the environment and the arguments of the programs that make a machine this gateway. It changes nothing.
 author: Meshgate
 options:
   gateway:

@@ -12,9 +12,10 @@ DOCUMENTATION = r"""
 module: gateway_unit
 short_description: A systemd unit that runs what is on the disk
 description:
-  - Enables and starts a unit, and restarts it if its unit file, a file that it reads when it starts, or its program is
-    newer than its process. That is seen from the host's own state, so a play that was killed before the restart makes
-    up for it when it is run again, which a handler would not.
+  - Enables and starts a unit. Restarts it if its process is older than its unit file, its program, or a file that it
+    reads when it starts.
+  - That is seen from the host's own state. So a play that was killed before the restart makes up for it when it is run
+    again. A handler would not.
 author: Meshgate
 options:
   name:

@@ -12,8 +12,8 @@ DOCUMENTATION = r"""
 module: headscale_keys
 short_description: The keys that a Headscale server has, read from the running server
 description:
-  - Shows that there is no WireGuard key of the server. It has one of the control protocol (Noise), and each node has
-    one of its own, which only answers that node's mesh peers.
+  - Shows that there is no WireGuard key of the server. It has a key of the control protocol (Noise). Each node
+    has a key of its own, which only answers that node's mesh peers.
 extends_documentation_fragment: meshgate_server
 author: Meshgate
 options:
