@@ -78,7 +78,8 @@ check: .venv/ready
 
 test: check
 	$(BIN)/python -m lab up --fresh
-	$(BIN)/pytest -v --durations=20 tests/contract tests/e2e
+	$(BIN)/pytest -v -n 2 --dist loadfile --durations=30 tests/contract
+	$(BIN)/pytest -v --durations=60 tests/e2e
 
 prove: .venv/ready
 	$(BIN)/python -m lab up

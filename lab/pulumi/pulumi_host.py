@@ -42,7 +42,7 @@ def _assemble(binaries: tuple[Path, ...], directory: Path) -> None:
         doing="find Pulumi's SDK among the Go modules",
         cwd=paths.GO_MODULES / go_builds.PULUMI.module,
         base=environment.downloading(),
-        env=go_builds.compiler_environment(),
+        env=go_builds.compiler_environment(go_builds.PULUMI),
     )
     for script in _SCRIPTS:
         target = directory / Path(script).name

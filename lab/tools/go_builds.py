@@ -35,10 +35,10 @@ class Own:
 class Tool:
     """A program and its pinned source.
 
-    `module` is a directory of lab/go, `package` what to build there, `seconds` the time of a cold
-    build on 2 cores. `variables` are set by the linker, `aliases` are further names of the same
-    binary. A tool without `own` is always built: nobody installs it the way it is needed here, or
-    it does not tell its version.
+    `module` is a directory below lab/go, `package` what to build there. `seconds` is the time of a cold
+    build on 2 cores, after the tools that `LAB` names before it. `variables` are set by the linker,
+    `aliases` are further names of the same binary. A tool without `own` is always built: nobody installs
+    it the way it is needed here, or it does not tell its version.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Tool:
 PULUMI = Tool(
     name="pulumi",
     version="3.259.0",
-    module="pulumi",
+    module="workspace/pulumi",
     package="github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
     seconds=290,
     variables=("github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v3.259.0",),
@@ -97,7 +97,7 @@ TAILSCALED = Tool(
     # nothing would be saved by a user's own, which are two.
     name="tailscaled",
     version="1.102.3",
-    module="tailscale",
+    module="workspace/tailscale",
     package="tailscale.com/cmd/tailscaled",
     seconds=159,
     tags="ts_include_cli",
@@ -108,7 +108,7 @@ CONTAINERBOOT = Tool(
     # It does not tell its version: called in any way, it starts.
     name="containerboot",
     version="1.102.3",
-    module="tailscale",
+    module="workspace/tailscale",
     package="tailscale.com/cmd/containerboot",
     seconds=36,
     variables=_TAILSCALE_VERSION,
@@ -117,7 +117,7 @@ KUBE = Tool(
     # Every component and kubectl; the last minor version that runs on cgroup v1.
     name="kube",
     version="1.34.3",
-    module="kubernetes",
+    module="workspace/kubernetes",
     package=".",
     seconds=480,
     variables=(
@@ -129,8 +129,8 @@ KUBE = Tool(
 )
 COREDNS = Tool(
     name="coredns",
-    version="1.14.6",
-    module="coredns",
+    version="1.14.1",
+    module="workspace/coredns",
     package=".",
     seconds=111,
     own=Own(("-version",), at_least=(1, 10, 0), below=(2, 0, 0)),
@@ -254,20 +254,28 @@ def cold_seconds(*tools: Tool) -> int:
 
 def _built(tool: Tool) -> Path:
     """Return the cache's directory of a built tool, whether or not it is there."""
-    sources = paths.GO_MODULES / tool.module
+    workspace = _workspace(tool)
+    sources = workspace.parent if workspace else paths.GO_MODULES / tool.module
     inputs = (tool.name, *_flags(tool), *ENVIRONMENT.values(), *tool.aliases, go_toolchain.find().version)
     return paths.cache() / "bin" / cache.fingerprint(*inputs, sources)
 
 
-ENVIRONMENT = {"CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOTOOLCHAIN": "local", "GOWORK": "off"}
+def _workspace(tool: Tool) -> Path | None:
+    """Return the go.work that decides the versions of a tool's packages together with other tools', if there is one."""
+    file = (paths.GO_MODULES / tool.module).with_name("go.work")
+    return file if file.exists() else None
+
+
+ENVIRONMENT = {"CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOTOOLCHAIN": "local"}
 """Static binaries, whatever the user has set for Go."""
 
 
-def compiler_environment() -> dict[str, str]:
+def compiler_environment(tool: Tool) -> dict[str, str]:
     """Return the environment of `go`: what decides the result, the lab's own caches, and a compiler in a hurry."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         **ENVIRONMENT,
+        "GOWORK": str(_workspace(tool) or "off"),
         "GOCACHE": str(paths.cache() / "go-build"),
         "GOMODCACHE": str(paths.cache() / "go-modules"),
         # A compiler lives for seconds: it collects no garbage before one of two needs a quarter of the memory.
@@ -295,7 +303,7 @@ def _build(tool: Tool, directory: Path, stop: threading.Event | None = None) -> 
                 log=log,
                 cwd=paths.GO_MODULES / tool.module,
                 base=environment.downloading(),
-                env=compiler_environment(),
+                env=compiler_environment(tool),
                 stop=stop,
             )
         except StepError as error:
