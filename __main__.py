@@ -7,8 +7,8 @@ from infra.components.headscale_server import HeadscaleServer
 from infra.components.orchestrator_env import OrchestratorEnv
 from infra.components.stack_cluster import StackCluster
 from infra.protection import protect
+from infra.pulumi_config import stack_settings
 from infra.resources.user import HeadscaleUser
-from infra.stack_config import stack_settings
 
 settings = stack_settings()
 if settings.protect:

@@ -13,7 +13,7 @@ import yaml
 from console.errors import StepError
 from infra.settings.cluster import ClusterSettings
 from infra.settings.loading import SettingsError, load
-from infra.settings.top_level import StackSettings
+from infra.settings.stack import StackSettings
 from infra.settings.value_types import IPNetwork
 
 Values = dict[str, Any]

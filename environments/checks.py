@@ -15,7 +15,7 @@ from infra.kubernetes.labels import labels
 from infra.resources.connections import Connections
 from infra.resources.workload_env import WorkloadEnvProvider
 from infra.settings.gateway import GatewaySettings
-from infra.settings.top_level import StackSettings
+from infra.settings.stack import StackSettings
 from infra.settings.value_types import NODE_PORTS
 
 Found = dict[str, list[str]]

@@ -16,7 +16,7 @@ from console.environment import callers
 from console.errors import StepError
 from console.run import capture
 from environments.answers import AnswerError
-from infra.settings.top_level import StackSettings
+from infra.settings.stack import StackSettings
 from review import events, own_rules
 
 PASSPHRASE = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")

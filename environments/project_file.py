@@ -5,7 +5,7 @@ from typing import Any
 import yaml
 
 from infra.settings.section import Section, place_of, within
-from infra.settings.top_level import StackSettings
+from infra.settings.stack import StackSettings
 
 UNDECLARED = {
     "headscale_api_key": "a declared secret could not be optional",

@@ -11,7 +11,7 @@ from environments.answers import AnswerError, Place, Values, refuse_given, with_
 from environments.checks import Checks, has_node_port
 from infra.settings.gateway import GatewaySettings
 from infra.settings.orchestrator import OrchestratorSettings
-from infra.settings.top_level import StackSettings
+from infra.settings.stack import StackSettings
 from infra.settings.value_types import NODE_PORTS
 
 NONE = "none"

@@ -9,7 +9,7 @@ from gateway.agent import api
 from gateway.agent.devices import Devices
 from gateway.agent.settings import AgentSettings
 from infra.settings.section import place_of, walk, within
-from infra.settings.top_level import StackSettings
+from infra.settings.stack import StackSettings
 
 Schema = dict[str, Any]
 

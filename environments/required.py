@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from environments.answers import AnswerError
 from infra.settings.gateway import GatewaySettings
 from infra.settings.headscale import HeadscaleSettings
-from infra.settings.top_level import StackSettings
+from infra.settings.stack import StackSettings
 from policy.images import by_digest
 
 TAILSCALE: str = GatewaySettings.model_fields["tailscale_image"].default

@@ -58,7 +58,7 @@ def agent_environment(gateway: GatewaySettings, public_key: Text, places: Places
 
 
 def interface_environment(gateway: GatewaySettings, places: Places) -> dict[str, str]:
-    """The environment of `python -m gateway.agent.protocols.wireguard.interface`."""
+    """The environment of `python -m gateway.agent.protocols.wireguard.interface_process`."""
     return {**_interface(places), "MESHGATE_WIREGUARD": gateway.wireguard}
 
 

@@ -15,9 +15,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from gateway.agent import problems
 from gateway.agent.devices import Devices, Registration
 from gateway.agent.errors import InvalidFieldError, UnauthorizedError
-from gateway.agent.limits import BodyLimits
 from gateway.agent.metrics import RequestMetrics
 from gateway.agent.protocols.wireguard.keys import PresharedKey, PublicKey, key_from_path
+from gateway.agent.request_limits import BodyLimits
 from gateway.agent.settings import AgentSettings
 from gateway.agent.store import Device
 

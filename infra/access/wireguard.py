@@ -16,7 +16,7 @@ from infra.resources.token import Token
 from infra.resources.user import HeadscaleUser
 from infra.resources.wireguard_key import WireGuardKey
 from infra.settings.gateway import GatewaySettings
-from infra.settings.top_level import StackSettings
+from infra.settings.stack import StackSettings
 from infra.targets import TARGETS
 
 

@@ -13,7 +13,7 @@ import pulumi
 from infra import gateway_programs
 from infra.components.gateway_identity import GatewayIdentity
 from infra.settings.gateway import GatewaySettings
-from infra.settings.top_level import StackSettings
+from infra.settings.stack import StackSettings
 
 PRIVATE_KEY, TOKEN, PRE_AUTH_KEY, CA_CERTIFICATE = "private-key", "token", "pre-auth-key", "ca.crt"
 TAILSCALE_SOCKET = "/tmp/tailscaled.sock"  # noqa: S108 (an emptyDir of the container)
@@ -132,7 +132,7 @@ def _wireguard(gateway: GatewaySettings) -> dict[str, object]:
     return _container(
         "wireguard",
         gateway.image,
-        command=["python3", "-m", "gateway.agent.protocols.wireguard.interface"],
+        command=["python3", "-m", "gateway.agent.protocols.wireguard.interface_process"],
         env=_environment(gateway_programs.interface_environment(gateway, PLACES)),
         ports=[port],
         resources={"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "1Gi"}},

@@ -10,7 +10,7 @@ from infra.components import gateway_pod
 from infra.components.gateway_identity import GatewayIdentity
 from infra.components.stack_cluster import NamespacedComponent, StackCluster
 from infra.settings.gateway import GatewaySettings
-from infra.settings.top_level import StackSettings
+from infra.settings.stack import StackSettings
 
 NOT_AWAITED = {"pulumi.com/skipAwait": "true"}
 

@@ -11,7 +11,7 @@ from pulumi_kubernetes.core.v1 import Namespace, PersistentVolumeClaim
 from infra.components.component import Component
 from infra.kubernetes.labels import ADOPTED, labels
 from infra.kubernetes.ownership import refusing_hooks
-from infra.settings.top_level import StackSettings
+from infra.settings.stack import StackSettings
 
 PROVIDER_FLAGS: Mapping[str, Any] = {
     # A run killed between the API call and the state write leaves objects that only this adopts.

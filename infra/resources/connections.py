@@ -12,7 +12,7 @@ from infra.kubernetes.client import KubernetesClient
 
 if TYPE_CHECKING:
     from infra.headscale.client import Headscale
-    from infra.settings.top_level import StackSettings
+    from infra.settings.stack import StackSettings
 
 API_KEY_SECRET = "headscale-api-key"  # noqa: S105 (the name of an object)
 """The Kubernetes Secret that is a managed server's API key's only home; `API_KEY` in it is the key."""

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from infra.settings.section import Section, within
-from infra.settings.top_level import StackSettings
+from infra.settings.stack import StackSettings
 
 
 class SettingsError(ValueError):

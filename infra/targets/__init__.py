@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from infra.components.stack_cluster import StackCluster
 from infra.settings.gateway import GatewaySettings
-from infra.settings.top_level import StackSettings
+from infra.settings.stack import StackSettings
 from infra.targets.machine import Machine
 from infra.targets.pod import Pod
 from infra.targets.target import Target

@@ -8,7 +8,7 @@ import pulumi
 from infra.components.gateway_identity import GatewayIdentity
 from infra.components.stack_cluster import StackCluster
 from infra.settings.gateway import GatewaySettings
-from infra.settings.top_level import StackSettings
+from infra.settings.stack import StackSettings
 from infra.targets.target import MACHINE_JOIN_HOURS, Whereabouts
 
 

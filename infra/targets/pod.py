@@ -6,7 +6,7 @@ from infra.components.gateway_identity import GatewayIdentity
 from infra.components.gateway_workload import GatewayWorkload
 from infra.components.stack_cluster import StackCluster
 from infra.settings.gateway import GatewaySettings
-from infra.settings.top_level import StackSettings
+from infra.settings.stack import StackSettings
 from infra.targets.target import POD_JOIN_HOURS, Whereabouts
 
 

@@ -10,7 +10,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -229,13 +229,17 @@ def ahead(*tools: Tool) -> Iterator[None]:
         cache.keep(entry, lambda directory: _build(tool, directory, stop))
 
     missing = {_built(tool): tool for tool in tools if not find_own(tool) and not _built(tool).exists()}
-    with ThreadPoolExecutor(1, thread_name_prefix="go-builds") as worker:
-        _under_way.update({entry: worker.submit(make, tool, entry) for entry, tool in missing.items()})
+    with ThreadPoolExecutor(1) as compiler, ThreadPoolExecutor(1) as downloader:
+        _under_way.update({entry: compiler.submit(make, tool, entry) for entry, tool in missing.items()})
+        # While one tool is compiled, which waits for no network, the source of the next ones comes.
+        for tool in missing.values():
+            downloader.submit(_download, tool, stop)
         try:
             yield
         except BaseException:
             stop.set()
-            worker.shutdown(wait=False, cancel_futures=True)
+            for worker in (compiler, downloader):
+                worker.shutdown(wait=False, cancel_futures=True)
             raise
         finally:
             _under_way.clear()
@@ -294,22 +298,32 @@ def _flags(tool: Tool) -> tuple[str, ...]:
 def _build(tool: Tool, directory: Path, stop: threading.Event | None = None) -> None:
     """Build a tool into a new directory, with its aliases as links beside it."""
     title = f"{tool.name} {tool.version}"
-    log = paths.cache() / "logs" / f"build-{tool.name}-{tool.version}.log"
     with step(f"Build {title} from its Go module", expected_seconds=tool.seconds):
         try:
-            run(
-                (go_toolchain.find().command, "build", "-o", directory / tool.name, *_flags(tool)),
-                doing=f"build {title}",
-                log=log,
-                cwd=paths.GO_MODULES / tool.module,
-                base=environment.downloading(),
-                env=compiler_environment(tool),
-                stop=stop,
-            )
+            _go(tool, "build", "-o", str(directory / tool.name), *_flags(tool), stop=stop)
         except StepError as error:
-            raise StepError(f"{error.sentence}{_alternative(tool)}", log) from error
+            raise StepError(f"{error.sentence}{_alternative(tool)}", error.log) from error
     for alias in tool.aliases:
         (directory / alias).symlink_to(tool.name)
+
+
+def _download(tool: Tool, stop: threading.Event) -> None:
+    """Have the source of all that a tool is made of; what cannot be had is told by its build."""
+    with suppress(StepError):
+        _go(tool, "list", "-deps", "-tags", tool.tags, tool.package, stop=stop)
+
+
+def _go(tool: Tool, command: str, *arguments: str, stop: threading.Event | None) -> None:
+    """Run `go` on a tool's module; raise StepError with what it printed."""
+    run(
+        (go_toolchain.find().command, command, *arguments),
+        doing=f"{command} {tool.name} {tool.version}",
+        log=paths.cache() / "logs" / f"{command}-{tool.name}-{tool.version}.log",
+        cwd=paths.GO_MODULES / tool.module,
+        base=environment.downloading(),
+        env=compiler_environment(tool),
+        stop=stop,
+    )
 
 
 def _alternative(tool: Tool) -> str:

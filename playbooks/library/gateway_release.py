@@ -57,7 +57,7 @@ SOCKETS = "/run/meshgate"
 """The two units' runtime directory. wireguard-go and wg meet there, for /var/run/wireguard is written into both. A bind
 mount would not do: systemd 254 and later map a dynamic user's directories to it only where they are."""
 _AGENT = "opt/meshgate/app/gateway/agent"
-_INTERFACE = ("protocols/wireguard/interface", "protocols/wireguard/sockets", "settings")
+_INTERFACE = ("protocols/wireguard/interface_process", "protocols/wireguard/sockets", "settings")
 INTERFACE_FILES = ("usr/local/bin/wireguard-go", *(f"{_AGENT}/{name}.py" for name in _INTERFACE))
 """What the WireGuard unit runs."""
 

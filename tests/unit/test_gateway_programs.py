@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.agent import settings as gateway_agent
-from gateway.agent.protocols.wireguard.interface import InterfaceSettings
+from gateway.agent.protocols.wireguard.interface_process import InterfaceSettings
 from infra import gateway_programs
 from infra.settings.gateway import GatewaySettings
 from tests.unit.agent.fakes import SERVER_KEY

@@ -16,7 +16,7 @@ from pulumi.runtime.settings import ROOT, SETTINGS
 from pulumi.runtime.stack import run_in_stack
 
 from gateway.agent import settings as agent
-from gateway.agent.protocols.wireguard.interface import InterfaceSettings
+from gateway.agent.protocols.wireguard.interface_process import InterfaceSettings
 from infra.settings.value_types import MESH_NETWORKS
 from tests.unit.agent.fakes import SERVER_KEY
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from infra.settings.loading import SettingsError, load
-from infra.settings.top_level import StackSettings
+from infra.settings.stack import StackSettings
 
 GATEWAY: dict[str, Any] = {"name": "one", "endpoint": "vpn.example.com:31820"}
 METAL: dict[str, Any] = {"name": "edge", "endpoint": "edge.example.com:51820", "target": "metal"}

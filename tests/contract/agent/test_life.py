@@ -235,7 +235,7 @@ def test_kernel_wireguard_is_demanded_where_there_is_none(fresh_world: World) ->
         world.start()  # a kernel that has it must be enough
         return
     ended = subprocess.run(
-        [sys.executable, "-m", "gateway.agent.protocols.wireguard.interface"],
+        [sys.executable, "-m", "gateway.agent.protocols.wireguard.interface_process"],
         env={**world.agent_environment(), "MESHGATE_WIREGUARD": "kernel"},
         capture_output=True,
         text=True,

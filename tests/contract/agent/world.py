@@ -190,7 +190,7 @@ class World:
 
     def start_interface(self) -> None:
         self.holder = self.gateway.start(
-            sys.executable, "-m", "gateway.agent.protocols.wireguard.interface", env=self.agent_environment()
+            sys.executable, "-m", "gateway.agent.protocols.wireguard.interface_process", env=self.agent_environment()
         )
 
     def start_agent(self) -> None:

@@ -13,8 +13,8 @@ from prometheus_client import CollectorRegistry
 
 from gateway.agent.api import create_app
 from gateway.agent.devices import Devices
-from gateway.agent.limits import MAX_BODY_BYTES, MAX_DISCARDED_BYTES, BodyLimits
 from gateway.agent.protocols.wireguard.peers import Peers
+from gateway.agent.request_limits import MAX_BODY_BYTES, MAX_DISCARDED_BYTES, BodyLimits
 from gateway.agent.settings import AgentSettings
 from gateway.agent.store import Store
 from tests.unit.agent.fakes import SERVER_KEY, FakeDataPlane, key_pair

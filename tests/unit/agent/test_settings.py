@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.agent.protocols.wireguard.interface import InterfaceSettings
+from gateway.agent.protocols.wireguard.interface_process import InterfaceSettings
 from gateway.agent.settings import AgentSettings, SettingsError, load, read_secret
 from tests.unit.agent.fakes import key_pair
 
@@ -128,7 +128,7 @@ def test_a_certificate_comes_with_its_key(environment: pytest.MonkeyPatch, given
 def test_the_device_ends_with_2_too(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("MESHGATE_WIREGUARD", "perhaps")
     ended = subprocess.run(
-        [sys.executable, "-m", "gateway.agent.protocols.wireguard.interface"],
+        [sys.executable, "-m", "gateway.agent.protocols.wireguard.interface_process"],
         capture_output=True,
         text=True,
         check=False,

@@ -3,7 +3,7 @@
 import yaml
 
 from environments import project_file
-from infra.settings.top_level import StackSettings
+from infra.settings.stack import StackSettings
 from tests.unit.docs.commands import ROOT
 
 PROJECT = ROOT / "Pulumi.yaml"

@@ -2,7 +2,7 @@
 
 from environments import reference
 from infra.settings.section import walk, within
-from infra.settings.top_level import StackSettings
+from infra.settings.stack import StackSettings
 from tests.unit.docs.commands import ROOT
 
 

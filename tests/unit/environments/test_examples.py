@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from infra.settings.loading import load
-from infra.settings.top_level import StackSettings
+from infra.settings.stack import StackSettings
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = sorted((ROOT / "examples" / "stacks").glob("Pulumi.*.yaml"))

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gateway.agent.protocols.wireguard.interface import InterfaceSettings
+from gateway.agent.protocols.wireguard.interface_process import InterfaceSettings
 from gateway.agent.settings import AgentSettings, load
 from infra.curve25519 import generate_private_key, public_key
 from tests.unit.playbooks.modules import Outcome, run

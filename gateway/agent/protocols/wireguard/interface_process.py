@@ -1,6 +1,6 @@
 """Makes the WireGuard interface and holds it, in a process of its own, so that tunnels outlive the agent.
 
-`python -m gateway.agent.protocols.wireguard.interface` takes the kernel's WireGuard where there is one, else
+`python -m gateway.agent.protocols.wireguard.interface_process` takes the kernel's WireGuard where there is one, else
 wireguard-go. The agent configures what is made here. If wireguard-go dies, it is started again at once, for a
 container's restart would take seconds. If it keeps dying at once, this process ends too.
 """

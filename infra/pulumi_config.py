@@ -4,7 +4,7 @@ import pulumi
 from pulumi.runtime.config import CONFIG, get_config_env, is_config_secret
 
 from infra.settings.loading import SettingsError, load
-from infra.settings.top_level import StackSettings
+from infra.settings.stack import StackSettings
 
 
 def stack_settings() -> StackSettings:
