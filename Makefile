@@ -21,7 +21,7 @@ export LC_ALL := $(if $(filter Darwin,$(shell uname)),en_US.UTF-8,C.UTF-8)
 .PHONY: help setup up status down logs client artifact preview new-env reference check test prove lock
 
 help:
-	@echo "make up        everything: tools, images, a one-node Kubernetes, Headscale, the gateway (cold: about 25 minutes)"
+	@echo "make up        everything: tools, images, a one-node Kubernetes, Headscale, the gateway (cold: about 15 minutes)"
 	@echo "make setup     the Python packages, into .venv: all that 'pulumi up' by hand needs besides Pulumi"
 	@echo "make status    what the lab is made of, and how to use it"
 	@echo "make client    a WireGuard config and its QR code for a device of your own"

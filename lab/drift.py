@@ -1,19 +1,22 @@
 """What somebody changed by hand since the last `up`, found without Pulumi.
 
 A refresh asks for each of the stack's resources, which takes seconds; a run that finds all as it was left does without.
-What is remembered are hashes: of each object of the stack in the cluster, of June's Deployment, of Headscale's content.
+What is remembered are hashes: of each object of the stack in the cluster, of June's Deployment, of Headscale's content,
+and of all that `pulumi up` starts from. Where none of them has changed there is nothing to run.
 """
 
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from kubernetes.client import ApiClient
 from kubernetes.dynamic import DynamicClient
 from kubernetes.dynamic.exceptions import NotFoundError, ResourceNotFoundError
 
+from console import project
 from console.errors import StepError
 from infra.headscale.errors import HeadscaleError
 from lab import paths
@@ -21,13 +24,17 @@ from lab.cluster import kube
 from lab.cluster.startup import PKI
 from lab.mesh import june, peer
 from lab.pulumi.stack import Stack
+from lab.tools import cache
 
 FILE = paths.PULUMI / "left.json"
-JUNE, HEADSCALE = "june", "headscale"
+JUNE, HEADSCALE, PROGRAM = "june", "headscale", "program"
 GONE = "gone"
 
 Seen = Mapping[str, str]
 """The hash of each thing, by its URN or as above; Headscale is not among them while it does not answer."""
+
+_PROGRAM = tuple(project.REPOSITORY / name for name in ("__main__.py", "infra", "Pulumi.yaml", "requirements.lock"))
+"""What `pulumi up` runs, besides Pulumi itself."""
 
 _OF_THE_CLUSTER = ("resourceVersion", "generation", "managedFields")
 """Metadata that changes with each write, also of a status."""
@@ -35,23 +42,33 @@ _OF_THE_CLUSTER = ("resourceVersion", "generation", "managedFields")
 
 @dataclass(frozen=True)
 class Drift:
-    """What is other than the last `up` left it: URNs of objects in the cluster, and whether anything else is."""
+    """What is other than the last `up` left it: URNs of objects in the cluster, and whether anything else is.
+
+    `program` says that the program, its settings or its state are others.
+    """
 
     objects: Sequence[str] = ()
     elsewhere: bool = False
+    program: bool = False
+
+    def __bool__(self) -> bool:
+        """Whether there is anything for `pulumi up` to do."""
+        return bool(self.objects) or self.elsewhere or self.program
 
 
 def found(before: Seen, now: Seen) -> Drift:
     """Compare what was remembered with what is; nothing is known of what does not answer."""
     changed = [name for name, was in before.items() if name in now and now[name] != was]
-    objects = [name for name in changed if name not in (JUNE, HEADSCALE)]
-    return Drift(objects, elsewhere=len(objects) < len(changed))
+    objects = [name for name in changed if name not in (JUNE, HEADSCALE, PROGRAM)]
+    elsewhere = any(name in changed for name in (JUNE, HEADSCALE))
+    return Drift(objects, elsewhere, program=PROGRAM in changed or PROGRAM not in before)
 
 
 def look(stack: Stack) -> Seen:
     """Return what is now: objects that the stack's state names, and what it changes elsewhere."""
     with kube.client() as api:
         seen = dict(_objects(api, stack))
+    seen[PROGRAM] = cache.fingerprint(str(stack.programs), *filter(Path.exists, (*_PROGRAM, *stack.files())))
     if (content := _headscale()) is not None:
         seen[HEADSCALE] = _hash(content)
     return seen

@@ -72,18 +72,19 @@ def up(*, fresh: bool = False) -> None:
 
 def _converge(stack: Stack) -> drift.Seen:
     """Run the stack, from the truth where somebody changed something; return what could not be looked at."""
-    with step("Look for what was changed by hand") as current:
+    with step("Look for what has changed since the last `pulumi up`") as current:
         before, now = drift.remembered(), drift.look(stack)
         found = drift.found(before, now)
-        current.now(", ".join(urn.rpartition("::")[2] for urn in found.objects))
+        current.now(", ".join(urn.rpartition("::")[2] for urn in found.objects) or ("" if found else "nothing"))
         if found.objects:
             # First and alone: what else there is may be out of reach until these are there again.
             stack.refresh(found.objects)
-    with step("Run `pulumi up` of the stack lab") as current:
-        stack.up(current.now, refresh=found.elsewhere)
-        if june.lacks():
-            stack.up(current.now, refresh=True)
-        current.now("")
+    if found or june.lacks():
+        with step("Run `pulumi up` of the stack lab") as current:
+            stack.up(current.now, refresh=found.elsewhere)
+            if june.lacks():
+                stack.up(current.now, refresh=True)
+            current.now("")
     if lacking := june.lacks():
         raise StepError(f"The orchestrator did not get {', '.join(lacking)} from the stack.", stack.log)
     return {name: was for name, was in before.items() if name == drift.HEADSCALE and name not in now}

@@ -14,11 +14,12 @@ from typing import Any
 
 import yaml
 
-from console import project, pulumi_cli
+from console import environment, project, pulumi_cli
 from console.errors import StepError
 from console.progress import step
 from console.run import capture, run
 from lab import paths
+from lab.kubernetes_plugin.provider_settings import LAB_PLUGIN
 from lab.processes import marker
 from lab.pulumi import plugin
 
@@ -63,6 +64,10 @@ class Stack:
         """The stack's checkpoint in the file backend."""
         return paths.PULUMI_STATE / ".pulumi" / "stacks" / project.NAME / f"{self.name}.json"
 
+    def files(self) -> tuple[Path, ...]:
+        """Return what tells this stack from every other: its settings and its state."""
+        return self.config_file, self.state_file
+
     def environment(self) -> dict[str, str]:
         """Return what to add to the environment of `pulumi`."""
         return {
@@ -71,6 +76,7 @@ class Stack:
             "PULUMI_BACKEND_URL": f"file://{paths.PULUMI_STATE}",
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(PASSPHRASE_FILE),
             "KUBECONFIG": str(paths.KUBECONFIG),
+            LAB_PLUGIN: environment.callers().get(LAB_PLUGIN, ""),
             **marker.own(),
         }
 

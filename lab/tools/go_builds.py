@@ -57,7 +57,7 @@ PULUMI = Tool(
     version="3.259.0",
     module="workspace/pulumi",
     package="github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
-    seconds=290,
+    seconds=190,
     variables=("github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v3.259.0",),
     own=Own(("version",), pulumi_cli.AT_LEAST, pulumi_cli.BELOW),
 )
@@ -68,14 +68,14 @@ PULUMI_LANGUAGE_PYTHON = Tool(
     version="3.78.0",
     module="pulumi-language-python",
     package="github.com/pulumi/pulumi/sdk/v3/python/cmd/pulumi-language-python",
-    seconds=22,
+    seconds=35,
 )
 HEADSCALE = Tool(
     name="headscale",
     version="0.29.2",
     module="headscale-0.29.2",
     package="github.com/juanfont/headscale/cmd/headscale",
-    seconds=157,
+    seconds=130,
     # The very version that the image's tag says.
     own=Own(("version",), at_least=(0, 29, 2), below=(0, 29, 3)),
 )
@@ -99,7 +99,7 @@ TAILSCALED = Tool(
     version="1.102.3",
     module="workspace/tailscale",
     package="tailscale.com/cmd/tailscaled",
-    seconds=159,
+    seconds=130,
     tags="ts_include_cli",
     variables=_TAILSCALE_VERSION,
     aliases=("tailscale",),
@@ -110,7 +110,7 @@ CONTAINERBOOT = Tool(
     version="1.102.3",
     module="workspace/tailscale",
     package="tailscale.com/cmd/containerboot",
-    seconds=36,
+    seconds=10,
     variables=_TAILSCALE_VERSION,
 )
 KUBE = Tool(
@@ -119,7 +119,7 @@ KUBE = Tool(
     version="1.34.3",
     module="workspace/kubernetes",
     package=".",
-    seconds=480,
+    seconds=400,
     variables=(
         "k8s.io/component-base/version.gitVersion=v1.34.3",
         "k8s.io/component-base/version.gitMajor=1",
@@ -132,7 +132,7 @@ COREDNS = Tool(
     version="1.14.1",
     module="workspace/coredns",
     package=".",
-    seconds=111,
+    seconds=12,
     own=Own(("-version",), at_least=(1, 10, 0), below=(2, 0, 0)),
 )
 WIREGUARD_GO = Tool(

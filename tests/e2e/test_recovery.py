@@ -68,14 +68,11 @@ def test_make_up_repairs_what_was_deleted_by_hand(
 
 
 @pytest.mark.timeout(120)
-def test_make_up_of_an_unchanged_lab_refreshes_nothing(stack: Stack) -> None:
+def test_make_up_of_an_unchanged_lab_runs_no_pulumi(stack: Stack) -> None:
     life.make_up()
-    started = time.monotonic()
+    ran = stack.log.stat().st_mtime_ns
     life.make_up()
-    took = time.monotonic() - started
-    print(f"\nmake up, alive and unchanged: {took:.1f} s")  # noqa: T201 (the figure is the point)
-    assert "refresh" not in stack.log.read_text().lower()
-    assert took < 10  # 5 on a machine that does nothing else
+    assert stack.log.stat().st_mtime_ns == ran
 
 
 def _restarts(container: str) -> int:

@@ -12,7 +12,7 @@ from lab.mesh import june
 from lab.pulumi.stack import Stack
 
 SERVER = "urn:pulumi:lab::meshgate::kubernetes:apps/v1:Deployment::server"
-LEFT = {SERVER: "1", drift.JUNE: "2", drift.HEADSCALE: "3"}
+LEFT = {SERVER: "1", drift.JUNE: "2", drift.HEADSCALE: "3", drift.PROGRAM: "4"}
 
 
 class Recorded:
@@ -46,13 +46,14 @@ def converge(monkeypatch: pytest.MonkeyPatch) -> Callable[..., drift.Seen]:
 @pytest.mark.parametrize(
     ("now", "asked"),
     [
-        (LEFT, ["up"]),
+        (LEFT, []),
+        (LEFT | {drift.PROGRAM: "new"}, ["up"]),
         (LEFT | {SERVER: drift.GONE}, ["refresh server", "up"]),
         (LEFT | {drift.JUNE: "new"}, ["up --refresh"]),
         (LEFT | {drift.HEADSCALE: "new"}, ["up --refresh"]),
         (LEFT | {SERVER: "new", drift.JUNE: "new"}, ["refresh server", "up --refresh"]),
         # A Headscale that is gone cannot be asked until `up` has made it anew.
-        ({SERVER: drift.GONE, drift.JUNE: "2"}, ["refresh server", "up"]),
+        ({SERVER: drift.GONE, drift.JUNE: "2", drift.PROGRAM: "4"}, ["refresh server", "up"]),
     ],
 )
 def test_what_was_changed_is_looked_at_and_no_more(

@@ -8,6 +8,7 @@ import yaml
 from console.errors import StepError
 from infra.settings.loading import load
 from lab import paths
+from lab.kubernetes_plugin.provider_settings import LAB_PLUGIN
 from lab.pulumi import lab_settings, stack
 from lab.pulumi.stack import Stack
 
@@ -142,3 +143,9 @@ def test_pulumi_runs_apart_from_the_users_own(tmp_path: Path) -> None:
     assert environment["KUBECONFIG"] == str(paths.KUBECONFIG)
     command = Stack(tmp_path).command("preview", "--diff")
     assert not any("passphrase" in word for word in command)
+
+
+def test_how_the_plugins_stand_in_answers_is_told_to_it(pulumi: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not Stack(pulumi).environment()[LAB_PLUGIN]
+    monkeypatch.setenv(LAB_PLUGIN, "prompt")
+    assert Stack(pulumi).environment()[LAB_PLUGIN] == "prompt"
