@@ -73,6 +73,7 @@ class Laptop:
             **passed,
             "PATH": os.pathsep.join(map(str, search)),
             "HOME": str(self.home),
+            "PULUMI_HOME": str(self.home / ".pulumi"),  # by itself it goes by the password file, not by HOME
             "KUBECONFIG": str(self.api.kubeconfig),
             "PYTHONPATH": str(self.home / "without-linux"),
             "XDG_CACHE_HOME": str(paths.cache().parent),  # what uv has fetched already
@@ -148,7 +149,7 @@ def prepared(laptop: Laptop) -> Laptop:
     return laptop
 
 
-USERS = "export PULUMI_BACKEND_URL=file://~ PULUMI_CONFIG_PASSPHRASE_FILE=~/.meshgate-passphrase\n"
+USERS = "export PULUMI_BACKEND_URL=file://$HOME PULUMI_CONFIG_PASSPHRASE_FILE=~/.meshgate-passphrase\n"
 
 
 def test_the_readmes_block_makes_a_stack_in_a_fresh_clone(prepared: Laptop) -> None:
