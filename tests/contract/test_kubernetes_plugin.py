@@ -17,6 +17,7 @@ from kubernetes.client.exceptions import ApiException
 from pulumi.runtime.proto import provider_pb2 as messages
 
 from infra.components.stack_cluster import PROVIDER_FLAGS
+from infra.kubernetes.labels import ADOPTED
 from lab.kubernetes_plugin.properties import UNKNOWN, Properties, Secret, Value, from_struct, to_struct
 from tests.contract.apiserver import ApiServer, api_server
 from tests.deadlines import wait_for
@@ -263,7 +264,7 @@ def test_adopting_does_not_take_another_managers_value(server: ApiServer, engine
     ours: Properties = {"metadata": {"name": "fixed", "namespace": ns}, "data": {"a": "ours"}}
     with pytest.raises(grpc.RpcError, match=r"(?s)field conflict.*operator.*\.data\.a"):
         engine.create(CONFIG_MAP, "cm", **ours)
-    ours["metadata"]["annotations"] = {"pulumi.com/patchForce": "true"}
+    ours["metadata"]["annotations"] = ADOPTED
     assert engine.create(CONFIG_MAP, "cm", **ours).outputs["data"] == {"a": "ours"}
 
 
@@ -505,7 +506,9 @@ def test_the_servers_complaint_does_not_quote_a_secret(engine: Engine, ns: str) 
 
 
 def test_an_import_is_an_object_without_a_difference(engine: Engine, ns: str) -> None:
-    made = engine.create(CONFIG_MAP, "cm", metadata={"name": "a", "namespace": ns}, data={"a": "1"})
+    # As every object of the program: another field manager than the import's own made it.
+    metadata: Properties = {"name": "a", "namespace": ns, "annotations": dict(ADOPTED)}
+    made = engine.create(CONFIG_MAP, "cm", metadata=metadata, data={"a": "1"})
     imported = engine.read(Kept(CONFIG_MAP, made.id, {}, {}))
     assert imported
     assert imported.inputs == made.inputs
