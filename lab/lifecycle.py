@@ -14,7 +14,7 @@ from lab.network import topology
 from lab.processes import daemon, marker
 from lab.pulumi import lab_settings, pulumi_host
 from lab.pulumi.stack import Stack
-from lab.tools import debian_packages, go_builds
+from lab.tools import debian_packages, go_builds, pinned_tools
 
 COLD_SECONDS = 120
 """A run that builds for longer than this is announced before it starts."""
@@ -36,15 +36,15 @@ def up(*, fresh: bool = False) -> None:
     """
     preflight.check()
     _announce()
-    with go_builds.ahead(*go_builds.LAB):
+    with go_builds.ahead(*pinned_tools.LAB):
         debian_packages.ensure()
         built = archives.ensure(recipes.without_tools())
         programs = parts.Programs(
-            kube=go_builds.resolve(go_builds.KUBE),
-            coredns=go_builds.resolve(go_builds.COREDNS),
-            tailscaled=go_builds.resolve(go_builds.TAILSCALED),
+            kube=go_builds.resolve(pinned_tools.KUBE),
+            coredns=go_builds.resolve(pinned_tools.COREDNS),
+            tailscaled=go_builds.resolve(pinned_tools.TAILSCALED),
         )
-        go_builds.resolve(go_builds.WIREGUARD_GO)
+        go_builds.resolve(pinned_tools.WIREGUARD_GO)
         if fresh:
             with step("Forget the cluster's state"):
                 forget()
@@ -134,7 +134,7 @@ def _end() -> None:
 
 def _announce() -> None:
     """Say how long it will take, when that is long."""
-    seconds = go_builds.cold_seconds(*go_builds.LAB) + archives.cold_seconds()
+    seconds = go_builds.cold_seconds(*pinned_tools.LAB) + archives.cold_seconds()
     if seconds > COLD_SECONDS:
         console.print(
             f"This takes about {round(seconds / 60)} minutes on 2 cores: tools and images are built here, once."

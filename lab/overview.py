@@ -14,7 +14,7 @@ from lab.mesh import june, peer
 from lab.processes import supervision
 from lab.pulumi import plugin, pulumi_host
 from lab.pulumi.stack import Stack
-from lab.tools import go_builds
+from lab.tools import go_builds, pinned_tools
 
 _INDENT = 30
 
@@ -58,7 +58,7 @@ def _given() -> dict[str, str]:
 def _look_inside() -> str:
     """Return the line that lets a shell's kubectl speak to the lab's cluster."""
     line = f"export KUBECONFIG={paths.KUBECONFIG}"
-    return line if shutil.which("kubectl") else f"{line} PATH=$PATH:{go_builds.resolve(go_builds.KUBE).parent}"
+    return line if shutil.which("kubectl") else f"{line} PATH=$PATH:{go_builds.resolve(pinned_tools.KUBE).parent}"
 
 
 def _by_state(states: Mapping[str, str]) -> dict[str, str]:

@@ -18,7 +18,7 @@ from console.waiting import until
 from infra.kubernetes import rollout
 from infra.kubernetes.client import KubernetesClient
 from lab import paths
-from lab.tools import go_builds
+from lab.tools import go_builds, pinned_tools
 
 MANIFESTS = Path(__file__).with_name("manifests")
 
@@ -31,7 +31,7 @@ def client() -> ApiClient:
 
 def kubectl(*arguments: str) -> str:
     """Run the lab's kubectl on its cluster and return what it printed; raise StepError if it fails."""
-    program = go_builds.resolve(go_builds.KUBE).with_name("kubectl")
+    program = go_builds.resolve(pinned_tools.KUBE).with_name("kubectl")
     # What it learns of the API it would else write into the user's home.
     options = (f"--kubeconfig={paths.KUBECONFIG}", f"--cache-dir={paths.RUN / 'kubectl'}")
     return capture([program, *options, *arguments], doing=f"run `kubectl {' '.join(arguments)}`")

@@ -13,7 +13,7 @@ from pathlib import Path
 from console.progress import step
 from lab import paths
 from lab.images import debian_root
-from lab.tools import cache, go_builds, go_toolchain
+from lab.tools import cache, go_builds, go_toolchain, pinned_tools
 
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 """The CAs that this machine trusts, in one file."""
@@ -135,10 +135,10 @@ def _pause(base: Recipe) -> Recipe:
 
 def _headscale() -> Recipe:
     """Headscale's server."""
-    directory = go_builds.for_image(go_builds.HEADSCALE).parent
+    directory = go_builds.for_image(pinned_tools.HEADSCALE).parent
     return _stand_in(
         "headscale/headscale",
-        go_builds.HEADSCALE.version,
+        pinned_tools.HEADSCALE.version,
         inputs=(directory.name, _CERTIFICATES),
         parts={"headscale": directory, "certificates": _CERTIFICATES.parent},
     )
@@ -146,10 +146,10 @@ def _headscale() -> Recipe:
 
 def _tailscale(base: Recipe) -> Recipe:
     """The mesh node that runs in a gateway's pod: of one binary that is daemon and client, as nobody installs it."""
-    parts = {tool.name: go_builds.build(tool).parent for tool in (go_builds.TAILSCALED, go_builds.CONTAINERBOOT)}
+    parts = {tool.name: go_builds.build(tool).parent for tool in (pinned_tools.TAILSCALED, pinned_tools.CONTAINERBOOT)}
     return _stand_in(
         "tailscale/tailscale",
-        f"v{go_builds.TAILSCALED.version}",
+        f"v{pinned_tools.TAILSCALED.version}",
         inputs=tuple(directory.name for directory in parts.values()),
         parts=parts,
         bases=(base,),

@@ -20,7 +20,7 @@ from lab import paths
 from lab.network import topology
 from lab.network.sandbox import Sandbox, in_network
 from lab.processes.daemon import Daemon
-from lab.tools import go_builds
+from lab.tools import go_builds, pinned_tools
 
 INTERFACE = "wg0"
 DEFAULT_MTU = 1420
@@ -159,7 +159,7 @@ def connect(name: str, config: Config) -> Client:
     host = topology.attach(name)
     sandbox = Sandbox(network=host.namespace, hostname=f"client-{name}", empty=("/run",))
     # Its control socket is below /run, which is its own: two clients may both call it wg0.
-    process = _daemon(name).start(sandbox.command([str(go_builds.resolve(go_builds.WIREGUARD_GO)), "-f", INTERFACE]))
+    process = _daemon(name).start(sandbox.command([str(go_builds.resolve(pinned_tools.WIREGUARD_GO)), "-f", INTERFACE]))
     client = Client(name, host, process.pid)
     until(
         lambda: _has_interface(client),

@@ -9,7 +9,7 @@ from console import environment, pulumi_cli
 from console.errors import StepError
 from console.run import capture
 from lab import paths
-from lab.tools import cache, go_builds, go_toolchain
+from lab.tools import cache, go_builds, go_toolchain, pinned_tools
 
 _SDK = "github.com/pulumi/pulumi/sdk/v3"
 _SCRIPTS = (
@@ -26,7 +26,7 @@ def find() -> Path:
     """
     with suppress(StepError):
         return pulumi_cli.find()
-    binaries = (go_builds.build(go_builds.PULUMI), go_builds.build(go_builds.PULUMI_LANGUAGE_PYTHON))
+    binaries = (go_builds.build(pinned_tools.PULUMI), go_builds.build(pinned_tools.PULUMI_LANGUAGE_PYTHON))
     # Of a binary its cache directory's name is enough: that is the hash of what it was made from.
     key = cache.fingerprint(*(binary.parent.name for binary in binaries), *_SCRIPTS)
     return cache.keep(paths.cache() / "pulumi" / key, lambda directory: _assemble(binaries, directory))
@@ -40,9 +40,9 @@ def _assemble(binaries: tuple[Path, ...], directory: Path) -> None:
     module = capture(
         (go_toolchain.find().command, "list", "-m", "-f", "{{.Dir}}", _SDK),
         doing="find Pulumi's SDK among the Go modules",
-        cwd=paths.GO_MODULES / go_builds.PULUMI.module,
+        cwd=paths.GO_MODULES / pinned_tools.PULUMI.module,
         base=environment.downloading(),
-        env=go_builds.compiler_environment(go_builds.PULUMI),
+        env=go_builds.compiler_environment(pinned_tools.PULUMI),
     )
     for script in _SCRIPTS:
         target = directory / Path(script).name

@@ -15,7 +15,7 @@ from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
 from lab.cluster import pki
-from lab.tools import go_builds
+from lab.tools import go_builds, pinned_tools
 from tests.contract.programs import free_port, running
 from tests.deadlines import wait_for
 
@@ -47,7 +47,7 @@ class ApiServer:
 @contextmanager
 def api_server(directory: Path) -> Iterator[ApiServer]:
     """Start everything in `directory` (data, certificates, logs); end it, last first, at the end."""
-    kube, etcd = go_builds.resolve(go_builds.KUBE), shutil.which("etcd")
+    kube, etcd = go_builds.resolve(pinned_tools.KUBE), shutil.which("etcd")
     assert etcd, "etcd is missing; install the package etcd-server"
     port, etcd_port, peer_port, manager_port = (free_port() for _ in range(4))
     certificates = pki.Pki(directory / "pki")

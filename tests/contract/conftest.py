@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from lab.tools import go_builds
+from lab.tools import pinned_tools
 from tests.contract.apiserver import ApiServer, api_server
 from tests.contract.real_headscale import RealHeadscale, running_headscale
 
@@ -16,7 +16,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
 
 @pytest.fixture(scope="module")
 def headscale(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealHeadscale]:
-    with running_headscale(tmp_path_factory.mktemp("headscale"), go_builds.HEADSCALE) as server:
+    with running_headscale(tmp_path_factory.mktemp("headscale"), pinned_tools.HEADSCALE) as server:
         yield server
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from lab.tools import go_builds
+from lab.tools import go_builds, pinned_tools
 from tests.contract.programs import free_port, listens, running
 from tests.deadlines import wait_for
 
@@ -106,10 +106,10 @@ class RealHeadscale:
 
 
 @contextmanager
-def running_headscale(directory: Path, tool: go_builds.Tool) -> Iterator[RealHeadscale]:
+def running_headscale(directory: Path, tool: pinned_tools.Tool) -> Iterator[RealHeadscale]:
     """A server of one of the lab's Headscale versions, with an empty database."""
     with ExitStack() as stack:
-        yield RealHeadscale(directory, go_builds.resolve(tool), go_builds.resolve(go_builds.TAILSCALED), stack)
+        yield RealHeadscale(directory, go_builds.resolve(tool), go_builds.resolve(pinned_tools.TAILSCALED), stack)
 
 
 def _config(directory: Path, port: int) -> dict[str, object]:

@@ -20,7 +20,7 @@ from infra.headscale import EXIT_ROUTES
 from infra.headscale.client import Headscale
 from infra.headscale.errors import NotFoundError
 from lab import paths
-from lab.tools import go_builds
+from lab.tools import pinned_tools
 from tests.contract.real_headscale import RealHeadscale, running_headscale
 
 pytestmark = pytest.mark.timeout(600)  # the first run on a machine builds two servers and a client
@@ -121,7 +121,7 @@ def _dict(value: object) -> dict[str, Any]:
 
 @pytest.fixture(scope="module", params=["0.29.2", "0.23.0"])
 def headscale(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealHeadscale]:
-    tool = go_builds.HEADSCALE if request.param == "0.29.2" else go_builds.HEADSCALE_0_23
+    tool = pinned_tools.HEADSCALE if request.param == "0.29.2" else pinned_tools.HEADSCALE_0_23
     with running_headscale(tmp_path_factory.mktemp(request.param), tool) as server:
         yield server
 

@@ -18,7 +18,7 @@ from infra.headscale import EXIT_ROUTES
 from infra.headscale.client import Headscale
 from infra.headscale.errors import ConflictError, NotFoundError, RefusedError, UnauthorizedError
 from infra.headscale.models import Node, PreAuthKey, User, api_key_prefix
-from lab.tools import go_builds
+from lab.tools import pinned_tools
 from tests.contract.real_headscale import running_headscale
 from tests.deadlines import wait_for
 from tests.unit.headscale.fake import FakeHeadscale
@@ -76,7 +76,7 @@ def mesh(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         fake = FakeHeadscale("0.29" if request.param == "fake-0.29" else "0.23")
         yield from _mesh(fake, fake)
         return
-    tool = go_builds.HEADSCALE if request.param == "real-0.29.2" else go_builds.HEADSCALE_0_23
+    tool = pinned_tools.HEADSCALE if request.param == "real-0.29.2" else pinned_tools.HEADSCALE_0_23
     directory: Path = tmp_path_factory.mktemp(request.param)
     with running_headscale(directory, tool) as server:
         yield from _mesh(server, None)

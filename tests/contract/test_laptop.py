@@ -18,7 +18,7 @@ import yaml
 from console import project
 from lab import paths
 from lab.pulumi import plugin, pulumi_host
-from lab.tools import go_builds
+from lab.tools import pinned_tools
 from tests.contract.apiserver import ApiServer
 from tests.contract.pulumi_engine import Run
 from tests.contract.real_headscale import RealHeadscale, running_headscale
@@ -116,7 +116,7 @@ def laptop(api: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     (home / "without-linux").mkdir()
     (home / "without-linux" / "sitecustomize.py").write_text(WITHOUT_LINUX)
     plugin.write_stand_in(home / ".pulumi" / "plugins" / plugin.DIRECTORY)
-    with running_headscale(tmp_path_factory.mktemp("headscale"), go_builds.HEADSCALE) as headscale:
+    with running_headscale(tmp_path_factory.mktemp("headscale"), pinned_tools.HEADSCALE) as headscale:
         key = headscale.new_api_key(datetime.now(UTC) + timedelta(hours=1))
         made = Laptop(home, api, headscale, key)
         assert made.run("python3 -c 'open(\"/proc/self/stat\")' 2>/dev/null || echo none").text == "none\n"

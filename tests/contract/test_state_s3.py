@@ -15,7 +15,7 @@ import pytest
 
 from lab import paths
 from lab.pulumi import pulumi_host
-from lab.tools import go_builds
+from lab.tools import go_builds, pinned_tools
 from tests.contract.programs import asked, free_port, listens, running
 from tests.deadlines import wait_for
 from tests.unit.docs.commands import bash, console
@@ -60,7 +60,13 @@ def s3_server(directory: Path) -> Iterator[Server]:
     (objects / BUCKET).mkdir(parents=True)
     port = free_port()
     access, secret = secrets.token_hex(8), secrets.token_hex(20)
-    command = [str(go_builds.resolve(go_builds.VERSITYGW)), "--port", f"127.0.0.1:{port}", "--region", "eu-central-1"]
+    command = [
+        str(go_builds.resolve(pinned_tools.VERSITYGW)),
+        "--port",
+        f"127.0.0.1:{port}",
+        "--region",
+        "eu-central-1",
+    ]
     log = directory / "versitygw.log"
     root = {"ROOT_ACCESS_KEY_ID": access, "ROOT_SECRET_ACCESS_KEY": secret}
     with running([*command, "posix", str(objects)], log, **root):

@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from lab import paths
-from lab.tools import go_builds
+from lab.tools import go_builds, pinned_tools
 
 pytestmark = pytest.mark.timeout(300)  # the first run on a machine builds actionlint
 
@@ -14,7 +14,7 @@ WORKFLOWS = paths.REPOSITORY / ".github" / "workflows"
 
 def lint(*files: object) -> subprocess.CompletedProcess[str]:
     command = [
-        str(go_builds.resolve(go_builds.ACTIONLINT)),
+        str(go_builds.resolve(pinned_tools.ACTIONLINT)),
         "-no-color",
         "-oneline",
         "-shellcheck=",

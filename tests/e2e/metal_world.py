@@ -28,7 +28,7 @@ from lab.machines.metal import Machine
 from lab.mesh import peer
 from lab.network import wireguard_client as clients
 from lab.network.wireguard_client import Client, Config
-from lab.tools import go_builds
+from lab.tools import go_builds, pinned_tools
 from tests.e2e import lab_world
 
 USER = "meshgate-metal-test"
@@ -212,7 +212,7 @@ def machine_with_tailscale(name: str) -> Iterator[Machine]:
 
 def install_vendor_tailscale(machine: Machine) -> None:
     """What Tailscale's package brings: both programs, and a service that runs and is enabled."""
-    binary = go_builds.resolve(go_builds.TAILSCALED)
+    binary = go_builds.resolve(pinned_tools.TAILSCALED)
     for name in ("/usr/sbin/tailscaled", "/usr/bin/tailscale"):
         upload(machine, binary, name)
     machine.ssh("sh", "-c", "mkdir -p /etc/lab && cat > /etc/lab/ca.crt", stdin=PKI.ca.read_text())

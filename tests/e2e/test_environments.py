@@ -27,7 +27,7 @@ from lab.network.wireguard_client import Client, Config
 from lab.processes.daemon import Daemon
 from lab.pulumi import pulumi_host
 from lab.pulumi.stack import Stack
-from lab.tools import go_builds
+from lab.tools import go_builds, pinned_tools
 from tests.e2e import lab_world, life
 from tests.e2e.test_existing_headscale import REGISTER
 from tests.pings import pinging
@@ -244,7 +244,7 @@ class Operator:
             answers = "until curl -sf http://127.0.0.1:8080/healthz >/dev/null; do sleep 0.1; done"
             script = f"{forward} >/dev/null & trap 'kill $!' EXIT\n{answers}\n{token}\n{script}"
         stack = self.environment.stack
-        path = os.pathsep.join((str(go_builds.resolve(go_builds.KUBE).parent), stack.environment()["PATH"]))
+        path = os.pathsep.join((str(go_builds.resolve(pinned_tools.KUBE).parent), stack.environment()["PATH"]))
         apart = {"PATH": path, "KUBECACHEDIR": str(paths.RUN / "kubectl"), "NO_PROXY": "*"}
         printed = bash(script, paths.REPOSITORY, {**os.environ, **stack.environment(), **apart})
         if script.startswith("pulumi up "):

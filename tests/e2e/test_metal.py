@@ -10,7 +10,7 @@ from lab.machines.metal import Machine
 from lab.mesh import peer
 from lab.network import topology
 from lab.network.wireguard_client import Client
-from lab.tools import go_builds
+from lab.tools import go_builds, pinned_tools
 from tests.deadlines import wait_for
 from tests.e2e import lab_world, metal_world
 from tests.e2e.metal_world import MetalGateway
@@ -237,7 +237,7 @@ def test_a_host_in_a_tailnet_is_refused_and_not_touched(nothing: MetalGateway) -
 
 def test_killed_at_any_moment_it_converges_when_run_again(nothing: MetalGateway) -> None:
     gateway, before = nothing, metal_world.snapshot(nothing.machine)
-    tailscaled = str(go_builds.resolve(go_builds.TAILSCALED))
+    tailscaled = str(go_builds.resolve(pinned_tools.TAILSCALED))
     for task in MOMENTS:
         gateway.kill_at(task, meshgate_tailscaled=tailscaled)
     gateway.play("gateway", meshgate_tailscaled=tailscaled)

@@ -19,7 +19,7 @@ from lab.mesh import june, june_app
 from lab.network import wireguard_client as clients
 from lab.network.wireguard_client import Config
 from lab.pulumi.stack import Stack
-from lab.tools import go_builds
+from lab.tools import go_builds, pinned_tools
 from tests.e2e import lab_world, life, metal_world
 from tests.e2e.metal_world import Play
 
@@ -60,7 +60,7 @@ def play(stack: Stack, machine: Machine, directory: Path, playbook: str) -> Play
     """Run a playbook as a user of the stack does: its inventory is the stack, and how SSH reaches the machine."""
     source = directory / "meshgate_stack.yml"
     source.write_text(json.dumps({"plugin": "meshgate_stack", "stack": stack.name, "project_dir": str(paths.PULUMI)}))
-    variables = machine.inventory() | {"meshgate_tailscaled": str(go_builds.resolve(go_builds.TAILSCALED))}
+    variables = machine.inventory() | {"meshgate_tailscaled": str(go_builds.resolve(pinned_tools.TAILSCALED))}
     connection = directory / "connection.json"
     connection.write_text(json.dumps({"meshgate": {"hosts": {NAME: variables}}}))
     program = str(Path(sys.executable).with_name("ansible-playbook"))

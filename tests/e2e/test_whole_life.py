@@ -17,7 +17,7 @@ from lab.cluster.startup import PKI
 from lab.mesh import june, peer
 from lab.network.wireguard_client import Client
 from lab.pulumi.stack import Stack
-from lab.tools import go_builds
+from lab.tools import go_builds, pinned_tools
 from tests.e2e import lab_world, life
 
 pytestmark = pytest.mark.timeout(600)
@@ -90,7 +90,7 @@ def test_an_up_that_was_killed_is_finished_by_the_next(stack: Stack, moment: str
 
 def test_a_new_mesh_carries_packets_like_the_first(stack: Stack, connect: Connect) -> None:
     """The mesh peer joins the new Headscale as it joined the first."""
-    peer.join(go_builds.resolve(go_builds.TAILSCALED).with_name("tailscale"), PKI.ca.read_text())
+    peer.join(go_builds.resolve(pinned_tools.TAILSCALED).with_name("tailscale"), PKI.ca.read_text())
     with lab_world.headscale() as headscale:
         mesh_peer = lab_world.node_named(headscale, peer.HOSTNAME)
     client = connect("again")

@@ -11,7 +11,7 @@ from lab.network import topology
 from lab.network.sandbox import Sandbox
 from lab.network.wireguard_client import Config
 from lab.processes.daemon import Daemon
-from lab.tools import go_builds
+from lab.tools import go_builds, pinned_tools
 from tests.deadlines import wait_for
 from tests.prove import throughput
 
@@ -30,7 +30,7 @@ def bare_gateway(directory: Path) -> Iterator[Config]:
     key_file = directory / "private-key"
     key_file.write_text(server_key)
     sandbox = Sandbox(network=topology.NODE, hostname="bare", empty=("/run",))
-    process = DAEMON.start(sandbox.command([str(go_builds.resolve(go_builds.WIREGUARD_GO)), "-f", INTERFACE]))
+    process = DAEMON.start(sandbox.command([str(go_builds.resolve(pinned_tools.WIREGUARD_GO)), "-f", INTERFACE]))
 
     def run(*command: str, stdin: str = "") -> str:
         enter = ["nsenter", f"--target={process.pid}", "--net", "--mount", "--", *command]

@@ -12,7 +12,7 @@ import pytest
 
 from infra.headscale import EXIT_ROUTES
 from lab.pulumi import pulumi_host
-from lab.tools import go_builds
+from lab.tools import pinned_tools
 from tests.contract.apiserver import ApiServer
 from tests.contract.pulumi_engine import Engine
 from tests.contract.real_headscale import RealHeadscale, running_headscale
@@ -34,7 +34,7 @@ def test_time_is_linear_in_the_number_of_gateways(
     monkeypatch.setattr("tests.contract.pulumi_engine.TIMEOUT", 600)
     previews, ups, no_ops = {}, {}, {}
     for count in COUNTS:
-        with running_headscale(tmp_path_factory.mktemp("headscale"), go_builds.HEADSCALE) as headscale:
+        with running_headscale(tmp_path_factory.mktemp("headscale"), pinned_tools.HEADSCALE) as headscale:
             engine = Engine(tmp_path_factory.mktemp("engine"), pulumi_host.find(), api.kubeconfig)
             engine.configure(_settings(headscale, count), api_key=_api_key(headscale))
             previews[count] = _fastest(engine, "preview")

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from lab.tools import go_builds
+from lab.tools import go_builds, pinned_tools
 from tests.contract.agent.world import Client, World
 
 
 @pytest.fixture(scope="session")
 def wireguard_go() -> str:
-    return str(go_builds.resolve(go_builds.WIREGUARD_GO))
+    return str(go_builds.resolve(pinned_tools.WIREGUARD_GO))
 
 
 @contextmanager

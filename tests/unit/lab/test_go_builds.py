@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from lab import paths
-from lab.tools import go_builds, go_toolchain, static_elf
+from lab.tools import go_builds, go_toolchain, pinned_tools, static_elf
 
-TOOL = go_builds.Tool(
+TOOL = pinned_tools.Tool(
     name="hello",
     version="1.2.3",
     module="hello",
@@ -17,7 +17,7 @@ TOOL = go_builds.Tool(
     seconds=1,
     variables=("main.greeting=hi",),
     aliases=("bonjour",),
-    own=go_builds.Own(("version",), at_least=(1, 2, 0), below=(2, 0, 0)),
+    own=pinned_tools.Own(("version",), at_least=(1, 2, 0), below=(2, 0, 0)),
 )
 
 
@@ -55,20 +55,20 @@ def program(directory: Path, name: str, says: str) -> Path:
 
 
 OWN = {
-    go_builds.PULUMI: ("version v3.182.0", "version v3.181.0"),
-    go_builds.HEADSCALE: ("version headscale version v0.29.2", "version headscale version v0.30.0"),
-    go_builds.HEADSCALE_0_23: ("version v0.23.0", "version v0.23.1"),
-    go_builds.COREDNS: ("-version CoreDNS-1.12.1", "-version CoreDNS-1.9.4"),
-    go_builds.WIREGUARD_GO: ("--version wireguard-go v0.0.20250522", "--version wireguard-go v0.0.20220316"),
-    go_builds.VERSITYGW: ("--version Version  : v1.8.2", "--version Version  : v1.0.0"),
-    go_builds.ACTIONLINT: ("-version 1.7.12", "-version 1.6.0"),
+    pinned_tools.PULUMI: ("version v3.182.0", "version v3.181.0"),
+    pinned_tools.HEADSCALE: ("version headscale version v0.29.2", "version headscale version v0.30.0"),
+    pinned_tools.HEADSCALE_0_23: ("version v0.23.0", "version v0.23.1"),
+    pinned_tools.COREDNS: ("-version CoreDNS-1.12.1", "-version CoreDNS-1.9.4"),
+    pinned_tools.WIREGUARD_GO: ("--version wireguard-go v0.0.20250522", "--version wireguard-go v0.0.20220316"),
+    pinned_tools.VERSITYGW: ("--version Version  : v1.8.2", "--version Version  : v1.0.0"),
+    pinned_tools.ACTIONLINT: ("-version 1.7.12", "-version 1.6.0"),
 }
 """How each tool is asked for its version; an answer that fits, and one that does not."""
 
 
 @pytest.mark.parametrize("tool", OWN, ids=lambda tool: f"{tool.name}-{tool.version}")
 def test_each_tool_of_the_users_own_is_taken_in_the_versions_that_the_lab_knows(
-    tool: go_builds.Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tool: pinned_tools.Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     fitting, other = OWN[tool]
@@ -79,7 +79,7 @@ def test_each_tool_of_the_users_own_is_taken_in_the_versions_that_the_lab_knows(
 
 
 def test_every_other_tool_is_always_built() -> None:
-    tools = [one for one in vars(go_builds).values() if isinstance(one, go_builds.Tool)]
+    tools = [one for one in vars(go_builds).values() if isinstance(one, pinned_tools.Tool)]
     assert {tool.name for tool in tools if tool.own is None} == {
         "containerboot",
         "kube",
@@ -133,10 +133,10 @@ def test_a_newer_go_on_path_is(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "tool",
-    [*go_builds.LAB, go_builds.HEADSCALE_0_23, go_builds.ACTIONLINT, go_builds.VERSITYGW],
+    [*pinned_tools.LAB, pinned_tools.HEADSCALE_0_23, pinned_tools.ACTIONLINT, pinned_tools.VERSITYGW],
     ids=lambda tool: f"{tool.name}-{tool.version}",
 )
-def test_every_tool_has_its_pinned_module(tool: go_builds.Tool) -> None:
+def test_every_tool_has_its_pinned_module(tool: pinned_tools.Tool) -> None:
     module = paths.GO_MODULES / tool.module
     assert (module / "go.sum").is_file()
     assert f"v{tool.version}" in (module / "go.mod").read_text()
@@ -144,4 +144,4 @@ def test_every_tool_has_its_pinned_module(tool: go_builds.Tool) -> None:
 
 def test_the_gateway_image_builds_the_same_wireguard_go() -> None:
     dockerfile = (paths.REPOSITORY / "gateway" / "Dockerfile").read_text()
-    assert f"{go_builds.WIREGUARD_GO.package}@v{go_builds.WIREGUARD_GO.version}" in dockerfile
+    assert f"{pinned_tools.WIREGUARD_GO.package}@v{pinned_tools.WIREGUARD_GO.version}" in dockerfile
