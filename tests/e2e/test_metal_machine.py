@@ -43,7 +43,7 @@ ExecStart=/usr/sbin/nft add table inet probe
 ExecStart=/usr/bin/touch /var/lib/probe/written
 """
 HELD = """
-from lab import metal
+from lab.machines import metal
 with metal.machine("third") as machine:
     machine.ssh("touch", "/srv/old")
     print("up", flush=True)
