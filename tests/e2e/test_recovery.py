@@ -62,7 +62,7 @@ def test_make_up_repairs_what_was_deleted_by_hand(
     kube.kubectl("delete", kind, name, "-n", namespace, "--wait=true")
     said = life.make_up()
     assert "not set" not in said
-    assert "Look for what was changed by hand" in said
+    assert "✓ Look for what has changed since the last `pulumi up`" in said
     life.assert_whole(stack)
     assert lab_world.passes(connect("after-repair"), lab_world.INTERNET[0], 10)
 
