@@ -74,7 +74,7 @@ check: .venv/ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/ansible-lint -q --offline --profile production playbooks
-	$(BIN)/pytest -q tests/unit
+	$(BIN)/pytest -q -n 2 tests/unit
 
 test: check
 	$(BIN)/python -m lab up --fresh

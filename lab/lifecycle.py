@@ -67,6 +67,8 @@ def up(*, fresh: bool = False) -> None:
     known = _converge(stack)
     with step("Let the mesh peer join"):
         peer.join(programs.tailscaled.with_name("tailscale"), ca_certificate)
+    with step("Wait for June's orchestrator"):
+        june.wait()
     drift.remember({**known, **drift.look(stack)})
 
 

@@ -4,10 +4,9 @@ State makes one running lab; `down` removes it. The cache holds what is slow to 
 images), by the hash of its inputs; only `down ALL=1` removes it.
 """
 
-import os
 from pathlib import Path
 
-from console import project
+from console import environment, project
 
 REPOSITORY = project.REPOSITORY
 """The work tree that this package is part of."""
@@ -48,5 +47,5 @@ GO_MODULES = REPOSITORY / "lab" / "go"
 
 def cache() -> Path:
     """Return the cache directory: `$XDG_CACHE_HOME/meshgate`, else `~/.cache/meshgate`."""
-    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    home = environment.callers().get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(home) / "meshgate"

@@ -24,7 +24,7 @@ def lacks() -> list[str]:
 
 
 def apply(image: str) -> None:
-    """Install June's orchestrator, or update it, and wait until it serves."""
+    """Install June's orchestrator, or update it; `wait` tells when it serves."""
     values = {
         "image": image,
         "headscale_url": f"https://{topology.NODE_IPV4}",
@@ -33,4 +33,8 @@ def apply(image: str) -> None:
         "deployment": DEPLOYMENT,
     }
     kube.apply(kube.manifest("june", values), manager=FIELD_MANAGER)
+
+
+def wait() -> None:
+    """Wait until the orchestrator serves, with what the stack gave it."""
     kube.wait_for_rollout(NAMESPACE, DEPLOYMENT, ROLLOUT_DEADLINE)

@@ -78,8 +78,8 @@ def _clear(home: Path) -> None:
 
 
 def _refusal() -> Path:
-    """The file whose age is that of the latest refusal."""
-    return paths.PULUMI_HOME / "kubernetes-plugin-refused"
+    """The file whose age is that of the latest refusal; another lab of this machine need not ask at once either."""
+    return paths.cache() / "kubernetes-plugin-refused"
 
 
 def _worth_a_try() -> bool:
@@ -97,6 +97,7 @@ def _download(pulumi: Path, variables: Mapping[str, str], current: Step) -> bool
             _clear(_home())
             (aside / "plugins" / DIRECTORY).rename(_home())
         else:
+            _refusal().parent.mkdir(parents=True, exist_ok=True)
             _refusal().touch()
         return arrived
     finally:

@@ -79,7 +79,7 @@ def test_each_tool_of_the_users_own_is_taken_in_the_versions_that_the_lab_knows(
 
 
 def test_every_other_tool_is_always_built() -> None:
-    tools = [one for one in vars(go_builds).values() if isinstance(one, pinned_tools.Tool)]
+    tools = [one for one in vars(pinned_tools).values() if isinstance(one, pinned_tools.Tool)]
     assert {tool.name for tool in tools if tool.own is None} == {
         "containerboot",
         "kube",

@@ -44,7 +44,7 @@ def times_asked(lab: Path) -> int:
 
 def an_hour_later() -> None:
     past = time.time() - 3601
-    os.utime(paths.PULUMI_HOME / "kubernetes-plugin-refused", (past, past))
+    os.utime(paths.cache() / "kubernetes-plugin-refused", (past, past))
 
 
 def test_what_can_be_had_is_installed_and_asked_for_no_more(lab: Path) -> None:
@@ -74,7 +74,7 @@ def test_a_download_that_stands_still_is_given_up(lab: Path, monkeypatch: pytest
     ensure(lab, f"sleep 60\n{UNPACKS}")
     assert plugin.is_stand_in()
     assert time.monotonic() - started < 20
-    assert sorted(entry.name for entry in paths.PULUMI_HOME.iterdir()) == ["kubernetes-plugin-refused", "plugins"]
+    assert sorted(entry.name for entry in paths.PULUMI_HOME.iterdir()) == ["plugins"]
 
 
 def test_a_download_that_moves_has_its_time(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
