@@ -11,6 +11,7 @@ from console.run import capture
 from console.waiting import until
 from infra.headscale.client import Headscale
 from infra.headscale.errors import UnavailableError
+from infra.resources import connections
 from lab import paths
 from lab.cluster import kube, surroundings
 from lab.network import topology
@@ -21,7 +22,7 @@ USER = "lab"
 
 URL = f"https://{topology.NODE_IPV4}"
 
-API_KEY_SECRET = ("meshgate", "headscale-api-key", "api-key")
+API_KEY_SECRET = ("meshgate", connections.API_KEY_SECRET, connections.API_KEY)
 """Namespace, name and key of the Secret in which our program keeps a managed server's API key."""
 
 KEY_LIFETIME = timedelta(minutes=10)
