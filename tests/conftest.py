@@ -1,7 +1,9 @@
 """Tests depend on nothing of the environment they are started in, and Ctrl-C works in all of them."""
 
 import signal
+from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 from console import environment
@@ -13,3 +15,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # It is no fault of the test that comes first.
 settings.register_profile("fresh-checkout", suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("fresh-checkout")
+
+_ALONE_IN_THE_LAB = Path(__file__).parent / "e2e"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of one file share a worker and their fixtures; those of the e2e ring share the lab too."""
+    for item in items:
+        group = "lab" if item.path.is_relative_to(_ALONE_IN_THE_LAB) else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from console.run import capture, run
 from lab import paths
@@ -14,19 +15,26 @@ ARCHIVE_LABEL = "meshgate-lab-archive"
 # The kubelet looks into this namespace of containerd.
 _COMMAND = ("ctr", f"--address={worker.CONTAINERD_SOCKET}", "--namespace=k8s.io")
 
+_AT_ONCE = 2
+"""An import waits for the disk as much as for a core."""
+
 
 def load(images: Sequence[Image]) -> list[str]:
     """Import what is not there yet; return the references that were imported."""
     absent = [image for image in images if not _names(image, f'labels."{ARCHIVE_LABEL}"=={image.archive.stem}')]
-    for image in absent:
-        run(
-            [*_COMMAND, "images", "import", image.archive],
-            doing=f"load the image {image.reference} into containerd",
-            log=paths.LOGS / f"image-{image.name.replace('/', '-')}.log",
-        )
-        for name in _names(image):
-            _ctr("label", name, f"{ARCHIVE_LABEL}={image.archive.stem}")
+    with ThreadPoolExecutor(_AT_ONCE) as importers:
+        list(importers.map(_import, absent))
     return [image.reference for image in absent]
+
+
+def _import(image: Image) -> None:
+    run(
+        [*_COMMAND, "images", "import", image.archive],
+        doing=f"load the image {image.reference} into containerd",
+        log=paths.LOGS / f"image-{image.name.replace('/', '-')}.log",
+    )
+    for name in _names(image):
+        _ctr("label", name, f"{ARCHIVE_LABEL}={image.archive.stem}")
 
 
 def _names(image: Image, *conditions: str) -> list[str]:

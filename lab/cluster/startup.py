@@ -7,6 +7,7 @@ started.
 import ssl
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,7 +53,7 @@ SUPERVISOR_DEADLINE = 20.0
 def up(programs: parts.Programs, pause_image: str, load_images: Callable[[], object]) -> None:
     """Start what does not run yet and wait until all of it works.
 
-    `load_images` puts the lab's images into containerd, while the API server starts.
+    `load_images` puts the lab's images into containerd. No pod runs yet, so that goes on beside all else.
     """
     if not topology.complete():
         node.stop()
@@ -73,12 +74,11 @@ def up(programs: parts.Programs, pause_image: str, load_images: Callable[[], obj
         for name in names:
             if name not in later:
                 supervision.start_part(name)
-    with _http() as client:
+    with _http() as client, ThreadPoolExecutor(1) as beside:
         with step("Start the API server") as current:
             current.now("etcd")
             wait_for(STORE, client)
-            current.now("images")
-            load_images()
+            loading = beside.submit(load_images)
             current.now("API")
             wait_for(API, client)
             kube.apply(kube.manifest("cluster"), manager="meshgate-lab")
@@ -95,6 +95,8 @@ def up(programs: parts.Programs, pause_image: str, load_images: Callable[[], obj
                 deadline=NODE_DEADLINE,
                 otherwise=lambda: StepError("The node does not become Ready.", paths.LOGS / "kubelet.log"),
             )
+        with step("Load the images"):
+            loading.result()
 
 
 def wait_for(check: Check, client: httpx.Client) -> None:
