@@ -6,7 +6,7 @@ from pathlib import Path
 
 from console.errors import StepError
 from console.run import capture
-from lab.changes import Kind, noted
+from lab.machine_changes import ChangeKind, noted
 from lab.processes import cgroups
 from lab.tools import debian_packages
 
@@ -21,7 +21,7 @@ def give_back() -> list[str]:
 
 def _controllers() -> Iterator[str]:
     """Control groups below the root may use them; the kernel refuses to take them from one that does."""
-    for controller in noted(Kind.CONTROLLERS):
+    for controller in noted(ChangeKind.CONTROLLERS):
         try:
             cgroups.take_back(controller)
         except OSError:
@@ -32,7 +32,7 @@ def _controllers() -> Iterator[str]:
 
 
 def _modules() -> Iterator[str]:
-    for module in noted(Kind.MODULES):
+    for module in noted(ChangeKind.MODULES):
         if not (MODULES / module).exists():
             continue
         # The kernel does not count bridges as users of br_netfilter, but their packets pass it.
@@ -46,5 +46,5 @@ def _modules() -> Iterator[str]:
 
 def _packages() -> Iterator[str]:
     present = debian_packages.installed()
-    if left := [package for package in noted(Kind.PACKAGES) if package in present]:
+    if left := [package for package in noted(ChangeKind.PACKAGES) if package in present]:
         yield f"Debian packages that the lab installed stay: apt-get purge {' '.join(left)}"

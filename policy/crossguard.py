@@ -13,7 +13,7 @@ from pulumi_policy import (
 from pulumi_policy.deserialize import serialize_properties
 
 from console import project
-from policy.declared import Resource, Stack
+from policy.declared import DeclaredResource, DeclaredStack
 from policy.rules import RESOURCE_RULES, STACK_RULES, ResourceRule, StackRule
 
 
@@ -38,10 +38,10 @@ def _of_stack(rule: StackRule) -> Policy:
     return StackValidationPolicy(rule.name, rule.description, validate)
 
 
-def _resource(args: ResourceValidationArgs | PolicyResource) -> Resource:
+def _resource(args: ResourceValidationArgs | PolicyResource) -> DeclaredResource:
     # As plain values: the SDK's own mappings raise on the first one that is not known yet, which ends the policy.
-    return Resource(args.urn, args.resource_type, serialize_properties(args.props), args.opts.protect)
+    return DeclaredResource(args.urn, args.resource_type, serialize_properties(args.props), args.opts.protect)
 
 
-def _stack() -> Stack:
-    return Stack(pulumi.get_stack(), pulumi.Config(project.NAME).get_bool("protect"))
+def _stack() -> DeclaredStack:
+    return DeclaredStack(pulumi.get_stack(), pulumi.Config(project.NAME).get_bool("protect"))

@@ -15,7 +15,7 @@ UNKNOWN = frozenset(value for name, value in vars(proxy).items() if name.startsw
 
 
 @dataclass(frozen=True)
-class Stack:
+class DeclaredStack:
     """A stack's name, and its setting `protect`: None when it does not say."""
 
     name: str
@@ -28,7 +28,7 @@ class Stack:
 
 
 @dataclass(frozen=True)
-class Resource:
+class DeclaredResource:
     """A resource as it is to be: Pulumi's type token, camel-cased properties, whether the engine protects it."""
 
     urn: str
@@ -55,7 +55,7 @@ def each(value: object, *path: str) -> Iterator[Any]:
     yield from found if isinstance(found, list) else ()
 
 
-def pod(resource: Resource) -> Mapping[str, Any] | None:
+def pod(resource: DeclaredResource) -> Mapping[str, Any] | None:
     """The PodSpec of a Kubernetes object that has one."""
     template = ("template", "spec")
     for path in (("spec", *template), ("spec", "jobTemplate", "spec", *template), template, ("spec",)):
@@ -65,7 +65,7 @@ def pod(resource: Resource) -> Mapping[str, Any] | None:
     return None
 
 
-def containers(resource: Resource) -> Iterator[Mapping[str, Any]]:
+def containers(resource: DeclaredResource) -> Iterator[Mapping[str, Any]]:
     """Every container of its pods."""
     spec = pod(resource)
     for kind in ("containers", "initContainers", "ephemeralContainers"):

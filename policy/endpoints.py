@@ -5,13 +5,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 
 from infra.settings.value_types import split_endpoint
-from policy.declared import Resource, Stack, at, containers, each
+from policy.declared import DeclaredResource, DeclaredStack, at, containers, each
 from policy.plain_secrets import WORKLOAD_ENV
 
 _KEY, _ENDPOINT = "_PUBLIC_KEY", "_ENDPOINT"
 
 
-def endpoints(resource: Resource, stack: Stack) -> Iterator[str]:
+def endpoints(resource: DeclaredResource, stack: DeclaredStack) -> Iterator[str]:
     """Each public key of a server goes with the host:port that clients dial for it."""
     if resource.type == WORKLOAD_ENV:
         yield from _with_keys(at(resource.props, "values") or {}, stack)
@@ -19,7 +19,7 @@ def endpoints(resource: Resource, stack: Stack) -> Iterator[str]:
         yield from _with_keys({one["name"]: one.get("value", "") for one in each(container, "env")}, stack)
 
 
-def _with_keys(values: Mapping[str, object], stack: Stack) -> Iterator[str]:
+def _with_keys(values: Mapping[str, object], stack: DeclaredStack) -> Iterator[str]:
     for name in values:
         # A key that is empty says that there is no gateway yet: then there is no endpoint either.
         if name.endswith(_KEY) and values[name] != "":
@@ -28,7 +28,7 @@ def _with_keys(values: Mapping[str, object], stack: Stack) -> Iterator[str]:
                 yield f"{endpoint} {why}; set the gateway's endpoint to the host:port that clients dial."
 
 
-def _unusable(endpoint: object, stack: Stack) -> str | None:
+def _unusable(endpoint: object, stack: DeclaredStack) -> str | None:
     if not isinstance(endpoint, str):
         return None  # not known yet
     if not endpoint:

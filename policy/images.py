@@ -3,12 +3,12 @@
 import re
 from collections.abc import Iterator
 
-from policy.declared import Resource, Stack, at, containers
+from policy.declared import DeclaredResource, DeclaredStack, at, containers
 
 _BY_DIGEST = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
 
 
-def images(resource: Resource, stack: Stack) -> Iterator[str]:
+def images(resource: DeclaredResource, stack: DeclaredStack) -> Iterator[str]:
     """The images that are named by their tag alone. The lab builds its own, and no registry gives them a digest."""
     for container in () if stack.lab else containers(resource):
         image = at(container, "image")

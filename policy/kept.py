@@ -9,17 +9,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from infra.protection import KEPT
-from policy.declared import Resource
+from policy.declared import DeclaredResource
 
 
-def kept(export: Mapping[str, Any]) -> Iterator[Resource]:
+def kept(export: Mapping[str, Any]) -> Iterator[DeclaredResource]:
     """The resources of a stack's state that the engine will not let go."""
     for state in (export.get("deployment") or {}).get("resources") or []:
         if state.get("protect"):
-            yield Resource(state["urn"], state["type"], state.get("inputs") or {}, protect=True)
+            yield DeclaredResource(state["urn"], state["type"], state.get("inputs") or {}, protect=True)
 
 
-def refusal(resources: list[Resource]) -> str:
+def refusal(resources: list[DeclaredResource]) -> str:
     """What to tell somebody who is about to destroy them."""
     lost = (
         f"  {one.type.rpartition(':')[2]} {one.name}: {KEPT.get(one.type, 'protected by hand')}" for one in resources

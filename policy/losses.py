@@ -9,13 +9,13 @@ since they may be of resources that are not protected yet.
 from collections.abc import Iterator
 
 from infra.protection import KEPT
-from policy.declared import Resource, Stack
+from policy.declared import DeclaredResource, DeclaredStack
 
 LOSING = frozenset({"delete", "replace", "delete-replaced", "create-replacement"})
 """Operations of the engine that end a resource."""
 
 
-def unprotected(resource: Resource, stack: Stack) -> Iterator[str]:
+def unprotected(resource: DeclaredResource, stack: DeclaredStack) -> Iterator[str]:
     """A resource that cannot be had again, if the engine would let it go."""
     if resource.type in KEPT and not resource.protect and not _may_lose(stack):
         yield (
@@ -24,12 +24,12 @@ def unprotected(resource: Resource, stack: Stack) -> Iterator[str]:
         )
 
 
-def lost(operation: str, resource: Resource, stack: Stack) -> Iterator[str]:
+def lost(operation: str, resource: DeclaredResource, stack: DeclaredStack) -> Iterator[str]:
     """A resource that cannot be had again, if a step of a preview ends it."""
     if operation in LOSING and resource.type in KEPT and not _may_lose(stack):
         what = "deleted" if operation == "delete" else "replaced"
         yield f"it would be {what}. It is {KEPT[resource.type]}. Set `protect: false` to allow that."
 
 
-def _may_lose(stack: Stack) -> bool:
+def _may_lose(stack: DeclaredStack) -> bool:
     return stack.lab or stack.protect is False

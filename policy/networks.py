@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from infra.settings.value_types import MESH_NETWORKS, IPNetwork
-from policy.declared import Resource, Stack, at, containers, environment
+from policy.declared import DeclaredResource, DeclaredStack, at, containers, environment
 
 GATEWAY = "meshgate:access:Gateway"
 _INSTANCE = "app.kubernetes.io/instance"
@@ -19,10 +19,10 @@ class ClientNetwork:
 
     network: IPNetwork
     gateway: str
-    resource: Resource
+    resource: DeclaredResource
 
 
-def networks(resources: Sequence[Resource], _: Stack) -> Iterator[tuple[Resource, str]]:
+def networks(resources: Sequence[DeclaredResource], _: DeclaredStack) -> Iterator[tuple[DeclaredResource, str]]:
     """Pools inside the mesh, and those of two gateways that share addresses."""
     found = list(_client_networks(resources))
     for one in found:
@@ -42,7 +42,7 @@ def networks(resources: Sequence[Resource], _: Stack) -> Iterator[tuple[Resource
             )
 
 
-def _client_networks(resources: Sequence[Resource]) -> Iterator[ClientNetwork]:
+def _client_networks(resources: Sequence[DeclaredResource]) -> Iterator[ClientNetwork]:
     """The networks that the agents in pods are told. The components of gateways elsewhere tell their own."""
     in_pods = set()
     for resource in resources:
@@ -56,7 +56,7 @@ def _client_networks(resources: Sequence[Resource]) -> Iterator[ClientNetwork]:
             yield from _parsed(at(resource.props, "client_networks") or [], resource.name, resource)
 
 
-def _parsed(texts: Sequence[str], gateway: str, resource: Resource) -> Iterator[ClientNetwork]:
+def _parsed(texts: Sequence[str], gateway: str, resource: DeclaredResource) -> Iterator[ClientNetwork]:
     for text in texts:
         with suppress(ValueError):  # the agent refuses it itself
             yield ClientNetwork(ipaddress.ip_network(text), gateway, resource)

@@ -7,7 +7,7 @@ that, and hides the values. Both are a violation here: the cluster shows to many
 import re
 from collections.abc import Iterator, Mapping
 
-from policy.declared import SECRET, Resource, Stack, at, containers, each, environment
+from policy.declared import SECRET, DeclaredResource, DeclaredStack, at, containers, each, environment
 
 WORKLOAD_ENV = "pulumi-python:dynamic/meshgate:WorkloadEnv"
 CONFIG_MAP = "kubernetes:core/v1:ConfigMap"
@@ -27,7 +27,7 @@ _FORMS = {
 _RIGHT = "give it by reference, from a Secret."
 
 
-def plain_secrets(resource: Resource, _: Stack) -> Iterator[str]:
+def plain_secrets(resource: DeclaredResource, _: DeclaredStack) -> Iterator[str]:
     """The secrets in environments, commands and ConfigMaps; never their values."""
     for container in containers(resource):
         where = f"container {container['name']}"

@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from policy.declared import Resource, Stack, at, containers, each, pod
+from policy.declared import DeclaredResource, DeclaredStack, at, containers, each, pod
 
 ALLOWED_CAPABILITY = "NET_ADMIN"
 ALLOWED_HOST_PATH = "/dev/net/tun"
 
 
-def privileges(resource: Resource, _: Stack) -> Iterator[str]:
+def privileges(resource: DeclaredResource, _: DeclaredStack) -> Iterator[str]:
     """What a pod would be allowed beyond NET_ADMIN and /dev/net/tun."""
     spec = pod(resource)
     for namespace in ("hostNetwork", "hostPID", "hostIPC"):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from policy.declared import Resource, Stack
+from policy.declared import DeclaredResource, DeclaredStack
 from policy.endpoints import endpoints
 from policy.images import images
 from policy.losses import unprotected
@@ -18,7 +18,7 @@ class ResourceRule:
 
     name: str
     description: str
-    check: Callable[[Resource, Stack], Iterator[str]]
+    check: Callable[[DeclaredResource, DeclaredStack], Iterator[str]]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class StackRule:
 
     name: str
     description: str
-    check: Callable[[Sequence[Resource], Stack], Iterator[tuple[Resource, str]]]
+    check: Callable[[Sequence[DeclaredResource], DeclaredStack], Iterator[tuple[DeclaredResource, str]]]
 
 
 RESOURCE_RULES = (

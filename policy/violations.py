@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from policy.declared import Resource, Stack
+from policy.declared import DeclaredResource, DeclaredStack
 from policy.losses import lost
 from policy.rules import RESOURCE_RULES, STACK_RULES
 
-Step = tuple[str, Resource]
+Step = tuple[str, DeclaredResource]
 """An operation of the engine, such as `replace`, and what it is done to."""
 
 
@@ -25,12 +25,12 @@ class Violation:
         return f"{self.rule}: {kind.rpartition(':')[2]} {name}: {self.sentence}"
 
 
-def violations(staying: Sequence[Resource], planned: Sequence[Step], stack: Stack) -> list[Violation]:
+def violations(staying: Sequence[DeclaredResource], planned: Sequence[Step], stack: DeclaredStack) -> list[Violation]:
     """The rules that a plan would break: by the resources that it leaves, and by its steps. Each is told once."""
     return list(dict.fromkeys((*broken(staying, stack), *_lost(planned, stack))))
 
 
-def broken(resources: Sequence[Resource], stack: Stack) -> Iterator[Violation]:
+def broken(resources: Sequence[DeclaredResource], stack: DeclaredStack) -> Iterator[Violation]:
     """The rules that resources break."""
     for rule in RESOURCE_RULES:
         for resource in resources:
@@ -40,7 +40,7 @@ def broken(resources: Sequence[Resource], stack: Stack) -> Iterator[Violation]:
             yield Violation(stack_rule.name, resource.urn, sentence)
 
 
-def _lost(planned: Sequence[Step], stack: Stack) -> Iterator[Violation]:
+def _lost(planned: Sequence[Step], stack: DeclaredStack) -> Iterator[Violation]:
     for operation, resource in planned:
         for sentence in lost(operation, resource, stack):
             yield Violation("nothing-lost", resource.urn, sentence)

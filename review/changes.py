@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from review.events import STACK, Preview, State, Step
+from review.events import STACK, Preview, State, PreviewStep
 from review.values import Mark, Path, at, differences, parse, written
 
 Op = Literal["replace", "delete", "create", "update"]
@@ -83,12 +83,12 @@ def outputs(preview: Preview) -> tuple[Field, ...]:
     return tuple(told)
 
 
-def _custom(step: Step) -> bool:
+def _custom(step: PreviewStep) -> bool:
     state = step.new or step.old
     return state is not None and state.custom
 
 
-def _change(op: Op, step: Step, found: Step | None, parents: Mapping[str, str]) -> Change:
+def _change(op: Op, step: PreviewStep, found: PreviewStep | None, parents: Mapping[str, str]) -> Change:
     fields = () if op == "delete" else tuple(_planned(step, found))
     by_path = {field.path: field for field in fields}
     reasons = (_reason(step, path) for path in step.reasons)
@@ -118,7 +118,7 @@ def _type(urn: str) -> str:
     return urn.split("::")[2].rpartition("$")[2] if urn.count("::") > 2 else ""
 
 
-def _planned(step: Step, found: Step | None) -> Iterator[Field]:
+def _planned(step: PreviewStep, found: PreviewStep | None) -> Iterator[Field]:
     old, new = step.old or _NOTHING, step.new or _NOTHING
     drifted = {path: (was, now) for path, was, now in _drift(found)}
     kubernetes = step.type.startswith(_KUBERNETES)
@@ -151,7 +151,7 @@ def _put_back(old: State, new: State, drifted: Mapping[Path, tuple[object, objec
     yield from _fields(leaves, old.outputs, new.inputs, ours)
 
 
-def _drift(found: Step | None) -> Iterator[tuple[Path, object, object]]:
+def _drift(found: PreviewStep | None) -> Iterator[tuple[Path, object, object]]:
     """What somebody changed since the last `up`: the path, the value before, the value now."""
     if found is None or found.old is None or found.new is None:
         return
@@ -172,7 +172,7 @@ def _fields(
         yield Field(written(path, here, there), old, new, by_hand)
 
 
-def _reason(step: Step, path: str) -> str:
+def _reason(step: PreviewStep, path: str) -> str:
     return written(parse(path), *(state.inputs for state in (step.new, step.old) if state))
 
 

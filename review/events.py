@@ -29,7 +29,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class Step:
+class PreviewStep:
     """What the engine would do to a resource, or found when it looked at it (`refresh`)."""
 
     op: str
@@ -47,10 +47,10 @@ class Step:
 class Preview:
     """All that a preview told."""
 
-    planned: tuple[Step, ...] = ()
-    found: tuple[Step, ...] = ()
+    planned: tuple[PreviewStep, ...] = ()
+    found: tuple[PreviewStep, ...] = ()
     """Each resource as it was and as it was found, where the two could be compared."""
-    outputs: Step | None = None
+    outputs: PreviewStep | None = None
     """The stack itself, with its outputs before and after."""
     errors: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
@@ -131,12 +131,12 @@ class _Metadata(BaseModel):
     keys: list[str] | None = None
     detailed: dict[str, _Diff] | None = Field(None, alias="detailedDiff")
 
-    def step(self) -> Step:
+    def step(self) -> PreviewStep:
         old = self.old.state(self.type) if self.old else None
         new = self.new.state(self.type) if self.new else None
         detailed = self.detailed
         changed = None if detailed is None else {path: diff.input_diff for path, diff in detailed.items()}
-        return Step(self.op, self.urn, self.type, old, new, tuple(self.keys or ()), changed)
+        return PreviewStep(self.op, self.urn, self.type, old, new, tuple(self.keys or ()), changed)
 
 
 class _Resource(BaseModel):

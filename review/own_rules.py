@@ -5,9 +5,9 @@ from typing import Any
 from pulumi_policy.proxy import UNKNOWN_STRING_VALUE
 
 from console import project
-from policy.declared import SECRET, Resource, Stack
+from policy.declared import SECRET, DeclaredResource, DeclaredStack
 from policy.violations import violations
-from review.events import Preview, State, Step
+from review.events import Preview, State, PreviewStep
 from review.values import Mark
 
 PACK = project.REPOSITORY / "policy"
@@ -20,18 +20,18 @@ _SHOWN = {Mark.SECRET: SECRET, Mark.UNKNOWN: UNKNOWN_STRING_VALUE}
 def broken(environment: str, preview: Preview) -> tuple[str, ...]:
     """A sentence for each way in which a rule would be broken."""
     protect = preview.settings.get(_PROTECT)
-    stack = Stack(environment, None if protect is None else protect == "true")
+    stack = DeclaredStack(environment, None if protect is None else protect == "true")
     staying = {one.urn: _resource(one, one.new) for one in preview.planned if one.new and not _goes(one)}
     planned = [(one.op, _resource(one, state)) for one in preview.planned if (state := one.new or one.old)]
     return tuple(map(str, violations([*staying.values()], planned, stack)))
 
 
-def _goes(step: Step) -> bool:
+def _goes(step: PreviewStep) -> bool:
     return step.op.startswith("delete")
 
 
-def _resource(step: Step, state: State) -> Resource:
-    return Resource(step.urn, step.type, _declared(state.inputs), state.protect)
+def _resource(step: PreviewStep, state: State) -> DeclaredResource:
+    return DeclaredResource(step.urn, step.type, _declared(state.inputs), state.protect)
 
 
 def _declared(value: Any) -> Any:  # noqa: ANN401 (JSON)

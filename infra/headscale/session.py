@@ -9,7 +9,7 @@ from typing import Any, Self
 import httpx
 import stamina
 
-from infra.headscale import answers
+from infra.headscale import responses
 from infra.headscale.errors import HeadscaleError, UnauthorizedError, UnavailableError
 from infra.headscale.redaction import excerpt
 
@@ -93,7 +93,7 @@ class Session:
             response = self._http.send(request)
         except httpx.TransportError as error:
             raise UnavailableError(f"Headscale at {self.url} cannot be reached: {_reason(error)}.") from error
-        return answers.payload(self.url, response)
+        return responses.payload(self.url, response)
 
     def close(self) -> None:
         """Close the connections."""

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 
 from lab.kubernetes_plugin.engine_log import EngineLog
-from lab.kubernetes_plugin.protocol import provider_pb2_grpc
+from lab.kubernetes_plugin.pulumi_stubs import provider_pb2_grpc
 from lab.kubernetes_plugin.provider import KubernetesProvider
 
 _THREADS = 64

@@ -16,7 +16,7 @@ from lab.kubernetes_plugin.structure import Failure, structure_failures
 
 
 @dataclass(frozen=True)
-class Resource:
+class PluginResource:
     """Which resource is checked: its `name` in the program, `kind`, and the engine's `seed` for naming."""
 
     name: str
@@ -26,7 +26,7 @@ class Resource:
 
 
 def check(
-    resource: Resource,
+    resource: PluginResource,
     news: Mapping[str, Any],
     olds: Mapping[str, Any],
     *,
@@ -51,7 +51,7 @@ def check(
     return inputs, failures
 
 
-def _assign_name(resource: Resource, metadata: Properties, olds: Mapping[str, Any]) -> list[Failure]:
+def _assign_name(resource: PluginResource, metadata: Properties, olds: Mapping[str, Any]) -> list[Failure]:
     """Give the object a name where the program gives none: its old one, the engine's, a new one."""
     if "name" in metadata or "generateName" in metadata:
         return []

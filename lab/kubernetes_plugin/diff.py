@@ -13,7 +13,7 @@ from lab.kubernetes_plugin.names import is_autonamed
 from lab.kubernetes_plugin.properties import UNKNOWN, Path, Value, contains_unknown, render_path, reveal
 
 
-class Change(Enum):
+class FieldChange(Enum):
     """What happens to one property."""
 
     ADD = "ADD"
@@ -25,7 +25,7 @@ class Change(Enum):
 class Difference:
     """The answer to Diff: `changes` by path, the `replaces` among them, and the order of a replacement."""
 
-    changes: Mapping[str, Change]
+    changes: Mapping[str, FieldChange]
     replaces: tuple[str, ...] = ()
     delete_before_replace: bool = False
 
@@ -55,7 +55,7 @@ def diff(
     return Difference(changes, replaces, bool(replaces) and _keeps_its_name(before, after))
 
 
-def _changes(old: Value, new: Value, path: Path) -> Iterator[tuple[Path, Change]]:
+def _changes(old: Value, new: Value, path: Path) -> Iterator[tuple[Path, FieldChange]]:
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted(old.keys() | new.keys()):
             yield from _member_changes(key in old, key in new, old.get(key), new.get(key), (*path, key))
@@ -66,17 +66,17 @@ def _changes(old: Value, new: Value, path: Path) -> Iterator[tuple[Path, Change]
                 had, has, old[index] if had else None, new[index] if has else None, (*path, index)
             )
     elif new is UNKNOWN or old != new or isinstance(old, bool) != isinstance(new, bool):
-        yield path, Change.UPDATE
+        yield path, FieldChange.UPDATE
 
 
-def _member_changes(had: bool, has: bool, old: Value, new: Value, path: Path) -> Iterator[tuple[Path, Change]]:
+def _member_changes(had: bool, has: bool, old: Value, new: Value, path: Path) -> Iterator[tuple[Path, FieldChange]]:
     if had and has:
         yield from _changes(old, new, path)
     else:
-        yield path, Change.ADD if has else Change.DELETE
+        yield path, FieldChange.ADD if has else FieldChange.DELETE
 
 
-def _covered(changes: Mapping[str, Change], fields: Sequence[str]) -> tuple[str, ...]:
+def _covered(changes: Mapping[str, FieldChange], fields: Sequence[str]) -> tuple[str, ...]:
     """Return the changed paths that lie in one of the fields, or hold one of them."""
     return tuple(path for path in changes if any(_within(path, field) or _within(field, path) for field in fields))
 

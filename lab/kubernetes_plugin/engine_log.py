@@ -4,7 +4,7 @@ import contextlib
 
 import grpc
 
-from lab.kubernetes_plugin.protocol import engine_pb2, engine_pb2_grpc
+from lab.kubernetes_plugin.pulumi_stubs import engine_pb2, engine_pb2_grpc
 
 
 class EngineLog:

@@ -8,7 +8,7 @@ from lab.kubernetes_plugin.diff import Difference
 from lab.kubernetes_plugin.errors import PartialFailureError
 from lab.kubernetes_plugin.names import Autonaming
 from lab.kubernetes_plugin.properties import to_struct
-from lab.kubernetes_plugin.protocol import provider_pb2
+from lab.kubernetes_plugin.pulumi_stubs import provider_pb2
 from lab.kubernetes_plugin.structure import Failure
 
 

@@ -16,7 +16,7 @@ from google.protobuf import empty_pb2
 
 from lab.kubernetes_plugin import VERSION, crud, messages, provider_settings, state
 from lab.kubernetes_plugin.await_.wait import Waiter
-from lab.kubernetes_plugin.check import Resource, check
+from lab.kubernetes_plugin.check import PluginResource, check
 from lab.kubernetes_plugin.diff import diff
 from lab.kubernetes_plugin.engine_log import EngineLog
 from lab.kubernetes_plugin.errors import ClusterUnreachableError, PartialFailureError, PluginError
@@ -25,7 +25,7 @@ from lab.kubernetes_plugin.kubeconfig import load_configuration
 from lab.kubernetes_plugin.object_client import ObjectClient
 from lab.kubernetes_plugin.operation import Operation
 from lab.kubernetes_plugin.properties import from_struct, to_struct
-from lab.kubernetes_plugin.protocol import plugin_pb2, provider_pb2, provider_pb2_grpc
+from lab.kubernetes_plugin.pulumi_stubs import plugin_pb2, provider_pb2, provider_pb2_grpc
 from lab.kubernetes_plugin.provider_settings import ProviderSettings
 from lab.kubernetes_plugin.structure import Failure
 from lab.kubernetes_plugin.submit import immutable_fields
@@ -111,7 +111,7 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
     @_reporting
     def Check(self, request: provider_pb2.CheckRequest, context: grpc.ServicerContext) -> provider_pb2.CheckResponse:
         """Fill in the inputs, or say what is wrong with them."""
-        resource = Resource(
+        resource = PluginResource(
             name=request.name,
             kind=parse_type(request.type),
             seed=request.randomSeed,
@@ -152,7 +152,7 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
 
     @_reporting
     def Update(self, request: provider_pb2.UpdateRequest, context: grpc.ServicerContext) -> provider_pb2.UpdateResponse:
-        """Change an object in place, or preview that."""
+        """FieldChange an object in place, or preview that."""
         operation = self._operation(request, request.timeout)
         inputs, old = from_struct(request.news), from_struct(request.olds)
         if request.preview and not self._settings.known:

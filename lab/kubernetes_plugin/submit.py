@@ -51,7 +51,7 @@ def try_create(operation: Operation, inputs: Properties, manager: str) -> Object
 
 
 def apply_changes(operation: Operation, resource_id: str, inputs: Properties, manager: str) -> Object:
-    """Change the object to what the inputs say; return it. Raises PluginError when the API server refuses."""
+    """FieldChange the object to what the inputs say; return it. Raises PluginError when the API server refuses."""
     wanted = _identified(inputs, _taken_over(operation, resource_id, manager))
     try:
         return _apply(operation, inputs, wanted, manager, force=_force(operation, wanted), dry_run=False)
@@ -167,7 +167,7 @@ def _conflict_explained(manager: str, error: ApiError) -> PluginError:
         return error
     return PluginError(
         f'Server-Side Apply field conflict detected: the resource managed by field manager "{manager}" had an '
-        f"apply conflict: {error}. Change it in one place only, or take the fields over with the annotation "
+        f"apply conflict: {error}. FieldChange it in one place only, or take the fields over with the annotation "
         f'{PATCH_FORCE}: "true".'
     )
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from console.errors import StepError
 from console.run import capture
-from lab import changes
+from lab import machine_changes
 from lab.network.sandbox import in_network
 
 NODE, MESH_PEER, INTERNET = "mg-node", "mg-peer", "mg-internet"
@@ -126,7 +126,7 @@ def up() -> None:
     down()
     if not Path("/proc/sys/net/bridge").exists():
         # Without it a pod's answer to a pod of the same node passes by the Service's address translation.
-        changes.note(changes.Kind.MODULES, ["br_netfilter"])
+        machine_changes.note(machine_changes.ChangeKind.MODULES, ["br_netfilter"])
         capture(["modprobe", "br_netfilter"], doing="load the kernel module that shows bridged packets to iptables")
     _ip(_LINKS)
     _ip(_NODE, NODE)

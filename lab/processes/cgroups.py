@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lab import changes
+from lab import machine_changes
 
 MOUNT = Path("/sys/fs/cgroup")
 NAME = "meshgate-lab"
@@ -59,7 +59,7 @@ def to_hand_down(mount: Path) -> list[str]:
 def _hand_down(hierarchy: Path) -> None:
     """Let groups below the root of version 2 use the controllers, where they do not yet."""
     if lacking := to_hand_down(hierarchy):
-        changes.note(changes.Kind.CONTROLLERS, lacking)
+        machine_changes.note(machine_changes.ChangeKind.CONTROLLERS, lacking)
     for controller in lacking:
         (hierarchy / "cgroup.subtree_control").write_text(f"+{controller}")
 

@@ -15,7 +15,7 @@ from console import environment
 from console.errors import StepError
 from console.progress import step
 from console.run import capture, run
-from lab import changes, paths
+from lab import machine_changes, paths
 
 NEEDED = {
     # the cluster
@@ -87,7 +87,7 @@ def ensure() -> None:
         current.now("reading the package lists")
         _dpkg(*_APT, "update")
         current.now("asking apt what it would do")
-        changes.note(changes.Kind.PACKAGES, plan(absent))
+        machine_changes.note(machine_changes.ChangeKind.PACKAGES, plan(absent))
         current.now("installing")
         _dpkg(*_APT, *_INSTALL, *absent)
         current.now("")

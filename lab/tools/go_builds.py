@@ -133,6 +133,7 @@ def compiler_environment(tool: Tool) -> dict[str, str]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         **ENVIRONMENT,
+        **go_toolchain.config_directory(),
         "GOWORK": str(_workspace(tool) or "off"),
         "GOCACHE": str(paths.cache() / "go-build"),
         "GOMODCACHE": str(paths.cache() / "go-modules"),

@@ -60,11 +60,18 @@ def at_hand() -> Go | None:
 def inspect(command: Path) -> Go | None:
     """Return the toolchain behind a `go` program, or None when it is too old."""
     answer = capture(
-        (command, "env", "GOROOT", "GOVERSION"), doing="ask Go for its version", env={"GOTOOLCHAIN": "local"}
+        (command, "env", "GOROOT", "GOVERSION"),
+        doing="ask Go for its version",
+        env={"GOTOOLCHAIN": "local", **config_directory()},
     )
     root, version = answer.split()[:2]
     numbers = tuple(int(number) for number in re.findall(r"\d+", version))
     return Go(Path(root), version) if numbers >= OLDEST else None
+
+
+def config_directory() -> dict[str, str]:
+    """Return what makes `go` count its own use below the lab's cache, and still read the user's `go env -w`."""
+    return {"XDG_CONFIG_HOME": str(paths.cache() / "config"), "GOENV": str(Path.home() / ".config" / "go" / "env")}
 
 
 def _from_pypi() -> Path:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from lab.kubernetes_plugin.check import Resource, check
+from lab.kubernetes_plugin.check import PluginResource, check
 from lab.kubernetes_plugin.kinds import Kind, parse_type
 from lab.kubernetes_plugin.names import Autonaming
 from lab.kubernetes_plugin.properties import UNKNOWN, Properties, Secret
@@ -20,7 +20,7 @@ def checked(
     **fields: Any,  # noqa: ANN401
 ) -> tuple[Properties, list[Failure]]:
     return check(
-        Resource("web", kind_, b"seed", autonaming),
+        PluginResource("web", kind_, b"seed", autonaming),
         {"apiVersion": kind_.api_version, "kind": kind_.name, **fields},
         olds or {},
         namespaced=lambda asked: asked.namespaced,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.kubernetes_plugin.diff import Change, diff
+from lab.kubernetes_plugin.diff import FieldChange, diff
 from lab.kubernetes_plugin.kinds import Kind, replacing_fields
 from lab.kubernetes_plugin.properties import UNKNOWN, Secret, render_path
 
@@ -42,11 +42,11 @@ def test_paths_are_written_as_pulumi_reads_them(path: tuple[str | int, ...], tex
 
 def test_added_and_removed_members_are_one_change_each() -> None:
     changes = diff({"a": {"b": 1}, "l": [1, 2]}, {"c": {"d": {}}, "l": [1]}, replacing=()).changes
-    assert changes == {"a": Change.DELETE, "c": Change.ADD, "l[1]": Change.DELETE}
+    assert changes == {"a": FieldChange.DELETE, "c": FieldChange.ADD, "l[1]": FieldChange.DELETE}
 
 
 def test_true_is_not_one() -> None:
-    assert diff({"a": True}, {"a": 1}, replacing=()).changes == {"a": Change.UPDATE}
+    assert diff({"a": True}, {"a": 1}, replacing=()).changes == {"a": FieldChange.UPDATE}
 
 
 def test_a_secret_with_the_same_value_is_no_change() -> None:
@@ -55,7 +55,7 @@ def test_a_secret_with_the_same_value_is_no_change() -> None:
 
 def test_an_unknown_value_is_a_change_and_asks_nobody() -> None:
     found = diff(META | {"spec": {"a": UNKNOWN}}, META | {"spec": {"a": UNKNOWN}}, replacing=(), immutable=never)
-    assert found.changes == {"spec.a": Change.UPDATE}
+    assert found.changes == {"spec.a": FieldChange.UPDATE}
 
 
 def test_what_the_server_calls_immutable_is_replaced() -> None:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import changes
+from lab import machine_changes
 from lab.processes import cgroups
 
 
@@ -37,4 +37,4 @@ def test_the_one_hierarchy_of_version_2_is_recognised(tmp_path: Path, monkeypatc
     assert (tmp_path / cgroups.NAME).is_dir()
     assert (tmp_path / "cgroup.subtree_control").read_text() == "+cpuset"
     assert not (tmp_path / "system.slice" / cgroups.NAME).exists()
-    assert changes.noted(changes.Kind.CONTROLLERS) == ["cpuset"]
+    assert machine_changes.noted(machine_changes.ChangeKind.CONTROLLERS) == ["cpuset"]

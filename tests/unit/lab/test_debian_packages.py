@@ -7,7 +7,7 @@ import pytest
 
 from console.errors import StepError
 from console.run import run
-from lab import changes, paths
+from lab import machine_changes, paths
 from lab.tools import debian_packages
 
 PROGRAMS = [name for names in debian_packages.NEEDED.values() for name in names if not name.startswith("/")]
@@ -180,7 +180,7 @@ def test_apt_is_never_allowed_to_remove(docker: Path, monkeypatch: pytest.Monkey
     assert len(installs) == 1
     assert {"--no-remove", "--no-upgrade"} <= set(installs[0])
     assert all("--no-remove" in line for line in (docker / "asked").read_text().splitlines() if "install" in line)
-    assert changes.noted(changes.Kind.PACKAGES) == ["libnftables1", "nftables"]
+    assert machine_changes.noted(machine_changes.ChangeKind.PACKAGES) == ["libnftables1", "nftables"]
 
 
 def test_nothing_is_touched_when_apt_would_remove(docker: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,4 +190,4 @@ def test_nothing_is_touched_when_apt_would_remove(docker: Path, monkeypatch: pyt
     with pytest.raises(StepError, match="would remove"):
         debian_packages.ensure()
     assert not any("install" in command for command in commands)
-    assert changes.noted(changes.Kind.PACKAGES) == []
+    assert machine_changes.noted(machine_changes.ChangeKind.PACKAGES) == []

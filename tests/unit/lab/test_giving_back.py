@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from lab import changes, giving_back, lifecycle, paths
-from lab.changes import Kind
+from lab import giving_back, lifecycle, machine_changes, paths
+from lab.machine_changes import ChangeKind
 from lab.images import buildah
 from lab.processes import cgroups
 from lab.tools import debian_packages
@@ -38,15 +38,15 @@ def test_what_the_lab_did_not_change_is_left_alone(machine: Path) -> None:
 
 
 def test_a_module_and_a_controller_are_given_back(machine: Path) -> None:
-    changes.note(Kind.MODULES, ["br_netfilter"])
-    changes.note(Kind.CONTROLLERS, ["cpu"])
+    machine_changes.note(ChangeKind.MODULES, ["br_netfilter"])
+    machine_changes.note(ChangeKind.CONTROLLERS, ["cpu"])
     assert giving_back.give_back() == []
     assert not (machine / "modules/br_netfilter").exists()
     assert (machine / "cgroup/cgroup.subtree_control").read_text() == "-cpu"
 
 
 def test_a_module_that_a_bridge_may_use_stays_and_is_told(machine: Path) -> None:
-    changes.note(Kind.MODULES, ["br_netfilter"])
+    machine_changes.note(ChangeKind.MODULES, ["br_netfilter"])
     (machine / "interfaces/docker0/bridge").mkdir(parents=True)
     [line] = giving_back.give_back()
     assert line == (
@@ -56,7 +56,7 @@ def test_a_module_that_a_bridge_may_use_stays_and_is_told(machine: Path) -> None
 
 
 def test_a_controller_that_is_in_use_stays_and_is_told(machine: Path) -> None:
-    changes.note(Kind.CONTROLLERS, ["cpu"])
+    machine_changes.note(ChangeKind.CONTROLLERS, ["cpu"])
     (machine / "cgroup/cgroup.subtree_control").unlink()
     (machine / "cgroup/cgroup.subtree_control").mkdir()  # the kernel refuses, too
     [line] = giving_back.give_back()
@@ -64,8 +64,8 @@ def test_a_controller_that_is_in_use_stays_and_is_told(machine: Path) -> None:
 
 
 def test_packages_stay_and_are_told_while_they_are_there(machine: Path) -> None:
-    changes.note(Kind.PACKAGES, ["nginx", "etcd-server"])
-    changes.note(Kind.PACKAGES, ["curl"])
+    machine_changes.note(ChangeKind.PACKAGES, ["nginx", "etcd-server"])
+    machine_changes.note(ChangeKind.PACKAGES, ["curl"])
     assert giving_back.give_back() == ["Debian packages that the lab installed stay: apt-get purge curl etcd-server"]
 
 
@@ -77,7 +77,7 @@ def test_down_tells_what_stays_once_the_record_of_it_goes(
     monkeypatch.setattr(buildah, "remove_traces", lambda: None)
     monkeypatch.setattr(paths, "STATE", machine / "state")
     (machine / "state").mkdir()
-    changes.note(Kind.PACKAGES, ["curl"])
+    machine_changes.note(ChangeKind.PACKAGES, ["curl"])
     lifecycle.down(caches=caches)
     assert not (machine / "state").exists()
     assert paths.cache().exists() != caches

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from policy.declared import Resource, Stack
+from policy.declared import DeclaredResource, DeclaredStack
 
-PROD = Stack("prod", protect=True)
+PROD = DeclaredStack("prod", protect=True)
 DIGEST = f"sha256:{'0123456789abcdef' * 4}"
 WIREGUARD_KEY = "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk="
 
@@ -39,7 +39,7 @@ def environment(**values: str) -> dict[str, Any]:
     return good | {"env": changed + [{"name": name, "value": value} for name, value in values.items()]}
 
 
-def deployment(*containers: dict[str, Any], name: str = "one", **pod: object) -> Resource:
+def deployment(*containers: dict[str, Any], name: str = "one", **pod: object) -> DeclaredResource:
     """The gateway's Deployment; `pod` are fields of its PodSpec."""
     volumes = [{"name": "tun", "hostPath": {"path": "/dev/net/tun"}}, {"name": "tmp", "emptyDir": {}}]
     spec = {"containers": list(containers or [container()]), "volumes": volumes} | pod
@@ -49,13 +49,13 @@ def deployment(*containers: dict[str, Any], name: str = "one", **pod: object) ->
     )
 
 
-def workload_env(**values: object) -> Resource:
+def workload_env(**values: object) -> DeclaredResource:
     """What the orchestrator is told."""
     good = {"HEADSCALE_SERVER_PUBLIC_KEY": WIREGUARD_KEY, "HEADSCALE_SERVER_ENDPOINT": "vpn.example.com:31820"}
     props = {"container": "orchestrator", "values": good | values}
     return resource("pulumi-python:dynamic/meshgate:WorkloadEnv", "env", props, protect=True)
 
 
-def resource(type_: str, name: str, props: dict[str, Any], *, protect: bool = False) -> Resource:
+def resource(type_: str, name: str, props: dict[str, Any], *, protect: bool = False) -> DeclaredResource:
     """Any resource of the stack prod."""
-    return Resource(f"urn:pulumi:prod::meshgate::{type_}::{name}", type_, props, protect)
+    return DeclaredResource(f"urn:pulumi:prod::meshgate::{type_}::{name}", type_, props, protect)

@@ -20,7 +20,7 @@ from pulumi_policy.deserialize import deserialize_properties
 from pulumi_policy.proxy import UNKNOWN_STRING_VALUE, unknown_checking_proxy
 
 from policy.crossguard import policies
-from policy.declared import Resource
+from policy.declared import DeclaredResource
 from policy.rules import RESOURCE_RULES, STACK_RULES
 from tests.unit.policy.objects import container, deployment, environment, resource
 
@@ -37,16 +37,16 @@ def stack() -> Iterator[None]:
     set_all_config({})
 
 
-def seen(one: Resource) -> Mapping[str, Any]:
+def seen(one: DeclaredResource) -> Mapping[str, Any]:
     """Properties as the SDK hands them to a policy: read-only, and raising where one is not known yet."""
     return unknown_checking_proxy(deserialize_properties(json.loads(json.dumps(one.props))))
 
 
-def options(one: Resource) -> PolicyResourceOptions:
+def options(one: DeclaredResource) -> PolicyResourceOptions:
     return PolicyResourceOptions(one.protect, [], None, [], PolicyCustomTimeouts(0, 0, 0), [])
 
 
-def reports(rule: str, *resources: Resource) -> Reports:
+def reports(rule: str, *resources: DeclaredResource) -> Reports:
     """What a policy reports of these resources."""
     found: Reports = []
 
@@ -63,7 +63,7 @@ def reports(rule: str, *resources: Resource) -> Reports:
     return found
 
 
-def _in_stack(one: Resource) -> PolicyResource:
+def _in_stack(one: DeclaredResource) -> PolicyResource:
     return PolicyResource(one.type, seen(one), one.urn, one.name, options(one), None, None, [], {})
 
 

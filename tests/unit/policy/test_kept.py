@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from policy.declared import Resource
+from policy.declared import DeclaredResource
 from policy.kept import kept, refusal
 from tests.unit.policy.objects import resource
 
@@ -11,7 +11,7 @@ TOKEN = resource("pulumi-python:dynamic/meshgate:Token", "one-token", {})
 SERVICE = resource("kubernetes:core/v1:Service", "peers", {}, protect=True)
 
 
-def export(*resources: Resource) -> dict[str, Any]:
+def export(*resources: DeclaredResource) -> dict[str, Any]:
     states = [{"urn": one.urn, "type": one.type, "protect": one.protect} for one in resources]
     return {"version": 3, "deployment": {"resources": states}}
 

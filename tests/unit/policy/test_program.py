@@ -14,7 +14,7 @@ from pulumi.runtime.settings import SETTINGS, set_root_resource
 from pulumi.runtime.stack import run_in_stack
 
 from infra.protection import KEPT
-from policy.declared import SECRET, Resource, Stack
+from policy.declared import SECRET, DeclaredResource, DeclaredStack
 from policy.violations import broken
 from tests.unit import test_program
 from tests.unit.policy.objects import DIGEST
@@ -34,13 +34,13 @@ class Monitor(MockMonitor):
 
     def __init__(self, recorder: Recorder) -> None:
         super().__init__(recorder)
-        self.declared: dict[str, Resource] = {}
+        self.declared: dict[str, DeclaredResource] = {}
         self.custom: set[str] = set()
         self.needed: set[str] = set()
 
     def RegisterResource(self, request: Any) -> object:  # noqa: ANN401, N802 (the protocol's)
         urn = self.make_urn(request.parent, request.type, request.name)
-        self.declared[urn] = Resource(urn, request.type, _plain(request.object), request.protect)
+        self.declared[urn] = DeclaredResource(urn, request.type, _plain(request.object), request.protect)
         self.custom |= {urn} if request.custom else set()
         self.needed |= {*request.dependencies, request.provider.rpartition("::")[0]}
         return super().RegisterResource(request)  # type: ignore[no-untyped-call]
@@ -83,7 +83,7 @@ async def rules_broken(stack: str = "prod", *, protect: bool | None = True, **ch
     settings = CONFIG | {"gateways": [GATEWAY], "headscale": HEADSCALE} | changes
     settings |= {} if protect is None else {"protect": protect}
     declared = (await declare(stack, **settings)).declared
-    found = broken([*declared.values()], Stack(stack, protect))
+    found = broken([*declared.values()], DeclaredStack(stack, protect))
     return {f"{one.rule}: {one.urn.rpartition('::')[2]}" for one in found}
 
 

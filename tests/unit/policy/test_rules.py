@@ -7,7 +7,7 @@ import pytest
 from pulumi_policy.proxy import UNKNOWN_ARRAY_VALUE, UNKNOWN_STRING_VALUE
 
 from infra.protection import KEPT
-from policy.declared import SECRET, Resource, Stack
+from policy.declared import SECRET, DeclaredResource, DeclaredStack
 from policy.endpoints import endpoints
 from policy.images import images
 from policy.losses import lost, unprotected
@@ -154,7 +154,7 @@ def test_a_secret_on_a_command_line() -> None:
 
 
 def test_a_secret_in_a_config_map() -> None:
-    def config_map(text: str) -> Resource:
+    def config_map(text: str) -> DeclaredResource:
         return resource("kubernetes:core/v1:ConfigMap", "certificates", {"data": {"ca.crt": text}})
 
     assert "ca.crt of ConfigMap certificates holds a private key in PEM form" in only(
@@ -175,7 +175,7 @@ def test_an_environment_that_is_a_secret_as_a_whole() -> None:
 def test_an_image_without_a_digest(image: str) -> None:
     declared = deployment(container(image=image))
     assert only(images(declared, PROD)) == (f"image {image} of container agent has no digest; write {image}@sha256:…")
-    assert list(images(declared, Stack("lab"))) == []
+    assert list(images(declared, DeclaredStack("lab"))) == []
 
 
 @pytest.mark.parametrize("image", [f"localhost:5000/gateway@{DIGEST}", f"tailscale/tailscale:v1.102.3@{DIGEST}"])
@@ -220,18 +220,18 @@ def test_a_gateway_that_has_not_joined_yet_has_neither_key_nor_endpoint() -> Non
 # networks-apart
 
 
-def gateway(name: str, networks_: str) -> Resource:
+def gateway(name: str, networks_: str) -> DeclaredResource:
     return deployment(environment(MESHGATE_CLIENT_NETWORKS=networks_), name=name)
 
 
-def elsewhere(name: str, *networks_: str) -> Resource:
+def elsewhere(name: str, *networks_: str) -> DeclaredResource:
     """A gateway that has no pod: a machine's component."""
     return resource("meshgate:access:Gateway", name, {"client_networks": list(networks_)})
 
 
 @pytest.mark.parametrize("network", ["100.64.0.0/16", "100.127.255.0/24", "100.0.0.0/8", "fd7a:115c:a1e0::/64"])
 @pytest.mark.parametrize("declare", [gateway, elsewhere])
-def test_clients_inside_the_mesh(declare: Callable[[str, str], Resource], network: str) -> None:
+def test_clients_inside_the_mesh(declare: Callable[[str, str], DeclaredResource], network: str) -> None:
     ((where, said),) = networks([declare("one", network)], PROD)
     assert said.startswith(f"client network {network} of gateway one lies inside the mesh's ")
     assert where.name in {"one", "gateway"}
@@ -264,13 +264,13 @@ def test_networks_of_each_gateways_own() -> None:
 @pytest.mark.parametrize("kind", KEPT)
 @pytest.mark.parametrize("protect", [None, True])
 def test_what_cannot_be_had_again_is_protected(kind: str, protect: bool | None) -> None:
-    said = only(unprotected(resource(kind, "any", {}), Stack("prod", protect)))
+    said = only(unprotected(resource(kind, "any", {}), DeclaredStack("prod", protect)))
     assert said.startswith(f"it is {KEPT[kind]}. Nothing keeps it from being replaced or deleted")
-    assert list(unprotected(resource(kind, "any", {}, protect=True), Stack("prod", protect))) == []
+    assert list(unprotected(resource(kind, "any", {}, protect=True), DeclaredStack("prod", protect))) == []
 
 
-@pytest.mark.parametrize("stack", [Stack("dev", protect=False), Stack("lab")])
-def test_a_stack_may_say_that_it_can_lose_all(stack: Stack) -> None:
+@pytest.mark.parametrize("stack", [DeclaredStack("dev", protect=False), DeclaredStack("lab")])
+def test_a_stack_may_say_that_it_can_lose_all(stack: DeclaredStack) -> None:
     for kind in KEPT:
         assert list(unprotected(resource(kind, "any", {}), stack)) == []
         assert list(lost("delete", resource(kind, "any", {}), stack)) == []

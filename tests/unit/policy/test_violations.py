@@ -3,16 +3,16 @@
 import pytest
 
 from console.project import LAB
-from policy.declared import Resource, Stack
+from policy.declared import DeclaredResource, DeclaredStack
 from policy.violations import violations
 from tests.unit.policy.objects import container, deployment, resource
 
 KEY = resource("pulumi-python:dynamic/meshgate:WireGuardKey", "key", {"rotation": "2"}, protect=True)
-KEPT, MAY_LOSE, SILENT = (Stack("prod", protect) for protect in (True, False, None))
+KEPT, MAY_LOSE, SILENT = (DeclaredStack("prod", protect) for protect in (True, False, None))
 
 
 def test_a_plan_that_breaks_none() -> None:
-    staying: list[Resource] = [KEY, deployment()]
+    staying: list[DeclaredResource] = [KEY, deployment()]
     assert violations(staying, [("same", KEY), ("create", deployment())], KEPT) == []
     assert violations([], [], SILENT) == []
 
@@ -47,4 +47,4 @@ def test_a_stack_that_does_not_say() -> None:
 def test_the_lab_is_told_by_its_name() -> None:
     one = deployment(container(image="meshgate/gateway:0.1.0"))
     assert [found.rule for found in violations([one], [], KEPT)] == ["image-by-digest"]
-    assert violations([one], [], Stack(LAB)) == []
+    assert violations([one], [], DeclaredStack(LAB)) == []

@@ -11,7 +11,7 @@ from pathlib import Path
 from lab import paths
 
 
-class Kind(StrEnum):
+class ChangeKind(StrEnum):
     """What is changed: Debian packages that were not there, kernel modules, controllers of cgroup version 2."""
 
     PACKAGES = "packages"
@@ -19,9 +19,9 @@ class Kind(StrEnum):
     CONTROLLERS = "controllers"
 
 
-def note(kind: Kind, names: Iterable[str]) -> None:
+def note(kind: ChangeKind, names: Iterable[str]) -> None:
     """Write down that these were not there before."""
-    everything = {one.value: noted(one) for one in Kind}
+    everything = {one.value: noted(one) for one in ChangeKind}
     everything[kind] = sorted({*everything[kind], *names})
     file = _file()
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -30,7 +30,7 @@ def note(kind: Kind, names: Iterable[str]) -> None:
     draft.replace(file)
 
 
-def noted(kind: Kind) -> list[str]:
+def noted(kind: ChangeKind) -> list[str]:
     """Return what was written down of a kind."""
     if not _file().exists():
         return []
