@@ -6,7 +6,7 @@ import shutil
 from console.errors import StepError
 from console.progress import console, step
 from lab import drift, giving_back, paths, preflight
-from lab.cluster import image_import, node, parts, startup, worker
+from lab.cluster import image_import, node, parts, startup
 from lab.images import archives, buildah, recipes
 from lab.machines import metal
 from lab.mesh import june, peer
@@ -19,8 +19,8 @@ from lab.tools import debian_packages, go_builds, pinned_tools
 COLD_SECONDS = 120
 """A run that builds for longer than this is announced before it starts."""
 
-_SURVIVES_FRESH = (worker.CONTAINERD_ROOT, paths.PULUMI_HOME, paths.PULUMI)
-"""Kept by `fresh`: images and plugins are slow to get and no state of a cluster."""
+_SURVIVES_FRESH = (paths.PULUMI_HOME, paths.PULUMI)
+"""Kept by `fresh`: plugins are slow to get and no state of a cluster."""
 
 
 def require_root() -> None:

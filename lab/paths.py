@@ -49,3 +49,8 @@ def cache() -> Path:
     """Return the cache directory: `$XDG_CACHE_HOME/meshgate`, else `~/.cache/meshgate`."""
     home = environment.callers().get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(home) / "meshgate"
+
+
+def containerd() -> Path:
+    """Return where the node's containerd keeps images, which are slow to import, and containers."""
+    return cache() / "containerd"

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from console.run import capture, run
 from lab import paths
 from lab.cluster import worker
+from lab.images import archives
 from lab.images.archives import Image
 
 ARCHIVE_LABEL = "meshgate-lab-archive"
@@ -20,10 +21,11 @@ _AT_ONCE = 2
 
 
 def load(images: Sequence[Image]) -> list[str]:
-    """Import what is not there yet; return the references that were imported."""
+    """Import what is not there yet, forget what was replaced; return the references that were imported."""
     absent = [image for image in images if not _names(image, f'labels."{ARCHIVE_LABEL}"=={image.archive.stem}')]
     with ThreadPoolExecutor(_AT_ONCE) as importers:
         list(importers.map(_import, absent))
+    _forget_replaced()
     return [image.reference for image in absent]
 
 
@@ -35,6 +37,15 @@ def _import(image: Image) -> None:
     )
     for name in _names(image):
         _ctr("label", name, f"{ARCHIVE_LABEL}={image.archive.stem}")
+
+
+def _forget_replaced() -> None:
+    """Remove the images whose archives the cache has dropped. A container that uses one keeps its files."""
+    kept = archives.kept()
+    for line in _ctr("list", f'labels."{ARCHIVE_LABEL}"').splitlines():
+        label = re.search(f"{ARCHIVE_LABEL}=([0-9a-f]+)", line)
+        if label and label[1] not in kept:
+            _ctr("remove", line.split()[0])
 
 
 def _names(image: Image, *conditions: str) -> list[str]:

@@ -37,10 +37,10 @@ KERNEL_SETTINGS = (
 def view() -> Sandbox:
     """Return the node's view of the machine.
 
-    Its writes to the host's directories stay inside, except to the lab's own state. Files stand in for
+    Its writes to the host's directories stay inside, except to the lab's own. Files stand in for
     kernel settings of the whole machine: the kubelet writes to those.
     """
-    state = str(paths.STATE)
+    own = map(str, (paths.STATE, paths.containerd()))
     networks = (f"/run/netns/{name}" for name in (topology.MESH_PEER, topology.INTERNET))
     return Sandbox(
         network=topology.NODE,
@@ -48,7 +48,7 @@ def view() -> Sandbox:
         empty=("/run",),
         private=("/etc", "/tmp", "/var/lib", "/var/log"),  # noqa: S108  (hidden, not written to)
         binds=(
-            (state, state),
+            *((directory, directory) for directory in own),
             # Where the controller manager's host path provisioner makes volumes; it takes no other.
             (str(paths.VOLUMES), "/tmp/hostpath_pv"),  # noqa: S108
             *((network, network) for network in networks),
@@ -75,7 +75,8 @@ def start(parts: Sequence[Part]) -> None:
         for name in KERNEL_SETTINGS:
             _kernel_file(name).parent.mkdir(parents=True, exist_ok=True)
             _kernel_file(name).write_text(Path("/proc/sys", name).read_text())
-        paths.VOLUMES.mkdir(parents=True, exist_ok=True)
+        for directory in (paths.VOLUMES, paths.containerd()):
+            directory.mkdir(parents=True, exist_ok=True)
         VIEW.write_text(wanted)
         DAEMON.start(view().command(supervision.COMMAND))
     else:

@@ -14,8 +14,6 @@ from lab.processes import cgroups
 from lab.processes.supervision import Part
 
 CONTAINERD_SOCKET = paths.RUN / "containerd.sock"
-CONTAINERD_ROOT = paths.STATE / "containerd"
-"""containerd's images and containers, apart from a user's own."""
 
 
 def containerd(pause_image: str) -> Part:
@@ -46,7 +44,7 @@ def containerd(pause_image: str) -> Part:
     }
     config = f"""\
 version = 2
-root = "{CONTAINERD_ROOT}"
+root = "{paths.containerd()}"
 state = "/run/containerd"
 
 [grpc]

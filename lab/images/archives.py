@@ -38,9 +38,14 @@ def ensure(wanted: Sequence[recipes.Recipe]) -> list[Image]:
     return [Image(recipe.name, recipe.reference, _archive(recipe)) for recipe in wanted]
 
 
+def kept() -> set[str]:
+    """Return the keys of all archives in the cache."""
+    return {archive.stem for archive in (paths.cache() / "images").rglob("*.tar")}
+
+
 def cold_seconds() -> int:
     """Return about how long the images will take on 2 cores, when none was ever made; 0 when some were."""
-    return 0 if any((paths.cache() / "images").rglob("*.tar")) else recipes.COLD_SECONDS
+    return 0 if kept() else recipes.COLD_SECONDS
 
 
 def _archive(recipe: recipes.Recipe) -> Path:
