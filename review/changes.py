@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from review.events import STACK, Preview, State, PreviewStep
+from review.events import STACK, Preview, PreviewStep, State
 from review.values import Mark, Path, at, differences, parse, written
 
 Op = Literal["replace", "delete", "create", "update"]

@@ -7,7 +7,7 @@ from pulumi_policy.proxy import UNKNOWN_STRING_VALUE
 from console import project
 from policy.declared import SECRET, DeclaredResource, DeclaredStack
 from policy.violations import violations
-from review.events import Preview, State, PreviewStep
+from review.events import Preview, PreviewStep, State
 from review.values import Mark
 
 PACK = project.REPOSITORY / "policy"

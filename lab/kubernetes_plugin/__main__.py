@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 
 from lab.kubernetes_plugin.engine_log import EngineLog
-from lab.kubernetes_plugin.pulumi_stubs import provider_pb2_grpc
 from lab.kubernetes_plugin.provider import KubernetesProvider
+from lab.kubernetes_plugin.pulumi_stubs import provider_pb2_grpc
 
 _THREADS = 64
 """Calls at the same time; many of them only wait for an object to become ready."""

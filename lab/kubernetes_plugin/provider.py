@@ -25,8 +25,8 @@ from lab.kubernetes_plugin.kubeconfig import load_configuration
 from lab.kubernetes_plugin.object_client import ObjectClient
 from lab.kubernetes_plugin.operation import Operation
 from lab.kubernetes_plugin.properties import from_struct, to_struct
-from lab.kubernetes_plugin.pulumi_stubs import plugin_pb2, provider_pb2, provider_pb2_grpc
 from lab.kubernetes_plugin.provider_settings import ProviderSettings
+from lab.kubernetes_plugin.pulumi_stubs import plugin_pb2, provider_pb2, provider_pb2_grpc
 from lab.kubernetes_plugin.structure import Failure
 from lab.kubernetes_plugin.submit import immutable_fields
 

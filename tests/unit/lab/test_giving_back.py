@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from lab import giving_back, lifecycle, machine_changes, paths
-from lab.machine_changes import ChangeKind
 from lab.images import buildah
+from lab.machine_changes import ChangeKind
 from lab.processes import cgroups
 from lab.tools import debian_packages
 
