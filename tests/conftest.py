@@ -19,8 +19,9 @@ settings.load_profile("fresh-checkout")
 _ALONE_IN_THE_LAB = Path(__file__).parent / "e2e"
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of one file share a worker and their fixtures; those of the e2e ring share the lab too."""
     for item in items:
-        group = "lab" if item.path.is_relative_to(_ALONE_IN_THE_LAB) else str(item.path)
+        group = "lab" if item.path.is_relative_to(_ALONE_IN_THE_LAB) else item.path.stem
         item.add_marker(pytest.mark.xdist_group(group))
