@@ -142,7 +142,7 @@ def test_the_device_ends_with_2_too(environment: pytest.MonkeyPatch) -> None:
 def test_the_two_halves_of_the_key_pair_must_fit(
     environment: pytest.MonkeyPatch, tmp_path: Path, private_key: str
 ) -> None:
-    for name, content in (("PRIVATE_KEY_FILE", private_key), ("TOKEN_FILE", "token")):
+    for name, content in (("PRIVATE_KEY_FILE", private_key), ("TOKEN_FILE", "admin a-token-of-the-test")):
         (tmp_path / name).write_text(content)
         environment.setenv(f"MESHGATE_{name}", str(tmp_path / name))
     ended = subprocess.run(
@@ -157,7 +157,7 @@ def test_the_two_halves_of_the_key_pair_must_fit(
 def test_secrets_that_are_not_there(tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.write_text("\n")
-    with pytest.raises(SettingsError, match=f"MESHGATE_TOKEN_FILE: {empty} is empty"):
-        read_secret("MESHGATE_TOKEN_FILE", empty)
+    with pytest.raises(SettingsError, match=f"MESHGATE_PRIVATE_KEY_FILE: {empty} is empty"):
+        read_secret("MESHGATE_PRIVATE_KEY_FILE", empty)
     with pytest.raises(SettingsError, match="cannot be read: No such file or directory"):
-        read_secret("MESHGATE_TOKEN_FILE", tmp_path / "none")
+        read_secret("MESHGATE_PRIVATE_KEY_FILE", tmp_path / "none")
