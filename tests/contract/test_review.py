@@ -36,7 +36,7 @@ KEY = "pulumi-python:dynamic/meshgate:WireGuardKey"
 EXIT_NODE = "pulumi-python:dynamic/meshgate:ExitNode"
 VOLUME, OF_NAMESPACE = "kubernetes:core/v1:PersistentVolumeClaim", "kubernetes:core/v1:Namespace"
 TOP = f"<!-- meshgate-review -->\n<!-- verdicts: {STACK}=%s -->\n## What `pulumi up` would do\n\n### `{STACK}`: "
-UNCHANGED = TOP % "unchanged" + "no changes\n\n15 unchanged\n"
+UNCHANGED = TOP % "unchanged" + "no changes\n\n16 unchanged\n"
 
 
 @dataclass(frozen=True)
@@ -76,12 +76,13 @@ class Environment:
         )
         assert done.returncode == failed, done.stdout + done.stderr
         assert f"Preview {STACK}" in done.stderr
-        for secret in (self.api_key, PASSPHRASE, *self.secrets().values()):
+        ours = [line.split()[-1] for text in self.secrets().values() for line in text.splitlines()]
+        for secret in (self.api_key, PASSPHRASE, *ours):
             assert secret not in done.stdout + done.stderr
         return done.stdout
 
     def secrets(self) -> dict[str, str]:
-        """Private key, token and pre-auth key of the gateway."""
+        """Private key, tokens and pre-auth key of the gateway."""
         data = core(self.server).read_namespaced_secret(NODE, NAMESPACE).data
         return {name: base64.b64decode(value).decode() for name, value in data.items()}
 
@@ -130,7 +131,7 @@ def test_a_rotated_key(environment: Environment) -> None:
         "> [!CAUTION]\n"
         "> - **Replaces** `WireGuardKey` `one-key`, because that was asked for (`--replace`, or the state marks it). "
         f"It is {KEPT[KEY]}.\n\n"
-        "1 replaced, 3 updated, 11 unchanged\n\n"
+        "1 replaced, 3 updated, 12 unchanged\n\n"
         "<details>\n<summary>Every change, field by field</summary>\n\n"
         "**replaces** `WireGuardKey` `one-key`\n\n"
         "**updates** `Deployment` `one-gateway`\n```diff\n"
@@ -154,11 +155,12 @@ def test_a_replaced_gateway(environment: Environment) -> None:
     comment = environment.comment()
     deletes = "> - **Deletes** `%s` `one-%s`, which the settings do not ask for any more."
     assert comment.startswith(
-        TOP % "danger" + "DANGER: deletes `WireGuardKey` `one-key` and 9 more\n\n"
+        TOP % "danger" + "DANGER: deletes `WireGuardKey` `one-key` and 10 more\n\n"
         "> [!CAUTION]\n"
         f"{deletes % ('WireGuardKey', 'key')} It is {KEPT[KEY]}.\n"
         f"{deletes % ('ExitNode', 'exit-node')} It is {KEPT[EXIT_NODE]}.\n"
         f"{deletes % ('PersistentVolumeClaim', 'state')} It is {KEPT[VOLUME]}.\n"
+        f"{deletes % ('ConfigMap', 'config')}\n"
         f"{deletes % ('Deployment', 'gateway')}\n"
         f"{deletes % ('Secret', 'identity')}\n"
         f"{deletes % ('Service', 'peers')}\n"
@@ -166,7 +168,7 @@ def test_a_replaced_gateway(environment: Environment) -> None:
         f"{deletes % ('PreAuthKey', 'pre-auth-key')}\n"
         f"{deletes % ('Token', 'token')}\n"
         f"{deletes % ('Service', 'wireguard')}\n\n"
-        "10 deleted, 10 created, 2 updated, 3 unchanged\n"
+        "11 deleted, 11 created, 2 updated, 3 unchanged\n"
     )
     assert '\n- server_endpoint: "127.0.0.1:31820"\n+ server_endpoint: "127.0.0.1:31999"\n' in comment
 
@@ -177,13 +179,13 @@ def test_a_gateway_that_moves(environment: Environment) -> None:
     comment = environment.comment()
     replaces = '> - **Replaces** `%s` `%s`, because `%s` changes from `"meshgate"` to `"elsewhere"`.'
     assert comment.startswith(
-        TOP % "danger" + "DANGER: replaces `PersistentVolumeClaim` `one-state` and 6 more\n\n"
+        TOP % "danger" + "DANGER: replaces `PersistentVolumeClaim` `one-state` and 7 more\n\n"
         "> [!CAUTION]\n"
         f"{replaces % ('PersistentVolumeClaim', 'one-state', 'metadata.namespace')} It is {KEPT[VOLUME]}.\n"
         f"{replaces % ('Namespace', 'cluster/namespace', 'metadata.name')} It is {KEPT[OF_NAMESPACE]}.\n"
-        f"{replaces % ('Deployment', 'one-gateway', 'metadata.namespace')}\n"
+        f"{replaces % ('ConfigMap', 'one-config', 'metadata.namespace')}\n"
     )
-    assert "7 replaced, 2 updated, 6 unchanged\n" in comment
+    assert "8 replaced, 2 updated, 6 unchanged\n" in comment
     assert "WireGuardKey" not in comment
 
 
@@ -191,7 +193,7 @@ def test_a_route_unapproved_by_hand(environment: Environment) -> None:
     environment.approve()
     assert environment.comment() == (
         TOP % "changes" + "1 change, to put right what was changed by hand\n\n"
-        "1 updated, 14 unchanged\n\n"
+        "1 updated, 15 unchanged\n\n"
         "<details>\n<summary>Every change, field by field</summary>\n\n"
         "**updates** `ExitNode` `one-exit-node`, changed by hand\n```diff\n"
         '- routes: []  (changed by hand)\n+ routes: ["0.0.0.0/0", "::/0"]\n```\n\n'
@@ -276,7 +278,8 @@ def test_broken_rules(environment: Environment, pack: Path) -> None:
         "image-by-digest: Outside the lab an image is named by its digest.\n"
         "image meshgate/gateway:0.1.0 of container agent has no digest; write meshgate/gateway:0.1.0@sha256:…\n"
     ) in comment
-    assert '\n- spec.template.spec.containers[agent].env[MESHGATE_MTU].value: "1280"\n' in comment
+    assert '\n- data.MESHGATE_MTU: "1280"\n+ data.MESHGATE_MTU: "1400"\n' in comment
+    assert "**updates** `Deployment`" not in comment
 
 
 def test_what_is_protected_says_so(environment: Environment) -> None:
