@@ -24,7 +24,7 @@ from tests.contract.apiserver import ApiServer
 from tests.contract.pulumi_engine import PASSPHRASE, STACK, Engine
 from tests.contract.real_headscale import RealHeadscale
 from tests.contract.test_policies import pack
-from tests.contract.test_program_errors import ORCHESTRATOR, api, core, kubelet
+from tests.contract.test_program_errors import JUNE, ORCHESTRATOR, api, core, kubelet
 from tests.deadlines import wait_for
 
 __all__ = ["api", "pack"]  # fixtures
@@ -145,6 +145,24 @@ def test_a_rotated_key(environment: Environment) -> None:
         "+ values.HEADSCALE_SERVER_PUBLIC_KEY: [known after up]\n```\n\n"
         "the stack's **outputs**\n```diff\n"
         f'- server_public_key: "{key}"\n+ server_public_key: [known after up]\n```\n\n'
+        "</details>\n"
+    )
+
+
+def test_a_rotated_token(environment: Environment) -> None:
+    """As docs/operations.md rotates it: the orchestrator is rolled out, and no gateway is."""
+    environment.settings(token_rotation="2027-spring")
+    (key,) = core(environment.server).read_namespaced_secret("meshgate-gateway", JUNE).data
+    assert environment.comment() == (
+        TOP % "changes" + "4 changes\n\n"
+        "4 updated, 12 unchanged\n\n"
+        "<details>\n<summary>Every change, field by field</summary>\n\n"
+        "**updates** `Secret` `one-identity`\n```diff\n! data: [secret], another one\n```\n\n"
+        '**updates** `Token` `one-token`\n```diff\n- rotation: ""\n+ rotation: "2027-spring"\n```\n\n'
+        "**updates** `WorkloadEnv` `orchestrator/env`\n```diff\n"
+        f'- secrets.GATEWAY_PEERS_TOKEN.key: "{key}"\n'
+        "+ secrets.GATEWAY_PEERS_TOKEN.key: [known after up]\n```\n\n"
+        "**updates** `Secret` `orchestrator/token`\n```diff\n! data: [secret], another one\n```\n\n"
         "</details>\n"
     )
 
