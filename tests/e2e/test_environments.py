@@ -208,7 +208,9 @@ def test_a_change_of_one_is_no_change_of_the_other(dev: Environment, staging: En
         assert lab_world.passes(client, lab_world.INTERNET[0], 10)
         with pinging(client.inside, topology.INTERNET_IPV4) as pings:
             life.up(dev.stack)
-            wait_for(lambda: dev.let_in().persistent_keepalive == 20, "the changed setting", KUBELET_SYNC_S)
+            file = "/etc/meshgate-settings/MESHGATE_PERSISTENT_KEEPALIVE"
+            wait_for(lambda: dev.in_agent("cat", file).strip() == "20", "the changed file", KUBELET_SYNC_S)
+            wait_for(lambda: dev.let_in().persistent_keepalive == 20, "the changed setting")
     assert pings.longest_gap_s < 1
     assert dev.pod() == pod
     life.assert_settled(dev.stack)

@@ -118,6 +118,11 @@ def test_an_environment_file_is_judged_before_it_is_used() -> None:
     )
 
 
+def test_an_environment_file_has_lines_of_one_kind() -> None:
+    judged = validate("MESHGATE_MTU 1300\n")
+    assert (judged.returncode, judged.stderr) == (2, "standard input: line 1 is not NAME=VALUE\n")
+
+
 @pytest.mark.parametrize("given", ["TLS_CERTIFICATE_FILE", "TLS_PRIVATE_KEY_FILE"])
 def test_a_certificate_comes_with_its_key(environment: pytest.MonkeyPatch, given: str) -> None:
     environment.setenv(f"MESHGATE_{given}", "/etc/meshgate/tls.pem")
