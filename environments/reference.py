@@ -102,7 +102,8 @@ def _answer(status: str, description: str) -> str:
 
 def _openapi() -> Schema:
     """As the agent serves it. Only its routes count here, none is called."""
-    app = api.create_app(AgentSettings.model_construct(), "", cast("Devices", None), _no_problems, CollectorRegistry())
+    devices = cast("Devices", None)
+    app = api.create_app(AgentSettings.model_construct, lambda _: None, devices, _no_problems, CollectorRegistry())
     openapi: Schema = app.openapi()
     return openapi
 

@@ -3,6 +3,7 @@
 No Pulumi in here: the pod's spec and the playbooks' modules read the same.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -27,6 +28,8 @@ class Places:
     private_key_file: str
     token_file: str
     state_dir: str
+    settings_dir: str | None = None
+    """What `agent_settings` says, where the agent reads it again when it changes; None where its environment has it."""
     interface: str | None = None
     """Of WireGuard; the agent's own default (wg0) when None."""
     http_host: str | None = None
@@ -35,16 +38,14 @@ class Places:
 
 
 def agent_environment(gateway: GatewaySettings, public_key: Text, places: Places) -> dict[str, str | Text]:
-    """The environment of `python -m gateway.agent`; an empty value stands for none."""
+    """The environment of `python -m gateway.agent`; an empty value stands for none.
+
+    A change of it ends the agent and begins it again. What need not do that is in `agent_settings`.
+    """
     values: dict[str, str | Text] = {
         **_interface(places),
         "MESHGATE_LISTEN_PORT": str(gateway.port),
-        "MESHGATE_ENDPOINT": gateway.endpoint,
         "MESHGATE_CLIENT_NETWORKS": ",".join(map(str, gateway.client_networks)),
-        "MESHGATE_ALLOWED_IPS": ",".join(map(str, gateway.allowed_ips)),
-        "MESHGATE_DNS": ",".join(map(str, gateway.dns)),
-        "MESHGATE_MTU": str(gateway.mtu),
-        "MESHGATE_PERSISTENT_KEEPALIVE": str(gateway.persistent_keepalive),
         "MESHGATE_PUBLIC_KEY": public_key,
         "MESHGATE_PRIVATE_KEY_FILE": places.private_key_file,
         "MESHGATE_TOKEN_FILE": places.token_file,
@@ -54,7 +55,23 @@ def agent_environment(gateway: GatewaySettings, public_key: Text, places: Places
     }
     if places.http_host:
         values["MESHGATE_HTTP_HOST"] = places.http_host
-    return values
+    return values | ({"MESHGATE_SETTINGS_DIR": places.settings_dir} if places.settings_dir else {})
+
+
+def agent_settings(gateway: GatewaySettings) -> dict[str, str]:
+    """What the agent takes up while it runs (gateway/agent/live_settings.py); an empty value stands for none."""
+    return {
+        "MESHGATE_ENDPOINT": gateway.endpoint,
+        "MESHGATE_ALLOWED_IPS": ",".join(map(str, gateway.allowed_ips)),
+        "MESHGATE_DNS": ",".join(map(str, gateway.dns)),
+        "MESHGATE_MTU": str(gateway.mtu),
+        "MESHGATE_PERSISTENT_KEEPALIVE": str(gateway.persistent_keepalive),
+    }
+
+
+def token_file(orchestrators: Iterable[str], admin: str) -> str:
+    """The lines that the agent reads its tokens from; an empty token stands for none."""
+    return "".join(f"register {token}\n" for token in orchestrators if token) + f"admin {admin}\n"
 
 
 def interface_environment(gateway: GatewaySettings, places: Places) -> dict[str, str]:

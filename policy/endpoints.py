@@ -6,9 +6,12 @@ from contextlib import suppress
 
 from infra.settings.value_types import split_endpoint
 from policy.declared import DeclaredResource, DeclaredStack, at, containers, each
-from policy.plain_secrets import WORKLOAD_ENV
+from policy.plain_secrets import CONFIG_MAP, WORKLOAD_ENV
 
 _KEY, _ENDPOINT = "_PUBLIC_KEY", "_ENDPOINT"
+_OF_THE_AGENT = "MESHGATE_"
+_SETTINGS = "MESHGATE_SETTINGS_DIR"
+"""Whose container has its endpoint from a ConfigMap."""
 
 
 def endpoints(resource: DeclaredResource, stack: DeclaredStack) -> Iterator[str]:
@@ -16,16 +19,25 @@ def endpoints(resource: DeclaredResource, stack: DeclaredStack) -> Iterator[str]
     if resource.type == WORKLOAD_ENV:
         yield from _with_keys(at(resource.props, "values") or {}, stack)
     for container in containers(resource):
-        yield from _with_keys({one["name"]: one.get("value", "") for one in each(container, "env")}, stack)
+        values = {one["name"]: one.get("value", "") for one in each(container, "env")}
+        if _SETTINGS not in values:
+            yield from _with_keys(values, stack)
+    if resource.type.removesuffix("Patch") == CONFIG_MAP:
+        data = at(resource.props, "data") or {}
+        if any(name.startswith(_OF_THE_AGENT) for name in data):
+            yield from _told(f"{_OF_THE_AGENT}ENDPOINT", data, stack)
 
 
 def _with_keys(values: Mapping[str, object], stack: DeclaredStack) -> Iterator[str]:
     for name in values:
         # A key that is empty says that there is no gateway yet: then there is no endpoint either.
         if name.endswith(_KEY) and values[name] != "":
-            endpoint = name.removesuffix(_KEY) + _ENDPOINT
-            if why := _unusable(at(values, endpoint) if endpoint in values else "", stack):
-                yield f"{endpoint} {why}; set the gateway's endpoint to the host:port that clients dial."
+            yield from _told(name.removesuffix(_KEY) + _ENDPOINT, values, stack)
+
+
+def _told(name: str, values: Mapping[str, object], stack: DeclaredStack) -> Iterator[str]:
+    if why := _unusable(at(values, name) if name in values else "", stack):
+        yield f"{name} {why}; set the gateway's endpoint to the host:port that clients dial."
 
 
 def _unusable(endpoint: object, stack: DeclaredStack) -> str | None:

@@ -1,12 +1,11 @@
 """The peer API: registers, lists and revokes devices. OpenAPI is at /openapi.json; errors are problem+json."""
 
-import hmac
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Query, Response
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -14,12 +13,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from gateway.agent import problems
 from gateway.agent.devices import Devices, Registration
-from gateway.agent.errors import InvalidFieldError, UnauthorizedError
+from gateway.agent.errors import InvalidFieldError, ScopeError, UnauthorizedError
 from gateway.agent.metrics import RequestMetrics
 from gateway.agent.protocols.wireguard.keys import PresharedKey, PublicKey, key_from_path
 from gateway.agent.request_limits import BodyLimits
 from gateway.agent.settings import AgentSettings
 from gateway.agent.store import Device
+from gateway.agent.tokens import READ, REGISTER
 
 MAX_TTL_S = 10 * 365 * 86400
 MAX_PAGE = 1000
@@ -100,25 +100,48 @@ def _key(public_key: str) -> str:
         raise InvalidFieldError(str(error), "public_key") from error
 
 
-def peer_routes(devices: Devices, settings: AgentSettings, token: str) -> APIRouter:
-    """The routes that need the bearer token."""
+Grant = Callable[[str], frozenset[str] | None]
+"""The scopes of a bearer token; None if it is not good."""
+
+
+def needs(*scopes: str) -> Any:  # noqa: ANN401 - as FastAPI's own Depends
+    """A route's dependency: the token has one of these scopes."""
+
+    async def check(request: Request) -> None:
+        if not request.state.scopes & set(scopes):
+            raise ScopeError(scopes[0])
+
+    return Depends(check)
+
+
+def peer_routes(devices: Devices, settings: Callable[[], AgentSettings], grant: Grant) -> APIRouter:
+    """The routes that need a bearer token."""
     bearer = HTTPBearer(auto_error=False)
 
-    async def authorized(sent: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]) -> None:
-        if sent is None or not hmac.compare_digest(sent.credentials.encode(), token.encode()):
-            raise UnauthorizedError("the header 'Authorization: Bearer TOKEN' with the gateway's token is needed")
+    async def authorized(
+        request: Request, sent: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
+    ) -> None:
+        scopes = None if sent is None else grant(sent.credentials)
+        if scopes is None:
+            raise UnauthorizedError("the header 'Authorization: Bearer TOKEN' with a token of the gateway is needed")
+        request.state.scopes = scopes
 
     router = APIRouter(prefix="/v1/peers", dependencies=[Depends(authorized)])
 
-    @router.post("", status_code=HTTPStatus.CREATED, responses={200: {"description": "The key was known."}})
+    @router.post(
+        "",
+        status_code=HTTPStatus.CREATED,
+        responses={200: {"description": "The key was known."}},
+        dependencies=[needs(REGISTER)],
+    )
     async def register(body: RegistrationBody, response: Response) -> PeerAnswer:
         """Let a device in. A known key stays the same device; fields that the body gives replace its old ones."""
         device, is_new = await devices.register(Registration(**body.model_dump()))
         if not is_new:
             response.status_code = HTTPStatus.OK
-        return answer(device, devices, settings)
+        return answer(device, devices, settings())
 
-    @router.get("")
+    @router.get("", dependencies=[needs(READ)])
     async def list_peers(
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 100,
         cursor: Annotated[str, Query(pattern=r"^\d{1,9}$")] = "0",
@@ -127,16 +150,16 @@ def peer_routes(devices: Devices, settings: AgentSettings, token: str) -> APIRou
         page = await devices.page(int(cursor), limit + 1)
         more = len(page) > limit
         return PeerPage(
-            peers=[answer(device, devices, settings) for device in page[:limit]],
+            peers=[answer(device, devices, settings()) for device in page[:limit]],
             next_cursor=str(page[limit - 1].number) if more else None,
         )
 
-    @router.get("/{public_key:path}")
+    @router.get("/{public_key:path}", dependencies=[needs(REGISTER, READ)])
     async def get_peer(public_key: str) -> PeerAnswer:
         """One device. The key stands percent-encoded or in URL-safe base64."""
-        return answer(await devices.find(_key(public_key)), devices, settings)
+        return answer(await devices.find(_key(public_key)), devices, settings())
 
-    @router.delete("/{public_key:path}", status_code=HTTPStatus.NO_CONTENT)
+    @router.delete("/{public_key:path}", status_code=HTTPStatus.NO_CONTENT, dependencies=[needs(REGISTER)])
     async def unregister(public_key: str) -> None:
         """Shut a device out, at once."""
         await devices.revoke(_key(public_key))
@@ -145,8 +168,8 @@ def peer_routes(devices: Devices, settings: AgentSettings, token: str) -> APIRou
 
 
 def create_app(
-    settings: AgentSettings,
-    token: str,
+    settings: Callable[[], AgentSettings],
+    grant: Grant,
     devices: Devices,
     find_problems: Callable[[], Awaitable[list[str]]],
     registry: CollectorRegistry,
@@ -156,7 +179,7 @@ def create_app(
     problems.install(app)
     app.add_middleware(BodyLimits)
     app.add_middleware(RequestMetrics, registry=registry)
-    app.include_router(peer_routes(devices, settings, token))
+    app.include_router(peer_routes(devices, settings, grant))
 
     @app.get("/healthz")
     async def alive() -> dict[str, str]:

@@ -1,6 +1,7 @@
 """What can be wrong with a request, one class per HTTP status that a caller acts on.
 
 RequestError ┬ UnauthorizedError 401
+             ├ ScopeError 403
              ├ DeviceUnknownError 404
              ├ BodyTimeoutError 408
              ├ NameTakenError 409
@@ -29,6 +30,16 @@ class UnauthorizedError(RequestError):
     """The bearer token is missing or is not the gateway's."""
 
     status = HTTPStatus.UNAUTHORIZED
+
+
+class ScopeError(RequestError):
+    """The bearer token is good, but not for this call: `scope` is what it lacks."""
+
+    status = HTTPStatus.FORBIDDEN
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"the token lacks the scope {scope!r}, which this call needs")
+        self.scope = scope
 
 
 class DeviceUnknownError(RequestError):

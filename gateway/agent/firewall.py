@@ -5,11 +5,14 @@ table's part alone: tailscaled's own rules still apply. What clients cannot reac
 """
 
 import json
+import logging
 from collections.abc import Iterable
 from typing import Any
 
 from gateway.agent.command import CommandError, run
 from gateway.agent.settings import AgentSettings
+
+log = logging.getLogger(__name__)
 
 TABLE = ("inet", "meshgate")
 
@@ -127,6 +130,14 @@ class Firewall:
         """Put the table in place. Connections that are under way go on."""
         await run("nft", "-f", "-", stdin=self._rules)
         self._put = await list_table()
+
+    async def take_up(self, settings: AgentSettings) -> None:
+        """Put the table of changed settings in place; where that fails, `restore` does it later."""
+        self._rules, self._put = rules(settings), None
+        try:
+            await self.apply()
+        except CommandError as error:
+            log.warning("the firewall table of the changed settings is not in place yet: %s", error)
 
     async def stands(self) -> bool:
         """Whether the kernel's table is what `apply` put there, to the last rule."""

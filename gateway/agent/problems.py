@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from gateway.agent.errors import RequestError, UnauthorizedError, UnavailableError
+from gateway.agent.errors import RequestError, ScopeError, UnauthorizedError, UnavailableError
 from gateway.agent.store import StoreError
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,8 @@ def problem_response(error: RequestError) -> JSONResponse:
     headers = {}
     if isinstance(error, UnauthorizedError):
         headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, ScopeError):  # RFC 6750, section 3
+        headers["WWW-Authenticate"] = f'Bearer error="insufficient_scope", scope="{error.scope}"'
     if isinstance(error, UnavailableError):
         headers["Retry-After"] = "1"
     return problem(error.status, error.detail, headers, field=error.field)

@@ -1,8 +1,9 @@
 """Start and end of the agent.
 
 The start checks settings and key pair, then opens the API's socket, the store and the firewall. Tunnel, expiry and
-HTTP then run together. The interface may come later, or go and return: /readyz tells whether it stands. The end takes
-less than a second and leaves tunnels, devices and firewall as they are.
+HTTP then run together. The interface may come later, or go and return: /readyz tells whether it stands. Live settings
+and tokens are taken up while all of it goes on. The end takes less than a second and leaves tunnels, devices and
+firewall as they are.
 """
 
 import asyncio
@@ -10,29 +11,35 @@ import logging
 import signal
 import sys
 
+from gateway.agent import live_settings, tokens
 from gateway.agent.api import create_app
 from gateway.agent.command import CommandError
 from gateway.agent.devices import Devices
 from gateway.agent.expiry import expire
 from gateway.agent.firewall import Firewall
 from gateway.agent.health import Health, mesh_client
+from gateway.agent.live_settings import LiveSettings
 from gateway.agent.metrics import make_registry
 from gateway.agent.protocols.wireguard.key_pair import check_key_pair
 from gateway.agent.protocols.wireguard.peers import Peers
 from gateway.agent.protocols.wireguard.tunnel import Tunnel
 from gateway.agent.protocols.wireguard.wg import WireGuard
 from gateway.agent.server import certificate, listen, serve
-from gateway.agent.settings import AgentSettings, SettingsError, load, read_secret
+from gateway.agent.settings import SettingsError, read_file
 from gateway.agent.store import Store, StoreError
 from gateway.agent.tasks import run_until_first_ends
+from gateway.agent.watched_file import WatchedFile, WatchedFilesCollector, watch
 
 log = logging.getLogger(__name__)
 
 STORE_FILE = "peers.sqlite"
 
 
-async def run(settings: AgentSettings, token: str, stop: asyncio.Event) -> None:
+async def run(live: LiveSettings, stop: asyncio.Event) -> None:
     """Run until `stop` is set or something ends that should not; SettingsError, StoreError, CommandError."""
+    settings = live()
+    token_lines = read_file(tokens.FILE, settings.token_file)
+    good_tokens = tokens.Tokens(token_lines)
     await check_key_pair(settings)
     tls = certificate(settings)
     listener = listen(settings)
@@ -50,15 +57,22 @@ async def run(settings: AgentSettings, token: str, stop: asyncio.Event) -> None:
     firewall = Firewall(settings)
     await firewall.apply()
     tunnel = Tunnel(settings, wireguard, firewall, peers, devices)
+    live.follow(firewall.take_up, tunnel.take_up)
+    watched = [WatchedFile(tokens.FILE, settings.token_file, token_lines, good_tokens.take_up)]
+    if live.path:
+        read = live_settings.read_directory
+        watched.append(WatchedFile(live_settings.DIRECTORY, live.path, live.lines, live.take_up, read))
     registry = make_registry(devices, tunnel)
+    registry.register(WatchedFilesCollector(watched))
     async with mesh_client(settings) as http:
         health = Health(settings, tunnel, firewall, http)
-        app = create_app(settings, token, devices, health.problems, registry)
+        app = create_app(live, good_tokens.grant, devices, health.problems, registry)
         first = await run_until_first_ends(
             {
                 "signal": _ended(stop),
                 "tunnel": tunnel.keep(),
                 "expiry": expire(devices),
+                "files": watch(watched),
                 "http": serve(app, listener, tls),
             }
         )
@@ -74,8 +88,7 @@ async def _main() -> None:
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
-    settings = load(AgentSettings)
-    await run(settings, read_secret("MESHGATE_TOKEN_FILE", settings.token_file), stop)
+    await run(LiveSettings(), stop)
 
 
 def main() -> int:

@@ -1,8 +1,12 @@
-"""Settings of the agent: environment variables named MESHGATE_ and the field's name in capitals."""
+"""Settings of the agent: environment variables named MESHGATE_ and the field's name in capitals.
 
+Some of them may come from a directory that changes while the agent runs: `live_settings`.
+"""
+
+from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
@@ -10,6 +14,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gateway.agent.pool import Network
 from gateway.agent.protocols.wireguard.keys import PublicKey
+
+PREFIX = "MESHGATE_"
 
 MESH_NETWORKS = (ip_network("100.64.0.0/10"), ip_network("fd7a:115c:a1e0::/48"))
 """Addresses of mesh nodes. tailscaled drops packets from them that did not come in by the mesh."""
@@ -59,7 +65,7 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 class AgentSettings(BaseSettings):
     """What the agent needs to know. Lists are separated by commas."""
 
-    model_config = SettingsConfigDict(env_prefix="MESHGATE_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
 
     interface: InterfaceName = "wg0"
     listen_port: Port
@@ -80,7 +86,9 @@ class AgentSettings(BaseSettings):
     public_key: PublicKey
     """The declared key, which the interface must really have."""
     token_file: Path
-    """Holds the bearer token of the peer API."""
+    """Holds the bearer tokens of the peer API with their scopes; read again when it changes."""
+    settings_dir: Path | None = None
+    """Holds settings that may change while the agent runs; read again when it changes."""
     state_dir: Path
     """A directory on a volume that outlives the pod."""
     http_host: str = "0.0.0.0"  # noqa: S104 - the orchestrator is in another pod; a token guards the API
@@ -129,27 +137,51 @@ class AgentSettings(BaseSettings):
 AnySettings = TypeVar("AnySettings", bound=BaseSettings)
 
 
-def load(kind: type[AnySettings]) -> AnySettings:
-    """Settings out of the environment; SettingsError with one sentence per setting that cannot be used."""
+def load(kind: type[AnySettings], lines: Mapping[str, str] | None = None) -> AnySettings:
+    """Settings out of the environment; SettingsError with one sentence per setting that cannot be used.
+
+    `lines` are more of it, by the variables' names, and count before it.
+    """
+    values: dict[str, Any] = {name.removeprefix(PREFIX).lower(): value for name, value in (lines or {}).items()}
     try:
-        return kind()
+        return kind(**values)
     except ValidationError as error:
         raise SettingsError("\n".join(_sentence(problem) for problem in error.errors())) from error
 
 
 def _sentence(problem: ErrorDetails) -> str:
-    name = f"MESHGATE_{problem['loc'][0]}".upper()
+    name = f"{PREFIX}{problem['loc'][0]}".upper()
     if problem["type"] == "missing":
         return f"{name} is not set"
     return f"{name}: {problem['msg'].removeprefix('Value error, ')} (it is {problem['input']!r})"
 
 
-def read_secret(name: str, path: Path) -> str:
-    """The one line that a mounted secret holds; SettingsError if there is none."""
+def environment_lines(name: str, text: str) -> dict[str, str]:
+    """Lines NAME=VALUE, without empty ones and those that begin with #; SettingsError for any other.
+
+    `name` is the setting that the text is from.
+    """
+    found = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        variable, equals, value = line.strip().partition("=")
+        if equals:
+            found[variable] = value
+        elif variable and not variable.startswith("#"):
+            raise SettingsError(f"{name}: line {number} is not NAME=VALUE")
+    return found
+
+
+def read_file(name: str, path: Path) -> str:
+    """What a file holds that a setting names; SettingsError if it cannot be read."""
     try:
-        secret = path.read_text().strip()
+        return path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{name}: {path} cannot be read: {getattr(error, 'strerror', 'not text')}") from error
+
+
+def read_secret(name: str, path: Path) -> str:
+    """The one line that a mounted secret holds; SettingsError if there is none."""
+    secret = read_file(name, path).strip()
     if not secret:
         raise SettingsError(f"{name}: {path} is empty")
     return secret

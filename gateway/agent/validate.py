@@ -3,16 +3,13 @@
 import os
 import sys
 
-from gateway.agent.settings import AgentSettings, SettingsError, load
+from gateway.agent.settings import AgentSettings, SettingsError, environment_lines, load
 
 
 def main() -> int:
     """Read lines NAME=VALUE: 0 if the agent can use them, 2 and a sentence per setting if not."""
-    for line in sys.stdin:
-        name, equals, value = line.rstrip("\n").partition("=")
-        if equals:
-            os.environ[name] = value
     try:
+        os.environ.update(environment_lines("standard input", sys.stdin.read()))
         load(AgentSettings)
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")

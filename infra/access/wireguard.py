@@ -6,6 +6,7 @@ gateway is ready only when its interface reports that public key. Headscale know
 
 import pulumi
 
+from infra import gateway_programs
 from infra.components.component import Component
 from infra.components.gateway_identity import GatewayIdentity
 from infra.components.orchestrator_env import GatewayAccess
@@ -32,7 +33,7 @@ class WireGuardGateway(Component):
         super().__init__("meshgate:access:Gateway", gateway.name)
         target = TARGETS[gateway.target](cluster, settings, gateway)
         key = WireGuardKey(f"{gateway.name}-key", rotation=gateway.key_rotation, opts=self.child())
-        token = Token(f"{gateway.name}-token", opts=self.child())
+        token = Token(f"{gateway.name}-token", rotation=gateway.token_rotation, opts=self.child())
         pre_auth_key = PreAuthKey(
             f"{gateway.name}-pre-auth-key",
             user=user.user,
@@ -45,7 +46,10 @@ class WireGuardGateway(Component):
         identity = GatewayIdentity(
             private_key=key.private_key,
             public_key=key.public_key,
-            token=token.value,
+            tokens=pulumi.Output.all(token.value, token.previous, token.next, token.admin).apply(
+                lambda tokens: gateway_programs.token_file(tokens[:-1], admin=tokens[-1])
+            ),
+            admin_token=token.admin,
             pre_auth_key=pre_auth_key.key,
             pre_auth_key_id=pre_auth_key.id,
             user=user.user,
@@ -69,6 +73,7 @@ class WireGuardGateway(Component):
             endpoint=gateway.endpoint,
             peers_url=found.peers_url,
             token=token.value,
+            previous_token=token.previous,
             joined=target.joined(exit_node.node_id),
         )
         self.outputs: dict[str, pulumi.Input[object]] = {

@@ -15,27 +15,40 @@ from infra.components.gateway_identity import GatewayIdentity
 from infra.settings.gateway import GatewaySettings
 from infra.settings.stack import StackSettings
 
-PRIVATE_KEY, TOKEN, PRE_AUTH_KEY, CA_CERTIFICATE = "private-key", "token", "pre-auth-key", "ca.crt"
+PRIVATE_KEY, TOKENS, PRE_AUTH_KEY, CA_CERTIFICATE = "private-key", "tokens", "pre-auth-key", "ca.crt"
+ADMIN_TOKEN = "admin-token"  # noqa: S105 (a name)
 TAILSCALE_SOCKET = "/tmp/tailscaled.sock"  # noqa: S108 (an emptyDir of the container)
 IDENTITY = "/etc/meshgate"
 CERTIFICATES = "/etc/meshgate-certificates"
+SETTINGS = "/etc/meshgate-settings"
 AGENT_STATE = "/var/lib/meshgate"
 TAILSCALE_STATE = "/var/lib/tailscale"
 WIREGUARD_SOCKETS = "/var/run/wireguard"
 PLACES = gateway_programs.Places(
-    private_key_file=f"{IDENTITY}/{PRIVATE_KEY}", token_file=f"{IDENTITY}/{TOKEN}", state_dir=AGENT_STATE
+    private_key_file=f"{IDENTITY}/{PRIVATE_KEY}",
+    token_file=f"{IDENTITY}/{TOKENS}",
+    settings_dir=SETTINGS,
+    state_dir=AGENT_STATE,
 )
 
 
 def annotations(settings: StackSettings, identity: GatewayIdentity) -> dict[str, pulumi.Input[str]]:
-    """What a running pod does not notice by itself: a change of these replaces it."""
+    """What a running pod does not notice by itself: a change of these replaces it.
+
+    Tokens and the agent's settings are not among them: the agent reads them again when they change.
+    """
     return {
         "meshgate/public-key": identity.public_key,
-        # Digests of random keys tell nothing of them.
-        "meshgate/token": pulumi.Output.unsecret(identity.token.apply(_digest)),
+        # The digest of a random key tells nothing of it.
         "meshgate/pre-auth-key": pulumi.Output.unsecret(identity.pre_auth_key.apply(_digest)),
         "meshgate/ca-certificate": _digest(settings.headscale.ca_certificate or ""),
     }
+
+
+def config(settings: StackSettings, gateway: GatewaySettings) -> dict[str, str]:
+    """What the ConfigMap holds: settings that the agent takes up while it runs, and Headscale's CA."""
+    certificate = settings.headscale.ca_certificate
+    return gateway_programs.agent_settings(gateway) | ({CA_CERTIFICATE: certificate} if certificate else {})
 
 
 def spec(
@@ -43,8 +56,9 @@ def spec(
 ) -> dict[str, object]:
     """The PodSpec; `name` is that of the Secret, the ConfigMap and the volume claim."""
     volumes: list[dict[str, object]] = [
-        {"name": "identity", "secret": _secret(name, PRIVATE_KEY, TOKEN)},
+        {"name": "identity", "secret": _secret(name, PRIVATE_KEY, TOKENS)},
         {"name": "pre-auth-key", "secret": _secret(name, PRE_AUTH_KEY)},
+        {"name": "settings", "config_map": _config_map(name, *gateway_programs.agent_settings(gateway))},
         {"name": "state", "persistent_volume_claim": {"claim_name": name}},
         {"name": "tun", "host_path": {"path": "/dev/net/tun", "type": "CharDevice"}},
         {"name": "wireguard", "empty_dir": {"medium": "Memory"}},
@@ -52,7 +66,7 @@ def spec(
         {"name": "tmp", "empty_dir": {}},
     ]
     if settings.headscale.ca_certificate:
-        volumes.append({"name": "certificates", "config_map": {"name": name}})
+        volumes.append({"name": "certificates", "config_map": _config_map(name, CA_CERTIFICATE)})
     return {
         "automount_service_account_token": False,
         "enable_service_links": False,
@@ -69,7 +83,15 @@ def _sysctls(gateway: GatewaySettings) -> list[dict[str, str]]:
 
 
 def _secret(name: str, *keys: str) -> dict[str, object]:
-    return {"secret_name": name, "default_mode": 0o400, "items": [{"key": key, "path": key} for key in keys]}
+    return {"secret_name": name, "default_mode": 0o400, "items": _items(*keys)}
+
+
+def _config_map(name: str, *keys: str) -> dict[str, object]:
+    return {"name": name, "items": _items(*keys)}
+
+
+def _items(*keys: str) -> list[dict[str, str]]:
+    return [{"key": key, "path": key} for key in keys]
 
 
 def _container(name: str, image: str, **more: object) -> dict[str, object]:
@@ -160,7 +182,9 @@ def _agent(gateway: GatewaySettings, public_key: pulumi.Output[str]) -> dict[str
         },
         resources={"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
         volume_mounts=[
+            # Whole directories: the kubelet brings no change into a subPath.
             {"name": "identity", "mount_path": IDENTITY, "read_only": True},
+            {"name": "settings", "mount_path": SETTINGS, "read_only": True},
             {"name": "state", "mount_path": AGENT_STATE, "sub_path": "agent"},
             {"name": "wireguard", "mount_path": WIREGUARD_SOCKETS},
         ],

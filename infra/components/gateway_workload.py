@@ -1,4 +1,4 @@
-"""The gateway in Kubernetes: Secret, volume, Deployment, NetworkPolicy and Services (NodePort, LoadBalancer)."""
+"""The gateway in Kubernetes: Secret, ConfigMap, volume, Deployment, NetworkPolicy, Services (NodePort and others)."""
 
 import pulumi
 from pulumi_kubernetes.apps.v1 import Deployment
@@ -35,19 +35,18 @@ class GatewayWorkload(NamespacedComponent):
             metadata=self.metadata(self.name),
             string_data={
                 gateway_pod.PRIVATE_KEY: identity.private_key,
-                gateway_pod.TOKEN: identity.token,
+                gateway_pod.TOKENS: identity.tokens,
+                gateway_pod.ADMIN_TOKEN: identity.admin_token,
                 gateway_pod.PRE_AUTH_KEY: identity.pre_auth_key,
             },
             opts=self.opts(),
         )
-        certificates = None
-        if settings.headscale.ca_certificate:
-            certificates = ConfigMap(
-                f"{gateway.name}-certificates",
-                metadata=self.metadata(self.name),
-                data={gateway_pod.CA_CERTIFICATE: settings.headscale.ca_certificate},
-                opts=self.opts(),
-            )
+        config = ConfigMap(
+            f"{gateway.name}-config",
+            metadata=self.metadata(self.name),
+            data=gateway_pod.config(settings, gateway),
+            opts=self.opts(),
+        )
         state = self.claim(f"{gateway.name}-state", self.name, gateway.storage, gateway.storage_class)
         # Before the pod: it is let in from its first moment, and not a moment longer.
         policy = self._network_policy(settings)
@@ -68,7 +67,7 @@ class GatewayWorkload(NamespacedComponent):
                     "spec": gateway_pod.spec(settings, gateway, self.name, identity.public_key),
                 },
             },
-            opts=self.opts(secret, state, policy, *([certificates] if certificates else [])),
+            opts=self.opts(secret, config, state, policy),
         )
         self.peers_url = pulumi.Output.format(
             "http://{0}-peers.{1}.svc.cluster.local:{2}", self.name, cluster.namespace, gateway_programs.HTTP_PORT
@@ -85,6 +84,8 @@ class GatewayWorkload(NamespacedComponent):
             metadata=self.metadata(f"{self.name}-peers", NOT_AWAITED),
             spec={
                 "selector": self.selector,
+                # A device can be shut out by the agent alone, so also while tailscaled, or Headscale, is unwell.
+                "publish_not_ready_addresses": True,
                 "ports": [{"name": "http", "port": gateway_programs.HTTP_PORT, "target_port": "http"}],
             },
             opts=self.opts(),

@@ -12,12 +12,11 @@ from pulumi_kubernetes.core.v1 import Secret
 from infra.components.component import Component
 from infra.components.stack_cluster import StackCluster
 from infra.kubernetes.labels import ADOPTED, labels
+from infra.resources.token import digest
 from infra.resources.workload_env import SecretKey, WorkloadEnv
 from infra.settings.orchestrator import OrchestratorSettings
 
 TOKEN_SECRET = "meshgate-gateway"  # noqa: S105 (a name)
-TOKEN_KEY = "token"  # noqa: S105 (a name)
-"""Of the chosen gateway; each of several has its token at `token-<name>` too."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +28,8 @@ class GatewayAccess:
     endpoint: str
     peers_url: pulumi.Input[str]
     token: pulumi.Output[str]
+    previous_token: pulumi.Output[str]
+    """What a pod may have that is not restarted yet; empty before the first rotation."""
     joined: pulumi.Output[bool] | None = None
     """Whether an awaited machine is there; None of a gateway that the stack itself brought up."""
 
@@ -52,6 +53,7 @@ class OrchestratorEnv(Component):
         name = settings.gateway or next(iter(gateways))
         chosen = gateways[name]
         several = {name: chosen, **gateways} if len(gateways) > 1 else {}  # the chosen one first
+        tokens = [token for access in gateways.values() for token in (access.token, access.previous_token)]
         secret = Secret(
             "token",
             metadata={
@@ -60,7 +62,9 @@ class OrchestratorEnv(Component):
                 "labels": labels("orchestrator", pulumi.get_stack()),
                 "annotations": ADOPTED,
             },
-            string_data={TOKEN_KEY: chosen.token, **{_key(name): access.token for name, access in several.items()}},
+            string_data=pulumi.Output.all(*tokens).apply(
+                lambda given: {_key(token): token for token in given if token}
+            ),
             opts=self.child(provider=cluster.provider, hooks=cluster.ownership),
         )
         values: dict[str, pulumi.Input[str]] = {
@@ -68,7 +72,7 @@ class OrchestratorEnv(Component):
             "HEADSCALE_SERVER_ENDPOINT": chosen.shown(chosen.endpoint),
             "GATEWAY_PEERS_URL": chosen.shown(chosen.peers_url),
         }
-        secrets = {"GATEWAY_PEERS_TOKEN": _token(chosen, TOKEN_KEY)}
+        secrets = {"GATEWAY_PEERS_TOKEN": _token(chosen)}
         if several:
             names = [access.shown(name) for name, access in several.items()]
             values["GATEWAYS"] = pulumi.Output.all(*names).apply(lambda shown: ",".join(filter(None, shown)))
@@ -77,7 +81,7 @@ class OrchestratorEnv(Component):
             values[f"GATEWAY_{one}_PUBLIC_KEY"] = access.shown(access.public_key)
             values[f"GATEWAY_{one}_ENDPOINT"] = access.shown(access.endpoint)
             values[f"GATEWAY_{one}_PEERS_URL"] = access.shown(access.peers_url)
-            secrets[f"GATEWAY_{one}_PEERS_TOKEN"] = _token(access, _key(name))
+            secrets[f"GATEWAY_{one}_PEERS_TOKEN"] = _token(access)
         WorkloadEnv(
             "env",
             namespace=settings.namespace,
@@ -91,9 +95,10 @@ class OrchestratorEnv(Component):
         self.register_outputs({})
 
 
-def _key(name: str) -> str:
-    return f"{TOKEN_KEY}-{name}"
+def _key(token: str) -> str:
+    """The token's key in the Secret. Another token has another key, so a rotated one rolls the Deployment out."""
+    return f"token-{digest(token)}"
 
 
-def _token(access: GatewayAccess, key: str) -> SecretKey:
-    return {"secret": TOKEN_SECRET, "key": access.shown(key)}
+def _token(access: GatewayAccess) -> SecretKey:
+    return {"secret": TOKEN_SECRET, "key": access.shown(pulumi.Output.unsecret(access.token.apply(_key)))}

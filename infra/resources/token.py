@@ -1,4 +1,8 @@
-"""Token: a random secret, made once and kept in the state."""
+"""Token: a gateway's bearer token and those before and after it, made once, kept in the state, rotated in turn.
+
+The orchestrator's next token is known to the gateway before anybody uses it, and its last one stays good until the
+rotation after. So it does not matter when the gateway and the orchestrator hear of a rotation, nor who hears first.
+"""
 
 import hashlib
 import secrets
@@ -18,20 +22,44 @@ class TokenProvider(Provider):
     """Makes tokens; nothing outside the state knows of them."""
 
     INPUTS = ("rotation",)
-    REPLACING = INPUTS
 
     @override
     def make(self, connections: Connections, props: Props) -> tuple[str, dict[str, Any]]:
-        """The id is a digest: it tells tokens apart and tells nothing of them."""
-        value = secrets.token_urlsafe(BYTES)
-        return hashlib.sha256(value.encode()).hexdigest()[:16], {"value": value}
+        """The id is a digest of the first token."""
+        value = _new()
+        return digest(value), {"value": value, "previous": "", "next": _new(), "admin": _new()}
+
+    @override
+    def change(self, connections: Connections, id_: str, olds: Props, news: Props) -> dict[str, Any]:
+        """One step of the rotation: the next one becomes the value, and the one before the last is void."""
+        return {"value": olds["next"], "previous": olds["value"], "next": _new(), "admin": _new()}
+
+
+def _new() -> str:
+    return secrets.token_urlsafe(BYTES)
+
+
+def digest(token: str) -> str:
+    """It tells tokens apart and tells nothing of them."""
+    return hashlib.sha256(token.encode()).hexdigest()[:16]
 
 
 class Token(Resource, module="meshgate", name="Token"):
-    """A bearer token of 32 random bytes that stays the same until `rotation`, any text, changes."""
+    """Bearer tokens of 32 random bytes; `rotation` is any text, and another text rotates them.
+
+    Each has 43 characters, safe in URLs and headers, and is secret.
+    """
 
     value: Output[str]
-    """43 characters, safe in URLs and headers; secret."""
+    """The orchestrator's."""
+    previous: Output[str]
+    """What the orchestrator had before, and may have still; empty before the first rotation."""
+    next: Output[str]
+    """What the orchestrator gets at the next rotation."""
+    admin: Output[str]
+    """The operator's."""
 
     def __init__(self, name: str, *, rotation: Input[str] = "", opts: ResourceOptions | None = None) -> None:
-        super().__init__(TokenProvider(), name, {"rotation": rotation, "value": None}, secret_outputs(opts, "value"))
+        outputs = ("value", "previous", "next", "admin")
+        props = {"rotation": rotation, **dict.fromkeys(outputs)}
+        super().__init__(TokenProvider(), name, props, secret_outputs(opts, *outputs))

@@ -59,6 +59,9 @@ class GatewaySettings(Section):
     """The resolvers that clients use in the tunnel, which the gateway must reach."""
     key_rotation: str = ""
     """Any text. Another text makes a new WireGuard key, and every client then needs a new config."""
+    token_rotation: str = ""
+    """Any text. Another text makes new tokens for the peer API. The orchestrator gets its new one at once; its old one
+    stays good until the next rotation. Nobody notices."""
     mtu: Annotated[int, Field(ge=1280, le=1420)] = 1280
     """The tunnel's largest packet, in bytes. 1280 is tailscale0's and the least of IPv6 (RFC 8200). 1420 is what a
     1500-byte path leaves to WireGuard."""

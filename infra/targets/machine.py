@@ -44,7 +44,7 @@ class Machine:
             "headscale": headscale,
             "private_key": identity.private_key,
             "public_key": identity.public_key,
-            "token": identity.token,
+            "tokens": identity.tokens,
             "pre_auth_key": identity.pre_auth_key,
             "pre_auth_key_id": identity.pre_auth_key_id,
         }

@@ -201,7 +201,7 @@ def variables(handover: dict[str, Any], api_key: str | None) -> dict[str, Any]:
         **({"meshgate_headscale_api_key": api_key} if api_key else {}),
         "meshgate_private_key": handover["private_key"],
         "meshgate_public_key": handover["public_key"],
-        "meshgate_token": handover["token"],
+        "meshgate_tokens": handover["tokens"],
         "meshgate_pre_auth_key": handover["pre_auth_key"],
         "meshgate_pre_auth_key_id": handover["pre_auth_key_id"],
     }

@@ -1,9 +1,10 @@
-"""Ansible module: a gateway's private key and the token of its peer API, in files on its host."""
+"""Ansible module: a gateway's private key and the tokens of its peer API, in files on its host."""
 
 from __future__ import annotations
 
 import base64
 import os
+import re
 import secrets
 from collections.abc import Callable
 from pathlib import Path
@@ -12,20 +13,20 @@ from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = r"""
 module: gateway_identity
-short_description: A gateway's private key and the token of its peer API
+short_description: A gateway's private key and the tokens of its peer API
 description:
   - Keeps both in files that root alone can read. What is given replaces what is there; what is not given is made once.
 author: Meshgate
 options:
   directory:
-    description: Where the files C(private-key) and C(token) are.
+    description: Where the files C(private-key) and C(tokens) are.
     type: path
     default: /etc/meshgate
   private_key:
     description: The private key of the WireGuard interface, in the form of C(wg genkey).
     type: str
-  token:
-    description: The bearer token of the peer API.
+  tokens:
+    description: The bearer tokens of the peer API, a line C(SCOPES TOKEN) each.
     type: str
   root:
     description: The release whose C(wg) tells the public key.
@@ -41,7 +42,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: Give the gateway its key and token
+- name: Give the gateway its key and tokens
   gateway_identity:
     private_key: "{{ meshgate_private_key | default(omit) }}"
     root: /opt/meshgate/97afef5b31cc
@@ -56,6 +57,11 @@ public_key:
 """
 
 
+SCOPE = "(register|read|admin)"
+TOKEN_LINE = rf"{SCOPE}(,{SCOPE})*\s+(?=\S{{16}})[A-Za-z0-9._~+/-]+=*"
+"""As gateway/agent/tokens.py reads it, which is not there where this module runs."""
+
+
 def new_private_key() -> str:
     """32 random bytes as Curve25519 wants them (RFC 7748, section 5), in the form of `wg genkey`."""
     key = bytearray(os.urandom(32))
@@ -64,9 +70,15 @@ def new_private_key() -> str:
     return base64.b64encode(key).decode()
 
 
-def new_token() -> str:
-    """A token that nobody guesses."""
-    return secrets.token_urlsafe(32)
+def new_tokens() -> str:
+    """A token for an orchestrator and one for the operator."""
+    return "\n".join(f"{scope} {secrets.token_urlsafe(32)}" for scope in ("register", "admin"))
+
+
+def unusable_lines(tokens: str) -> list[int]:
+    """The numbers of the lines that the agent would refuse."""
+    lines = {number: line.strip() for number, line in enumerate(tokens.splitlines(), 1)}
+    return [number for number, line in lines.items() if not re.fullmatch(rf"|#.*|{TOKEN_LINE}", line)]
 
 
 def is_key(text: str) -> bool:
@@ -110,14 +122,19 @@ def main() -> None:
     arguments = {
         "directory": {"type": "path", "default": "/etc/meshgate"},
         "private_key": {"type": "str", "no_log": True},
-        "token": {"type": "str", "no_log": True},
+        "tokens": {"type": "str", "no_log": True},
         "root": {"type": "path", "required": True},
     }
     module = AnsibleModule(argument_spec=arguments, supports_check_mode=True)
-    given = {"private-key": module.params["private_key"], "token": module.params["token"]}
+    given = {"private-key": module.params["private_key"], "tokens": (module.params["tokens"] or "").strip()}
     if given["private-key"] and not is_key(given["private-key"]):
         module.fail_json(msg="meshgate_private_key is no WireGuard key: it must be 44 characters, as of `wg genkey`.")
-    makers: dict[str, Callable[[], str]] = {"private-key": new_private_key, "token": new_token}
+    for line in unusable_lines(given["tokens"]):
+        module.fail_json(
+            msg=f"meshgate_tokens: line {line} is not `SCOPES TOKEN`, such as `register,read 9f…`: scopes are "
+            "register, read and admin, and a token has at least 16 characters."
+        )
+    makers: dict[str, Callable[[], str]] = {"private-key": new_private_key, "tokens": new_tokens}
     before, after = {}, {}
     for name, maker in makers.items():
         path = Path(module.params["directory"], name)
@@ -129,7 +146,7 @@ def main() -> None:
     module.exit_json(
         changed=bool(changes),
         public_key=public_key(module, after["private-key"]),
-        diff={"before": "", "after": "".join(f"another {name}\n" for name in changes)} if changes else {},
+        diff={"before": "", "after": "".join(f"new {name}\n" for name in changes)} if changes else {},
     )
 
 

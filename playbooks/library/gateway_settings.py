@@ -45,9 +45,9 @@ options:
     type: str
     default: /etc/meshgate/private-key
   token_file:
-    description: Where the agent reads the token of its peer API.
+    description: Where the agent reads the tokens of its peer API.
     type: str
-    default: /etc/meshgate/token
+    default: /etc/meshgate/tokens
   state_dir:
     description: Where the agent keeps its peers.
     type: str
@@ -139,7 +139,7 @@ ARGUMENTS = {
     },
     "public_key": {"type": "str"},
     "private_key_file": {"type": "str", "default": "/etc/meshgate/private-key", "no_log": False},
-    "token_file": {"type": "str", "default": "/etc/meshgate/token", "no_log": False},
+    "token_file": {"type": "str", "default": "/etc/meshgate/tokens", "no_log": False},
     "state_dir": {"type": "str", "default": "/var/lib/meshgate"},
     "interface": {"type": "str", "default": "meshgate0"},
 }
@@ -209,7 +209,9 @@ def _environment(gateway: "GatewaySettings", public_key: str | None, places: "Pl
     """The agent's; what is empty stands for none and is left out."""
     from infra import gateway_programs
 
-    told = gateway_programs.agent_environment(gateway, public_key or "", places)
+    told = gateway_programs.agent_environment(gateway, public_key or "", places) | gateway_programs.agent_settings(
+        gateway
+    )
     return {name: value for name, value in told.items() if value}
 
 

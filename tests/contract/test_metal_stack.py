@@ -233,7 +233,7 @@ def test_the_playbook_reads_the_stack(stack: Stack) -> None:
         "meshgate_headscale_api_key": stack.api_key,
         "meshgate_private_key": metal["private_key"],
         "meshgate_public_key": metal["public_key"],
-        "meshgate_token": metal["token"],
+        "meshgate_tokens": metal["tokens"],
         "meshgate_pre_auth_key": metal["pre_auth_key"],
         "meshgate_pre_auth_key_id": metal["pre_auth_key_id"],
     }

@@ -24,7 +24,7 @@ from tests.contract.apiserver import ApiServer
 from tests.contract.pulumi_engine import PASSPHRASE, STACK, Engine
 from tests.contract.real_headscale import RealHeadscale
 from tests.contract.test_policies import pack
-from tests.contract.test_program_errors import ORCHESTRATOR, api, core, kubelet
+from tests.contract.test_program_errors import JUNE, ORCHESTRATOR, api, core, kubelet
 from tests.deadlines import wait_for
 
 __all__ = ["api", "pack"]  # fixtures
@@ -36,7 +36,7 @@ KEY = "pulumi-python:dynamic/meshgate:WireGuardKey"
 EXIT_NODE = "pulumi-python:dynamic/meshgate:ExitNode"
 VOLUME, OF_NAMESPACE = "kubernetes:core/v1:PersistentVolumeClaim", "kubernetes:core/v1:Namespace"
 TOP = f"<!-- meshgate-review -->\n<!-- verdicts: {STACK}=%s -->\n## What `pulumi up` would do\n\n### `{STACK}`: "
-UNCHANGED = TOP % "unchanged" + "no changes\n\n15 unchanged\n"
+UNCHANGED = TOP % "unchanged" + "no changes\n\n16 unchanged\n"
 
 
 @dataclass(frozen=True)
@@ -76,12 +76,13 @@ class Environment:
         )
         assert done.returncode == failed, done.stdout + done.stderr
         assert f"Preview {STACK}" in done.stderr
-        for secret in (self.api_key, PASSPHRASE, *self.secrets().values()):
+        ours = [line.split()[-1] for text in self.secrets().values() for line in text.splitlines()]
+        for secret in (self.api_key, PASSPHRASE, *ours):
             assert secret not in done.stdout + done.stderr
         return done.stdout
 
     def secrets(self) -> dict[str, str]:
-        """Private key, token and pre-auth key of the gateway."""
+        """Private key, tokens and pre-auth key of the gateway."""
         data = core(self.server).read_namespaced_secret(NODE, NAMESPACE).data
         return {name: base64.b64decode(value).decode() for name, value in data.items()}
 
@@ -130,7 +131,7 @@ def test_a_rotated_key(environment: Environment) -> None:
         "> [!CAUTION]\n"
         "> - **Replaces** `WireGuardKey` `one-key`, because that was asked for (`--replace`, or the state marks it). "
         f"It is {KEPT[KEY]}.\n\n"
-        "1 replaced, 3 updated, 11 unchanged\n\n"
+        "1 replaced, 3 updated, 12 unchanged\n\n"
         "<details>\n<summary>Every change, field by field</summary>\n\n"
         "**replaces** `WireGuardKey` `one-key`\n\n"
         "**updates** `Deployment` `one-gateway`\n```diff\n"
@@ -148,17 +149,36 @@ def test_a_rotated_key(environment: Environment) -> None:
     )
 
 
+def test_a_rotated_token(environment: Environment) -> None:
+    """As docs/operations.md rotates it: the orchestrator is rolled out, and no gateway is."""
+    environment.settings(token_rotation="2027-spring")
+    (key,) = core(environment.server).read_namespaced_secret("meshgate-gateway", JUNE).data
+    assert environment.comment() == (
+        TOP % "changes" + "4 changes\n\n"
+        "4 updated, 12 unchanged\n\n"
+        "<details>\n<summary>Every change, field by field</summary>\n\n"
+        "**updates** `Secret` `one-identity`\n```diff\n! data: [secret], another one\n```\n\n"
+        '**updates** `Token` `one-token`\n```diff\n- rotation: ""\n+ rotation: "2027-spring"\n```\n\n'
+        "**updates** `WorkloadEnv` `orchestrator/env`\n```diff\n"
+        f'- secrets.GATEWAY_PEERS_TOKEN.key: "{key}"\n'
+        "+ secrets.GATEWAY_PEERS_TOKEN.key: [known after up]\n```\n\n"
+        "**updates** `Secret` `orchestrator/token`\n```diff\n! data: [secret], another one\n```\n\n"
+        "</details>\n"
+    )
+
+
 def test_a_replaced_gateway(environment: Environment) -> None:
     """By one of another name: all that it was goes, and something else comes."""
     environment.settings(name="two", endpoint="127.0.0.1:31999")
     comment = environment.comment()
     deletes = "> - **Deletes** `%s` `one-%s`, which the settings do not ask for any more."
     assert comment.startswith(
-        TOP % "danger" + "DANGER: deletes `WireGuardKey` `one-key` and 9 more\n\n"
+        TOP % "danger" + "DANGER: deletes `WireGuardKey` `one-key` and 10 more\n\n"
         "> [!CAUTION]\n"
         f"{deletes % ('WireGuardKey', 'key')} It is {KEPT[KEY]}.\n"
         f"{deletes % ('ExitNode', 'exit-node')} It is {KEPT[EXIT_NODE]}.\n"
         f"{deletes % ('PersistentVolumeClaim', 'state')} It is {KEPT[VOLUME]}.\n"
+        f"{deletes % ('ConfigMap', 'config')}\n"
         f"{deletes % ('Deployment', 'gateway')}\n"
         f"{deletes % ('Secret', 'identity')}\n"
         f"{deletes % ('Service', 'peers')}\n"
@@ -166,7 +186,7 @@ def test_a_replaced_gateway(environment: Environment) -> None:
         f"{deletes % ('PreAuthKey', 'pre-auth-key')}\n"
         f"{deletes % ('Token', 'token')}\n"
         f"{deletes % ('Service', 'wireguard')}\n\n"
-        "10 deleted, 10 created, 2 updated, 3 unchanged\n"
+        "11 deleted, 11 created, 2 updated, 3 unchanged\n"
     )
     assert '\n- server_endpoint: "127.0.0.1:31820"\n+ server_endpoint: "127.0.0.1:31999"\n' in comment
 
@@ -177,13 +197,13 @@ def test_a_gateway_that_moves(environment: Environment) -> None:
     comment = environment.comment()
     replaces = '> - **Replaces** `%s` `%s`, because `%s` changes from `"meshgate"` to `"elsewhere"`.'
     assert comment.startswith(
-        TOP % "danger" + "DANGER: replaces `PersistentVolumeClaim` `one-state` and 6 more\n\n"
+        TOP % "danger" + "DANGER: replaces `PersistentVolumeClaim` `one-state` and 7 more\n\n"
         "> [!CAUTION]\n"
         f"{replaces % ('PersistentVolumeClaim', 'one-state', 'metadata.namespace')} It is {KEPT[VOLUME]}.\n"
         f"{replaces % ('Namespace', 'cluster/namespace', 'metadata.name')} It is {KEPT[OF_NAMESPACE]}.\n"
-        f"{replaces % ('Deployment', 'one-gateway', 'metadata.namespace')}\n"
+        f"{replaces % ('ConfigMap', 'one-config', 'metadata.namespace')}\n"
     )
-    assert "7 replaced, 2 updated, 6 unchanged\n" in comment
+    assert "8 replaced, 2 updated, 6 unchanged\n" in comment
     assert "WireGuardKey" not in comment
 
 
@@ -191,7 +211,7 @@ def test_a_route_unapproved_by_hand(environment: Environment) -> None:
     environment.approve()
     assert environment.comment() == (
         TOP % "changes" + "1 change, to put right what was changed by hand\n\n"
-        "1 updated, 14 unchanged\n\n"
+        "1 updated, 15 unchanged\n\n"
         "<details>\n<summary>Every change, field by field</summary>\n\n"
         "**updates** `ExitNode` `one-exit-node`, changed by hand\n```diff\n"
         '- routes: []  (changed by hand)\n+ routes: ["0.0.0.0/0", "::/0"]\n```\n\n'
@@ -276,7 +296,8 @@ def test_broken_rules(environment: Environment, pack: Path) -> None:
         "image-by-digest: Outside the lab an image is named by its digest.\n"
         "image meshgate/gateway:0.1.0 of container agent has no digest; write meshgate/gateway:0.1.0@sha256:…\n"
     ) in comment
-    assert '\n- spec.template.spec.containers[agent].env[MESHGATE_MTU].value: "1280"\n' in comment
+    assert '\n- data.MESHGATE_MTU: "1280"\n+ data.MESHGATE_MTU: "1400"\n' in comment
+    assert "**updates** `Deployment`" not in comment
 
 
 def test_what_is_protected_says_so(environment: Environment) -> None:

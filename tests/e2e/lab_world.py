@@ -82,6 +82,13 @@ def in_gateway(container: str, *command: str) -> str:
     return kube.kubectl("exec", "-n", NAMESPACE, f"deploy/{GATEWAY}", "-c", container, "--", *command)
 
 
+def tokens() -> list[str]:
+    """The tokens of the peer API that are good now."""
+    lines = in_gateway("agent", "cat", "/etc/meshgate/tokens").splitlines()
+    assert lines
+    return [line.split()[1] for line in lines]
+
+
 def orchestrator_env() -> dict[str, Any]:
     """The env of the orchestrator's container: name to value, or to the reference it has instead."""
     deployment = json.loads(kube.kubectl("get", "deploy", "-n", "june-services", "june-orchestrator", "-o", "json"))

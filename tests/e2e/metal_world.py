@@ -150,8 +150,8 @@ class MetalGateway:
         raise AssertionError(f"there was no task {task}:\n{''.join(told)}")
 
     def api(self, method: str, path: str, json: object = None) -> httpx.Response:
-        """Call the peer API as an orchestrator does."""
-        token = self.machine.ssh("cat", "/etc/meshgate/token").strip()
+        """Call the peer API as the operator does."""
+        token = self.machine.ssh("grep", "^admin", "/etc/meshgate/tokens").split()[1]
         headers = {"Authorization": f"Bearer {token}"}
         with httpx.Client(base_url=f"http://{self.machine.ipv4}:8080", headers=headers, trust_env=False) as http:
             return http.request(method, path, json=json)

@@ -20,7 +20,8 @@ pytestmark = pytest.mark.timeout(300)
 NAMESPACE, NAME, PORT = "meshgate-second", "second", 31821
 REGISTER = """
 import json, sys, urllib.request
-headers = {"Authorization": "Bearer " + open("/etc/meshgate/token").read().strip(), "Content-Type": "application/json"}
+token = next(line.split()[1] for line in open("/etc/meshgate/tokens") if line.startswith("register"))
+headers = {"Authorization": "Bearer " + token, "Content-Type": "application/json"}
 body = json.dumps({"public_key": sys.argv[1]}).encode()
 request = urllib.request.Request("http://127.0.0.1:8080/v1/peers", body, headers)
 print(urllib.request.urlopen(request).read().decode())

@@ -23,7 +23,7 @@ def test_secrets_are_not_in_what_describe_shows(stack: object) -> None:
     secrets = [
         lab_world.api_key(),
         lab_world.in_gateway("agent", "cat", "/etc/meshgate/private-key").strip(),
-        lab_world.in_gateway("agent", "cat", "/etc/meshgate/token").strip(),
+        *lab_world.tokens(),
     ]
     for secret in secrets:
         assert secret

@@ -130,7 +130,7 @@ def _at_the_peer_api(*arguments: str) -> str:
         kube.kubectl("get", "svc", "-n", lab_world.NAMESPACE, "-o", "json", f"{lab_world.GATEWAY}-peers")
     )
     url = f"http://{service['spec']['clusterIP']}:8080"
-    token = kube.secret_value("june-services", "meshgate-gateway", "token")
+    token = kube.secret_value(lab_world.NAMESPACE, lab_world.GATEWAY, "admin-token")
     program = str(Path(__file__).with_name("register_load.py"))
     command = [*in_network(topology.NODE), sys.executable, program, url, *arguments]
     return subprocess.run(command, input=token, text=True, capture_output=True, check=True).stdout

@@ -3,14 +3,16 @@
 import pytest
 
 from gateway.agent import settings as gateway_agent
+from gateway.agent.live_settings import LIVE
 from gateway.agent.protocols.wireguard.interface_process import InterfaceSettings
+from gateway.agent.tokens import Tokens
 from infra import gateway_programs
 from infra.settings.gateway import GatewaySettings
 from tests.unit.agent.fakes import SERVER_KEY
 
 PLACES = gateway_programs.Places(
     private_key_file="/etc/meshgate/private-key",
-    token_file="/etc/meshgate/token",
+    token_file="/etc/meshgate/tokens",
     state_dir="/var/lib/meshgate",
     interface="meshgate0",
     http_host="10.0.0.5",
@@ -25,7 +27,7 @@ def gateway(**changes: object) -> GatewaySettings:
 
 def test_the_agent_takes_what_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     edge = gateway(client_networks=["10.77.0.0/16", "fd77::/64"], dns=["192.0.2.53"], wireguard="userspace")
-    agent = gateway_programs.agent_environment(edge, SERVER_KEY, PLACES)
+    agent = gateway_programs.agent_environment(edge, SERVER_KEY, PLACES) | gateway_programs.agent_settings(edge)
     for name, value in (agent | gateway_programs.interface_environment(edge, PLACES)).items():
         monkeypatch.setenv(name, value)
     settings = gateway_agent.load(gateway_agent.AgentSettings)
@@ -36,6 +38,21 @@ def test_the_agent_takes_what_it_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
         ["10.77.0.0/16", "fd77::/64"],
         ["192.0.2.53"],
     )
+
+
+def test_what_is_told_to_a_running_agent_may_change() -> None:
+    told = gateway_programs.agent_settings(gateway())
+    assert {name.removeprefix("MESHGATE_").lower() for name in told} <= LIVE
+    assert not told.keys() & gateway_programs.agent_environment(gateway(), SERVER_KEY, PLACES).keys()
+
+
+def test_the_agent_takes_the_token_file() -> None:
+    current, previous, following, admin = (f"the-{name}-token-of-32" for name in ("current", "old", "next", "admin"))
+    first = Tokens(gateway_programs.token_file([current, "", following], admin=admin))
+    assert first.grant(current) == first.grant(following) == frozenset({"register"})
+    assert first.grant(admin) == frozenset({"register", "read", "admin"})
+    rotated = Tokens(gateway_programs.token_file([current, previous, following], admin=admin))
+    assert rotated.grant(previous) == frozenset({"register"})
 
 
 @pytest.mark.parametrize(

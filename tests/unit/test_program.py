@@ -1,6 +1,7 @@
 """What the program declares, seen through Pulumi's mocks: the pods' privileges, the ways of keys, the pinned types."""
 
 import gc
+import hashlib
 import json
 import runpy
 import warnings
@@ -16,6 +17,7 @@ from pulumi.runtime.settings import ROOT, SETTINGS
 from pulumi.runtime.stack import run_in_stack
 
 from gateway.agent import settings as agent
+from gateway.agent.live_settings import LiveSettings
 from gateway.agent.protocols.wireguard.interface_process import InterfaceSettings
 from infra.settings.value_types import MESH_NETWORKS
 from tests.unit.agent.fakes import SERVER_KEY
@@ -43,13 +45,14 @@ EXISTING: dict[str, Any] = {
 }
 LEARNED: dict[str, dict[str, Any]] = {
     "WireGuardKey": {"private_key": "the private key", "public_key": "the public key"},
-    "Token": {"value": "the token"},
+    "Token": {"value": "the token", "previous": "", "next": "the next token", "admin": "the admin token"},
     "PreAuthKey": {"key": "the pre-auth key"},
     "ExitNode": {"node_id": "7"},
 }
 SECRET = "4dabf18193072939515e22adb298388d"
 """The SDK's mark of a secret value."""
-SECRETS = ("the private key", "the token", "the pre-auth key")
+SECRETS = ("the private key", "the token", "the next token", "the admin token", "the pre-auth key")
+TOKEN_KEY = f"token-{hashlib.sha256(b'the token').hexdigest()[:16]}"
 
 Declared = dict[str, MockResourceArgs]
 
@@ -130,6 +133,7 @@ async def test_types_and_names_are_part_of_every_users_state() -> None:
         "kubernetes:apps/v1:Deployment::one-gateway",
         "kubernetes:apps/v1:Deployment::server",
         "kubernetes:core/v1:ConfigMap::config",
+        "kubernetes:core/v1:ConfigMap::one-config",
         "kubernetes:core/v1:Namespace::namespace",
         "kubernetes:core/v1:PersistentVolumeClaim::one-state",
         "kubernetes:core/v1:PersistentVolumeClaim::state",
@@ -172,7 +176,8 @@ async def test_secrets_are_in_secrets_and_nowhere_else() -> None:
     # Pulumi wraps what it will encrypt.
     assert one(declared, "Secret", "one-identity")["stringData"]["value"] == {
         "private-key": "the private key",
-        "token": "the token",
+        "tokens": "register the token\nregister the next token\nadmin the admin token\n",
+        "admin-token": "the admin token",
         "pre-auth-key": "the pre-auth key",
     }
     for key, args in declared.items():
@@ -195,7 +200,7 @@ async def test_the_orchestrator_gets_four_names_and_the_token_by_reference() -> 
         "HEADSCALE_SERVER_ENDPOINT": "vpn.example.com:31820",
         "GATEWAY_PEERS_URL": "http://meshgate-one-peers.meshgate.svc.cluster.local:8080",
     }
-    assert env["secrets"] == {"GATEWAY_PEERS_TOKEN": {"secret": "meshgate-gateway", "key": "token"}}
+    assert env["secrets"] == {"GATEWAY_PEERS_TOKEN": {"secret": "meshgate-gateway", "key": TOKEN_KEY}}
 
 
 async def test_several_gateways_have_names_of_their_own_besides() -> None:
@@ -213,10 +218,49 @@ async def test_several_gateways_have_names_of_their_own_besides() -> None:
         "GATEWAY_EDGE_1_ENDPOINT": "edge.example.com:51820",
         "GATEWAY_EDGE_1_PEERS_URL": "http://10.0.0.5:8080",
     }
-    keys = {"GATEWAY_PEERS_TOKEN": "token", "GATEWAY_ONE_PEERS_TOKEN": "token-one"}
-    keys["GATEWAY_EDGE_1_PEERS_TOKEN"] = "token-edge-1"
-    assert env["secrets"] == {name: {"secret": "meshgate-gateway", "key": key} for name, key in keys.items()}
-    assert set(one(declared, "Secret", "token")["stringData"]["value"]) == set(keys.values())
+    names = {"GATEWAY_PEERS_TOKEN", "GATEWAY_ONE_PEERS_TOKEN", "GATEWAY_EDGE_1_PEERS_TOKEN"}
+    assert env["secrets"] == {name: {"secret": "meshgate-gateway", "key": TOKEN_KEY} for name in names}
+    assert one(declared, "Secret", "token")["stringData"]["value"] == {TOKEN_KEY: "the token"}
+
+
+async def test_a_rotated_token_reaches_the_orchestrator_and_replaces_no_gateway(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = await declare()
+    monkeypatch.setitem(
+        LEARNED, "Token", {"value": "the next token", "previous": "the token", "next": "a third", "admin": "another"}
+    )
+    after = await declare(gateways=[CONFIG["gateways"][0] | {"token_rotation": "2027"}])
+    assert one(after, "Token", "one-token")["rotation"] == "2027"
+    tokens = one(after, "Secret", "one-identity")["stringData"]["value"]["tokens"]
+    assert tokens == "register the next token\nregister the token\nregister a third\nadmin another\n"
+    assert one(after, "Deployment", "one-gateway") == one(before, "Deployment", "one-gateway")
+    # A pod that is not restarted yet finds its old token in the Secret.
+    reference = one(after, "WorkloadEnv", "env")["secrets"]["GATEWAY_PEERS_TOKEN"]
+    assert reference["key"] != TOKEN_KEY
+    held = one(after, "Secret", "token")["stringData"]["value"]
+    assert held == {TOKEN_KEY: "the token", reference["key"]: "the next token"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"dns": ["192.0.2.53"]},
+        {"mtu": 1300},
+        {"persistent_keepalive": 10},
+        {"allowed_ips": ["100.64.0.0/10"]},
+        {"endpoint": "other.example.com:31820"},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+async def test_what_the_agent_takes_up_by_itself_replaces_no_gateway(change: dict[str, Any]) -> None:
+    before, after = await declare(), await declare(gateways=[CONFIG["gateways"][0] | change])
+    assert one(after, "Deployment", "one-gateway") == one(before, "Deployment", "one-gateway")
+    assert one(after, "ConfigMap", "one-config") != one(before, "ConfigMap", "one-config")
+
+
+async def test_a_device_can_be_shut_out_while_the_gateway_is_not_ready() -> None:
+    assert one(await declare(), "Service", "one-peers")["spec"]["publishNotReadyAddresses"] is True
 
 
 async def test_a_machine_that_has_not_joined_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,7 +315,7 @@ async def test_the_playbook_gets_all_that_makes_a_machine_the_gateway() -> None:
             },
             "private_key": "the private key",
             "public_key": "the public key",
-            "token": "the token",
+            "tokens": "register the token\nregister the next token\nadmin the admin token\n",
             "pre_auth_key": "the pre-auth key",
             "pre_auth_key_id": "edge-1-pre-auth-key-id",
         }
@@ -323,15 +367,20 @@ async def test_an_existing_headscale_is_not_declared() -> None:
     assert not [key for key in declared if "HeadscaleServer" in key or "HeadscaleApiKey" in key]
 
 
-async def test_the_agent_takes_the_environment_that_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_agent_takes_what_it_is_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(LEARNED["WireGuardKey"], "public_key", SERVER_KEY)
     networks = ["10.77.0.0/16", "fd77::/64"]
     gateway = CONFIG["gateways"][0] | {"client_networks": networks, "dns": ["192.0.2.53"], "mtu": 1300}
-    pod = gateway_pod(await declare(gateways=[gateway]))
+    declared = await declare(gateways=[gateway])
+    pod = gateway_pod(declared)
     for container in pod["containers"][1:]:
         for variable in container["env"]:
             monkeypatch.setenv(variable["name"], variable.get("value", ""))
-    settings, interface = agent.load(agent.AgentSettings), agent.load(InterfaceSettings)
+    (volume,) = [volume for volume in pod["volumes"] if volume["name"] == "settings"]
+    for item in volume["configMap"]["items"]:
+        (tmp_path / item["path"]).write_text(one(declared, "ConfigMap", "one-config")["data"][item["key"]])
+    monkeypatch.setenv("MESHGATE_SETTINGS_DIR", str(tmp_path))
+    settings, interface = LiveSettings()(), agent.load(InterfaceSettings)
     assert (settings.listen_port, settings.endpoint, settings.mtu) == (31820, "vpn.example.com:31820", 1300)
     assert ([*map(str, settings.client_networks)], [*map(str, settings.dns)]) == (networks, ["192.0.2.53"])
     assert interface.interface == settings.interface
@@ -348,8 +397,11 @@ def test_the_program_and_the_agent_agree_on_what_the_mesh_is() -> None:
 async def test_a_private_ca_reaches_tailscaled() -> None:
     certificate = "-----BEGIN CERTIFICATE-----\nMII=\n-----END CERTIFICATE-----\n"
     declared = await declare(headscale=CONFIG["headscale"] | {"ca_certificate": certificate})
-    assert one(declared, "ConfigMap", "one-certificates")["data"] == {"ca.crt": certificate}
-    tailscale = gateway_pod(declared)["containers"][0]
+    assert one(declared, "ConfigMap", "one-config")["data"]["ca.crt"] == certificate
+    pod = gateway_pod(declared)
+    (volume,) = [volume for volume in pod["volumes"] if volume["name"] == "certificates"]
+    assert volume["configMap"] == {"name": "meshgate-one", "items": [{"key": "ca.crt", "path": "ca.crt"}]}
+    tailscale = pod["containers"][0]
     assert {"name": "SSL_CERT_DIR", "value": "/etc/ssl/certs:/etc/meshgate-certificates"} in tailscale["env"]
 
 

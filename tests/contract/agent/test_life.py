@@ -35,6 +35,98 @@ def test_a_restart_of_the_agent_loses_no_packet_and_no_session(world: World, cli
     assert world.gateway.run("wg", "show", world.interface, "latest-handshakes") == handshake
 
 
+def test_changed_settings_are_taken_up_without_a_lost_packet(world: World, client: Client) -> None:
+    assert client.reaches(FAR_4)
+    handshake = world.gateway.run("wg", "show", world.interface, "latest-handshakes")
+    assert world.agent is not None
+    agent = world.agent.pid
+    before = in_use(world, client)
+    changed = {"DNS": "10.99.0.53", "MTU": "1300", "PERSISTENT_KEEPALIVE": "10", "ALLOWED_IPS": "0.0.0.0/0"}
+    with client.pinging(FAR_4, 0.01) as pings:
+        with world.more_settings(**changed):
+            wait_for(lambda: in_use(world, client) == changed, "the changed settings")
+        wait_for(lambda: in_use(world, client) == before, "the settings as they were")
+    assert pings.lost == []
+    assert pings.received > 20, "the changes were over before the pings began"
+    assert world.gateway.run("wg", "show", world.interface, "latest-handshakes") == handshake
+    assert (world.agent.pid, world.agent.poll()) == (agent, None)
+
+
+def in_use(world: World, client: Client) -> dict[str, str]:
+    """The settings that API, interface and firewall agree upon."""
+    answer = world.call("GET", f"/v1/peers/{client.keys.public}").json()
+    link = world.gateway.run("cat", f"/sys/class/net/{world.interface}/mtu").strip()
+    rules = world.gateway.run("nft", "list", "ruleset")
+    return {
+        "DNS": ",".join(server for server in answer["dns"] if server in rules),
+        "MTU": link if link == str(answer["mtu"]) else "",
+        "PERSISTENT_KEEPALIVE": str(answer["persistent_keepalive"]),
+        "ALLOWED_IPS": ",".join(answer["allowed_ips"]),
+    }
+
+
+def test_settings_that_cannot_be_used_change_nothing(world: World, client: Client) -> None:
+    before = in_use(world, client)
+    with world.more_settings(MTU="9"):
+        wait_for(lambda: reload_failed(world, "MESHGATE_SETTINGS_DIR"), "the refusal")
+        assert world.readiness()[0] == 200
+        assert in_use(world, client) == before
+        assert client.reaches(FAR_4)
+    wait_for(lambda: not reload_failed(world, "MESHGATE_SETTINGS_DIR"), "the end of the refusal")
+
+
+def reload_failed(world: World, setting: str) -> bool:
+    line = f'meshgate_config_last_reload_successful{{setting="{setting}"}} 0.0'
+    return line in world.call("GET", "/metrics", token=None).text
+
+
+def test_a_token_is_rotated_while_the_agent_runs(world: World) -> None:
+    old, new = "the-old-token-of-the-app", "the-new-token-of-the-app"
+    before = world.tokens.read_text()
+
+    def good(token: str) -> bool:
+        status = world.call("GET", f"/v1/peers/{key_pair().public}", token=token).status_code
+        assert status in {401, 404}
+        return status == 404
+
+    def replace(lines: str) -> None:
+        draft = world.tokens.with_name("draft")
+        draft.write_text(before + lines)
+        draft.rename(world.tokens)
+
+    try:
+        replace(f"register {old}\n")
+        wait_for(lambda: good(old), "the first token")
+        assert world.call("GET", "/v1/peers", token=old).status_code == 403
+        replace(f"register {new}\nregister {old}\n")
+        wait_for(lambda: good(new), "the second token")
+        assert good(old)
+        replace(f"register {new}\n")
+        wait_for(lambda: not good(old), "the end of the first token")
+        assert good(new)
+        replace("nonsense\n")
+        wait_for(lambda: reload_failed(world, "MESHGATE_TOKEN_FILE"), "the refusal")
+        assert good(new)
+    finally:
+        replace("")
+    wait_for(lambda: not good(new), "the end of the second token")
+
+
+def test_a_device_is_shut_out_while_the_mesh_is_away(fresh_world: World) -> None:
+    world = fresh_world
+    world.start()
+    world.stop_agent()
+    world.environment["MESHGATE_TAILSCALE_HEALTH_URL"] = "http://127.0.0.1:9002/healthz"
+    world.start_agent()
+    wait_for(lambda: "tailscaled" in str(world.readiness()), "the gateway that is not ready")
+    assert world.readiness()[0] == 503
+    key = key_pair().public
+    world.register(key)
+    wait_for(lambda: key in world.gateway.run("wg", "show", world.interface, "peers"), "the device")
+    assert world.call("DELETE", f"/v1/peers/{key}").status_code == 204
+    assert key not in world.gateway.run("wg", "show", world.interface, "peers")
+
+
 def test_the_agent_ends_within_a_second_of_sigterm(world: World, client: Client) -> None:
     assert client.reaches(FAR_4)
     with world.http():  # an idle connection holds nothing up

@@ -140,7 +140,11 @@ class World:
         self.far = Namespace(f"{tag}-far")
         self._connect()
         (directory / "private-key").write_text(self.keys.private + "\n")
-        (directory / "token").write_text(TOKEN + "\n")
+        self.tokens = directory / "tokens"
+        self.tokens.write_text(f"admin {TOKEN}\n")
+        self.settings = directory / "settings"
+        self.settings.mkdir()
+        (self.settings / "MESHGATE_ENDPOINT").write_text(f"{LAN_GATEWAY}:{LISTEN_PORT}")
 
     def _connect(self) -> None:
         gateway, client, neighbour, far = self.gateway, self.client, self.neighbour, self.far
@@ -177,16 +181,28 @@ class World:
             "PYTHONPATH": str(ROOT),
             "MESHGATE_INTERFACE": self.interface,
             "MESHGATE_LISTEN_PORT": str(LISTEN_PORT),
-            "MESHGATE_ENDPOINT": f"{LAN_GATEWAY}:{LISTEN_PORT}",
             "MESHGATE_CLIENT_NETWORKS": "10.77.0.0/24,fd77::/64",
             "MESHGATE_PRIVATE_KEY_FILE": str(self.directory / "private-key"),
             "MESHGATE_PUBLIC_KEY": self.keys.public,
-            "MESHGATE_TOKEN_FILE": str(self.directory / "token"),
+            "MESHGATE_TOKEN_FILE": str(self.tokens),
+            "MESHGATE_SETTINGS_DIR": str(self.settings),
             "MESHGATE_STATE_DIR": str(self.directory / "state"),
             "MESHGATE_MESH_INTERFACE": "mesh",
             "MESHGATE_TAILSCALE_HEALTH_URL": "",
             **self.environment,
         }
+
+    @contextlib.contextmanager
+    def more_settings(self, **values: str) -> Iterator[None]:
+        """More settings in the agent's directory during a block."""
+        files = {self.settings / f"MESHGATE_{name}": value for name, value in values.items()}
+        for file, value in files.items():
+            file.write_text(value)
+        try:
+            yield
+        finally:
+            for file in files:
+                file.unlink()
 
     def start_interface(self) -> None:
         self.holder = self.gateway.start(

@@ -17,9 +17,10 @@ from gateway.agent.protocols.wireguard.peers import Peers
 from gateway.agent.request_limits import MAX_BODY_BYTES, MAX_DISCARDED_BYTES, BodyLimits
 from gateway.agent.settings import AgentSettings
 from gateway.agent.store import Store
+from gateway.agent.tokens import Tokens
 from tests.unit.agent.fakes import SERVER_KEY, FakeDataPlane, key_pair
 
-TOKEN = "right-token"
+TOKEN, APP, READER = "the-operators-token", "a-token-of-the-app", "a-token-of-a-reader"
 PRESHARED = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 SLASHED = "//8AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA+8="
 """A key with each of the characters that a path cannot hold as they are."""
@@ -45,7 +46,8 @@ class Gateway:
         self.registry = CollectorRegistry()
         peers = Peers(self.plane, self.settings.client_networks)
         devices = Devices(self.store, peers, self.settings.client_networks, SERVER_KEY)
-        self.app = create_app(self.settings, TOKEN, devices, self.problems, self.registry)
+        self.tokens = Tokens(f"admin {TOKEN}\nregister {APP}\nread {READER}\n")
+        self.app = create_app(lambda: self.settings, self.tokens.grant, devices, self.problems, self.registry)
 
     async def problems(self) -> list[str]:
         return self.missing
@@ -130,6 +132,47 @@ async def test_every_peer_route_needs_the_token(gateway: Gateway, authorization:
             problem(answer, 401)
             assert answer.headers["www-authenticate"] == "Bearer"
     assert gateway.store.everyone() == []
+
+
+@pytest.mark.parametrize(
+    ("token", "lacks"),
+    [
+        (TOKEN, {}),
+        (APP, {"list": "read"}),
+        (READER, {"register": "register", "revoke": "register"}),
+    ],
+    ids=["admin", "register", "read"],
+)
+async def test_a_token_is_good_for_its_scopes_alone(gateway: Gateway, token: str, lacks: dict[str, str]) -> None:
+    transport, path = httpx.ASGITransport(gateway.app), f"/v1/peers/{SLASHED}"
+    calls: dict[str, tuple[str, str, int]] = {
+        "register": ("POST", "/v1/peers", 200),
+        "find": ("GET", path, 200),
+        "list": ("GET", "/v1/peers", 200),
+        "revoke": ("DELETE", path, 204),
+    }
+    async with httpx.AsyncClient(transport=transport, base_url="http://agent") as http:
+        body = {"public_key": SLASHED}
+        await http.post("/v1/peers", json=body, headers={"Authorization": f"Bearer {TOKEN}"})
+        for name, (method, url, status) in calls.items():
+            answer = await http.request(
+                method, url, json=body if method == "POST" else None, headers={"Authorization": f"Bearer {token}"}
+            )
+            if name not in lacks:
+                assert answer.status_code == status
+                continue
+            assert f"lacks the scope '{lacks[name]}'" in str(problem(answer, 403)["detail"])
+            assert answer.headers["www-authenticate"] == f'Bearer error="insufficient_scope", scope="{lacks[name]}"'
+    assert bool(gateway.store.everyone()) is ("revoke" in lacks)
+
+
+async def test_answers_tell_the_settings_as_they_are_now(gateway: Gateway, http: httpx.AsyncClient) -> None:
+    await http.post("/v1/peers", json={"public_key": SLASHED})
+    changed = {"endpoint": "other.example.org:51820", "mtu": 1400, "persistent_keepalive": 0, "dns": ()}
+    gateway.settings = gateway.settings.model_copy(update=changed)
+    told = (await http.get("/v1/peers")).json()["peers"][0]
+    names = ("server_endpoint", "mtu", "persistent_keepalive", "dns")
+    assert [told[name] for name in names] == ["other.example.org:51820", 1400, 0, []]
 
 
 @pytest.mark.parametrize(

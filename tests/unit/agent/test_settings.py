@@ -118,6 +118,11 @@ def test_an_environment_file_is_judged_before_it_is_used() -> None:
     )
 
 
+def test_an_environment_file_has_lines_of_one_kind() -> None:
+    judged = validate("MESHGATE_MTU 1300\n")
+    assert (judged.returncode, judged.stderr) == (2, "standard input: line 1 is not NAME=VALUE\n")
+
+
 @pytest.mark.parametrize("given", ["TLS_CERTIFICATE_FILE", "TLS_PRIVATE_KEY_FILE"])
 def test_a_certificate_comes_with_its_key(environment: pytest.MonkeyPatch, given: str) -> None:
     environment.setenv(f"MESHGATE_{given}", "/etc/meshgate/tls.pem")
@@ -142,7 +147,7 @@ def test_the_device_ends_with_2_too(environment: pytest.MonkeyPatch) -> None:
 def test_the_two_halves_of_the_key_pair_must_fit(
     environment: pytest.MonkeyPatch, tmp_path: Path, private_key: str
 ) -> None:
-    for name, content in (("PRIVATE_KEY_FILE", private_key), ("TOKEN_FILE", "token")):
+    for name, content in (("PRIVATE_KEY_FILE", private_key), ("TOKEN_FILE", "admin a-token-of-the-test")):
         (tmp_path / name).write_text(content)
         environment.setenv(f"MESHGATE_{name}", str(tmp_path / name))
     ended = subprocess.run(
@@ -157,7 +162,7 @@ def test_the_two_halves_of_the_key_pair_must_fit(
 def test_secrets_that_are_not_there(tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.write_text("\n")
-    with pytest.raises(SettingsError, match=f"MESHGATE_TOKEN_FILE: {empty} is empty"):
-        read_secret("MESHGATE_TOKEN_FILE", empty)
+    with pytest.raises(SettingsError, match=f"MESHGATE_PRIVATE_KEY_FILE: {empty} is empty"):
+        read_secret("MESHGATE_PRIVATE_KEY_FILE", empty)
     with pytest.raises(SettingsError, match="cannot be read: No such file or directory"):
-        read_secret("MESHGATE_TOKEN_FILE", tmp_path / "none")
+        read_secret("MESHGATE_PRIVATE_KEY_FILE", tmp_path / "none")

@@ -26,7 +26,7 @@ HANDOVER: dict[str, Any] = {
     "headscale": {"url": "https://headscale.example.com", "user": "meshgate-prod"},
     "private_key": "the private key",
     "public_key": "the public key",
-    "token": "the token",
+    "tokens": "register the token",
     "pre_auth_key": "the pre-auth key",
     "pre_auth_key_id": "7",
 }
@@ -234,7 +234,7 @@ def test_each_gateway_is_a_host_with_what_the_play_asks_for(plugin: Any, pulumi:
         "meshgate_headscale_api_key": "the api key",
         "meshgate_private_key": "the private key",
         "meshgate_public_key": "the public key",
-        "meshgate_token": "the token",
+        "meshgate_tokens": "register the token",
         "meshgate_pre_auth_key": "the pre-auth key",
         "meshgate_pre_auth_key_id": "7",
     }

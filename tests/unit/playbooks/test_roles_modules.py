@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 from ansible.module_utils.basic import AnsibleModule
 
+from gateway.agent.settings import SettingsError
+from gateway.agent.tokens import Tokens
 from infra import curve25519
 from tests.unit.playbooks.modules import Outcome, documented_options, run
 
@@ -40,6 +42,7 @@ MODULES = (
 REPOSITORY = Path(__file__).parents[3]
 X86 = b"\x7fELF\x02\x01" + bytes(12) + b"\x3e\x00" + bytes(100)
 ANSWER = tuple[int, str, str]
+TOKEN = "another-token-for-the-test"
 
 
 class Commands:
@@ -179,7 +182,7 @@ class TestIdentity:
         return tmp_path / "root"
 
     def held(self, tmp_path: Path) -> dict[str, str]:
-        return {name: (tmp_path / name).read_text().strip() for name in ("private-key", "token")}
+        return {name: (tmp_path / name).read_text().strip() for name in ("private-key", "tokens")}
 
     def give(self, tmp_path: Path, check: bool = False, **secrets: str) -> Outcome:
         arguments = {"directory": str(tmp_path), "root": str(tmp_path / "root"), **secrets}
@@ -191,7 +194,9 @@ class TestIdentity:
         first = self.held(tmp_path)
         key = base64.b64decode(first["private-key"])
         assert (key[0] & 7, key[31] & 192, curve25519.is_key(first["private-key"])) == (0, 64, True)
-        assert len(first["token"]) > 40
+        made_tokens = [line.split() for line in first["tokens"].splitlines()]
+        assert [scope for scope, _ in made_tokens] == ["register", "admin"]
+        assert all(Tokens(first["tokens"]).grant(token) for _, token in made_tokens)
         assert {(tmp_path / name).stat().st_mode & 0o777 for name in first} == {0o600}
         assert self.give(tmp_path)["changed"] is False
         assert self.held(tmp_path) == first
@@ -199,11 +204,11 @@ class TestIdentity:
     def test_what_is_given_replaces_what_is_there_and_is_never_shown(self, tmp_path: Path, root: Path) -> None:
         self.give(tmp_path)
         secret = curve25519.generate_private_key()
-        changed = self.give(tmp_path, private_key=secret, token="another-token")
-        assert self.held(tmp_path) == {"private-key": secret, "token": "another-token"}
-        assert changed["diff"] == {"before": "", "after": "another private-key\nanother token\n"}
+        changed = self.give(tmp_path, private_key=secret, tokens=f"# of June\nread,register {TOKEN}\n")
+        assert self.held(tmp_path) == {"private-key": secret, "tokens": f"# of June\nread,register {TOKEN}"}
+        assert changed["diff"] == {"before": "", "after": "new private-key\nnew tokens\n"}
         assert secret not in json.dumps(changed)
-        assert "another-token" not in json.dumps(changed)
+        assert TOKEN not in json.dumps(changed)
         assert self.give(tmp_path, private_key=secret)["changed"] is False
 
     def test_check_mode_makes_nothing(self, tmp_path: Path, root: Path) -> None:
@@ -215,6 +220,18 @@ class TestIdentity:
         refused = self.give(tmp_path, private_key="not-a-key-but-perhaps-a-secret")
         assert refused["msg"].startswith("meshgate_private_key is no WireGuard key: ")
         assert "not-a-key" not in refused["msg"]
+
+    @pytest.mark.parametrize(
+        "line",
+        ["just-a-token-without-a-scope", "register short", "write a-good-enough-token", "read, a-good-token-of-it"],
+    )
+    def test_tokens_that_the_agent_would_refuse_never_reach_it(self, tmp_path: Path, root: Path, line: str) -> None:
+        with pytest.raises(SettingsError):
+            Tokens(line)
+        refused = self.give(tmp_path, tokens=f"admin {TOKEN}\n{line}\n")
+        assert refused["msg"].startswith("meshgate_tokens: line 2 is not `SCOPES TOKEN`")
+        assert line not in refused["msg"]
+        assert not (tmp_path / "tokens").exists()
 
 
 class TestSysctl:

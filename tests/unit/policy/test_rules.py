@@ -202,6 +202,29 @@ def test_an_endpoint_that_clients_cannot_dial(endpoint: str, says: str) -> None:
     assert in_app.startswith(f"HEADSCALE_SERVER_ENDPOINT {says}")
 
 
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        ({"MESHGATE_MTU": "1280"}, "MESHGATE_ENDPOINT is not set"),
+        ({"MESHGATE_ENDPOINT": "0.0.0.0:31820"}, "MESHGATE_ENDPOINT is 0.0.0.0:31820, which no client reaches"),
+    ],
+)
+def test_an_endpoint_among_live_settings_that_clients_cannot_dial(data: dict[str, str], says: str) -> None:
+    assert only(endpoints(resource("kubernetes:core/v1:ConfigMap", "one-config", {"data": data}), PROD)).startswith(
+        says
+    )
+
+
+def test_an_endpoint_among_live_settings_is_none_of_the_pods() -> None:
+    good = {"data": {"MESHGATE_ENDPOINT": "vpn.example.com:31820", "MESHGATE_MTU": "1280"}}
+    others = {"data": {"ca.crt": "a certificate", "config.yaml": "listen: 0.0.0.0:8080"}}
+    for props in (good, others):
+        assert list(endpoints(resource("kubernetes:core/v1:ConfigMap", "one-config", props), PROD)) == []
+    pod = {"MESHGATE_PUBLIC_KEY": WIREGUARD_KEY, "MESHGATE_SETTINGS_DIR": "/etc/meshgate-settings"}
+    env = [{"name": name, "value": value} for name, value in pod.items()]
+    assert list(endpoints(deployment(container(env=env)), PROD)) == []
+
+
 def test_an_endpoint_of_another_gateway_is_missing() -> None:
     said = only(endpoints(workload_env(GATEWAY_TWO_PUBLIC_KEY=WIREGUARD_KEY), PROD))
     assert said.startswith("GATEWAY_TWO_ENDPOINT is not set")

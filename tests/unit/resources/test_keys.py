@@ -10,6 +10,8 @@ from infra.resources.wireguard_key import WireGuardKeyProvider
 from tests.unit.resources.fake_connections import UNKNOWN, P
 
 NEW_KEY = {"rotation": "", "adopt": None, "private_key": None, "public_key": None}
+TOKENS = ("value", "previous", "next", "admin")
+NEW_TOKEN = {"rotation": "", **dict.fromkeys(TOKENS)}
 
 
 def configured(kind: type[P]) -> P:
@@ -41,25 +43,50 @@ def test_adopted_key_must_be_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "inputs"), [(WireGuardKeyProvider, NEW_KEY), (TokenProvider, {"rotation": "", "value": None})]
+    ("kind", "inputs", "replaces"), [(WireGuardKeyProvider, NEW_KEY, ["rotation"]), (TokenProvider, NEW_TOKEN, [])]
 )
-def test_stays_until_rotated(kind: type[P], inputs: dict[str, object]) -> None:
+def test_stays_until_rotated(kind: type[P], inputs: dict[str, object], replaces: list[str]) -> None:
     provider = configured(kind)
     made = provider.create(dict(inputs))
     assert made.outs
     assert not provider.diff(made.id, made.outs, dict(inputs)).changes
     rotated = provider.diff(made.id, made.outs, {**inputs, "rotation": "2027"})
     assert rotated.changes
-    assert rotated.replaces == ["rotation"]
+    assert rotated.replaces == replaces
     assert provider.diff(made.id, made.outs, {**inputs, "rotation": UNKNOWN}).changes
     read = provider.read(made.id, made.outs)
     assert (read.id, read.outs) == (made.id, made.outs)
     provider.delete(made.id, made.outs)
 
 
-def test_token() -> None:
-    made = configured(TokenProvider).create({"rotation": "", "value": None})
+def test_new_token() -> None:
+    made = configured(TokenProvider).create(dict(NEW_TOKEN)).outs
+    assert made
+    assert made.pop("previous") == ""
+    assert made.pop("rotation") == ""
+    assert {len(token) for token in made.values()} == {43}
+    assert len(set(made.values())) == 3
+    other = configured(TokenProvider).create(dict(NEW_TOKEN)).outs
+    assert not set(made.values()) & set((other or {}).values())
+
+
+def test_an_id_tells_nothing_of_the_token() -> None:
+    made = configured(TokenProvider).create(dict(NEW_TOKEN))
     assert made.outs
-    assert len(made.outs["value"]) == 43
-    assert made.id not in made.outs["value"]
-    assert made.outs["value"] != (configured(TokenProvider).create({"rotation": ""}).outs or {})["value"]
+    assert not any(made.id in token for token in made.outs.values())
+
+
+def test_a_rotated_token_was_known_before_and_the_old_one_is_known_afterwards() -> None:
+    """So a gateway and an orchestrator understand each other, whichever of them hears of the rotation first."""
+    provider = configured(TokenProvider)
+    made = provider.create(dict(NEW_TOKEN))
+    known = [made.outs or {}]
+    for rotation in ("a", "b"):
+        news = NEW_TOKEN | {"rotation": rotation}
+        known.append(provider.update(made.id, known[-1], dict(news)).outs or {})
+    first, second, third = ({name: outs[name] for name in TOKENS} for outs in known)
+    for before, after in ((first, second), (second, third)):
+        assert after["value"] == before["next"]
+        assert after["previous"] == before["value"]
+        assert not {after["next"], after["admin"]} & set(before.values())
+    assert first["value"] not in third.values(), "the one before the last is void"

@@ -46,6 +46,11 @@ class Tunnel:
         """When `_seen` was read, on the monotonic clock."""
         self._look_took = 0.0
 
+    async def take_up(self, settings: AgentSettings) -> None:
+        """Bring the interface in line with changed settings within a second. Sessions go on."""
+        self._settings = settings
+        self._look_took = 0.0  # so that the next look is due
+
     async def keep(self) -> None:
         """Configure each interface that appears under the name; look at it every second or so, until cancelled."""
         trouble = None
