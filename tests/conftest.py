@@ -1,10 +1,11 @@
 """Tests depend on nothing of the environment they are started in, and Ctrl-C works in all of them."""
 
 import signal
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from console import environment
 
@@ -16,12 +17,18 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile("fresh-checkout", suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("fresh-checkout")
 
-_ALONE_IN_THE_LAB = Path(__file__).parent / "e2e"
+
+class RingsAtOnce(LoadFileScheduling):  # type: ignore[misc]  # without types
+    """Gives each worker whole files, and all files of the e2e ring to one: there is one lab."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _LAB if nodeid.startswith(_LAB) else str(super()._split_scope(nodeid))
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of one file share a worker and their fixtures; those of the e2e ring share the lab too."""
-    for item in items:
-        group = "lab" if item.path.is_relative_to(_ALONE_IN_THE_LAB) else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(group))
+_LAB = "tests/e2e/"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> RingsAtOnce | None:
+    """Take the place of xdist's own `--dist loadfile`."""
+    return RingsAtOnce(config, log) if config.getvalue("dist") == "loadfile" else None
