@@ -117,16 +117,18 @@ class Gateways:
         headers = {"Authorization": f"Bearer {gateway.token}"}
         try:
             answer = await self._client.request(method, f"{gateway.url}{path}", json=body, headers=headers)
-            said = answer.json() if answer.content else {}
+            said = answer.json()
         except httpx.RequestError as error:
             unheard = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
             raise GatewayError(503, "The VPN gateway does not answer; try again soon.", kept=not unheard) from error
-        except ValueError:
+        except ValueError:  # nothing, or no JSON
             said = None
         if answer.status_code in {401, 403}:
             raise GatewayError(502, "The VPN gateway refuses this service's token.")
-        if not isinstance(said, dict) or not (answer.is_success or "detail" in said):
-            # Something in between has answered; its 404 does not say that the device is gone.
+        if method == "DELETE" and answer.status_code == httpx.codes.NO_CONTENT:
+            return {}
+        if not isinstance(said, dict) or ("addresses" if answer.is_success else "detail") not in said:
+            # Something in between has answered: its 200 lets nobody in, its 404 does not say that a device is gone.
             raise GatewayError(502, "The VPN gateway refused.", kept=True)
         if answer.is_success:
             return said

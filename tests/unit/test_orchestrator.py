@@ -4,9 +4,11 @@ import asyncio
 import base64
 import hashlib
 import json
+import os
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -17,6 +19,7 @@ from fastapi import FastAPI
 
 from examples.orchestrator import gateways
 from examples.orchestrator.orchestrator import create_app
+from tests.unit.docs.commands import bash, console
 
 ONE, EDGE = "http://one.test:8080", "https://edge.test/meshgate"
 ADAS = hashlib.sha256(b"ada").hexdigest()[:24]
@@ -140,6 +143,11 @@ async def test_the_name_is_a_label_that_begins_with_its_owner(server: respx.Mock
     assert sent(peers)["name"] == f"{ADAS}:device"
 
 
+def test_the_pages_command_tells_the_owner(tmp_path: Path) -> None:
+    (command,) = console("docs/june.md", "Who asks")
+    assert bash(command.replace("USER", "ada"), tmp_path, os.environ).strip() == ADAS
+
+
 @pytest.mark.usefixtures("single")
 async def test_a_device_leaves_after_a_week_or_the_time_that_is_set(
     server: respx.MockRouter, june: June, monkeypatch: pytest.MonkeyPatch
@@ -176,6 +184,8 @@ async def test_a_refusal_reaches_the_app_with_its_own_sentence(server: respx.Moc
         httpx.Response(502, text="<html>Bad gateway</html>"),
         httpx.Response(200, text="<html>Welcome</html>"),
         httpx.Response(200, json=["something else"]),
+        httpx.Response(200, json={"status": "welcome"}),
+        httpx.Response(204),
         httpx.Response(301, headers={"Location": "https://elsewhere.test"}),
     ],
 )
@@ -321,6 +331,15 @@ class TestSeveralGateways:
         refused = await june.unregister()
         assert refused.status_code == (502 if isinstance(away, httpx.Response) else 503)
         assert gone.call_count == 1
+
+    @pytest.mark.parametrize("answer", [httpx.Response(200, json={}), httpx.Response(404, json={})])
+    async def test_only_a_gateway_says_that_a_device_is_out(
+        self, answer: httpx.Response, server: respx.MockRouter, june: June
+    ) -> None:
+        peer(server, ONE, "GET").respond(json=PEER)
+        peer(server, ONE, "DELETE").mock(return_value=answer)
+        peer(server, EDGE, "GET").respond(404, json=UNKNOWN)
+        assert (await june.unregister()).status_code == 502
 
     async def test_a_device_that_could_not_be_shut_out_is_said_to_be_there(
         self, server: respx.MockRouter, june: June
