@@ -1,21 +1,28 @@
-"""June's device routes with a gateway behind them: the reference for an orchestrator's patch.
+"""June's device routes with gateways behind them: the reference for an orchestrator's patch.
 
-It makes the device's key pair as June does, registers the public half with the gateway's peer API and answers with
-what the gateway said: its key and endpoint are those of HEADSCALE_SERVER_PUBLIC_KEY and HEADSCALE_SERVER_ENDPOINT,
-from which an unpatched June answers. A patched June keeps its `require_user_auth` in front of both routes.
+It makes the device's key pair as June does, registers the public half with a gateway's peer API and answers with what
+the gateway said: its key and endpoint are those of HEADSCALE_SERVER_PUBLIC_KEY and HEADSCALE_SERVER_ENDPOINT, from
+which an unpatched June answers. A patched June has its own authentication in place of `user`.
 Where there are several gateways (GATEWAYS), `?gateway=` asks for one by name.
 """
 
 import base64
 import os
-import secrets
-from typing import Annotated, Any, NamedTuple
-from urllib.parse import quote
+import re
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated
 
-import httpx
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from fastapi import APIRouter, Depends, FastAPI, HTTPException
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from pydantic import BaseModel
+
+from .gateways import Gateways, connected
+
+USER_HEADER = "ORCHESTRATOR_USER_HEADER"
+DEVICE_TTL = "ORCHESTRATOR_DEVICE_TTL_SECONDS"
+A_WEEK_S, TEN_YEARS_S = 7 * 86400, 10 * 365 * 86400
 
 
 class DeviceRegistrationRequest(BaseModel):
@@ -42,45 +49,57 @@ class DeviceRegistrationResponse(BaseModel):
     persistentKeepalive: int  # noqa: N815
 
 
-class Gateway(NamedTuple):
-    """Where and with what one gateway lets devices in."""
+def user(request: Request) -> str:
+    """Who asks. June's own check belongs here: `extract_user_id(await require_user_auth(authorization))`.
 
-    url: str
-    token: str
-
-
-def gateways(gateway: str | None = None) -> list[Gateway]:
-    """Those that come into question, the first choice first, by the env that Meshgate sets; `gateway` names one."""
-    names = [name for name in os.environ.get("GATEWAYS", "").split(",") if name]
-    if gateway is not None and gateway not in names:
-        known = f"there are {', '.join(names)}" if names else "there is only one, which needs no name"
-        raise HTTPException(404, f"There is no VPN gateway {gateway!r}: {known}.")
-    if gateway is not None:
-        names = [gateway]
-    # Of several gateways each has names of its own; a single one has none.
-    return [_gateway(f"GATEWAY_{name.upper().replace('-', '_')}") for name in names] or [_gateway("GATEWAY")]
+    Without June it is up to a proxy in front, which names the user in the header that ORCHESTRATOR_USER_HEADER says. It
+    must drop that header from what apps send, and nobody may reach this service past it.
+    """
+    header = os.environ.get(USER_HEADER)
+    if not header:
+        raise HTTPException(503, f"Nobody can be told apart: {USER_HEADER} has to name the header that tells the user.")
+    users = request.headers.getlist(header)
+    if len(users) != 1 or not users[0]:
+        raise HTTPException(401, f"The header {header} has to be there once, and tell the user.")
+    return users[0]
 
 
-def _gateway(prefix: str) -> Gateway:
-    url, token = os.environ.get(f"{prefix}_PEERS_URL"), os.environ.get(f"{prefix}_PEERS_TOKEN")
-    if not url or not token:
-        raise HTTPException(
-            503, f"There is no VPN gateway yet: {prefix}_PEERS_URL and {prefix}_PEERS_TOKEN are not set."
-        )
-    return Gateway(url, token)
+def device_key(device_id: str) -> str:
+    """The device's public key; in a query its `+` means a space, where the app has not encoded it."""
+    key = device_id.translate(str.maketrans(" -_", "++/"))
+    if not re.fullmatch(r"[A-Za-z0-9+/]{43}=", key):
+        raise HTTPException(422, "device_id is not a WireGuard key: it has to be the publicKey of the registration.")
+    return key
 
 
-Gateways = Annotated[list[Gateway], Depends(gateways)]
+def device_ttl_s() -> int:
+    """How long a device may stay. The app registers anew, with another key, for each connection."""
+    text = os.environ.get(DEVICE_TTL) or str(A_WEEK_S)
+    if not re.fullmatch("[0-9]{1,9}", text) or not 60 <= int(text) <= TEN_YEARS_S:
+        sys.exit(f"{DEVICE_TTL}: {text!r} is not 60 to {TEN_YEARS_S} seconds; {A_WEEK_S} is a week.")
+    return int(text)
+
+
+def _gateways(request: Request) -> Gateways:
+    gateways: Gateways = request.app.state.gateways
+    return gateways
+
+
+User = Annotated[str, Depends(user)]
+DeviceKey = Annotated[str, Depends(device_key)]
+AllGateways = Annotated[Gateways, Depends(_gateways)]
 router = APIRouter(prefix="/api/v1/device")
 
 
 @router.post("/register")
-async def register(device: DeviceRegistrationRequest, gateways: Gateways) -> DeviceRegistrationResponse:
+async def register(
+    device: DeviceRegistrationRequest, user: User, gateways: AllGateways, gateway: str | None = None
+) -> DeviceRegistrationResponse:
     """Make a key pair for the device and let its public key in at the first gateway that can."""
     private = X25519PrivateKey.generate()
     public_key = _base64(private.public_key().public_bytes_raw())
-    name = device.device_name or f"device-{secrets.token_hex(4)}"
-    peer = await _ask_in_turn(gateways, 500, "POST", "/v1/peers", {"public_key": public_key, "name": name})
+    name = device.device_name or "device"
+    peer = await gateways.let_in(public_key, user, name, device_ttl_s(), gateway)
     return DeviceRegistrationResponse(
         success=True,
         message="Device registered",
@@ -97,51 +116,26 @@ async def register(device: DeviceRegistrationRequest, gateways: Gateways) -> Dev
 
 
 @router.delete("/unregister")
-async def unregister(device_id: str, gateways: Gateways) -> dict[str, bool | str]:
-    """Shut the device out at the gateway that has it; `device_id` is its public key."""
-    await _ask_in_turn(gateways, 404, "DELETE", f"/v1/peers/{quote(device_id, safe='')}")
+async def unregister(user: User, key: DeviceKey, gateways: AllGateways) -> dict[str, bool | str]:
+    """Shut the user's device out, wherever it is; `device_id` is its public key."""
+    await gateways.shut_out(key, user)
     return {"success": True, "message": "Device unregistered"}
-
-
-async def _ask_in_turn(
-    gateways: list[Gateway], passed_on: int, method: str, path: str, body: dict[str, str] | None = None
-) -> dict[str, Any]:
-    """The first answer that is no refusal; one with status `passed_on` or above leads to the next gateway."""
-    refusals: list[HTTPException] = []
-    for gateway in gateways:
-        try:
-            return await _ask(gateway, method, path, body)
-        except HTTPException as refusal:
-            if refusal.status_code < passed_on:
-                raise
-            refusals.append(refusal)
-    # A gateway that does not answer may have the device that the others do not know.
-    raise max(refusals, key=lambda refusal: refusal.status_code)
-
-
-async def _ask(gateway: Gateway, method: str, path: str, body: dict[str, str] | None) -> dict[str, Any]:
-    """The gateway's answer; its refusals reach the app with their own status and sentence."""
-    token = {"Authorization": f"Bearer {gateway.token}"}
-    try:
-        async with httpx.AsyncClient(headers=token, timeout=10) as client:
-            answer = await client.request(method, f"{gateway.url}{path}", json=body)
-    except httpx.TransportError as error:
-        raise HTTPException(503, "The VPN gateway does not answer; try again soon.") from error
-    if answer.status_code in {401, 403}:
-        raise HTTPException(502, "The VPN gateway refuses this service's token.")
-    if answer.is_error:
-        problem = answer.json() if "json" in answer.headers.get("Content-Type", "") else {}
-        raise HTTPException(answer.status_code, problem.get("detail", "The VPN gateway refused."))
-    return answer.json() if answer.content else {}
 
 
 def _base64(raw: bytes) -> str:
     return base64.b64encode(raw).decode()
 
 
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async with connected() as app.state.gateways:
+        yield
+
+
 def create_app() -> FastAPI:
     """The service: June's routes and the health check of its Deployment."""
-    app = FastAPI(title="june-orchestrator (reference)")
+    device_ttl_s()  # a wrong one is told now, not to the first app
+    app = FastAPI(title="june-orchestrator (reference)", lifespan=_lifespan)
     app.include_router(router)
     app.add_api_route("/healthz", lambda: {"status": "healthy"})
     return app

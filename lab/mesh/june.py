@@ -1,6 +1,7 @@
 """June's orchestrator as a user has it: brought in before our program, and not by it."""
 
 from lab.cluster import kube
+from lab.mesh import june_app
 from lab.network import topology
 
 NAMESPACE, DEPLOYMENT = "june-services", "june-orchestrator"
@@ -29,6 +30,7 @@ def apply(image: str) -> None:
         "image": image,
         "headscale_url": f"https://{topology.NODE_IPV4}",
         "node_port": str(NODE_PORT),
+        "user_header": june_app.USER_HEADER,
         "namespace": NAMESPACE,
         "deployment": DEPLOYMENT,
     }

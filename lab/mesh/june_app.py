@@ -7,6 +7,9 @@ import httpx
 from console.errors import StepError
 
 TIMEOUT = 15.0
+USER_HEADER = "X-Forwarded-User"
+"""How the lab's orchestrator is told who asks."""
+USER = "somebody@lab.example"
 _PATH = "/api/v1/device"
 
 
@@ -20,16 +23,16 @@ def register(orchestrator: str, device_name: str, gateway: str | None = None) ->
     return registered
 
 
-def unregister(orchestrator: str, device_id: str) -> None:
-    """Take a device out again; `device_id` is its public key."""
-    _ask(orchestrator, "DELETE", "unregister", params={"device_id": device_id})
+def unregister(orchestrator: str, device_id: str, user: str = USER) -> None:
+    """Take a user's device out again; `device_id` is its public key."""
+    _ask(orchestrator, "DELETE", "unregister", user, params={"device_id": device_id})
 
 
-def _ask(orchestrator: str, method: str, call: str, **content: Any) -> httpx.Response:  # noqa: ANN401
+def _ask(orchestrator: str, method: str, call: str, user: str = USER, **content: Any) -> httpx.Response:  # noqa: ANN401
     url = f"{orchestrator}{_PATH}/{call}"
     try:
         # No proxy of the user's environment stands between the lab and itself.
-        with httpx.Client(timeout=TIMEOUT, trust_env=False) as client:
+        with httpx.Client(timeout=TIMEOUT, trust_env=False, headers={USER_HEADER: user}) as client:
             answer = client.request(method, url, **content)
     except httpx.TransportError as error:
         raise StepError(f"June's orchestrator at {url} does not answer: {error}.") from error

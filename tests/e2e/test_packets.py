@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from console.errors import StepError
 from console.run import capture
 from infra.curve25519 import node_key_to_wireguard
 from infra.headscale.models import Node
@@ -67,6 +68,15 @@ def test_the_node_key_of_headscale_is_no_server_key(
         assert client.handshake_seconds() is None
     with clients.connected("node-key", Config.from_registration(answer)) as client:
         assert lab_world.passes(client, lab_world.INTERNET[0], 6)
+
+
+def test_nobody_unregisters_the_device_of_another_user(register: Callable[[str], dict[str, Any]]) -> None:
+    answer = register("mine")
+    with clients.connected("mine", Config.from_registration(answer)) as client:
+        assert lab_world.passes(client, lab_world.INTERNET[0], 5)
+        with pytest.raises(StepError, match="This device is not yours"):
+            june_app.unregister(june.URL, answer["publicKey"], user="somebody.else@lab.example")
+        assert lab_world.passes(client, lab_world.INTERNET[0], 5)
 
 
 def test_after_unregister_nothing_passes(register: Callable[[str], dict[str, Any]], mesh_peer: Node) -> None:

@@ -1,7 +1,8 @@
 """Registers at the peer API from inside the cluster's network; the token comes by standard input.
 
 `register_load.py URL` registers and unregisters many keys and prints the latency;
-`register_load.py URL PUBLIC_KEY` registers one and prints its addresses as JSON.
+`register_load.py URL anew PUBLIC_KEY` registers one that is or is not there, and prints its addresses as JSON;
+`register_load.py URL forget PUBLIC_KEY` unregisters it.
 """
 
 import base64
@@ -18,11 +19,14 @@ COUNT = 300
 
 
 def main() -> None:
-    url, *public_key = sys.argv[1:]
+    url, *one = sys.argv[1:]
     headers = {"Authorization": f"Bearer {sys.stdin.read().strip()}"}
     with httpx.Client(base_url=url, headers=headers, trust_env=False) as peers:
-        if public_key:
-            print(json.dumps(_register(peers, public_key[0])["addresses"]))  # noqa: T201
+        if one:
+            what, key = one
+            _unregister(peers, key)
+            if what == "anew":
+                print(json.dumps(_register(peers, key)["addresses"]))  # noqa: T201
             return
         keys = [base64.b64encode(secrets.token_bytes(32)).decode() for _ in range(COUNT)]
         times = []
@@ -31,7 +35,7 @@ def main() -> None:
             _register(peers, key)
             times.append((time.perf_counter() - start) * 1000)
         for key in keys:
-            peers.delete(f"/v1/peers/{quote(key, safe='')}").raise_for_status()
+            _unregister(peers, key)
     centiles = statistics.quantiles(times, n=100)
     print(f"registering a device, {COUNT} times: p50 {centiles[49]:.1f} ms, p99 {centiles[98]:.1f} ms")  # noqa: T201
 
@@ -41,6 +45,12 @@ def _register(peers: httpx.Client, key: str) -> dict[str, list[str]]:
     answer.raise_for_status()
     body: dict[str, list[str]] = answer.json()
     return body
+
+
+def _unregister(peers: httpx.Client, key: str) -> None:
+    answer = peers.delete(f"/v1/peers/{quote(key, safe='')}")
+    if answer.status_code != httpx.codes.NOT_FOUND:
+        answer.raise_for_status()
 
 
 if __name__ == "__main__":

@@ -1,16 +1,31 @@
 """The reference orchestrator before gateways that are told what to answer."""
 
+import asyncio
 import base64
-from collections.abc import Iterator
+import hashlib
+import json
+import os
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
 import respx
+from fastapi import FastAPI
 
+from examples.orchestrator import gateways
 from examples.orchestrator.orchestrator import create_app
+from tests.unit.docs.commands import bash, console
 
+ONE, EDGE = "http://one.test:8080", "https://edge.test/meshgate"
+ADAS = hashlib.sha256(b"ada").hexdigest()[:24]
+"""What the names of ada's devices begin with."""
 PEER = {
+    "name": f"{ADAS}:phone",
     "addresses": ["10.77.0.2/32", "fd77::2/128"],
     "server_public_key": "the server's",
     "server_endpoint": "vpn.example.com:31820",
@@ -18,14 +33,22 @@ PEER = {
     "dns": [],
     "persistent_keepalive": 25,
 }
-ONE, EDGE = "http://one.test:8080", "https://edge.test/meshgate"
-UNKNOWN = {"detail": "There is no such peer."}
+UNKNOWN = {"detail": "no peer has this public key"}
+BUSY = {"detail": "the WireGuard interface is being restored; try again"}
+FULL = {"detail": "No address is left."}
+KEY = base64.b64encode(b"\xfb\xef\xbe\xff" * 8).decode()
+URL_SAFE = KEY.replace("+", "-").replace("/", "_")
 
 
 @pytest.fixture
 def server() -> Iterator[respx.MockRouter]:
     with respx.mock(assert_all_called=False) as router:
         yield router
+
+
+@pytest.fixture(autouse=True)
+def user_header(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORCHESTRATOR_USER_HEADER", "X-Forwarded-User")
 
 
 @pytest.fixture
@@ -42,104 +65,362 @@ def several(single: None, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(f"GATEWAY_{name}_PEERS_TOKEN", token)
 
 
-async def ask(method: str, call: str, **content: Any) -> httpx.Response:  # noqa: ANN401
-    transport = httpx.ASGITransport(create_app())
-    async with httpx.AsyncClient(transport=transport, base_url="http://june.test/api/v1/device") as june:
-        return await june.request(method, call, **content)
+class June:
+    """The running service, and an app of a user before it."""
+
+    def __init__(self, service: FastAPI, http: httpx.AsyncClient) -> None:
+        self.service = service
+        self.http = http
+
+    async def register(self, name: str | None = "phone", user: str = "ada", **query: str) -> httpx.Response:
+        return await self._ask("POST", "register", user, json={"device_name": name}, params=query)
+
+    async def unregister(self, device_id: str = quote(KEY, safe=""), user: str = "ada") -> httpx.Response:
+        return await self._ask("DELETE", f"unregister?device_id={device_id}", user)
+
+    async def _ask(self, method: str, call: str, user: str, **content: Any) -> httpx.Response:  # noqa: ANN401
+        headers = {"X-Forwarded-User": user}
+        return await self.http.request(method, f"/api/v1/device/{call}", headers=headers, **content)
+
+    async def until_taken_back(self) -> None:
+        await asyncio.gather(*self.service.state.gateways.taking_back)
 
 
-async def register(**query: str) -> httpx.Response:
-    return await ask("POST", "/register", json={"device_name": "phone"}, params=query)
+@asynccontextmanager
+async def running() -> AsyncIterator[June]:
+    service = create_app()
+    transport = httpx.ASGITransport(service)
+    async with (
+        service.router.lifespan_context(service),
+        httpx.AsyncClient(transport=transport, base_url="http://june.test", trust_env=False) as http,
+    ):
+        yield June(service, http)
 
 
-async def unregister(**query: str) -> httpx.Response:
-    return await ask("DELETE", "/unregister", params={"device_id": "a/b+c=", **query})
+@pytest.fixture
+async def june() -> AsyncIterator[June]:
+    async with running() as june:
+        yield june
+
+
+def peer(server: respx.MockRouter, url: str, method: str) -> respx.Route:
+    """The route of the one device at a gateway."""
+    return server.request(method, f"{url}/v1/peers/{quote(URL_SAFE, safe='')}")
+
+
+def sent(route: respx.Route) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads(route.calls.last.request.content)
+    return body
 
 
 @pytest.mark.usefixtures("single")
-async def test_a_device_gets_what_the_gateway_answers(server: respx.MockRouter) -> None:
+async def test_a_device_gets_what_the_gateway_answers(server: respx.MockRouter, june: June) -> None:
     peers = server.post(f"{ONE}/v1/peers").respond(201, json=PEER)
-    answer = (await register()).json()
+    answer = (await june.register()).json()
     assert (answer["address"], answer["allowedIPs"]) == ("10.77.0.2/32,fd77::2/128", "0.0.0.0/0,::/0")
     assert (answer["serverPublicKey"], answer["serverEndpoint"]) == ("the server's", "vpn.example.com:31820")
     assert len(base64.b64decode(answer["privateKey"])) == 32
     request = peers.calls.last.request
     assert request.headers["Authorization"] == "Bearer token-1"
-    assert answer["publicKey"].encode() in request.content
+    assert sent(peers)["public_key"] == answer["publicKey"]
     assert answer["privateKey"].encode() not in request.content
 
 
 @pytest.mark.usefixtures("single")
-async def test_a_refusal_reaches_the_app_with_its_own_sentence(server: respx.MockRouter) -> None:
-    server.post(f"{ONE}/v1/peers").respond(409, json={"detail": "The name phone is taken."})
-    refused = await register()
-    assert (refused.status_code, refused.json()["detail"]) == (409, "The name phone is taken.")
-    server.post(f"{ONE}/v1/peers").respond(502, text="<html>Bad gateway</html>")
-    refused = await register()
+async def test_a_device_that_is_let_in_within_a_second_is_registered(server: respx.MockRouter, june: June) -> None:
+    server.post(f"{ONE}/v1/peers").respond(202, json=PEER)
+    assert (await june.register()).json()["success"]
+
+
+@pytest.mark.usefixtures("single")
+async def test_the_name_is_a_label_that_begins_with_its_owner(server: respx.MockRouter, june: June) -> None:
+    peers = server.post(f"{ONE}/v1/peers").respond(201, json=PEER)
+    answer = (await june.register("Ada's 📱")).json()
+    assert (answer["device_name"], sent(peers)["name"]) == ("Ada's 📱", f"{ADAS}:Ada's 📱")
+    await june.register("x" * 100)
+    assert sent(peers)["name"] == f"{ADAS}:{'x' * 39}"
+    await june.register(None)
+    assert sent(peers)["name"] == f"{ADAS}:device"
+
+
+def test_the_pages_command_tells_the_owner(tmp_path: Path) -> None:
+    (command,) = console("docs/june.md", "Who asks")
+    assert bash(command.replace("USER", "ada"), tmp_path, os.environ).strip() == ADAS
+
+
+@pytest.mark.usefixtures("single")
+async def test_a_device_leaves_after_a_week_or_the_time_that_is_set(
+    server: respx.MockRouter, june: June, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peers = server.post(f"{ONE}/v1/peers").respond(201, json=PEER)
+    await june.register()
+    assert sent(peers)["ttl_seconds"] == 7 * 86400
+    monkeypatch.setenv("ORCHESTRATOR_DEVICE_TTL_SECONDS", "3600")
+    await june.register()
+    assert sent(peers)["ttl_seconds"] == 3600
+
+
+@pytest.mark.parametrize("text", ["a week", "0", "59", "-1", "1e5", "315360001", "٣٦٠٠"])
+def test_a_time_that_no_gateway_takes_is_refused_at_the_start(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORCHESTRATOR_DEVICE_TTL_SECONDS", text)
+    with pytest.raises(SystemExit, match=r"^ORCHESTRATOR_DEVICE_TTL_SECONDS: '.*' is not 60 to 315360000 seconds"):
+        create_app()
+
+
+@pytest.mark.usefixtures("single")
+async def test_a_refusal_reaches_the_app_with_its_own_sentence(server: respx.MockRouter, june: June) -> None:
+    peers = server.post(f"{ONE}/v1/peers").respond(422, json={"detail": "The name is too long."})
+    refused = await june.register()
+    assert (refused.status_code, refused.json()["detail"]) == (422, "The name is too long.")
+    peers.respond(401, json={})
+    refused = await june.register()
+    assert (refused.status_code, refused.json()["detail"]) == (502, "The VPN gateway refuses this service's token.")
+
+
+@pytest.mark.usefixtures("single")
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.Response(502, text="<html>Bad gateway</html>"),
+        httpx.Response(200, text="<html>Welcome</html>"),
+        httpx.Response(200, json=["something else"]),
+        httpx.Response(200, json={"status": "welcome"}),
+        httpx.Response(204),
+        httpx.Response(301, headers={"Location": "https://elsewhere.test"}),
+    ],
+)
+async def test_what_answers_in_place_of_a_gateway_has_let_nobody_in(
+    answer: httpx.Response, server: respx.MockRouter, june: June
+) -> None:
+    server.post(f"{ONE}/v1/peers").mock(return_value=answer)
+    refused = await june.register()
     assert (refused.status_code, refused.json()["detail"]) == (502, "The VPN gateway refused.")
-    server.post(f"{ONE}/v1/peers").respond(401, json={})
-    assert (await register()).json()["detail"] == "The VPN gateway refuses this service's token."
 
 
-async def test_without_a_gateway_the_answer_names_what_is_missing() -> None:
-    refused = await register()
-    assert refused.status_code == 503
-    assert "GATEWAY_PEERS_URL and GATEWAY_PEERS_TOKEN are not set" in refused.json()["detail"]
+async def test_without_a_gateway_the_answer_names_what_is_missing(june: June) -> None:
+    for refused in (await june.register(), await june.unregister()):
+        assert refused.status_code == 503
+        assert "GATEWAY_PEERS_URL and GATEWAY_PEERS_TOKEN are not set" in refused.json()["detail"]
 
 
 @pytest.mark.usefixtures("several")
-async def test_a_device_may_ask_for_a_gateway(server: respx.MockRouter) -> None:
+async def test_a_device_may_ask_for_a_gateway(server: respx.MockRouter, june: June) -> None:
     edge = server.post(f"{EDGE}/v1/peers").respond(201, json=PEER)
-    assert (await register(gateway="edge-2")).is_success
+    assert (await june.register(gateway="edge-2")).is_success
     assert edge.calls.last.request.headers["Authorization"] == "Bearer token-2"
-    refused = await register(gateway="other")
+    refused = await june.register(gateway="other")
     assert refused.status_code == 404
     assert refused.json()["detail"] == "There is no VPN gateway 'other': there are one, edge-2."
 
 
 @pytest.mark.usefixtures("single")
-async def test_a_single_gateway_needs_no_name(server: respx.MockRouter) -> None:
-    refused = await unregister(gateway="other")
+async def test_a_single_gateway_needs_no_name(june: June) -> None:
+    refused = await june.register(gateway="other")
     assert refused.status_code == 404
     assert refused.json()["detail"] == "There is no VPN gateway 'other': there is only one, which needs no name."
 
 
-@pytest.mark.usefixtures("several")
-async def test_the_first_gateway_that_can_takes_the_device(server: respx.MockRouter) -> None:
-    one = server.post(f"{ONE}/v1/peers").respond(201, json=PEER)
-    edge = server.post(f"{EDGE}/v1/peers").respond(201, json=PEER)
-    assert (await register()).is_success
-    assert (one.call_count, edge.call_count) == (1, 0)
-    one.mock(side_effect=httpx.ConnectError)
-    assert (await register()).is_success
-    one.mock(return_value=httpx.Response(507, json={"detail": "No address is left."}))
-    assert (await register()).is_success
-    assert edge.call_count == 2
-    one.mock(return_value=httpx.Response(422, json={"detail": "The name is too long."}))
-    assert (await register()).status_code == 422
-    assert edge.call_count == 2
+class TestSeveralGateways:
+    """Each may fail for itself."""
+
+    @pytest.fixture(autouse=True)
+    def impatient(self, several: None, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(gateways, "TAKE_BACK_AFTER_S", (0, 0, 0))
+
+    async def test_the_first_that_can_takes_the_device(self, server: respx.MockRouter, june: June) -> None:
+        one = server.post(f"{ONE}/v1/peers").respond(201, json=PEER)
+        edge = server.post(f"{EDGE}/v1/peers").respond(201, json=PEER)
+        assert (await june.register()).is_success
+        assert (one.call_count, edge.call_count) == (1, 0)
+        for failure in (httpx.Response(507, json=FULL), httpx.Response(429, json=BUSY)):
+            one.mock(return_value=failure)
+            assert (await june.register()).is_success
+            assert sent(one) == sent(edge)  # with the same key
+        assert edge.call_count == 2
+        one.mock(return_value=httpx.Response(422, json={"detail": "The name is too long."}))
+        assert (await june.register()).status_code == 422
+        assert edge.call_count == 2
+
+    async def test_none_can(self, server: respx.MockRouter, june: June) -> None:
+        server.post(f"{ONE}/v1/peers").mock(side_effect=httpx.ConnectError)
+        edge = server.post(f"{EDGE}/v1/peers").respond(507, json=FULL)
+        refused = await june.register()
+        assert (refused.status_code, refused.json()["detail"]) == (
+            503,
+            "The VPN gateway does not answer; try again soon.",
+        )
+        server.post(f"{ONE}/v1/peers").respond(507, json=FULL)
+        refused = await june.register()
+        assert (refused.status_code, refused.json()["detail"]) == (507, "No address is left.")
+        assert edge.call_count == 2
+
+    @pytest.mark.parametrize("elsewhere", [201, 507])
+    async def test_what_a_failing_gateway_may_have_kept_is_taken_back(
+        self, elsewhere: int, server: respx.MockRouter, june: June
+    ) -> None:
+        one = server.post(f"{ONE}/v1/peers").mock(side_effect=httpx.ReadTimeout)
+        server.post(f"{EDGE}/v1/peers").respond(elsewhere, json=PEER if elsewhere == 201 else FULL)
+        answers: list[httpx.Response | type[Exception]] = [
+            httpx.ReadTimeout,
+            httpx.Response(503, json=BUSY),
+            httpx.Response(204),
+        ]
+        gone = server.delete(url__startswith=f"{ONE}/v1/peers/").mock(side_effect=answers)
+        assert (await june.register()).is_success == (elsewhere == 201)
+        await june.until_taken_back()
+        assert gone.call_count == 3
+        key = sent(one)["public_key"].replace("+", "-").replace("/", "_")
+        assert gone.calls.last.request.url.path.endswith(f"/{key}")
+
+    async def test_a_gateway_that_has_heard_nothing_is_not_bothered(
+        self, server: respx.MockRouter, june: June, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        one = server.post(f"{ONE}/v1/peers").mock(side_effect=httpx.ConnectTimeout)
+        server.post(f"{EDGE}/v1/peers").respond(201, json=PEER)
+        assert (await june.register()).is_success
+        assert not june.service.state.gateways.taking_back
+        one.respond(503, json=BUSY)
+        gone = server.delete(url__startswith=f"{ONE}/v1/peers/").respond(404, json=UNKNOWN)
+        assert (await june.register()).is_success
+        await june.until_taken_back()
+        assert (gone.call_count, caplog.messages) == (1, [])
+
+    async def test_what_cannot_be_taken_back_is_logged(
+        self, server: respx.MockRouter, june: June, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        one = server.post(f"{ONE}/v1/peers").respond(500, json=BUSY)
+        server.post(f"{EDGE}/v1/peers").respond(201, json=PEER)
+        server.delete(url__startswith=f"{ONE}/v1/peers/").mock(side_effect=httpx.ConnectError)
+        await june.register()
+        await june.until_taken_back()
+        key = sent(one)["public_key"]
+        assert f"the gateway at {ONE} may have device {key} until its ttl is over" in caplog.messages
+
+    async def test_a_device_is_shut_out_wherever_it_is(self, server: respx.MockRouter, june: June) -> None:
+        gone = []
+        for url in (ONE, EDGE):
+            peer(server, url, "GET").respond(json=PEER)
+            gone.append(peer(server, url, "DELETE").respond(204))
+        assert (await june.unregister()).is_success
+        assert [route.call_count for route in gone] == [1, 1]
+
+    async def test_a_device_that_nobody_has_any_more_is_unregistered(
+        self, server: respx.MockRouter, june: June
+    ) -> None:
+        peer(server, ONE, "GET").respond(404, json=UNKNOWN)
+        peer(server, EDGE, "GET").respond(json=PEER)
+        peer(server, EDGE, "DELETE").respond(404, json=UNKNOWN)
+        assert (await june.unregister()).is_success
+
+    @pytest.mark.parametrize(
+        "away",
+        [
+            httpx.ConnectError,
+            httpx.ReadTimeout,
+            httpx.Response(404, text="default backend"),
+            httpx.Response(200, text="<html>Welcome</html>"),
+            httpx.Response(401, json={}),
+        ],
+    )
+    async def test_the_others_are_asked_when_one_may_still_have_it(
+        self, away: type[Exception] | httpx.Response, server: respx.MockRouter, june: June
+    ) -> None:
+        peer(server, ONE, "GET").mock(side_effect=[away])
+        peer(server, EDGE, "GET").respond(json=PEER)
+        gone = peer(server, EDGE, "DELETE").respond(204)
+        refused = await june.unregister()
+        assert refused.status_code == (502 if isinstance(away, httpx.Response) else 503)
+        assert gone.call_count == 1
+
+    @pytest.mark.parametrize("answer", [httpx.Response(200, json={}), httpx.Response(404, json={})])
+    async def test_only_a_gateway_says_that_a_device_is_out(
+        self, answer: httpx.Response, server: respx.MockRouter, june: June
+    ) -> None:
+        peer(server, ONE, "GET").respond(json=PEER)
+        peer(server, ONE, "DELETE").mock(return_value=answer)
+        peer(server, EDGE, "GET").respond(404, json=UNKNOWN)
+        assert (await june.unregister()).status_code == 502
+
+    async def test_a_device_that_could_not_be_shut_out_is_said_to_be_there(
+        self, server: respx.MockRouter, june: June
+    ) -> None:
+        peer(server, ONE, "GET").respond(json=PEER)
+        peer(server, ONE, "DELETE").respond(503, json=BUSY)
+        peer(server, EDGE, "GET").respond(404, json=UNKNOWN)
+        refused = await june.unregister()
+        assert (refused.status_code, refused.json()["detail"]) == (503, BUSY["detail"])
 
 
-@pytest.mark.usefixtures("several")
-async def test_no_gateway_can(server: respx.MockRouter) -> None:
-    server.post(f"{ONE}/v1/peers").mock(side_effect=httpx.ConnectError)
-    server.post(f"{EDGE}/v1/peers").respond(507, json={"detail": "No address is left."})
-    refused = await register()
-    assert (refused.status_code, refused.json()["detail"]) == (507, "No address is left.")
+@pytest.mark.usefixtures("single")
+@pytest.mark.parametrize("device_id", [KEY, quote(KEY, safe=""), URL_SAFE])
+async def test_a_key_is_understood_however_the_app_writes_it(
+    device_id: str, server: respx.MockRouter, june: June
+) -> None:
+    peer(server, ONE, "GET").respond(json=PEER)
+    gone = peer(server, ONE, "DELETE").respond(204)
+    assert (await june.unregister(device_id)).is_success
+    assert gone.called
 
 
-@pytest.mark.usefixtures("several")
-async def test_a_device_is_shut_out_where_it_is(server: respx.MockRouter) -> None:
-    server.delete(url__startswith=f"{ONE}/v1/peers/").respond(404, json=UNKNOWN)
-    edge = server.delete(url__startswith=f"{EDGE}/v1/peers/").respond(204)
-    assert (await unregister()).is_success
-    assert edge.calls.last.request.url.raw_path == b"/meshgate/v1/peers/a%2Fb%2Bc%3D"
-    edge.respond(404, json=UNKNOWN)
-    assert (await unregister()).status_code == 404
+@pytest.mark.usefixtures("single")
+@pytest.mark.parametrize("device_id", ["", "..", "phone", KEY[:-1], f"../{KEY}", f"{KEY}%0A"])
+async def test_what_is_no_key_reaches_no_gateway(device_id: str, server: respx.MockRouter, june: June) -> None:
+    refused = await june.unregister(device_id)
+    assert refused.status_code == 422
+    assert refused.json()["detail"].startswith("device_id is not a WireGuard key")
+    assert not server.calls
 
 
-@pytest.mark.usefixtures("several")
-async def test_a_device_that_an_absent_gateway_may_have_is_not_said_to_be_gone(server: respx.MockRouter) -> None:
-    server.delete(url__startswith=f"{ONE}/v1/peers/").mock(side_effect=httpx.ConnectError)
-    server.delete(url__startswith=f"{EDGE}/v1/peers/").respond(404, json=UNKNOWN)
-    assert (await unregister()).status_code == 503
+@pytest.mark.usefixtures("single")
+@pytest.mark.parametrize("name", ["phone", "", None, ADAS, f" {ADAS}:phone"])
+async def test_nobody_unregisters_what_is_not_theirs(name: str | None, server: respx.MockRouter, june: June) -> None:
+    peer(server, ONE, "GET").respond(json=PEER | {"name": name})
+    refused = await june.unregister()
+    assert (refused.status_code, refused.json()["detail"]) == (403, "This device is not yours.")
+    peer(server, ONE, "GET").respond(json=PEER)
+    assert (await june.unregister(user="ad")).status_code == 403
+    assert [call.request.method for call in server.calls] == ["GET", "GET"]
+
+
+@pytest.mark.usefixtures("single")
+async def test_who_is_not_known_gets_nothing(
+    server: respx.MockRouter, june: June, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (await june.register(user="")).status_code == 401
+    assert (await june.unregister(user="")).status_code == 401
+    # The app's own header beside the one of a proxy that only adds.
+    twice = [("X-Forwarded-User", "ada"), ("X-Forwarded-User", "eve")]
+    assert (await june.http.post("/api/v1/device/register", json={}, headers=twice)).status_code == 401
+    monkeypatch.delenv("ORCHESTRATOR_USER_HEADER")
+    refused = await june.register()
+    assert refused.status_code == 503
+    assert "ORCHESTRATOR_USER_HEADER" in refused.json()["detail"]
+    assert not server.calls
+
+
+@pytest.mark.usefixtures("single")
+async def test_all_calls_share_one_tls_context(monkeypatch: pytest.MonkeyPatch, server: respx.MockRouter) -> None:
+    made: list[ssl.SSLContext] = []
+    make = ssl.create_default_context
+
+    def counted() -> ssl.SSLContext:
+        made.append(make())
+        return made[-1]
+
+    monkeypatch.setattr(ssl, "create_default_context", counted)
+    server.post(f"{ONE}/v1/peers").respond(201, json=PEER)
+    async with running() as june:
+        for _ in range(3):
+            assert (await june.register()).is_success
+    assert len(made) == 1
+
+
+@pytest.mark.usefixtures("single")
+async def test_no_proxy_of_the_environment_sees_the_token(
+    monkeypatch: pytest.MonkeyPatch, server: respx.MockRouter
+) -> None:
+    # A client that looked at it could not be made.
+    monkeypatch.setenv("HTTP_PROXY", "ftp://proxy.test")
+    server.post(f"{ONE}/v1/peers").respond(201, json=PEER)
+    async with running() as june:
+        assert (await june.register()).is_success
