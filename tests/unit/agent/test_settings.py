@@ -38,16 +38,17 @@ def test_what_is_not_said_has_a_default(environment: pytest.MonkeyPatch) -> None
     assert settings.allowed_ips == (ip_network("0.0.0.0/0"), ip_network("::/0"))
     assert settings.dns == ()
     assert (settings.mtu, settings.persistent_keepalive, settings.http_port) == (1280, 25, 8080)
-    assert ip_network("192.168.0.0/16") in settings.blocked_networks
+    assert settings.node_ports == (80, 443)
+    assert (settings.allow_networks, settings.block_networks, settings.node_addresses) == ((), (), ())
     assert settings.tailscale_health_url == "http://127.0.0.1:9002/healthz"
     assert load(InterfaceSettings).wireguard == "auto"
 
 
 def test_empty_lists_and_no_mesh(environment: pytest.MonkeyPatch) -> None:
-    for name in ("DNS", "BLOCKED_NETWORKS", "TAILSCALE_HEALTH_URL"):
+    for name in ("DNS", "NODE_PORTS", "TAILSCALE_HEALTH_URL"):
         environment.setenv(f"MESHGATE_{name}", "")
     settings = load(AgentSettings)
-    assert (settings.dns, settings.blocked_networks, settings.tailscale_health_url) == ((), (), None)
+    assert (settings.dns, settings.node_ports, settings.tailscale_health_url) == ((), (), None)
 
 
 @pytest.mark.parametrize("endpoint", ["vpn.example.org:1", "192.0.2.1:51820", "[2001:db8::1]:65535"])
