@@ -24,7 +24,7 @@ def _closed(networks: str, why: str, source: str) -> Closed:
 
 
 CLOSED = (
-    _closed("10.0.0.0/8 172.16.0.0/12 192.168.0.0/16", "private: pods, Services and nodes of most clusters", "RFC 1918"),
+    _closed("10.0.0.0/8 172.16.0.0/12 192.168.0.0/16", "private: pods, Services, nodes of most clusters", "RFC 1918"),
     _closed(
         "100.64.0.0/10",
         "carrier-grade NAT: the mesh itself (by its interface only), Alibaba Cloud's metadata at 100.100.100.200",
@@ -47,7 +47,7 @@ CLOSED = (
     _closed("::ffff:0:0/96 ::ffff:0:0:0/96", "IPv4-mapped and IPv4-translated addresses", "RFC 4291, RFC 7915"),
     _closed("64:ff9b::/96 64:ff9b:1::/48", "NAT64: any IPv4 address", "RFC 6052, RFC 8215"),
     _closed("2002::/16", "6to4: any IPv4 address", "RFC 3056"),
-    _closed("2001::/23", "protocol assignments; Teredo (2001::/32), which holds any IPv4 address", "RFC 2928, RFC 4380"),
+    _closed("2001::/23", "protocol assignments; Teredo (2001::/32): any IPv4 address", "RFC 2928, RFC 4380"),
     _closed("100::/64 100:0:0:1::/64", "discarded, dummy", "RFC 6666, RFC 9780"),
     _closed("5f00::/16", "segment identifiers", "RFC 9602"),
     _closed("168.63.129.16/32", "Azure's platform: DNS, DHCP, the virtual machine's agent", "Azure"),

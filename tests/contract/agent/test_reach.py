@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.agent.closed_networks import CLOSED
+from gateway.agent.closed_networks import CLOSED, CLOSED_NETWORKS
 from gateway.agent.firewall import rules
 from gateway.agent.pool import Network
 from gateway.agent.settings import Address
@@ -58,6 +58,17 @@ CLOUDS = {
 }
 PROTOCOL_ONLY = ("127.0.0.0/8", "224.0.0.0/4", "ff00::/8", "fe80::/10", "::ffff:0:0/96")
 """No kernel sends these to a gateway: nothing can be dialled in them to show that it would arrive."""
+MACHINE, API_SERVICE = "192.0.2.20", "10.96.0.1"
+PUBLISHED = f"""
+table ip published {{
+    chain prerouting {{
+        type nat hook prerouting priority dstnat;
+        ip daddr {MACHINE} tcp dport {{ 443, {NODE_PORT} }} dnat to {SERVICE[0]}:80
+        ip daddr {API_SERVICE} tcp dport 443 dnat to {NODE[0]}:{API_SERVER}
+    }}
+}}
+"""
+"""A port of the machine leads to a container, a Service's address to the API server."""
 SETTINGS = {
     "node_addresses": ",".join(NODE),
     "node_networks": "203.0.113.0/24,2001:db8:200::/64",
@@ -109,7 +120,9 @@ def ways() -> Iterator[Way]:
     yield from both(CLIENT, "the mesh", ADDRESSES[MESH], PORTS, arrives=True)
     yield from both(CLIENT, "a blocked part of the mesh", BLOCKED_IN_MESH, (80,), arrives=False)
     yield from both(CLIENT, "the gateway in the mesh", GATEWAY[MESH], PORTS, arrives=False)
-    yield from both(CLIENT, "WireGuard inside WireGuard", GATEWAY[CLIENT], (LISTEN_PORT,), arrives=False, protocol="udp")
+    yield from both(
+        CLIENT, "WireGuard inside WireGuard", GATEWAY[CLIENT], (LISTEN_PORT,), arrives=False, protocol="udp"
+    )
     yield from both(MESH, "WireGuard", GATEWAY[MESH], (LISTEN_PORT,), arrives=True, protocol="udp")
     yield from both(MESH, "the gateway", GATEWAY[MESH], (53,), arrives=False, protocol="udp")
     yield from both(MESH, "a client", ADDRESSES[CLIENT], (22, 80), arrives=False)
@@ -205,6 +218,7 @@ class Crossing:
         found: set[Way] = set()
         with contextlib.ExitStack() as stack:
             poll, dialling = select.poll(), {}
+            receivers = {one.fileno(): one for one in self.receivers}
             for receiver in self.receivers:
                 poll.register(receiver, select.POLLIN)
             for number, way in enumerate(attempts):
@@ -212,19 +226,20 @@ class Crossing:
                 if way.protocol == "tcp":
                     dialling[one.fileno()] = (one, way)
                     poll.register(one, select.POLLOUT)
-            receivers = {one.fileno(): one for one in self.receivers}
             end, late = time.monotonic() + ARRIVES_WITHIN_S, False
-            while (left := end - time.monotonic()) > 0 and len(found) < len(attempts):
+            while len(found) < len(attempts):
+                if found >= awaited and not late:
+                    end, late = time.monotonic() + LATE_S, True
+                if (left := end - time.monotonic()) <= 0:
+                    break
                 for descriptor, _ in poll.poll(left * 1000):
-                    if receiver := receivers.get(descriptor):
-                        found.add(attempts[int(receiver.recv(64))])
+                    if descriptor in receivers:
+                        found.add(attempts[int(receivers[descriptor].recv(64))])
                         continue
                     one, way = dialling[descriptor]
                     poll.unregister(one)
                     if one.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0:
                         found.add(way)
-                if found >= awaited and not late:
-                    end, late = time.monotonic() + LATE_S, True
         return found
 
     def _dialled(self, way: Way, number: int) -> socket.socket:
@@ -260,3 +275,78 @@ def test_everybody_reaches_what_is_theirs_and_nothing_else(crossing: Crossing, t
     wanted = {way for way in attempts if way.arrives}
     found = crossing.arrived(attempts, wanted)
     assert (wanted - found, found - wanted) == (set(), set())
+
+
+def test_clients_leave_for_allowed_ips_alone_whatever_their_config_says(crossing: Crossing, tmp_path: Path) -> None:
+    attempts = [
+        *both(CLIENT, "an allowed network", ALLOWED, (80,), arrives=True),
+        *both(CLIENT, "the Internet", INTERNET, (80,), arrives=False),
+        Way(CLIENT, "the mesh's IPv4", ADDRESSES[MESH][0], 80, arrives=True),
+        Way(CLIENT, "the mesh's IPv6", ADDRESSES[MESH][1], 80, arrives=False),
+        *both(MESH, "the Internet by the exit node", INTERNET, (80,), arrives=True),
+    ]
+    narrow = SETTINGS | {"allowed_ips": "10.50.0.0/24,fd50::/64,100.64.0.0/10"}
+    crossing.gateway.run("nft", "flush", "ruleset")
+    assert crossing.arrived(attempts, set(attempts)) == set(attempts), "without the firewall all arrive"
+    crossing.gateway.run("nft", "-f", "-", stdin=rules(made(tmp_path, **narrow)))
+    wanted = {way for way in attempts if way.arrives}
+    assert crossing.arrived(attempts, wanted) == wanted
+
+
+def test_ipv4_alone_in_allowed_ips_closes_ipv6(crossing: Crossing, tmp_path: Path) -> None:
+    attempts = [Way(CLIENT, "the Internet", address, 443, arrives=":" not in address) for address in INTERNET]
+    crossing.gateway.run("nft", "flush", "ruleset")
+    crossing.gateway.run("nft", "-f", "-", stdin=rules(made(tmp_path, **SETTINGS | {"allowed_ips": "0.0.0.0/0"})))
+    wanted = {way for way in attempts if way.arrives}
+    assert crossing.arrived(attempts, wanted) == wanted
+
+
+def test_a_machines_published_port_is_judged_by_what_was_dialled(crossing: Crossing, tmp_path: Path) -> None:
+    """Containers publish ports by translating addresses, kube-proxy Services and NodePorts."""
+    crossing.gateway.run("nft", "flush", "ruleset")
+    crossing.gateway.run("nft", "-f", "-", stdin=PUBLISHED)
+    attempts = [
+        Way(CLIENT, "a published port", MACHINE, 443, arrives=True),
+        Way(CLIENT, "a published port", MACHINE, NODE_PORT, arrives=False),
+        Way(CLIENT, "the API server's Service", API_SERVICE, 443, arrives=False),
+    ]
+    assert crossing.arrived(attempts, set(attempts)) == set(attempts), "without the firewall all arrive"
+    crossing.gateway.run("nft", "-f", "-", stdin=rules(made(tmp_path, interface="wg", mesh_interface="mesh")))
+    wanted = {way for way in attempts if way.arrives}
+    assert crossing.arrived(attempts, wanted) == wanted
+
+
+def test_a_machines_own_addresses_answer_at_the_open_ports_alone(crossing: Crossing, tmp_path: Path) -> None:
+    """On bare metal the app's API may be on the gateway's machine, beside the peer API."""
+    attempts = [
+        *both(CLIENT, "the machine", GATEWAY[POD], (80, 443), arrives=True),
+        *both(CLIENT, "the machine", GATEWAY[POD], (22, HTTP_PORT, HEALTH_PORT, METRICS_PORT), arrives=False),
+        *both(CLIENT, "the gateway in the mesh", GATEWAY[MESH], (80, 443), arrives=False),
+        *both(CLIENT, "the gateway in the tunnel", GATEWAY[CLIENT], (80, 443), arrives=False),
+        *both(MESH, "the gateway in the mesh", GATEWAY[MESH], (22, 80, 443), arrives=False),
+    ]
+    settings = made(tmp_path, interface="wg", mesh_interface="mesh")
+    crossing.gateway.run("nft", "flush", "ruleset")
+    assert crossing.arrived(attempts, set(attempts)) == set(attempts), "without the firewall all arrive"
+    crossing.gateway.run("nft", "-f", "-", stdin=rules(settings))
+    wanted = {way for way in attempts if way.arrives}
+    assert crossing.arrived(attempts, wanted) == wanted
+    crossing.gateway.run("nft", "-f", "-", stdin=rules(made(tmp_path, http_port="443", interface="wg")))
+    api = [Way(CLIENT, "the peer API", address, 443, arrives=False) for address in GATEWAY[POD]]
+    assert crossing.arrived(api, set()) == set()
+
+
+@pytest.mark.parametrize("source", [CLIENT, MESH])
+def test_the_gateway_answers_pings(crossing: Crossing, tmp_path: Path, source: str) -> None:
+    crossing.gateway.run("nft", "-f", "-", stdin=rules(made(tmp_path, **SETTINGS)))
+    assert all(crossing.pings(source, address) for address in GATEWAY[source])
+
+
+def test_every_closed_network_is_in_the_table(crossing: Crossing, tmp_path: Path) -> None:
+    """Those too that no kernel sends to a gateway."""
+    crossing.gateway.run("nft", "-f", "-", stdin=rules(made(tmp_path)))
+    for network in CLOSED_NETWORKS:
+        for address in (network[0], network[-1]):
+            crossing.gateway.run(
+                "nft", "get", "element", "inet", "meshgate", f"closed{network.version}", f"{{ {address} }}"
+            )
