@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from infra.settings.cluster import ClusterSettings
 from infra.settings.gateway import GatewaySettings
 
 HTTP_PORT = 8080
@@ -34,14 +35,22 @@ class Places:
     http_port: int = HTTP_PORT
 
 
-def agent_environment(gateway: GatewaySettings, public_key: Text, places: Places) -> dict[str, str | Text]:
-    """The environment of `python -m gateway.agent`; an empty value stands for none."""
+def agent_environment(
+    gateway: GatewaySettings, public_key: Text, places: Places, cluster: ClusterSettings | None = None
+) -> dict[str, str | Text]:
+    """The environment of `python -m gateway.agent`; an empty value stands for none. A machine has no cluster."""
+    around = cluster or ClusterSettings(pod_networks=(), service_networks=())
     values: dict[str, str | Text] = {
         **_interface(places),
         "MESHGATE_LISTEN_PORT": str(gateway.port),
         "MESHGATE_ENDPOINT": gateway.endpoint,
         "MESHGATE_CLIENT_NETWORKS": ",".join(map(str, gateway.client_networks)),
         "MESHGATE_ALLOWED_IPS": ",".join(map(str, gateway.allowed_ips)),
+        "MESHGATE_CLOSED_NETWORKS": ",".join(map(str, (*around.pod_networks, *around.service_networks))),
+        "MESHGATE_NODE_NETWORKS": ",".join(map(str, around.node_networks)),
+        "MESHGATE_NODE_PORTS": ",".join(map(str, gateway.node_ports)),
+        "MESHGATE_ALLOW_NETWORKS": ",".join(map(str, gateway.allow_networks)),
+        "MESHGATE_BLOCK_NETWORKS": ",".join(map(str, gateway.block_networks)),
         "MESHGATE_DNS": ",".join(map(str, gateway.dns)),
         "MESHGATE_MTU": str(gateway.mtu),
         "MESHGATE_PERSISTENT_KEEPALIVE": str(gateway.persistent_keepalive),

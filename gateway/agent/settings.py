@@ -91,8 +91,8 @@ class AgentSettings(BaseSettings):
     """Addresses of the node below the pod, as Kubernetes tells them to it."""
     node_networks: Networks = ()
     """Where the cluster's nodes have addresses."""
-    node_ports: Ports = (80, 443)
-    """The TCP ports of nodes, or of the machine itself, that stay open: the app's own API may be there."""
+    node_ports: Ports = ()
+    """The TCP ports of nodes, or of the machine itself, that are open: the app's own API may be there."""
     allow_networks: Networks = ()
     """Open although they are closed by default; never a node's other ports."""
     block_networks: Networks = ()

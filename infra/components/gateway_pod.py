@@ -25,6 +25,11 @@ WIREGUARD_SOCKETS = "/var/run/wireguard"
 PLACES = gateway_programs.Places(
     private_key_file=f"{IDENTITY}/{PRIVATE_KEY}", token_file=f"{IDENTITY}/{TOKEN}", state_dir=AGENT_STATE
 )
+NODE_ADDRESSES = {
+    "name": "MESHGATE_NODE_ADDRESSES",
+    "value_from": {"field_ref": {"api_version": "v1", "field_path": "status.hostIPs"}},
+}
+"""The node's addresses as the pod starts, IPv4 and IPv6; of Kubernetes 1.29 and later."""
 
 
 def annotations(settings: StackSettings, identity: GatewayIdentity) -> dict[str, pulumi.Input[str]]:
@@ -58,7 +63,7 @@ def spec(
         "enable_service_links": False,
         "termination_grace_period_seconds": 10,
         "security_context": {"seccomp_profile": {"type": "RuntimeDefault"}, "sysctls": _sysctls(gateway)},
-        "containers": [_tailscale(settings, gateway), _wireguard(gateway), _agent(gateway, public_key)],
+        "containers": [_tailscale(settings, gateway), _wireguard(gateway), _agent(settings, gateway, public_key)],
         "volumes": volumes,
     }
 
@@ -143,12 +148,15 @@ def _wireguard(gateway: GatewaySettings) -> dict[str, object]:
     )
 
 
-def _agent(gateway: GatewaySettings, public_key: pulumi.Output[str]) -> dict[str, object]:
+def _agent(settings: StackSettings, gateway: GatewaySettings, public_key: pulumi.Output[str]) -> dict[str, object]:
     probe = {"port": "http"}
     return _container(
         "agent",
         gateway.image,
-        env=_environment(gateway_programs.agent_environment(gateway, public_key, PLACES)),
+        env=[
+            *_environment(gateway_programs.agent_environment(gateway, public_key, PLACES, settings.cluster)),
+            NODE_ADDRESSES,
+        ],
         ports=[{"name": "http", "container_port": gateway_programs.HTTP_PORT}],
         startup_probe={"http_get": probe | {"path": "/healthz"}, "period_seconds": 1, "failure_threshold": 60},
         liveness_probe={"http_get": probe | {"path": "/healthz"}, "period_seconds": 10},

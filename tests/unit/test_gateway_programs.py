@@ -38,6 +38,14 @@ def test_the_agent_takes_what_it_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
     )
 
 
+def test_a_machine_has_no_cluster_around_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = gateway_programs.agent_environment(gateway(node_ports=[443]), SERVER_KEY, PLACES)
+    for name, value in agent.items():
+        monkeypatch.setenv(name, value)
+    settings = gateway_agent.load(gateway_agent.AgentSettings)
+    assert (settings.node_ports, settings.node_networks, settings.closed_networks) == ((443,), (), ())
+
+
 @pytest.mark.parametrize(
     ("peers_url", "listener"),
     [

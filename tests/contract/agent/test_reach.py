@@ -75,10 +75,13 @@ SETTINGS = {
     "closed_networks": "192.0.2.128/25,2001:db8:44::/64",
     "allow_networks": "10.50.0.0/24,fd50::/64,198.51.100.0/24",
     "block_networks": "192.0.2.64/26,2001:db8:66::/64,100.99.0.0/16,fd7a:115c:a1e0:99::/64",
+    "node_ports": "80,443",
     "dns": ",".join(RESOLVER),
     "mesh_interface": "mesh",
     "interface": "wg",
 }
+MACHINE_SETTINGS = {"mesh_interface": "mesh", "interface": "wg", "node_ports": "80,443"}
+"""On bare metal nobody names addresses: the machine's own are the ones that end at it."""
 
 
 @dataclass(frozen=True)
@@ -311,7 +314,7 @@ def test_a_machines_published_port_is_judged_by_what_was_dialled(crossing: Cross
         Way(CLIENT, "the API server's Service", API_SERVICE, 443, arrives=False),
     ]
     assert crossing.arrived(attempts, set(attempts)) == set(attempts), "without the firewall all arrive"
-    crossing.gateway.run("nft", "-f", "-", stdin=rules(made(tmp_path, interface="wg", mesh_interface="mesh")))
+    crossing.gateway.run("nft", "-f", "-", stdin=rules(made(tmp_path, **MACHINE_SETTINGS)))
     wanted = {way for way in attempts if way.arrives}
     assert crossing.arrived(attempts, wanted) == wanted
 
@@ -325,13 +328,13 @@ def test_a_machines_own_addresses_answer_at_the_open_ports_alone(crossing: Cross
         *both(CLIENT, "the gateway in the tunnel", GATEWAY[CLIENT], (80, 443), arrives=False),
         *both(MESH, "the gateway in the mesh", GATEWAY[MESH], (22, 80, 443), arrives=False),
     ]
-    settings = made(tmp_path, interface="wg", mesh_interface="mesh")
+    settings = made(tmp_path, **MACHINE_SETTINGS)
     crossing.gateway.run("nft", "flush", "ruleset")
     assert crossing.arrived(attempts, set(attempts)) == set(attempts), "without the firewall all arrive"
     crossing.gateway.run("nft", "-f", "-", stdin=rules(settings))
     wanted = {way for way in attempts if way.arrives}
     assert crossing.arrived(attempts, wanted) == wanted
-    crossing.gateway.run("nft", "-f", "-", stdin=rules(made(tmp_path, http_port="443", interface="wg")))
+    crossing.gateway.run("nft", "-f", "-", stdin=rules(made(tmp_path, **MACHINE_SETTINGS | {"http_port": "443"})))
     api = [Way(CLIENT, "the peer API", address, 443, arrives=False) for address in GATEWAY[POD]]
     assert crossing.arrived(api, set()) == set()
 

@@ -38,8 +38,8 @@ def test_what_is_not_said_has_a_default(environment: pytest.MonkeyPatch) -> None
     assert settings.allowed_ips == (ip_network("0.0.0.0/0"), ip_network("::/0"))
     assert settings.dns == ()
     assert (settings.mtu, settings.persistent_keepalive, settings.http_port) == (1280, 25, 8080)
-    assert settings.node_ports == (80, 443)
-    assert (settings.allow_networks, settings.block_networks, settings.node_addresses) == ((), (), ())
+    assert (settings.allow_networks, settings.block_networks) == ((), ())
+    assert (settings.node_addresses, settings.node_networks, settings.node_ports) == ((), (), ())
     assert settings.tailscale_health_url == "http://127.0.0.1:9002/healthz"
     assert load(InterfaceSettings).wireguard == "auto"
 
@@ -75,6 +75,11 @@ def test_good_endpoints(environment: pytest.MonkeyPatch, endpoint: str) -> None:
         ("LISTEN_PORT", "many", "valid integer"),
         ("MTU", "576", "greater than or equal to 1280"),
         ("DNS", "dns.example.org", "does not appear to be an IPv4 or IPv6 address"),
+        ("NODE_PORTS", "80,https", "valid integer"),
+        ("NODE_PORTS", "80,0", "greater than or equal to 1"),
+        ("ALLOW_NETWORKS", "10.0.0.1/8", "has host bits set"),
+        ("BLOCK_NETWORKS", "everything", "write a network like"),
+        ("NODE_ADDRESSES", "node-1", "does not appear to be an IPv4 or IPv6 address"),
         ("INTERFACE", "wg0; reboot", "should match pattern"),
         ("INTERFACE", "a-name-that-is-too-long", "should match pattern"),
     ],
