@@ -64,7 +64,7 @@ def test_two_clients_do_not_reach_each_other(register: Callable[[str], dict[str,
 
 @pytest.mark.parametrize("node", [topology.UPLINK_IPV4, f"[{topology.UPLINK_IPV6}]"])
 def test_a_client_reaches_the_open_ports_of_the_node_and_no_other(connect: Connect, node: str, tmp_path: Path) -> None:
-    """The app's own API may be at port 80 of the very node; API server and NodePorts are none of a client's business."""
+    """The app's own API may be at port 80 of the very node; API server and NodePorts are not for clients."""
     client, outside = connect("node"), in_network(topology.INTERNET)
     own_api, closed = f"http://{node}:80/", [f"http://{node}:8081/"]
     if node == topology.UPLINK_IPV4:  # the lab's API server and its Services are IPv4's
