@@ -1,4 +1,7 @@
-"""Writes docs/reference.md: every setting as infra/settings types it, every call as the agent's OpenAPI has it."""
+"""Writes docs/reference.md: every setting as infra/settings types it, every call as the agent's OpenAPI has it.
+
+And the networks that are closed, as the agent's firewall has them.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
@@ -6,6 +9,7 @@ from typing import Any, cast
 from prometheus_client import CollectorRegistry
 
 from gateway.agent import api
+from gateway.agent.closed_networks import CLOSED
 from gateway.agent.devices import Devices
 from gateway.agent.settings import AgentSettings
 from infra.settings.section import place_of, walk, within
@@ -24,6 +28,14 @@ In `Pulumi.<stack>.yaml` below `config:`, the top-level ones with `meshgate:` be
 work is refused in the preview, with a sentence that names the setting.
 """
 
+_CLOSED = """\
+## Closed networks
+
+Nobody reaches these through a gateway, unless `allow_networks` opens one. The mesh's addresses are reached by the mesh
+alone. Made from [closed_networks.py](../gateway/agent/closed_networks.py).
+[The gateway](gateway.md#where-packets-go) has what else is closed.
+"""
+
 _FASTAPIS_WORDS = {"Successful Response", "Validation Error"}
 
 _API = """\
@@ -37,7 +49,7 @@ what each status says.
 
 def page() -> str:
     """The whole page."""
-    parts = [_HEAD, *_settings(), _API, *_calls(_openapi())]
+    parts = [_HEAD, *_settings(), _CLOSED, _closed_networks(), _API, *_calls(_openapi())]
     return "\n".join(part.strip() + "\n" for part in parts)
 
 
@@ -57,8 +69,13 @@ def _settings() -> Iterator[str]:
         yield f"{heading}\n\n{_table(('setting', 'type', 'default', ''), rows)}"
 
 
+def _closed_networks() -> str:
+    rows = [(", ".join(f"`{network}`" for network in one.networks), one.why, one.source) for one in CLOSED]
+    return _table(("networks", "what they are", "source"), rows)
+
+
 def _see(place: str) -> str:
-    return f"see [`{place}`](#{''.join(letter for letter in place if letter.isalnum())})"
+    return f"see [`{place}`](#{''.join(letter for letter in place if letter.isalnum() or letter == '_')})"
 
 
 def _calls(openapi: Schema) -> Iterator[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from infra.settings.cluster import ClusterSettings
 from infra.settings.gateway import GatewaySettings
 
 HTTP_PORT = 8080
@@ -45,7 +46,7 @@ def agent_environment(gateway: GatewaySettings, public_key: Text, places: Places
     values: dict[str, str | Text] = {
         **_interface(places),
         "MESHGATE_LISTEN_PORT": str(gateway.port),
-        "MESHGATE_CLIENT_NETWORKS": ",".join(map(str, gateway.client_networks)),
+        "MESHGATE_CLIENT_NETWORKS": _listed(gateway.client_networks),
         "MESHGATE_PUBLIC_KEY": public_key,
         "MESHGATE_PRIVATE_KEY_FILE": places.private_key_file,
         "MESHGATE_TOKEN_FILE": places.token_file,
@@ -58,12 +59,21 @@ def agent_environment(gateway: GatewaySettings, public_key: Text, places: Places
     return values | ({"MESHGATE_SETTINGS_DIR": places.settings_dir} if places.settings_dir else {})
 
 
-def agent_settings(gateway: GatewaySettings) -> dict[str, str]:
-    """What the agent takes up while it runs (gateway/agent/live_settings.py); an empty value stands for none."""
+def agent_settings(gateway: GatewaySettings, cluster: ClusterSettings | None = None) -> dict[str, str]:
+    """What the agent takes up while it runs (gateway/agent/live_settings.py); an empty value stands for none.
+
+    A machine has no cluster around it.
+    """
+    around = cluster or ClusterSettings(pod_networks=(), service_networks=())
     return {
         "MESHGATE_ENDPOINT": gateway.endpoint,
-        "MESHGATE_ALLOWED_IPS": ",".join(map(str, gateway.allowed_ips)),
-        "MESHGATE_DNS": ",".join(map(str, gateway.dns)),
+        "MESHGATE_ALLOWED_IPS": _listed(gateway.allowed_ips),
+        "MESHGATE_CLOSED_NETWORKS": _listed((*around.pod_networks, *around.service_networks)),
+        "MESHGATE_NODE_NETWORKS": _listed(around.node_networks),
+        "MESHGATE_NODE_PORTS": _listed(gateway.node_ports),
+        "MESHGATE_ALLOW_NETWORKS": _listed(gateway.allow_networks),
+        "MESHGATE_BLOCK_NETWORKS": _listed(gateway.block_networks),
+        "MESHGATE_DNS": _listed(gateway.dns),
         "MESHGATE_MTU": str(gateway.mtu),
         "MESHGATE_PERSISTENT_KEEPALIVE": str(gateway.persistent_keepalive),
     }
@@ -98,6 +108,10 @@ def metal_listener(gateway: GatewaySettings) -> tuple[str, int]:
     if url.scheme == "http" and url.hostname:
         return url.hostname, url.port or 80
     return "127.0.0.1", HTTP_PORT
+
+
+def _listed(values: Iterable[object]) -> str:
+    return ",".join(map(str, values))
 
 
 def _interface(places: Places) -> dict[str, str]:

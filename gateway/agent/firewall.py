@@ -1,16 +1,20 @@
 """The gateway's firewall: one nft table, put in place in one transaction. It filters, masquerades and clamps MSS.
 
 It stands beside tailscaled's tables and needs none of their marks, only interfaces and networks. An `accept` ends this
-table's part alone: tailscaled's own rules still apply. What clients cannot reach is a setting: blocked_networks.
+table's part alone: tailscaled's own rules still apply. A destination is judged in this order: block_networks, the
+nodes (their open ports, then the rest), allow_networks, the closed networks.
 """
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from ipaddress import ip_address
 from typing import Any
 
+from gateway.agent.closed_networks import CLOSED_NETWORKS
 from gateway.agent.command import CommandError, run
-from gateway.agent.settings import AgentSettings
+from gateway.agent.pool import Network
+from gateway.agent.settings import MESH_NETWORKS, Address, AgentSettings
 
 log = logging.getLogger(__name__)
 
@@ -20,12 +24,8 @@ _RULES = """
 add table inet meshgate
 delete table inet meshgate
 table inet meshgate {{
-    set clients4 {{ type ipv4_addr; flags interval; auto-merge; {clients4} }}
-    set clients6 {{ type ipv6_addr; flags interval; auto-merge; {clients6} }}
-    set blocked4 {{ type ipv4_addr; flags interval; auto-merge; {blocked4} }}
-    set blocked6 {{ type ipv6_addr; flags interval; auto-merge; {blocked6} }}
-    set dns4 {{ type ipv4_addr; {dns4} }}
-    set dns6 {{ type ipv6_addr; {dns6} }}
+{sets}
+    set node_ports {{ type inet_service; flags interval; auto-merge; {node_ports} }}
 
     # Only clients have clients' addresses, and they have no others.
     chain spoofed {{
@@ -38,37 +38,80 @@ table inet meshgate {{
         ip6 saddr @clients6 drop
     }}
 
-    # To the gateway itself: ping and, where it is the clients' name server, DNS.
+    # To the gateway itself. tailscaled takes what is for its peerapi (an exit node's DNS) out of the mesh before the
+    # kernel sees it, so the mesh needs no port but WireGuard's. Neighbour discovery is for links that have neighbours.
     chain input {{
         type filter hook input priority filter; policy accept;
-        iifname != "{wg}" accept
+        iifname != {{ "{wg}", "{mesh}" }} accept
         ct state established,related accept
         icmp type echo-request accept
-        icmpv6 type echo-request accept
-        jump name_servers
+        icmpv6 type {{ echo-request, nd-neighbor-solicit, nd-neighbor-advert }} accept
+        iifname "{mesh}" udp dport {listen_port} accept
+        iifname "{wg}" jump name_servers
+        tcp dport {http_port} drop
+        ip daddr @own4 drop
+        ip6 daddr @own6 drop
+        tcp dport @node_ports accept
         drop
     }}
 
-    # Through the gateway: to the mesh and to the Internet, and only answers back. Path MTU discovery fails where ICMP
-    # is dropped, so TCP's MSS is clamped to the path's MTU in both directions.
+    # Through the gateway: clients to the mesh and to the Internet, the mesh to the Internet, and only answers back.
     chain forward {{
         type filter hook forward priority filter; policy accept;
         iifname "{wg}" goto from_clients
         oifname "{wg}" goto to_clients
+        iifname "{mesh}" goto outside
+        oifname "{mesh}" ct state != {{ established, related }} drop
     }}
 
+    # Path MTU discovery fails where ICMP is dropped, so TCP's MSS is clamped to the path's MTU in both directions.
     chain from_clients {{
         oifname "{wg}" drop
         tcp flags syn tcp option maxseg size set rt mtu
-        oifname "{mesh}" accept
         jump name_servers
-        ip daddr @blocked4 drop
-        ip6 daddr @blocked6 drop
+        ip daddr != @allowed4 drop
+        ip6 daddr != @allowed6 drop
+        oifname != "{mesh}" goto outside
+        ip daddr @block4 drop
+        ip6 daddr @block6 drop
     }}
 
     chain to_clients {{
         ct state != {{ established, related }} drop
         tcp flags syn tcp option maxseg size set rt mtu
+    }}
+
+    chain outside {{
+        ct status dnat goto translated
+        ip daddr @block4 drop
+        ip6 daddr @block6 drop
+        ip daddr @nodes4 tcp dport @node_ports accept
+        ip6 daddr @nodes6 tcp dport @node_ports accept
+        ip daddr @nodes4 drop
+        ip6 daddr @nodes6 drop
+        ip daddr @allow4 accept
+        ip6 daddr @allow6 accept
+        ip daddr @closed4 drop
+        ip6 daddr @closed6 drop
+    }}
+
+    # A machine's published port (a container's, a Service's) leads elsewhere: what was dialled counts.
+    chain translated {{
+        ct original ip daddr @block4 drop
+        ct original ip6 daddr @block6 drop
+        ct original ip daddr @nodes4 meta l4proto tcp ct original proto-dst @node_ports accept
+        ct original ip6 daddr @nodes6 meta l4proto tcp ct original proto-dst @node_ports accept
+        ct original ip daddr @nodes4 drop
+        ct original ip6 daddr @nodes6 drop
+        ct original ip daddr @allow4 accept
+        ct original ip6 daddr @allow6 accept
+        ct original ip daddr @closed4 drop
+        ct original ip6 daddr @closed6 drop
+        meta l4proto tcp ct original proto-dst @node_ports accept
+        ip daddr @closed4 drop
+        ip6 daddr @closed6 drop
+        ip daddr @nodes4 drop
+        ip6 daddr @nodes6 drop
     }}
 
     chain name_servers {{
@@ -84,17 +127,43 @@ table inet meshgate {{
     }}
 }}
 """
+_TYPES = {4: "ipv4_addr", 6: "ipv6_addr"}
 
 
 def rules(settings: AgentSettings) -> str:
     """The whole table as nft reads it: what was there of it before is replaced in the same transaction."""
-    sets = {"clients": settings.client_networks, "blocked": settings.blocked_networks, "dns": settings.dns}
-    elements = {
-        f"{name}{version}": _elements(str(entry) for entry in entries if entry.version == version)
-        for name, entries in sets.items()
-        for version in (4, 6)
+    sets: dict[str, Sequence[Network | Address]] = {
+        "clients": settings.client_networks,
+        "own": (*settings.client_networks, *MESH_NETWORKS),
+        "allowed": settings.allowed_ips,
+        "dns": settings.dns,
+        "block": settings.block_networks,
+        "nodes": (*settings.node_addresses, *settings.node_networks, *_endpoint_address(settings.endpoint)),
+        "allow": settings.allow_networks,
+        "closed": (*CLOSED_NETWORKS, *settings.closed_networks),
     }
-    return _RULES.format(wg=settings.interface, mesh=settings.mesh_interface, **elements)
+    lines = [
+        f"    set {name}{version} {{ type {kind}; flags interval; auto-merge; "
+        f"{_elements(str(entry) for entry in entries if entry.version == version)} }}"
+        for name, entries in sets.items()
+        for version, kind in _TYPES.items()
+    ]
+    return _RULES.format(
+        wg=settings.interface,
+        mesh=settings.mesh_interface,
+        listen_port=settings.listen_port,
+        http_port=settings.http_port,
+        sets="\n".join(lines),
+        node_ports=_elements(map(str, settings.node_ports)),
+    )
+
+
+def _endpoint_address(endpoint: str) -> tuple[Address, ...]:
+    """The endpoint's address, which is a node's or a load balancer's; none when the endpoint has a name."""
+    try:
+        return (ip_address(endpoint.rpartition(":")[0].strip("[]")),)
+    except ValueError:
+        return ()
 
 
 def _elements(entries: Iterable[str]) -> str:

@@ -12,7 +12,12 @@ from pathlib import Path
 from gateway.agent.settings import PREFIX, AgentSettings, SettingsError, environment_lines, load
 
 DIRECTORY = "MESHGATE_SETTINGS_DIR"
-LIVE = frozenset({"endpoint", "allowed_ips", "dns", "mtu", "persistent_keepalive", "blocked_networks"})
+LIVE = frozenset(
+    {
+        *("endpoint", "allowed_ips", "dns", "mtu", "persistent_keepalive"),
+        *("closed_networks", "node_networks", "node_ports", "allow_networks", "block_networks"),
+    }
+)
 """Settings that only the API's answers, the firewall and the interface's MTU depend on."""
 
 Follower = Callable[[AgentSettings], Awaitable[None]]

@@ -20,12 +20,6 @@ PREFIX = "MESHGATE_"
 MESH_NETWORKS = (ip_network("100.64.0.0/10"), ip_network("fd7a:115c:a1e0::/48"))
 """Addresses of mesh nodes. tailscaled drops packets from them that did not come in by the mesh."""
 
-BLOCKED_NETWORKS = (
-    "0.0.0.0/8,10.0.0.0/8,100.64.0.0/10,127.0.0.0/8,169.254.0.0/16,172.16.0.0/12,192.168.0.0/16,224.0.0.0/3,"
-    "::/127,fc00::/7,fe80::/10,ff00::/8"
-)
-"""Not on the Internet: the cluster's own pods, Services and nodes, cloud metadata, multicast."""
-
 
 class SettingsError(Exception):
     """The environment cannot be used; the text has one line per setting."""
@@ -56,10 +50,12 @@ def _endpoint(text: str) -> str:
 
 List = (NoDecode, BeforeValidator(_split))
 Networks = Annotated[tuple[Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)], ...], *List]
-Addresses = Annotated[tuple[Annotated[IPv4Address | IPv6Address, BeforeValidator(_address)], ...], *List]
+Address = IPv4Address | IPv6Address
+Addresses = Annotated[tuple[Annotated[Address, BeforeValidator(_address)], ...], *List]
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
 InterfaceName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,14}$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
+Ports = Annotated[tuple[Port, ...], *List]
 
 
 class AgentSettings(BaseSettings):
@@ -75,9 +71,9 @@ class AgentSettings(BaseSettings):
     client_networks: Networks
     """Addresses of clients: one IPv4 network, one IPv6 network, or both."""
     allowed_ips: Networks = (ip_network("0.0.0.0/0"), ip_network("::/0"))
-    """What clients send through the tunnel."""
+    """What clients send through the tunnel. The gateway drops whatever else they send."""
     dns: Addresses = ()
-    """Name servers for clients, reachable for them even inside blocked networks."""
+    """Name servers for clients, reachable for them even inside closed networks."""
     mtu: int = Field(default=1280, ge=1280, le=9000)
     """Bytes of the largest inner packet; 1280 is the mesh's own and the least that IPv6 allows."""
     persistent_keepalive: int = Field(default=25, ge=0, le=65535)
@@ -97,8 +93,18 @@ class AgentSettings(BaseSettings):
     """PEM of the API's certificate and its chain; with it the API answers HTTPS and nothing else."""
     tls_private_key_file: Path | None = Field(default=None, validate_default=True)
     mesh_interface: InterfaceName = "tailscale0"
-    blocked_networks: Networks = Field(default=BLOCKED_NETWORKS, validate_default=True)
-    """Destinations that clients cannot reach, except by the mesh interface."""
+    closed_networks: Networks = ()
+    """Closed besides those of the module closed_networks: the cluster's pods and Services."""
+    node_addresses: Addresses = ()
+    """Addresses of the node below the pod, as Kubernetes tells them to it."""
+    node_networks: Networks = ()
+    """Where the cluster's nodes have addresses."""
+    node_ports: Ports = ()
+    """The TCP ports of nodes, or of the machine itself, that are open: the app's own API may be there."""
+    allow_networks: Networks = ()
+    """Open although they are closed by default; never a node's other ports."""
+    block_networks: Networks = ()
+    """Closed whatever else is said, by the mesh interface too."""
     tailscale_health_url: str | None = "http://127.0.0.1:9002/healthz"
     """Answers 200 while tailscaled is connected; empty: there is no mesh to wait for."""
     tailscale_socket: Path | None = None

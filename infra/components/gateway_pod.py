@@ -30,6 +30,11 @@ PLACES = gateway_programs.Places(
     settings_dir=SETTINGS,
     state_dir=AGENT_STATE,
 )
+NODE_ADDRESSES = {
+    "name": "MESHGATE_NODE_ADDRESSES",
+    "value_from": {"field_ref": {"api_version": "v1", "field_path": "status.hostIPs"}},
+}
+"""The node's addresses as the pod starts, IPv4 and IPv6; of Kubernetes 1.29 and later."""
 
 
 def annotations(settings: StackSettings, identity: GatewayIdentity) -> dict[str, pulumi.Input[str]]:
@@ -48,7 +53,8 @@ def annotations(settings: StackSettings, identity: GatewayIdentity) -> dict[str,
 def config(settings: StackSettings, gateway: GatewaySettings) -> dict[str, str]:
     """What the ConfigMap holds: settings that the agent takes up while it runs, and Headscale's CA."""
     certificate = settings.headscale.ca_certificate
-    return gateway_programs.agent_settings(gateway) | ({CA_CERTIFICATE: certificate} if certificate else {})
+    told = gateway_programs.agent_settings(gateway, settings.cluster)
+    return told | ({CA_CERTIFICATE: certificate} if certificate else {})
 
 
 def spec(
@@ -72,7 +78,7 @@ def spec(
         "enable_service_links": False,
         "termination_grace_period_seconds": 10,
         "security_context": {"seccomp_profile": {"type": "RuntimeDefault"}, "sysctls": _sysctls(gateway)},
-        "containers": [_tailscale(settings, gateway), _wireguard(gateway), _agent(gateway, public_key)],
+        "containers": [_tailscale(settings, gateway), _wireguard(gateway), _agent(settings, gateway, public_key)],
         "volumes": volumes,
     }
 
@@ -165,12 +171,15 @@ def _wireguard(gateway: GatewaySettings) -> dict[str, object]:
     )
 
 
-def _agent(gateway: GatewaySettings, public_key: pulumi.Output[str]) -> dict[str, object]:
+def _agent(settings: StackSettings, gateway: GatewaySettings, public_key: pulumi.Output[str]) -> dict[str, object]:
     probe = {"port": "http"}
     return _container(
         "agent",
         gateway.image,
-        env=_environment(gateway_programs.agent_environment(gateway, public_key, PLACES)),
+        env=[
+            *_environment(gateway_programs.agent_environment(gateway, public_key, PLACES)),
+            NODE_ADDRESSES,
+        ],
         ports=[{"name": "http", "container_port": gateway_programs.HTTP_PORT}],
         startup_probe={"http_get": probe | {"path": "/healthz"}, "period_seconds": 1, "failure_threshold": 60},
         liveness_probe={"http_get": probe | {"path": "/healthz"}, "period_seconds": 10},

@@ -9,7 +9,7 @@ from infra import gateway_programs
 from infra.components import gateway_pod
 from infra.components.gateway_identity import GatewayIdentity
 from infra.components.stack_cluster import NamespacedComponent, StackCluster
-from infra.settings.gateway import GatewaySettings
+from infra.settings.gateway import ApiCaller, GatewaySettings
 from infra.settings.stack import StackSettings
 
 NOT_AWAITED = {"pulumi.com/skipAwait": "true"}
@@ -110,7 +110,11 @@ class GatewayWorkload(NamespacedComponent):
         )
 
     def _network_policy(self, settings: StackSettings) -> NetworkPolicy:
-        """In: WireGuard and tailscaled from anywhere, the peer API from the orchestrator. Out: it is an exit node."""
+        """In: WireGuard and tailscaled from anywhere, the peer API from who may. Out: its own firewall judges.
+
+        Egress rules would be judged after Services' addresses are translated, and by each CNI in its own way: what
+        tailscaled needs of Headscale, DNS and peers near by could not be named for every cluster.
+        """
         ingress: list[dict[str, object]] = [
             {
                 "ports": [
@@ -119,17 +123,26 @@ class GatewayWorkload(NamespacedComponent):
                 ]
             }
         ]
+        callers = [*map(_policy_peer, self._gateway.api_from)]
         if settings.orchestrator:
-            orchestrator = {"kubernetes.io/metadata.name": settings.orchestrator.namespace}
-            ingress.append(
-                {
-                    "from": [{"namespace_selector": {"match_labels": orchestrator}}],
-                    "ports": [{"port": gateway_programs.HTTP_PORT, "protocol": "TCP"}],
-                }
-            )
+            callers.insert(0, _policy_peer(ApiCaller(namespace=settings.orchestrator.namespace)))
+        if callers:  # an empty list would mean everybody
+            ingress.append({"from": callers, "ports": [{"port": gateway_programs.HTTP_PORT, "protocol": "TCP"}]})
         return NetworkPolicy(
             f"{self._gateway.name}-policy",
             metadata=self.metadata(self.name),
             spec={"pod_selector": {"match_labels": self.selector}, "policy_types": ["Ingress"], "ingress": ingress},
             opts=self.opts(),
         )
+
+
+def _policy_peer(caller: ApiCaller) -> dict[str, object]:
+    """A NetworkPolicyPeer; both selectors in one mean pods that fit both."""
+    if caller.network:
+        return {"ip_block": {"cidr": str(caller.network)}}
+    peer: dict[str, object] = {}
+    if caller.namespace:
+        peer["namespace_selector"] = {"match_labels": {"kubernetes.io/metadata.name": caller.namespace}}
+    if caller.pod_labels:
+        peer["pod_selector"] = {"match_labels": caller.pod_labels}
+    return peer

@@ -14,6 +14,7 @@ from infra.settings.value_types import (
     ClientNetwork,
     Endpoint,
     Host,
+    IPNetwork,
     Name,
     Network,
     NotEmpty,
@@ -24,11 +25,29 @@ from infra.settings.value_types import (
 )
 
 
+class ApiCaller(Section):
+    """Pods that reach the peer API, by their namespace, their labels or both; or a network."""
+
+    namespace: Name | None = None
+    """The pods' namespace; the gateway's own when not set."""
+    pod_labels: dict[str, str] = Field(default_factory=dict)
+    """Labels of the pods; every pod of the namespace when not set."""
+    network: Network | None = None
+    """Addresses outside of the cluster's pods, such as 10.0.0.0/24."""
+
+    @model_validator(mode="after")
+    def _names_somebody(self) -> Self:
+        pods = self.namespace is not None or bool(self.pod_labels)
+        if pods == (self.network is not None):
+            raise ValueError("give a network, or a namespace and pod_labels (one of them or both)")
+        return self
+
+
 class GatewaySettings(Section):
     """One gateway: exit node of the mesh and WireGuard endpoint of native clients."""
 
     KUBERNETES_ONLY: ClassVar = frozenset(
-        {"exposure", "service_annotations", "image", "tailscale_image", "storage", "storage_class"}
+        {"exposure", "service_annotations", "api_from", "image", "tailscale_image", "storage", "storage_class"}
     )
     METAL_ONLY: ClassVar = frozenset({"host", "peers_url"})
 
@@ -54,9 +73,18 @@ class GatewaySettings(Section):
         ipaddress.IPv4Network("0.0.0.0/0"),
         ipaddress.IPv6Network("::/0"),
     )
-    """What clients send into the tunnel."""
+    """What clients send into the tunnel. The gateway drops the rest."""
+    node_ports: tuple[Port, ...] = (80, 443)
+    """The TCP ports of the cluster's nodes, or of a machine itself, that clients reach: the app's own API may be there.
+    Every other port of a node is closed."""
+    allow_networks: tuple[Network, ...] = ()
+    """Opens networks that are closed by default, such as an internal service's. A node's other ports stay closed."""
+    block_networks: tuple[Network, ...] = ()
+    """Closes more networks, in the mesh too. It wins over every other setting but `dns`."""
+    api_from: tuple[ApiCaller, ...] = ()
+    """Who reaches a pod's peer API besides the orchestrator's namespace, where the cluster enforces NetworkPolicy."""
     dns: tuple[Address, ...] = ()
-    """The resolvers that clients use in the tunnel, which the gateway must reach."""
+    """The resolvers that clients use in the tunnel, which the gateway must reach. They may be in closed networks."""
     key_rotation: str = ""
     """Any text. Another text makes a new WireGuard key, and every client then needs a new config."""
     token_rotation: str = ""
@@ -120,11 +148,29 @@ class GatewaySettings(Section):
             )
         if self.tailscale_port == self.port:
             raise ValueError(f"tailscale_port {self.port} is also the endpoint's port; they need two ports")
+        return self
+
+    @model_validator(mode="after")
+    def _networks_fit(self) -> Self:
         for one, other in itertools.combinations(self.client_networks, 2):
             if one.version == other.version:
                 raise ValueError(
                     f"client_networks {one} and {other} are of one family; give one IPv4 and at most one IPv6 network"
                 )
+        for network in self.allow_networks:
+            for other, what in [
+                *((block, "block_networks, which win") for block in self.block_networks if _within(network, block)),
+                *((own, "client_networks, and clients never reach each other") for own in self.client_networks),
+            ]:
+                if _within(network, other):
+                    raise ValueError(f"allow_networks {network} opens nothing: it lies inside {other} of {what}")
         if not any(network.version == 4 for network in self.client_networks):
             raise ValueError("client_networks has no IPv4 network; give one, for example 10.77.0.0/16")
         return self
+
+
+def _within(network: IPNetwork, other: IPNetwork) -> bool:
+    """Whether one network lies wholly inside the other."""
+    if isinstance(network, ipaddress.IPv4Network):
+        return isinstance(other, ipaddress.IPv4Network) and network.subnet_of(other)
+    return isinstance(other, ipaddress.IPv6Network) and network.subnet_of(other)

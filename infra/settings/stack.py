@@ -61,6 +61,7 @@ def _refuse_overlaps(settings: StackSettings) -> None:
     cluster: list[tuple[str, IPNetwork]] = [
         *(("cluster.pod_networks", network) for network in settings.cluster.pod_networks),
         *(("cluster.service_networks", network) for network in settings.cluster.service_networks),
+        *(("cluster.node_networks", network) for network in settings.cluster.node_networks),
     ]
     clients: list[tuple[str, IPNetwork]] = []
     for index, gateway in enumerate(settings.gateways):

@@ -1,6 +1,11 @@
 """What the gateway is for: packets of a native WireGuard client, made only from what the orchestrator answered."""
 
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +15,9 @@ from console.run import capture
 from infra.curve25519 import node_key_to_wireguard
 from infra.headscale.models import Node
 from lab.mesh import june, june_app
+from lab.network import topology
 from lab.network import wireguard_client as clients
+from lab.network.sandbox import in_network
 from lab.network.wireguard_client import Client, Config
 from tests.deadlines import wait_for
 from tests.e2e import lab_world
@@ -54,6 +61,38 @@ def test_two_clients_do_not_reach_each_other(register: Callable[[str], dict[str,
         assert lab_world.passes(neighbour, lab_world.INTERNET[0], 5)
         for address in other.addresses:
             assert not client.reaches(address.split("/")[0])
+
+
+@pytest.mark.parametrize("node", [topology.UPLINK_IPV4, f"[{topology.UPLINK_IPV6}]"])
+def test_a_client_reaches_the_open_ports_of_the_node_and_no_other(connect: Connect, node: str, tmp_path: Path) -> None:
+    """The app's own API may be at port 80 of the very node; API server and NodePorts are not for clients."""
+    client, outside = connect("node"), in_network(topology.INTERNET)
+    own_api, closed = f"http://{node}:80/", [f"http://{node}:8081/"]
+    if node == topology.UPLINK_IPV4:  # the lab's API server and its Services are IPv4's
+        closed += [f"https://{node}:6443/version", f"http://{node}:{june.NODE_PORT}/"]
+    with served_by_the_node(80, tmp_path), served_by_the_node(8081, tmp_path):
+        for url in (own_api, *closed):
+            wait_for(partial(answers, outside, url), f"{url} for a host outside of the tunnel")
+        assert answers(client.inside, own_api)
+        assert [url for url in closed if answers(client.inside, url)] == []
+
+
+def answers(inside: Sequence[str], url: str) -> bool:
+    """Whether HTTP or HTTPS answers, whatever it says."""
+    curl = ("curl", "-skg", "--noproxy", "*", "--max-time", "2", "-o", "/dev/null", url)
+    return subprocess.run([*inside, *curl], check=False).returncode == 0
+
+
+@contextmanager
+def served_by_the_node(port: int, directory: Path) -> Iterator[None]:
+    """A web server at every address of the node, as an ingress is one."""
+    program = (sys.executable, "-m", "http.server", str(port), "--bind", "::", "--directory", str(directory))
+    server = subprocess.Popen([*in_network(topology.NODE), *program])
+    try:
+        yield
+    finally:
+        server.kill()
+        server.wait()
 
 
 def test_the_node_key_of_headscale_is_no_server_key(

@@ -55,6 +55,15 @@ def test_the_agent_takes_the_token_file() -> None:
     assert rotated.grant(previous) == frozenset({"register"})
 
 
+def test_a_machine_has_no_cluster_around_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    edge = gateway(node_ports=[443])
+    agent = gateway_programs.agent_environment(edge, SERVER_KEY, PLACES) | gateway_programs.agent_settings(edge)
+    for name, value in agent.items():
+        monkeypatch.setenv(name, value)
+    settings = gateway_agent.load(gateway_agent.AgentSettings)
+    assert (settings.node_ports, settings.node_networks, settings.closed_networks) == ((443,), (), ())
+
+
 @pytest.mark.parametrize(
     ("peers_url", "listener"),
     [

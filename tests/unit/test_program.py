@@ -390,6 +390,48 @@ async def test_the_agent_takes_what_it_is_given(monkeypatch: pytest.MonkeyPatch,
     assert {variable["name"] for container in pod["containers"][1:] for variable in container["env"]} <= known
 
 
+async def test_the_firewall_is_told_of_the_cluster_and_of_its_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = {"pod_networks": ["198.18.0.0/16"], "service_networks": ["fd96::/108"], "node_networks": ["192.0.2.0/28"]}
+    rules = {"node_ports": [443, 8443], "allow_networks": ["10.5.0.0/16"], "block_networks": ["203.0.113.0/24"]}
+    pod = gateway_pod(await declare(cluster=cluster, gateways=[CONFIG["gateways"][0] | rules]))
+    env = {variable["name"]: variable for variable in pod["containers"][2]["env"]}
+    told = {name.removeprefix("MESHGATE_").lower(): variable.get("value") for name, variable in env.items()}
+    assert told["closed_networks"] == "198.18.0.0/16,fd96::/108"
+    assert told["node_networks"] == "192.0.2.0/28"
+    assert (told["node_ports"], told["allow_networks"]) == ("443,8443", "10.5.0.0/16")
+    assert told["block_networks"] == "203.0.113.0/24"
+    field = env["MESHGATE_NODE_ADDRESSES"]["valueFrom"]["fieldRef"]
+    assert field == {"apiVersion": "v1", "fieldPath": "status.hostIPs"}
+
+
+async def test_the_peer_api_is_reached_from_where_the_settings_say() -> None:
+    orchestrator = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "june-services"}}}
+    api = [{"port": 8080, "protocol": "TCP"}]
+    spec = one(await declare(), "NetworkPolicy", "one-policy")["spec"]
+    assert spec["policyTypes"] == ["Ingress"]
+    assert spec["ingress"][1:] == [{"from": [orchestrator], "ports": api}]
+    callers = [
+        {"namespace": "backend", "pod_labels": {"app_kind": "api"}},
+        {"pod_labels": {"app": "job"}},
+        {"network": "10.0.0.0/24"},
+    ]
+    peers = [
+        {
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "backend"}},
+            "podSelector": {"matchLabels": {"app_kind": "api"}},
+        },
+        {"podSelector": {"matchLabels": {"app": "job"}}},
+        {"ipBlock": {"cidr": "10.0.0.0/24"}},
+    ]
+    gateways = [CONFIG["gateways"][0] | {"api_from": callers}]
+    spec = one(await declare(gateways=gateways), "NetworkPolicy", "one-policy")["spec"]
+    assert spec["ingress"][1:] == [{"from": [orchestrator, *peers], "ports": api}]
+    spec = one(await declare(gateways=gateways, orchestrator={}), "NetworkPolicy", "one-policy")["spec"]
+    assert spec["ingress"][1:] == [{"from": peers, "ports": api}]
+    spec = one(await declare(orchestrator={}), "NetworkPolicy", "one-policy")["spec"]
+    assert len(spec["ingress"]) == 1, "who is not named does not reach it"
+
+
 def test_the_program_and_the_agent_agree_on_what_the_mesh_is() -> None:
     assert agent.MESH_NETWORKS == MESH_NETWORKS
 

@@ -67,12 +67,44 @@ def test_a_number_like_api_key_stays_text() -> None:
             with_headscale(ingress={"tls_secret": "one", "tls": "two"}),
             "meshgate:headscale.ingress.tls: there is no such setting; known here are class_name, tls_secret",
         ),
-        (with_gateway(mtuu=1), "meshgate:gateways[0].mtuu: there is no such setting; known here are allowed_ips"),
+        (with_gateway(mtuu=1), "meshgate:gateways[0].mtuu: there is no such setting; known here are allow_networks"),
         ({"gateways": [GATEWAY]}, "meshgate:headscale: it is missing"),
         (GOOD | {"gateways": []}, "meshgate:gateways: "),
         (with_gateway(client_networks=["100.100.0.0/16"]), "meshgate:gateways[0].client_networks[0]: 100.100.0.0/16"),
         (with_gateway(client_networks=["10.244.8.0/24"]), "overlaps 10.244.0.0/16 of cluster.pod_networks"),
         (with_gateway(client_networks=["10.96.8.0/24"]), "overlaps 10.96.0.0/12 of cluster.service_networks"),
+        (
+            with_gateway(client_networks=["10.97.0.0/24"])
+            | {"cluster": {"service_networks": [], "node_networks": ["10.97.0.0/28"]}},
+            "overlaps 10.97.0.0/28 of cluster.node_networks",
+        ),
+        (
+            with_gateway(allow_networks=["10.5.1.0/24"], block_networks=["10.5.0.0/16"]),
+            "allow_networks 10.5.1.0/24 opens nothing: it lies inside 10.5.0.0/16 of block_networks, which win.",
+        ),
+        (
+            with_gateway(allow_networks=["10.77.1.0/24"]),
+            "allow_networks 10.77.1.0/24 opens nothing: it lies inside 10.77.0.0/16 of client_networks",
+        ),
+        (
+            with_gateway(allow_networks=["10.5.1.1/24"]),
+            "meshgate:gateways[0].allow_networks[0]: '10.5.1.1/24' is not a",
+        ),
+        (with_gateway(block_networks=["google"]), "meshgate:gateways[0].block_networks[0]: 'google' is not a network"),
+        (with_gateway(node_ports=[0]), "meshgate:gateways[0].node_ports[0]: 0 cannot be used: it should be greater"),
+        (
+            with_gateway(api_from=[{}]),
+            "meshgate:gateways[0].api_from[0]: give a network, or a namespace and pod_labels",
+        ),
+        (
+            with_gateway(api_from=[{"network": "10.0.0.0/24", "namespace": "june"}]),
+            "meshgate:gateways[0].api_from[0]: give a network, or a namespace and pod_labels (one of them or both).",
+        ),
+        (
+            with_gateway(api_from=[{"labels": {"app": "june"}}]),
+            "api_from[0].labels: there is no such setting; known here are namespace, network, pod_labels",
+        ),
+        (with_metal(api_from=[{"namespace": "june"}]), "meshgate:gateways[0]: api_from describe a pod; leave"),
         (with_gateway(client_networks=["10.77.0.1/16"]), "meshgate:gateways[0].client_networks[0]: "),
         (with_gateway(client_networks=["10.77.0.0/31"]), "no room for the gateway and a device"),
         (with_gateway(client_networks=["fd77::/64"]), "no IPv4 network"),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gateway.agent.firewall import Firewall, list_table, rules
-from gateway.agent.settings import BLOCKED_NETWORKS, AgentSettings
+from gateway.agent.settings import AgentSettings
 from tests.contract.agent.world import Namespace, in_namespace
 from tests.unit.agent.fakes import SERVER_KEY
 
@@ -39,11 +39,26 @@ def made(directory: Path, **changes: str) -> AgentSettings:
 
 @pytest.mark.parametrize("networks", ["10.77.0.0/24", "fd77::/64", BOTH])
 @pytest.mark.parametrize("dns", ["", "100.100.100.100", "10.96.0.10,fd00::a"])
-@pytest.mark.parametrize("blocked", [BLOCKED_NETWORKS, "", "10.0.0.0/8,10.1.0.0/16,::/127"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"allowed_ips": "10.0.0.0/8", "node_ports": ""},
+        {
+            "closed_networks": "10.244.0.0/16,10.0.0.0/8",
+            "node_addresses": "198.51.100.1,2001:db8::1",
+            "node_networks": "198.51.100.0/24",
+            "allow_networks": "0.0.0.0/0,::/0,10.1.0.0/16",
+            "block_networks": "10.0.0.0/8,10.1.0.0/16,::/127",
+            "node_ports": "443,80,80",
+            "endpoint": "[2001:db8::1]:51820",
+        },
+    ],
+)
 async def test_nft_takes_every_shape_of_the_firewall(
-    namespace: Namespace, tmp_path: Path, networks: str, dns: str, blocked: str
+    namespace: Namespace, tmp_path: Path, networks: str, dns: str, more: dict[str, str]
 ) -> None:
-    table = rules(made(tmp_path, client_networks=networks, dns=dns, blocked_networks=blocked))
+    table = rules(made(tmp_path, client_networks=networks, dns=dns, **more))
     namespace.run("nft", "-f", "-", stdin=table)
     once = await list_table()
     assert once
@@ -58,7 +73,7 @@ async def test_nft_takes_every_shape_of_the_firewall(
         "flush chain inet meshgate to_clients",
         "add rule inet meshgate input accept",
         "add element inet meshgate dns4 { 192.0.2.53 }",
-        "delete element inet meshgate blocked4 { 10.0.0.0/8 }",
+        "delete element inet meshgate closed4 { 10.0.0.0/8 }",
         "delete chain inet meshgate postrouting",
         "add chain inet meshgate another",
     ],

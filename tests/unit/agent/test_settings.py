@@ -38,16 +38,17 @@ def test_what_is_not_said_has_a_default(environment: pytest.MonkeyPatch) -> None
     assert settings.allowed_ips == (ip_network("0.0.0.0/0"), ip_network("::/0"))
     assert settings.dns == ()
     assert (settings.mtu, settings.persistent_keepalive, settings.http_port) == (1280, 25, 8080)
-    assert ip_network("192.168.0.0/16") in settings.blocked_networks
+    assert (settings.allow_networks, settings.block_networks) == ((), ())
+    assert (settings.node_addresses, settings.node_networks, settings.node_ports) == ((), (), ())
     assert settings.tailscale_health_url == "http://127.0.0.1:9002/healthz"
     assert load(InterfaceSettings).wireguard == "auto"
 
 
 def test_empty_lists_and_no_mesh(environment: pytest.MonkeyPatch) -> None:
-    for name in ("DNS", "BLOCKED_NETWORKS", "TAILSCALE_HEALTH_URL"):
+    for name in ("DNS", "NODE_PORTS", "TAILSCALE_HEALTH_URL"):
         environment.setenv(f"MESHGATE_{name}", "")
     settings = load(AgentSettings)
-    assert (settings.dns, settings.blocked_networks, settings.tailscale_health_url) == ((), (), None)
+    assert (settings.dns, settings.node_ports, settings.tailscale_health_url) == ((), (), None)
 
 
 @pytest.mark.parametrize("endpoint", ["vpn.example.org:1", "192.0.2.1:51820", "[2001:db8::1]:65535"])
@@ -74,6 +75,11 @@ def test_good_endpoints(environment: pytest.MonkeyPatch, endpoint: str) -> None:
         ("LISTEN_PORT", "many", "valid integer"),
         ("MTU", "576", "greater than or equal to 1280"),
         ("DNS", "dns.example.org", "does not appear to be an IPv4 or IPv6 address"),
+        ("NODE_PORTS", "80,https", "valid integer"),
+        ("NODE_PORTS", "80,0", "greater than or equal to 1"),
+        ("ALLOW_NETWORKS", "10.0.0.1/8", "has host bits set"),
+        ("BLOCK_NETWORKS", "everything", "write a network like"),
+        ("NODE_ADDRESSES", "node-1", "does not appear to be an IPv4 or IPv6 address"),
         ("INTERFACE", "wg0; reboot", "should match pattern"),
         ("INTERFACE", "a-name-that-is-too-long", "should match pattern"),
     ],

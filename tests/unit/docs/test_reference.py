@@ -34,4 +34,12 @@ def test_every_setting_says_what_it_is() -> None:
 
 def test_sections_are_found_wherever_they_stand() -> None:
     places = [place for place, _ in walk(StackSettings)]
-    assert places == ["", "cluster", "headscale", "headscale.ingress", "gateways[]", "orchestrator"]
+    assert places == [
+        "",
+        "cluster",
+        "headscale",
+        "headscale.ingress",
+        "gateways[]",
+        "gateways[].api_from[]",
+        "orchestrator",
+    ]
