@@ -78,7 +78,7 @@ def spec(
         "enable_service_links": False,
         "termination_grace_period_seconds": 10,
         "security_context": {"seccomp_profile": {"type": "RuntimeDefault"}, "sysctls": _sysctls(gateway)},
-        "containers": [_tailscale(settings, gateway), _wireguard(gateway), _agent(settings, gateway, public_key)],
+        "containers": [_tailscale(settings, gateway), _wireguard(gateway), _agent(gateway, public_key)],
         "volumes": volumes,
     }
 
@@ -171,7 +171,7 @@ def _wireguard(gateway: GatewaySettings) -> dict[str, object]:
     )
 
 
-def _agent(settings: StackSettings, gateway: GatewaySettings, public_key: pulumi.Output[str]) -> dict[str, object]:
+def _agent(gateway: GatewaySettings, public_key: pulumi.Output[str]) -> dict[str, object]:
     probe = {"port": "http"}
     return _container(
         "agent",
