@@ -390,16 +390,17 @@ async def test_the_agent_takes_what_it_is_given(monkeypatch: pytest.MonkeyPatch,
     assert {variable["name"] for container in pod["containers"][1:] for variable in container["env"]} <= known
 
 
-async def test_the_firewall_is_told_of_the_cluster_and_of_its_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_firewall_is_told_of_the_cluster_and_of_its_nodes() -> None:
     cluster = {"pod_networks": ["198.18.0.0/16"], "service_networks": ["fd96::/108"], "node_networks": ["192.0.2.0/28"]}
     rules = {"node_ports": [443, 8443], "allow_networks": ["10.5.0.0/16"], "block_networks": ["203.0.113.0/24"]}
-    pod = gateway_pod(await declare(cluster=cluster, gateways=[CONFIG["gateways"][0] | rules]))
-    env = {variable["name"]: variable for variable in pod["containers"][2]["env"]}
-    told = {name.removeprefix("MESHGATE_").lower(): variable.get("value") for name, variable in env.items()}
+    declared = await declare(cluster=cluster, gateways=[CONFIG["gateways"][0] | rules])
+    settings = one(declared, "ConfigMap", "one-config")["data"]
+    told = {name.removeprefix("MESHGATE_").lower(): value for name, value in settings.items()}
     assert told["closed_networks"] == "198.18.0.0/16,fd96::/108"
     assert told["node_networks"] == "192.0.2.0/28"
     assert (told["node_ports"], told["allow_networks"]) == ("443,8443", "10.5.0.0/16")
     assert told["block_networks"] == "203.0.113.0/24"
+    env = {variable["name"]: variable for variable in gateway_pod(declared)["containers"][2]["env"]}
     field = env["MESHGATE_NODE_ADDRESSES"]["valueFrom"]["fieldRef"]
     assert field == {"apiVersion": "v1", "fieldPath": "status.hostIPs"}
 
