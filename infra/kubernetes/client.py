@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
@@ -18,6 +19,8 @@ _APPLY = "application/apply-patch+yaml"
 _TIMEOUT = (5, 20)
 """Seconds to connect, and to answer."""
 _EXEC_SECONDS = 30
+_READING = threading.Lock()
+"""Held while a kubeconfig is read, for threads share the files that the library makes of its certificates."""
 _REMEDY = "set KUBECONFIG to a kubeconfig that works, and `cluster.context` to one of its contexts"
 
 
@@ -200,10 +203,11 @@ def _connected(kubeconfig: str | None, context: str | None) -> "ApiClient":
 
     configuration = Configuration()
     try:
-        if not (kubeconfig or context or "KUBECONFIG" in os.environ) and "KUBERNETES_SERVICE_HOST" in os.environ:
-            config.load_incluster_config(client_configuration=configuration)
-        else:
-            config.load_kube_config(kubeconfig, context, configuration, persist_config=False)
+        with _READING:
+            if not (kubeconfig or context or "KUBECONFIG" in os.environ) and "KUBERNETES_SERVICE_HOST" in os.environ:
+                config.load_incluster_config(client_configuration=configuration)
+            else:
+                config.load_kube_config(kubeconfig, context, configuration, persist_config=False)
     except config.ConfigException as error:
         which = f"context {context} of the kubeconfig" if context else "the kubeconfig"
         raise ClusterUnavailableError(

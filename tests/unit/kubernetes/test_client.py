@@ -1,14 +1,19 @@
 """One connection to the cluster for each operation of a provider, over a small API server on loopback."""
 
+import base64
 import json
+import ssl
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from unittest.mock import Mock
 
 import pytest
+import trustme
 import yaml
 from kubernetes import config
 
@@ -133,3 +138,34 @@ def test_a_kubeconfig_that_appears_meanwhile_is_read(api: Api, tmp_path: Path, m
             cluster.deployment("june-services", "june-orchestrator")
         (tmp_path / "kubeconfig").rename(missing)
         assert cluster.deployment("june-services", "june-orchestrator")
+
+
+def test_threads_that_connect_at_once_trust_the_clusters_authority(
+    api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kubernetes library tells other threads of the authority's file before the file is written."""
+
+    def slow_open(path: str, mode: str = "r") -> IO[Any]:
+        time.sleep(0.2)
+        return Path(path).open(mode)
+
+    monkeypatch.setattr("kubernetes.config.kube_config.open", slow_open, raising=False)
+    authority = trustme.CA()
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    api.socket = tls.wrap_socket(api.socket, server_side=True)
+    kubeconfig = tmp_path / "kubeconfig"
+    document = yaml.safe_load(kubeconfig.read_text())
+    pem = base64.b64encode(authority.cert_pem.bytes()).decode()
+    document["clusters"][0]["cluster"] = {
+        "server": f"https://127.0.0.1:{api.server_port}",
+        "certificate-authority-data": pem,
+    }
+    kubeconfig.write_text(yaml.safe_dump(document))
+
+    def deployment(_: int) -> object:
+        with KubernetesClient(None) as cluster:
+            return cluster.deployment("june-services", "june-orchestrator")
+
+    with ThreadPoolExecutor(4) as threads:
+        assert all(threads.map(deployment, range(4)))
