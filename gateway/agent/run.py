@@ -1,7 +1,7 @@
 """Start and end of the agent.
 
-The start checks settings and key pair, then opens the API's socket, the store and the firewall. Tunnel, expiry and
-HTTP then run together. The interface may come later, or go and return: /readyz tells whether it stands. The end takes
+The start checks settings and key pair, then opens the sockets, the store and the firewall. Tunnel, expiry, API and
+probes then run together. The interface may come later, or go and return: /readyz tells whether it stands. The end takes
 less than a second and leaves tunnels, devices and firewall as they are.
 """
 
@@ -10,6 +10,7 @@ import logging
 import signal
 import sys
 
+from gateway.agent import authentication
 from gateway.agent.api import create_app
 from gateway.agent.command import CommandError
 from gateway.agent.devices import Devices
@@ -17,11 +18,12 @@ from gateway.agent.expiry import expire
 from gateway.agent.firewall import Firewall
 from gateway.agent.health import Health, mesh_client
 from gateway.agent.metrics import make_registry
+from gateway.agent.probes import create_probes
 from gateway.agent.protocols.wireguard.key_pair import check_key_pair
 from gateway.agent.protocols.wireguard.peers import Peers
 from gateway.agent.protocols.wireguard.tunnel import Tunnel
 from gateway.agent.protocols.wireguard.wg import WireGuard
-from gateway.agent.server import certificate, listen, serve
+from gateway.agent.server import PROBE_BOUNDS, certificate, listen, serve
 from gateway.agent.settings import AgentSettings, SettingsError, load, read_secret
 from gateway.agent.store import Store, StoreError
 from gateway.agent.tasks import run_until_first_ends
@@ -35,7 +37,8 @@ async def run(settings: AgentSettings, token: str, stop: asyncio.Event) -> None:
     """Run until `stop` is set or something ends that should not; SettingsError, StoreError, CommandError."""
     await check_key_pair(settings)
     tls = certificate(settings)
-    listener = listen(settings)
+    listener = listen("MESHGATE_HTTP_PORT", settings.http_host, settings.http_port)
+    probe_listener = listen("MESHGATE_PROBE_PORT", settings.http_host, settings.probe_port)
     try:
         settings.state_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -53,13 +56,15 @@ async def run(settings: AgentSettings, token: str, stop: asyncio.Event) -> None:
     registry = make_registry(devices, tunnel)
     async with mesh_client(settings) as http:
         health = Health(settings, tunnel, firewall, http)
-        app = create_app(settings, token, devices, health.problems, registry)
+        app = create_app(settings, authentication.only(token), devices, registry)
+        probes = create_probes(health.problems, registry)
         first = await run_until_first_ends(
             {
                 "signal": _ended(stop),
                 "tunnel": tunnel.keep(),
                 "expiry": expire(devices),
                 "http": serve(app, listener, tls),
+                "probes": serve(probes, probe_listener, bounds=PROBE_BOUNDS),
             }
         )
     if first != "signal":

@@ -193,7 +193,7 @@ class Health(http.server.BaseHTTPRequestHandler):
 def test_a_second_agent_is_refused_the_volume_and_the_port(world: World, tmp_path: Path) -> None:
     """Both end with a sentence, and the first agent goes on."""
     for changes, sentence in (
-        ({"MESHGATE_HTTP_PORT": "8081"}, "peers.sqlite: database is locked"),
+        ({"MESHGATE_HTTP_PORT": "8082", "MESHGATE_PROBE_PORT": "8083"}, "peers.sqlite: database is locked"),
         ({"MESHGATE_STATE_DIR": str(tmp_path)}, "MESHGATE_HTTP_PORT: cannot listen on 0.0.0.0, port 8080"),
     ):
         ended = world.gateway.tried(sys.executable, "-m", "gateway.agent", env={**world.agent_environment(), **changes})
@@ -205,7 +205,7 @@ def test_a_second_agent_is_refused_the_volume_and_the_port(world: World, tmp_pat
 
 def test_metrics_tell_of_all_peers_and_of_none(world: World, client: Client) -> None:
     assert client.reaches(FAR_4)
-    found = world.call("GET", "/metrics", token=None).text
+    found = world.probe("/metrics").text
     numbers = {
         name: float(value)
         for name, value in (line.rsplit(" ", 1) for line in found.splitlines() if not line.startswith("#"))
