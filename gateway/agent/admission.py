@@ -8,6 +8,7 @@ import resource
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Protocol, Self
 
@@ -35,6 +36,7 @@ class Bounds:
         return type(self)(total, min(self.each, total))
 
 
+@lru_cache(MAX_ADDRESSES)
 def subject(host: str) -> str:
     """Whom a peer's address stands for: itself, or its IPv6 /64."""
     address = ip_address(host.partition("%")[0])

@@ -1,6 +1,7 @@
 """One connection to the agent: uvicorn's HTTP/1.1 on h11, with a deadline for whatever a caller may leave undone."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Callable
 from http import HTTPStatus
@@ -142,8 +143,9 @@ class Connection(H11Protocol):
         """Say no more, and let the caller read what was said."""
         self._leaving = True
         self.flow.resume_reading()
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
+        if self.transport.can_write_eof() and not self.transport.get_write_buffer_size():
+            with contextlib.suppress(OSError):  # the caller has gone
+                self.transport.write_eof()
         self._end_in(LINGER_S, self.transport.abort)
 
     def _end_in(self, seconds: float, end: Callable[[], None]) -> None:

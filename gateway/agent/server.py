@@ -5,7 +5,6 @@ Connections are accepted here, not by asyncio, so that bounds count before the T
 
 import asyncio
 import contextlib
-import errno
 import json
 import logging
 import socket
@@ -22,6 +21,8 @@ from gateway.agent.connections import HEAD_DEADLINE_S, IDLE_DEADLINE_S, READER_D
 from gateway.agent.problems import MEDIA_TYPE, members
 from gateway.agent.settings import AgentSettings, SettingsError
 
+log = logging.getLogger(__name__)
+
 API_BOUNDS = Bounds(total=512, each=128)
 """An HTTP client's pool often has 100 connections."""
 PROBE_BOUNDS = Bounds(total=64, each=16)
@@ -30,8 +31,7 @@ ACCEPTED_AT_ONCE = 16
 """Then requests get their turn."""
 SLOW_START_S = 1.0
 """How long a connection of a slow address waits before anything of it is read."""
-NO_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
-NO_RESOURCES_PAUSE_S = 0.1
+FAILED_PAUSE_S = 0.1
 END_S = 0.5
 """What is being answered at the end of the agent gets this time."""
 
@@ -112,21 +112,17 @@ class Door:
     async def accept(self, listener: socket.socket) -> None:
         """Take what comes, until cancelled."""
         loop = asyncio.get_running_loop()
-        accepted = 0
-        while True:
-            try:
-                connected, peer = await loop.sock_accept(listener)
-            except OSError as error:
-                if error.errno in NO_RESOURCES:
-                    self._admission.make_room()
-                    await asyncio.sleep(NO_RESOURCES_PAUSE_S)
-                elif not isinstance(error, ConnectionAbortedError):
-                    raise
-                continue
-            self._receive(connected, subject(peer[0]))
-            accepted += 1
-            if accepted % ACCEPTED_AT_ONCE == 0:
-                await asyncio.sleep(0)
+        try:
+            while True:
+                failed = loop.create_future()
+                loop.add_reader(listener, self._accept, listener, failed)
+                error = await failed
+                loop.remove_reader(listener)
+                log.warning("no connection can be accepted: %s", error)
+                self._admission.make_room()
+                await asyncio.sleep(FAILED_PAUSE_S)
+        finally:
+            loop.remove_reader(listener)
 
     async def close(self) -> None:
         """End all connections, those with a request a little later."""
@@ -136,10 +132,26 @@ class Door:
             await asyncio.wait(self.state.tasks, timeout=END_S)
         self._admission.cut_all()
 
+    def _accept(self, listener: socket.socket, failed: asyncio.Future[OSError]) -> None:
+        for _ in range(ACCEPTED_AT_ONCE):
+            try:
+                connected, peer = listener.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            except OSError as error:  # above all that the process may open no more files
+                if not failed.done():
+                    failed.set_result(error)
+                return
+            connected.setblocking(False)
+            self._receive(connected, subject(peer[0]))
+
     def _receive(self, connected: socket.socket, address: str) -> None:
         slow = self._failures.slow(address)
+        if slow and self._admission.strangers(address) >= SLOW_AT_ONCE:
+            self._refuse(connected)
+            return
         connection = Connection(self._config, self.state, address, self._failures, self._admission.leave)
-        if (slow and self._admission.strangers(address) >= SLOW_AT_ONCE) or not self._admission.admit(connection):
+        if not self._admission.admit(connection):
             self._refuse(connected)
             return
         connection.welcome = asyncio.create_task(self._welcome(connection, connected, SLOW_START_S if slow else 0))

@@ -9,7 +9,6 @@ from pathlib import Path
 import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from starlette.types import Message
 
@@ -21,6 +20,7 @@ from gateway.agent.protocols.wireguard.peers import Peers
 from gateway.agent.request_limits import MAX_BODY_BYTES, MAX_DISCARDED_BYTES, BodyLimits
 from gateway.agent.settings import AgentSettings
 from gateway.agent.store import Store
+from tests.unit.agent import api_fuzz
 from tests.unit.agent.fakes import SERVER_KEY, FakeDataPlane, key_pair
 
 TOKEN = "right-token"
@@ -309,20 +309,8 @@ async def test_many_scrapes_are_one(gateway: Gateway, monkeypatch: pytest.Monkey
     assert made == [gateway.registry]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
-@given(
-    body=st.recursive(
-        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-        lambda inner: st.dictionaries(
-            st.sampled_from(["public_key", "name", "ttl_seconds", "preshared_key"]) | st.text(),
-            inner | st.just(SLASHED),
-        ),
-        max_leaves=6,
-    )
-)
-async def test_no_body_is_a_defect(gateway: Gateway, body: object) -> None:
-    transport = httpx.ASGITransport(gateway.app)
-    headers = {"Authorization": f"Bearer {TOKEN}"}
-    async with httpx.AsyncClient(transport=transport, base_url="http://agent", headers=headers) as http:
-        answer = await http.post("/v1/peers", json=body)
-    assert answer.status_code in {200, 201, 409, 422, 507}
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300, deadline=None)
+@given(call=api_fuzz.calls(TOKEN))
+async def test_any_request_gets_an_answer_that_the_openapi_has(gateway: Gateway, call: api_fuzz.Call) -> None:
+    await api_fuzz.check(gateway.app, call)
+    assert set(gateway.plane.peers) <= {api_fuzz.KEY}

@@ -82,9 +82,11 @@ def application() -> FastAPI:
 
 
 @asynccontextmanager
-async def serving(bounds: Bounds = API_BOUNDS, app: FastAPI | None = None) -> AsyncIterator[Connect]:
+async def serving(
+    bounds: Bounds = API_BOUNDS, app: FastAPI | None = None, listener: socket.socket | None = None
+) -> AsyncIterator[Connect]:
     """A server, and what connects to it, from an address of this machine."""
-    listener = listen("PORT", "127.0.0.1", 0)
+    listener = listener or listen("PORT", "127.0.0.1", 0)
     port = listener.getsockname()[1]
     task = asyncio.create_task(serve(app or application(), listener, bounds=bounds))
     async with AsyncExitStack() as made:
@@ -313,28 +315,34 @@ async def test_nonsense_in_place_of_a_body_ends_the_request_too() -> None:
         assert await caller.ended() == b""
 
 
+class WithoutDescriptors(socket.socket):
+    """A listener in a process that has no descriptor free, once."""
+
+    refused = False
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        if not type(self).refused:
+            type(self).refused = True
+            raise OSError(errno.EMFILE, "Too many open files")
+        return super().accept()
+
+
 async def test_without_descriptors_the_oldest_idle_connection_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    loop = asyncio.get_running_loop()
-    accept, failures = loop.sock_accept, iter([OSError(errno.EMFILE, "Too many open files")])
-    async with serving() as connect:
-        silent = await connect()
-        probing = await connect()
-        probing.ask("/", GOOD)
-        assert (await probing.answer())[0] == 200
+    monkeypatch.setattr(WithoutDescriptors, "refused", True)
+    listener = WithoutDescriptors(fileno=listen("PORT", "127.0.0.1", 0).detach())
+    async with serving(listener=listener) as connect:
+        silent, trusted = await connect(), await connect()
+        trusted.ask("/", GOOD)
+        assert (await trusted.answer())[0] == 200
 
-        async def once_without(listener: socket.socket) -> Any:  # noqa: ANN401
-            if error := next(failures, None):
-                raise error
-            return await accept(listener)
-
-        monkeypatch.setattr(loop, "sock_accept", once_without)
-        await connect()  # for this one it waits already
+        WithoutDescriptors.refused = False
         honest = await connect()
         honest.ask("/", GOOD)
         assert (await honest.answer())[0] == 200
+        assert WithoutDescriptors.refused
         assert await silent.ended() == b""
-        probing.ask("/", GOOD)
-        assert (await probing.answer())[0] == 200
+        trusted.ask("/", GOOD)
+        assert (await trusted.answer())[0] == 200
 
 
 async def test_what_is_being_answered_at_the_end_is_answered() -> None:
