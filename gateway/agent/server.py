@@ -73,6 +73,7 @@ async def serve(
     """Answer requests until cancelled: plain logs, and no access log, since the metrics count."""
     config = uvicorn.Config(
         app,
+        http="h11",
         lifespan="off",
         ws="none",
         log_config=None,

@@ -12,6 +12,8 @@ import pytest
 import trustme
 from fastapi import FastAPI
 
+from gateway.agent import server
+from gateway.agent.admission import Bounds
 from gateway.agent.server import certificate, listen, serve
 from gateway.agent.settings import AgentSettings, SettingsError
 from tests.unit.agent.fakes import SERVER_KEY
@@ -68,14 +70,38 @@ async def test_with_a_certificate_the_api_answers_https_alone(settings: Make, tm
     app.get("/healthz")(lambda: "alive")
     with listen("PORT", "127.0.0.1", 0) as listener:
         address = f"127.0.0.1:{listener.getsockname()[1]}"
-        server = asyncio.create_task(serve(app, listener, certificate(secured)))
+        serving = asyncio.create_task(serve(app, listener, certificate(secured)))
         async with httpx.AsyncClient(verify=trust, trust_env=False) as http:
             assert (await http.get(f"https://{address}/healthz")).json() == "alive"
             with pytest.raises(httpx.RemoteProtocolError):
                 await http.get(f"http://{address}/healthz")
-        server.cancel()
+        serving.cancel()
         with suppress(asyncio.CancelledError):
-            await server
+            await serving
+
+
+async def test_whoever_begins_no_tls_is_in_nobodys_way(
+    settings: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "HEAD_DEADLINE_S", 0.3)
+    ca, trust = trustme.CA(), ssl.create_default_context()
+    ca.configure_trust(trust)
+    tls = certificate(with_certificate(settings(), tmp_path, ca))
+    app = FastAPI()
+    app.get("/")(lambda: "here")
+    with listen("PORT", "127.0.0.1", 0) as listener:
+        host, port = listener.getsockname()
+        serving = asyncio.create_task(serve(app, listener, tls, Bounds(total=8, each=4)))
+        silent = [await asyncio.open_connection(host, port) for _ in range(50)]
+        async with httpx.AsyncClient(verify=trust, trust_env=False) as http:
+            assert (await http.get(f"https://{host}:{port}/")).json() == "here"
+        for reader, writer in silent:
+            with suppress(ConnectionResetError):
+                assert await reader.read() == b""
+            writer.close()
+        serving.cancel()
+        with suppress(asyncio.CancelledError):
+            await serving
 
 
 def test_a_certificate_that_cannot_be_used_is_named(settings: Make, tmp_path: Path) -> None:
