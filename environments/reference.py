@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from prometheus_client import CollectorRegistry
 
-from gateway.agent import api
+from gateway.agent import api, probes, problems
 from gateway.agent.closed_networks import CLOSED
 from gateway.agent.devices import Devices
 from gateway.agent.settings import AgentSettings
@@ -36,20 +36,29 @@ alone. Made from [closed_networks.py](../gateway/agent/closed_networks.py).
 [The gateway](gateway.md#where-packets-go) has what else is closed.
 """
 
-_FASTAPIS_WORDS = {"Successful Response", "Validation Error"}
+_COMMON_WORDS = {"Successful Response", *problems.EVERY_CALLS.values()}
 
 _API = """\
 ## The peer API
 
-Inside the cluster at `GATEWAY_PEERS_URL`, with the header `Authorization: Bearer $GATEWAY_PEERS_TOKEN`; the paths
-outside of `/v1` need none. Errors are problems (`application/problem+json`); [the gateway](gateway.md#the-peer-api) has
+Inside the cluster at `GATEWAY_PEERS_URL`, with the header `Authorization: Bearer $GATEWAY_PEERS_TOKEN`, which
+`/openapi.json` needs too. Errors are problems (`application/problem+json`); [the gateway](gateway.md#the-peer-api) has
 what each status says.
+"""
+
+_PROBES = """\
+## The probes
+
+On a port of their own, 8081, without a token: what a kubelet and Prometheus ask.
 """
 
 
 def page() -> str:
     """The whole page."""
-    parts = [_HEAD, *_settings(), _CLOSED, _closed_networks(), _API, *_calls(_openapi())]
+    openapi = _openapi()
+    models = ("PeerAnswer", "PeerPage", "Problem")
+    calls = [_API, *_calls(openapi), *_models(openapi, models), _PROBES, *_calls(_probes())]
+    parts = [_HEAD, *_settings(), _CLOSED, _closed_networks(), *calls]
     return "\n".join(part.strip() + "\n" for part in parts)
 
 
@@ -82,7 +91,10 @@ def _calls(openapi: Schema) -> Iterator[str]:
     for path, operations in openapi["paths"].items():
         for method, call in operations.items():
             yield f"### `{method.upper()} {path}`\n\n{_call(call, openapi)}"
-    for name in ("PeerAnswer", "PeerPage"):
+
+
+def _models(openapi: Schema, names: Sequence[str]) -> Iterator[str]:
+    for name in names:
         schema = openapi["components"]["schemas"][name]
         rows = [(f"`{field}`", _type(one), one.get("description", "")) for field, one in schema["properties"].items()]
         yield f"### {name}\n\n{_sentence(schema['description'])}\n\n{_table(('field', 'type', ''), rows)}"
@@ -114,14 +126,18 @@ def _call(call: Schema, openapi: Schema) -> str:
 
 
 def _answer(status: str, description: str) -> str:
-    return status if description in _FASTAPIS_WORDS else f"{status} ({description.rstrip('.')})"
+    return status if description in _COMMON_WORDS else f"{status} ({description.rstrip('.')})"
 
 
 def _openapi() -> Schema:
     """As the agent serves it. Only its routes count here, none is called."""
-    devices = cast("Devices", None)
-    app = api.create_app(AgentSettings.model_construct, lambda _: None, devices, _no_problems, CollectorRegistry())
+    app = api.create_app(AgentSettings.model_construct, lambda _: None, cast("Devices", None), CollectorRegistry())
     openapi: Schema = app.openapi()
+    return openapi
+
+
+def _probes() -> Schema:
+    openapi: Schema = probes.create_probes(_no_problems, CollectorRegistry()).openapi()
     return openapi
 
 

@@ -13,6 +13,8 @@ from infra.settings.gateway import GatewaySettings
 
 HTTP_PORT = 8080
 """The agent's, where the settings say no other."""
+PROBE_PORT = 8081
+"""Of /healthz, /readyz and /metrics in a pod."""
 TAILSCALE_HEALTH_PORT = 9002
 TAILSCALED_ENVIRONMENT = {
     # iptables-legacy, the default, needs NET_RAW.
@@ -36,6 +38,7 @@ class Places:
     http_host: str | None = None
     """The address that the peer API listens on; every one when None."""
     http_port: int = HTTP_PORT
+    probe_port: int = PROBE_PORT
 
 
 def agent_environment(gateway: GatewaySettings, public_key: Text, places: Places) -> dict[str, str | Text]:
@@ -52,6 +55,7 @@ def agent_environment(gateway: GatewaySettings, public_key: Text, places: Places
         "MESHGATE_TOKEN_FILE": places.token_file,
         "MESHGATE_STATE_DIR": places.state_dir,
         "MESHGATE_HTTP_PORT": str(places.http_port),
+        "MESHGATE_PROBE_PORT": str(places.probe_port),
         "MESHGATE_TAILSCALE_HEALTH_URL": f"http://127.0.0.1:{TAILSCALE_HEALTH_PORT}/healthz",
     }
     if places.http_host:

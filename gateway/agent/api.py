@@ -1,19 +1,19 @@
 """The peer API: registers, lists and revokes devices. OpenAPI is at /openapi.json; errors are problem+json."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
-from fastapi.responses import JSONResponse
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from fastapi.security import HTTPBearer
+from prometheus_client import CollectorRegistry
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from gateway.agent import problems
+from gateway.agent.authentication import Authentication, Grant
 from gateway.agent.devices import Devices, Registration
-from gateway.agent.errors import InvalidFieldError, ScopeError, UnauthorizedError
+from gateway.agent.errors import InvalidFieldError, ScopeError
 from gateway.agent.metrics import RequestMetrics
 from gateway.agent.protocols.wireguard.keys import PresharedKey, PublicKey, key_from_path
 from gateway.agent.request_limits import BodyLimits
@@ -100,10 +100,6 @@ def _key(public_key: str) -> str:
         raise InvalidFieldError(str(error), "public_key") from error
 
 
-Grant = Callable[[str], frozenset[str] | None]
-"""The scopes of a bearer token; None if it is not good."""
-
-
 def needs(*scopes: str) -> Any:  # noqa: ANN401 - as FastAPI's own Depends
     """A route's dependency: the token has one of these scopes."""
 
@@ -114,25 +110,22 @@ def needs(*scopes: str) -> Any:  # noqa: ANN401 - as FastAPI's own Depends
     return Depends(check)
 
 
-def peer_routes(devices: Devices, settings: Callable[[], AgentSettings], grant: Grant) -> APIRouter:
-    """The routes that need a bearer token."""
-    bearer = HTTPBearer(auto_error=False)
+KEY_UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"description": "No device has this key."}}
 
-    async def authorized(
-        request: Request, sent: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
-    ) -> None:
-        scopes = None if sent is None else grant(sent.credentials)
-        if scopes is None:
-            raise UnauthorizedError("the header 'Authorization: Bearer TOKEN' with a token of the gateway is needed")
-        request.state.scopes = scopes
 
-    router = APIRouter(prefix="/v1/peers", dependencies=[Depends(authorized)])
+def peer_routes(devices: Devices, settings: Callable[[], AgentSettings]) -> APIRouter:
+    """The routes. Their dependency only tells the OpenAPI of the token: `Authentication` has seen it already."""
+    router = APIRouter(prefix="/v1/peers", dependencies=[Depends(HTTPBearer(auto_error=False))])
 
     @router.post(
         "",
         status_code=HTTPStatus.CREATED,
-        responses={200: {"description": "The key was known."}},
         dependencies=[needs(REGISTER)],
+        responses={
+            200: {"description": "The key was known.", "model": PeerAnswer},
+            409: {"description": "Another device has the name."},
+            507: {"description": "No address is left."},
+        },
     )
     async def register(body: RegistrationBody, response: Response) -> PeerAnswer:
         """Let a device in. A known key stays the same device; fields that the body gives replace its old ones."""
@@ -154,12 +147,17 @@ def peer_routes(devices: Devices, settings: Callable[[], AgentSettings], grant: 
             next_cursor=str(page[limit - 1].number) if more else None,
         )
 
-    @router.get("/{public_key:path}", dependencies=[needs(REGISTER, READ)])
+    @router.get("/{public_key:path}", dependencies=[needs(REGISTER, READ)], responses=KEY_UNKNOWN)
     async def get_peer(public_key: str) -> PeerAnswer:
         """One device. The key stands percent-encoded or in URL-safe base64."""
         return answer(await devices.find(_key(public_key)), devices, settings())
 
-    @router.delete("/{public_key:path}", status_code=HTTPStatus.NO_CONTENT, dependencies=[needs(REGISTER)])
+    @router.delete(
+        "/{public_key:path}",
+        status_code=HTTPStatus.NO_CONTENT,
+        dependencies=[needs(REGISTER)],
+        responses=KEY_UNKNOWN,
+    )
     async def unregister(public_key: str) -> None:
         """Shut a device out, at once."""
         await devices.revoke(_key(public_key))
@@ -168,34 +166,15 @@ def peer_routes(devices: Devices, settings: Callable[[], AgentSettings], grant: 
 
 
 def create_app(
-    settings: Callable[[], AgentSettings],
-    grant: Grant,
-    devices: Devices,
-    find_problems: Callable[[], Awaitable[list[str]]],
-    registry: CollectorRegistry,
+    settings: Callable[[], AgentSettings], grant: Grant, devices: Devices, registry: CollectorRegistry
 ) -> FastAPI:
-    """The application; `find_problems` tells what keeps the gateway from being ready."""
+    """The application, of which nothing answers without a token."""
     app = FastAPI(title="Meshgate gateway", version="1", docs_url=None, redoc_url=None)
     problems.install(app)
+    problems.declare(app)
+    # The last one is the first to see a request.
     app.add_middleware(BodyLimits)
+    app.add_middleware(Authentication, grant=grant)
     app.add_middleware(RequestMetrics, registry=registry)
-    app.include_router(peer_routes(devices, settings, grant))
-
-    @app.get("/healthz")
-    async def alive() -> dict[str, str]:
-        """The agent runs."""
-        return {"status": "alive"}
-
-    @app.get("/readyz", responses={503: {"description": "What is missing."}})
-    async def ready() -> JSONResponse:
-        """The gateway carries traffic."""
-        if missing := await find_problems():
-            return problems.problem(HTTPStatus.SERVICE_UNAVAILABLE, "; ".join(missing), missing=missing)
-        return JSONResponse({"status": "ready"})
-
-    @app.get("/metrics")
-    def metrics() -> Response:
-        """Sums over all devices, for Prometheus."""
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
-
+    app.include_router(peer_routes(devices, settings))
     return app

@@ -13,6 +13,10 @@ MAX_DISCARDED_BYTES = 4 * 1024 * 1024
 BODY_DEADLINE_S = 10.0
 
 
+class CallerGoneError(Exception):
+    """The connection ended before the body did."""
+
+
 class BodyLimits:
     """Reads the body before the application does: 413 if it is too large, 408 if it does not come."""
 
@@ -28,6 +32,8 @@ class BodyLimits:
         try:
             async with asyncio.timeout(self._deadline_s):
                 body = await _read(receive)
+        except CallerGoneError:
+            return  # half a request is none
         except TimeoutError:
             late = BodyTimeoutError(f"the request's body did not arrive within {self._deadline_s:.0f} s")
             await problem_response(late)(scope, receive, send)
@@ -48,7 +54,7 @@ async def _read(receive: Receive) -> bytes:
     while more and size <= MAX_DISCARDED_BYTES:
         message = await receive()
         if message["type"] == "http.disconnect":
-            break
+            raise CallerGoneError
         part = message.get("body", b"")
         size += len(part)
         body = body + part if size <= MAX_BODY_BYTES else b""

@@ -1,7 +1,7 @@
 """Start and end of the agent.
 
-The start checks settings and key pair, then opens the API's socket, the store and the firewall. Tunnel, expiry and
-HTTP then run together. The interface may come later, or go and return: /readyz tells whether it stands. Live settings
+The start checks settings and key pair, then opens the sockets, the store and the firewall. Tunnel, expiry, API and
+probes then run together. The interface may come later, or go and return: /readyz tells whether it stands. Live settings
 and tokens are taken up while all of it goes on. The end takes less than a second and leaves tunnels, devices and
 firewall as they are.
 """
@@ -20,11 +20,12 @@ from gateway.agent.firewall import Firewall
 from gateway.agent.health import Health, mesh_client
 from gateway.agent.live_settings import LiveSettings
 from gateway.agent.metrics import make_registry
+from gateway.agent.probes import create_probes
 from gateway.agent.protocols.wireguard.key_pair import check_key_pair
 from gateway.agent.protocols.wireguard.peers import Peers
 from gateway.agent.protocols.wireguard.tunnel import Tunnel
 from gateway.agent.protocols.wireguard.wg import WireGuard
-from gateway.agent.server import certificate, listen, serve
+from gateway.agent.server import PROBE_BOUNDS, certificate, listen, serve
 from gateway.agent.settings import SettingsError, read_file
 from gateway.agent.store import Store, StoreError
 from gateway.agent.tasks import run_until_first_ends
@@ -42,7 +43,8 @@ async def run(live: LiveSettings, stop: asyncio.Event) -> None:
     good_tokens = tokens.Tokens(token_lines)
     await check_key_pair(settings)
     tls = certificate(settings)
-    listener = listen(settings)
+    listener = listen("MESHGATE_HTTP_PORT", settings.http_host, settings.http_port)
+    probe_listener = listen("MESHGATE_PROBE_PORT", settings.http_host, settings.probe_port)
     try:
         settings.state_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -66,7 +68,8 @@ async def run(live: LiveSettings, stop: asyncio.Event) -> None:
     registry.register(WatchedFilesCollector(watched))
     async with mesh_client(settings) as http:
         health = Health(settings, tunnel, firewall, http)
-        app = create_app(live, good_tokens.grant, devices, health.problems, registry)
+        app = create_app(live, good_tokens.grant, devices, registry)
+        probes = create_probes(health.problems, registry)
         first = await run_until_first_ends(
             {
                 "signal": _ended(stop),
@@ -74,6 +77,7 @@ async def run(live: LiveSettings, stop: asyncio.Event) -> None:
                 "expiry": expire(devices),
                 "files": watch(watched),
                 "http": serve(app, listener, tls),
+                "probes": serve(probes, probe_listener, bounds=PROBE_BOUNDS),
             }
         )
     if first != "signal":

@@ -89,6 +89,8 @@ class AgentSettings(BaseSettings):
     """A directory on a volume that outlives the pod."""
     http_host: str = "0.0.0.0"  # noqa: S104 - the orchestrator is in another pod; a token guards the API
     http_port: Port = 8080
+    probe_port: Port = 8081
+    """TCP port of /healthz, /readyz and /metrics, at the API's address."""
     tls_certificate_file: Path | None = None
     """PEM of the API's certificate and its chain; with it the API answers HTTPS and nothing else."""
     tls_private_key_file: Path | None = Field(default=None, validate_default=True)

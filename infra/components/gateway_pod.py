@@ -172,7 +172,7 @@ def _wireguard(gateway: GatewaySettings) -> dict[str, object]:
 
 
 def _agent(gateway: GatewaySettings, public_key: pulumi.Output[str]) -> dict[str, object]:
-    probe = {"port": "http"}
+    probe = {"port": "probes"}
     return _container(
         "agent",
         gateway.image,
@@ -180,7 +180,10 @@ def _agent(gateway: GatewaySettings, public_key: pulumi.Output[str]) -> dict[str
             *_environment(gateway_programs.agent_environment(gateway, public_key, PLACES)),
             NODE_ADDRESSES,
         ],
-        ports=[{"name": "http", "container_port": gateway_programs.HTTP_PORT}],
+        ports=[
+            {"name": "http", "container_port": gateway_programs.HTTP_PORT},
+            {"name": "probes", "container_port": gateway_programs.PROBE_PORT},
+        ],
         startup_probe={"http_get": probe | {"path": "/healthz"}, "period_seconds": 1, "failure_threshold": 60},
         liveness_probe={"http_get": probe | {"path": "/healthz"}, "period_seconds": 10},
         readiness_probe={

@@ -22,6 +22,7 @@ from infra.settings.value_types import (
     Port,
     Quantity,
     split_endpoint,
+    url_port,
 )
 
 
@@ -49,7 +50,7 @@ class GatewaySettings(Section):
     KUBERNETES_ONLY: ClassVar = frozenset(
         {"exposure", "service_annotations", "api_from", "image", "tailscale_image", "storage", "storage_class"}
     )
-    METAL_ONLY: ClassVar = frozenset({"host", "peers_url"})
+    METAL_ONLY: ClassVar = frozenset({"host", "peers_url", "probe_port"})
 
     name: Name
     """Its name in the stack; its node in the mesh is meshgate-<name>."""
@@ -62,6 +63,8 @@ class GatewaySettings(Section):
     peers_url: PeersUrl | None = None
     """Where the orchestrator reaches the peer API of a machine. The agent listens at the private address of an http://
     URL. An https:// URL needs a certificate that the playbook is given, or a proxy on the machine."""
+    probe_port: Port = 8081
+    """The TCP port of a machine's /healthz, /readyz and /metrics, at the address that the agent listens on."""
     exposure: Literal["NodePort", "LoadBalancer", "HostPort"] = "NodePort"
     """How a pod's WireGuard port gets out of the cluster. A NodePort is one of 30000-32767."""
     service_annotations: dict[str, str] = Field(default_factory=dict)
@@ -148,6 +151,8 @@ class GatewaySettings(Section):
             )
         if self.tailscale_port == self.port:
             raise ValueError(f"tailscale_port {self.port} is also the endpoint's port; they need two ports")
+        if metal and self.probe_port == (peers_port := url_port(self.peers_url)):
+            raise ValueError(f"probe_port {peers_port} is also the port of peers_url; they need two ports")
         return self
 
     @model_validator(mode="after")

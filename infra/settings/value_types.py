@@ -129,6 +129,12 @@ def split_endpoint(endpoint: str) -> tuple[str, int]:
     return match["v6"] or match["host"], int(match["port"])
 
 
+def url_port(url: str | None) -> int | None:
+    """The port of an http:// or https:// URL, its scheme's when it names none."""
+    parts = urlsplit(url or "")
+    return parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+
+
 Name = Annotated[str, AfterValidator(_dns_label)]
 ServerUrl = Annotated[str, AfterValidator(_server_url)]
 PeersUrl = Annotated[str, AfterValidator(_peers_url)]

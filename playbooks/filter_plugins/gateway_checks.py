@@ -96,6 +96,7 @@ def _ports(host: Host, settings: Settings) -> Iterator[str]:
         ("udp", settings["port"]): ("the endpoint's", "another port in `endpoint`"),
         ("udp", settings["tailscale"]["port"]): ("tailscaled's", "another tailscale_port"),
         ("tcp", settings["http_port"]): ("the peer API's", "another port in `peers_url`"),
+        ("tcp", settings["probe_port"]): ("the probes'", "another probe_port"),
     }
     taken = set()
     for socket in host["sockets"]:
@@ -259,12 +260,10 @@ def gateway_tls_listener(settings: Settings) -> dict[str, Any]:
     return {**settings, "http_host": EVERY_ADDRESS, "http_port": port, "environment": environment}
 
 
-def gateway_local_url(settings: Settings) -> str:
-    """Where the peer API answers on the machine itself."""
-    host = settings["http_host"]
-    if host == EVERY_ADDRESS:
-        return f"https://127.0.0.1:{settings['http_port']}"
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings['http_port']}"
+def gateway_probe_url(settings: Settings) -> str:
+    """Where the agent tells on the machine itself how it is."""
+    host = "127.0.0.1" if settings["http_host"] == EVERY_ADDRESS else settings["http_host"]
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings['probe_port']}"
 
 
 class FilterModule:
@@ -272,5 +271,5 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """The filters by their names."""
-        filters = (gateway_problems, gateway_parts, gateway_report, gateway_tls_listener, gateway_local_url)
+        filters = (gateway_problems, gateway_parts, gateway_report, gateway_tls_listener, gateway_probe_url)
         return {function.__name__: function for function in filters}

@@ -101,6 +101,11 @@ interface_environment:
   sample: {MESHGATE_WIREGUARD: auto}
 http_host: {description: The address that the peer API listens on., returned: success, type: str, sample: 10.0.0.5}
 http_port: {description: The port that the peer API listens on., returned: success, type: int, sample: 8080}
+probe_port:
+  description: The port of C(/healthz), C(/readyz) and C(/metrics), at the same address.
+  returned: success
+  type: int
+  sample: 8081
 peers_url:
   description: Where the peer API is reached, on the machine itself when nothing else is set.
   returned: success
@@ -180,6 +185,7 @@ def facts(gateway: "GatewaySettings", headscale: "HeadscaleSettings", params: Pa
         interface=params["interface"],
         http_host=host,
         http_port=port,
+        probe_port=gateway.probe_port,
     )
     return {
         "name": gateway.name,
@@ -193,6 +199,7 @@ def facts(gateway: "GatewaySettings", headscale: "HeadscaleSettings", params: Pa
         "interface_environment": gateway_programs.interface_environment(gateway, places),
         "http_host": host,
         "http_port": port,
+        "probe_port": gateway.probe_port,
         "peers_url": gateway.peers_url or f"http://{host}:{port}",
         "tailscale": {
             "hostname": gateway.hostname,

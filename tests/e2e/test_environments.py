@@ -193,7 +193,7 @@ def reaches_gateway_of(client: Client, environment: Environment) -> bool:
     """By the pod's own address, as if there were no other way."""
     pods = json.loads(kube.kubectl("get", "pods", "-n", environment.namespace, "-o", "json"))["items"]
     addresses = [pod["status"]["podIP"] for pod in pods]
-    return any(lab_world.passes(client, f"http://{address}:8080/healthz") for address in addresses)
+    return any(lab_world.passes(client, f"http://{address}:8081/healthz") for address in addresses)
 
 
 def test_a_change_of_one_is_no_change_of_the_other(dev: Environment, staging: Environment) -> None:
@@ -252,7 +252,7 @@ class Operator:
         if script.startswith("pulumi up "):
             script += " --yes --skip-preview"
         if script.startswith("curl "):
-            answers = "until curl -sf http://127.0.0.1:8080/healthz >/dev/null; do sleep 0.1; done"
+            answers = "until curl -sf http://127.0.0.1:8081/healthz >/dev/null; do sleep 0.1; done"
             script = f"{forward} >/dev/null & trap 'kill $!' EXIT\n{answers}\n{token}\n{script}"
         stack = self.environment.stack
         path = os.pathsep.join((str(go_builds.resolve(pinned_tools.KUBE).parent), stack.environment()["PATH"]))

@@ -171,6 +171,20 @@ async def test_every_container_of_the_gateway_has_net_admin_and_nothing_more() -
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
 
 
+async def test_the_agents_probes_are_apart_from_what_the_service_leads_to() -> None:
+    declared = await declare(orchestrator={"deployment": "june-orchestrator"})
+    agent = gateway_pod(declared)["containers"][2]
+    assert {port["name"]: port["containerPort"] for port in agent["ports"]} == {"http": 8080, "probes": 8081}
+    probes = [agent[f"{kind}Probe"]["httpGet"] for kind in ("startup", "liveness", "readiness")]
+    assert [(probe["port"], probe["path"]) for probe in probes] == [
+        ("probes", "/healthz"),
+        ("probes", "/healthz"),
+        ("probes", "/readyz"),
+    ]
+    (service_port,) = one(declared, "Service", "one-peers")["spec"]["ports"]
+    assert (service_port["port"], service_port["targetPort"]) == (8080, "http")
+
+
 async def test_secrets_are_in_secrets_and_nowhere_else() -> None:
     declared = await declare()
     # Pulumi wraps what it will encrypt.

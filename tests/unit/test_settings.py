@@ -135,6 +135,8 @@ def test_a_number_like_api_key_stays_text() -> None:
             "would carry the token in clear text outside a private network; use https://, or http:// with a private",
         ),
         (with_metal(peers_url="http://gateway.internal:8080"), "would carry the token in clear text"),
+        (with_metal(peers_url="http://10.0.0.5:8081"), "probe_port 8081 is also the port of peers_url; they need two"),
+        (with_metal(peers_url="https://edge.example.com", probe_port=443), "probe_port 443 is also the port of peers"),
         (with_metal(peers_url="https://me:pw@gateway.example.com"), "must not hold credentials"),
         (
             with_metal() | {"orchestrator": {"deployment": "june-orchestrator"}},

@@ -77,7 +77,7 @@ def test_settings_that_cannot_be_used_change_nothing(world: World, client: Clien
 
 def reload_failed(world: World, setting: str) -> bool:
     line = f'meshgate_config_last_reload_successful{{setting="{setting}"}} 0.0'
-    return line in world.call("GET", "/metrics", token=None).text
+    return line in world.probe("/metrics").text
 
 
 def test_a_token_is_rotated_while_the_agent_runs(world: World) -> None:
@@ -285,7 +285,7 @@ class Health(http.server.BaseHTTPRequestHandler):
 def test_a_second_agent_is_refused_the_volume_and_the_port(world: World, tmp_path: Path) -> None:
     """Both end with a sentence, and the first agent goes on."""
     for changes, sentence in (
-        ({"MESHGATE_HTTP_PORT": "8081"}, "peers.sqlite: database is locked"),
+        ({"MESHGATE_HTTP_PORT": "8082", "MESHGATE_PROBE_PORT": "8083"}, "peers.sqlite: database is locked"),
         ({"MESHGATE_STATE_DIR": str(tmp_path)}, "MESHGATE_HTTP_PORT: cannot listen on 0.0.0.0, port 8080"),
     ):
         ended = world.gateway.tried(sys.executable, "-m", "gateway.agent", env={**world.agent_environment(), **changes})
@@ -297,7 +297,7 @@ def test_a_second_agent_is_refused_the_volume_and_the_port(world: World, tmp_pat
 
 def test_metrics_tell_of_all_peers_and_of_none(world: World, client: Client) -> None:
     assert client.reaches(FAR_4)
-    found = world.call("GET", "/metrics", token=None).text
+    found = world.probe("/metrics").text
     numbers = {
         name: float(value)
         for name, value in (line.rsplit(" ", 1) for line in found.splitlines() if not line.startswith("#"))

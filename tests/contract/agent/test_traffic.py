@@ -12,6 +12,7 @@ from tests.contract.agent.world import (
     MESH_4,
     MESH_6,
     PRIVATE_4,
+    PROBE_PORT,
     ROOT,
     Client,
     World,
@@ -85,8 +86,9 @@ def test_clients_do_not_reach_the_agent_or_private_networks(client: Client) -> N
     assert client.reaches("fd77::1")
     assert not client.reaches(PRIVATE_4, within_s=1)
     for address in ("10.77.0.1", "100.64.0.1", "198.51.100.1", "fd77::1"):
-        with in_namespace(client.namespace.name), pytest.raises(TimeoutError):
-            socket.create_connection((address, HTTP_PORT), timeout=0.7)
+        for port in (HTTP_PORT, PROBE_PORT):
+            with in_namespace(client.namespace.name), pytest.raises(TimeoutError):
+                socket.create_connection((address, port), timeout=0.7)
 
 
 def test_clients_do_not_reach_each_other(world: World, client: Client) -> None:

@@ -31,10 +31,11 @@ MESH_4, MESH_6 = "100.64.0.2", "fd7a:115c:a1e0::2"
 LAN_GATEWAY, LAN_CLIENT, LAN_NEIGHBOUR = "10.213.7.1", "10.213.7.2", "10.213.7.3"
 PRIVATE_4 = "10.99.0.2"
 LISTEN_PORT = 51820
-HTTP_PORT = 8080
+HTTP_PORT, PROBE_PORT = 8080, 8081
 TOKEN = "a-token-for-tests"
 MESH_MTU = 1280
 BASE_URL = f"http://127.0.0.1:{HTTP_PORT}"
+PROBE_URL = f"http://127.0.0.1:{PROBE_PORT}"
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # made once: loading the usual certificates takes long
 
 _counter = itertools.count()
@@ -222,7 +223,7 @@ class World:
 
     def readiness(self) -> tuple[int, dict[str, Any]]:
         try:
-            answer = self.call("GET", "/readyz", token=None)
+            answer = self.probe("/readyz")
         except httpx.HTTPError as error:
             return 0, {"error": str(error)}
         return answer.status_code, answer.json()
@@ -247,8 +248,16 @@ class World:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         with httpx.Client(base_url=BASE_URL, headers=headers, timeout=10, trust_env=False, verify=NO_TLS) as client:
             with in_namespace(self.gateway.name):
-                client.get("/healthz")  # connects while in the namespace; the connection stays there
+                client.get("/openapi.json")  # connects while in the namespace; the connection stays there
             yield client
+
+    def probe(self, path: str) -> httpx.Response:
+        """Ask the agent how it is, as a kubelet does."""
+        with (
+            in_namespace(self.gateway.name),
+            httpx.Client(base_url=PROBE_URL, timeout=10, trust_env=False, verify=NO_TLS) as client,
+        ):
+            return client.get(path)
 
     def call(self, method: str, path: str, token: str | None = TOKEN, json: object = None) -> httpx.Response:
         with self.http(token) as client:

@@ -1,5 +1,6 @@
 """The HTTP contract, on a real store and a data plane in a dictionary."""
 
+import asyncio
 import urllib.parse
 from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
@@ -8,16 +9,18 @@ from pathlib import Path
 import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
+from starlette.types import Message
 
 from gateway.agent.api import create_app
 from gateway.agent.devices import Devices
+from gateway.agent.probes import create_probes
 from gateway.agent.protocols.wireguard.peers import Peers
 from gateway.agent.request_limits import MAX_BODY_BYTES, MAX_DISCARDED_BYTES, BodyLimits
 from gateway.agent.settings import AgentSettings
 from gateway.agent.store import Store
 from gateway.agent.tokens import Tokens
+from tests.unit.agent import api_fuzz
 from tests.unit.agent.fakes import SERVER_KEY, FakeDataPlane, key_pair
 
 TOKEN, APP, READER = "the-operators-token", "a-token-of-the-app", "a-token-of-a-reader"
@@ -47,7 +50,8 @@ class Gateway:
         peers = Peers(self.plane, self.settings.client_networks)
         devices = Devices(self.store, peers, self.settings.client_networks, SERVER_KEY)
         self.tokens = Tokens(f"admin {TOKEN}\nregister {APP}\nread {READER}\n")
-        self.app = create_app(lambda: self.settings, self.tokens.grant, devices, self.problems, self.registry)
+        self.app = create_app(lambda: self.settings, self.tokens.grant, devices, self.registry)
+        self.probes = create_probes(self.problems, self.registry)
 
     async def problems(self) -> list[str]:
         return self.missing
@@ -115,22 +119,20 @@ async def test_a_key_in_the_path(http: httpx.AsyncClient, segment: str) -> None:
 
 
 @pytest.mark.parametrize("authorization", [None, "", "Bearer", "Bearer wrong", f"Basic {TOKEN}", f"Bearer {TOKEN}x"])
-async def test_every_peer_route_needs_the_token(gateway: Gateway, authorization: str | None) -> None:
+async def test_without_the_token_nobody_learns_anything(gateway: Gateway, authorization: str | None) -> None:
     headers = {} if authorization is None else {"Authorization": authorization}
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(gateway.app), base_url="http://agent", headers=headers
     ) as http:
-        guarded = [
-            (method, path.replace("{public_key}", "x"))
-            for path, methods in (await http.get("/openapi.json")).json()["paths"].items()
-            for method in methods
-            if path.startswith("/v1/")
-        ]
-        assert len(guarded) == 4
-        for method, path in guarded:
-            answer = await http.request(method, path, json={"public_key": SLASHED})
-            problem(answer, 401)
-            assert answer.headers["www-authenticate"] == "Bearer"
+        everything = [("GET", "/openapi.json"), ("GET", "/"), ("GET", "/v1/nothing"), ("PUT", "/v1/peers")]
+        routes = gateway.app.openapi()["paths"]
+        everything += [(method, path.format(public_key="x")) for path, calls in routes.items() for method in calls]
+        assert len(everything) == 8
+        for method, path in everything:
+            for body in (f'{{"public_key": "{SLASHED}"}}', "{", "x" * (MAX_BODY_BYTES + 1), "{}"):
+                answer = await http.request(method, path, content=body)
+                problem(answer, 401)
+                assert answer.headers["www-authenticate"] == "Bearer"
     assert gateway.store.everyone() == []
 
 
@@ -247,6 +249,62 @@ async def test_bodies_that_do_not_come_are_given_up(gateway: Gateway) -> None:
         problem(await http.post("/v1/peers", content=slowly()), 408)
 
 
+async def test_half_a_body_is_no_request() -> None:
+    async def never(*_: object) -> None:
+        raise AssertionError("the application was called")
+
+    received: list[Message] = [
+        {"type": "http.disconnect"},
+        {"type": "http.request", "body": b'{"public_key": ""}', "more_body": True},
+    ]
+
+    async def receive() -> Message:
+        return received.pop()
+
+    await BodyLimits(never)({"type": "http"}, receive, never)
+
+
+async def test_the_openapi_has_every_answer(http: httpx.AsyncClient) -> None:
+    openapi = (await http.get("/openapi.json")).json()
+    answers = {
+        (method, path): {int(status) for status in call["responses"]}
+        for path, calls in openapi["paths"].items()
+        for method, call in calls.items()
+    }
+    every = {401, 403, 408, 413, 422, 429, 503}
+    assert answers == {
+        ("post", "/v1/peers"): {200, 201, 409, 507} | every,
+        ("get", "/v1/peers"): {200} | every,
+        ("get", "/v1/peers/{public_key}"): {200, 404} | every,
+        ("delete", "/v1/peers/{public_key}"): {204, 404} | every,
+    }
+    for calls in openapi["paths"].values():
+        for call in calls.values():
+            for status, answer in call["responses"].items():
+                if status >= "400":
+                    assert answer["content"] == {
+                        "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
+                    }
+    assert openapi["components"]["schemas"]["Problem"]["required"] == ["type", "title", "status", "detail"]
+    assert "HTTPValidationError" not in openapi["components"]["schemas"]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b'{"\\ud800": 1}', "body"),
+        (b'{"two\\nlines": 1}', "public_key"),
+        (b"\xff\xfe", "body"),
+        (b"[" * 10_000, "body"),
+        (b"1" * 10_000, "body"),
+    ],
+)
+async def test_what_a_caller_makes_up_stays_in_one_line(http: httpx.AsyncClient, body: bytes, field: str) -> None:
+    members = problem(await http.post("/v1/peers", content=body, headers={"Content-Type": "application/json"}), 422)
+    assert members["field"] == field
+    assert str(members["detail"]).isprintable()
+
+
 async def test_an_absent_interface_is_503_with_retry_after(gateway: Gateway, http: httpx.AsyncClient) -> None:
     gateway.plane.broken = True
     answer = await http.post("/v1/peers", json={"public_key": SLASHED})
@@ -261,34 +319,40 @@ async def test_defects_are_not_shown(gateway: Gateway, http: httpx.AsyncClient) 
     problem(await http.get(f"/v1/peers/{SLASHED}"), 500)
 
 
-async def test_alive_ready_and_metrics_need_no_token(gateway: Gateway, http: httpx.AsyncClient) -> None:
-    del http.headers["Authorization"]
-    assert (await http.get("/healthz")).json() == {"status": "alive"}
-    assert (await http.get("/readyz")).json() == {"status": "ready"}
-    gateway.missing = ["the interface wg0 is down", "no mesh"]
-    members = problem(await http.get("/readyz"), 503)
-    assert members["missing"] == gateway.missing
-    assert members["detail"] == "the interface wg0 is down; no mesh"
+async def test_alive_ready_and_metrics_are_apart_and_need_no_token(gateway: Gateway, http: httpx.AsyncClient) -> None:
     await http.get(f"/v1/peers/{SLASHED}")
-    metrics = (await http.get("/metrics")).text
-    assert 'meshgate_requests_total{method="GET",route="/readyz",status="503"} 1.0' in metrics
-    assert SLASHED not in metrics
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(gateway.probes), base_url="http://agent") as probes:
+        assert (await probes.get("/healthz")).json() == {"status": "alive"}
+        assert (await probes.get("/readyz")).json() == {"status": "ready"}
+        gateway.missing = ["the interface wg0 is down", "no mesh"]
+        members = problem(await probes.get("/readyz"), 503)
+        assert members["missing"] == gateway.missing
+        assert members["detail"] == "the interface wg0 is down; no mesh"
+        metrics = (await probes.get("/metrics")).text
+        assert 'meshgate_requests_total{method="GET",route="/v1/peers/{public_key:path}",status="404"} 1.0' in metrics
+        assert SLASHED not in metrics
+        for others in ("/v1/peers", "/openapi.json"):
+            problem(await probes.get(others), 404)
+    for path in ("/healthz", "/readyz", "/metrics"):
+        problem(await http.get(path), 404)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
-@given(
-    body=st.recursive(
-        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-        lambda inner: st.dictionaries(
-            st.sampled_from(["public_key", "name", "ttl_seconds", "preshared_key"]) | st.text(),
-            inner | st.just(SLASHED),
-        ),
-        max_leaves=6,
-    )
-)
-async def test_no_body_is_a_defect(gateway: Gateway, body: object) -> None:
-    transport = httpx.ASGITransport(gateway.app)
-    headers = {"Authorization": f"Bearer {TOKEN}"}
-    async with httpx.AsyncClient(transport=transport, base_url="http://agent", headers=headers) as http:
-        answer = await http.post("/v1/peers", json=body)
-    assert answer.status_code in {200, 201, 409, 422, 507}
+async def test_many_scrapes_are_one(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    def generate(registry: CollectorRegistry) -> bytes:
+        made.append(registry)
+        return b"page"
+
+    monkeypatch.setattr("gateway.agent.probes.generate_latest", generate)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(gateway.probes), base_url="http://agent") as probes:
+        pages = await asyncio.gather(*(probes.get("/metrics") for _ in range(20)))
+    assert {page.text for page in pages} == {"page"}
+    assert made == [gateway.registry]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300, deadline=None)
+@given(call=api_fuzz.calls(TOKEN))
+async def test_any_request_gets_an_answer_that_the_openapi_has(gateway: Gateway, call: api_fuzz.Call) -> None:
+    await api_fuzz.check(gateway.app, call)
+    assert set(gateway.plane.peers) <= {api_fuzz.KEY}

@@ -38,6 +38,7 @@ def test_what_is_not_said_has_a_default(environment: pytest.MonkeyPatch) -> None
     assert settings.allowed_ips == (ip_network("0.0.0.0/0"), ip_network("::/0"))
     assert settings.dns == ()
     assert (settings.mtu, settings.persistent_keepalive, settings.http_port) == (1280, 25, 8080)
+    assert settings.probe_port == 8081
     assert (settings.allow_networks, settings.block_networks) == ((), ())
     assert (settings.node_addresses, settings.node_networks, settings.node_ports) == ((), (), ())
     assert settings.tailscale_health_url == "http://127.0.0.1:9002/healthz"

@@ -15,7 +15,8 @@ from playbooks.library import gateway_settings  # isort: skip
 GATEWAY = {
     "name": "edge",
     "endpoint": "vpn.example.com:51820",
-    "peers_url": "http://10.0.0.5:8081",
+    "peers_url": "http://10.0.0.5:8082",
+    "probe_port": 8083,
     "client_networks": ["10.78.0.0/16", "fd78::/64"],
     "dns": ["10.0.0.53"],
     "mtu": 1400,
@@ -44,7 +45,8 @@ def test_agent_understands_what_it_is_told(monkeypatch: pytest.MonkeyPatch) -> N
     assert ([*map(str, agent.client_networks)], agent.mtu, agent.public_key) == (GATEWAY["client_networks"], 1400, key)
     assert [*map(str, agent.dns)] == ["10.0.0.53"]
     assert [*map(str, (agent.private_key_file, agent.token_file, agent.state_dir))] == ["/a", "/b", "/c"]
-    assert (agent.http_host, agent.http_port) == ("10.0.0.5", 8081)
+    assert (agent.http_host, agent.http_port) == ("10.0.0.5", 8082)
+    assert agent.probe_port == told["probe_port"] == 8083
     interface = load(InterfaceSettings)
     assert (interface.interface, interface.wireguard) == ("wg7", "auto")
 
@@ -54,7 +56,7 @@ def test_what_the_roles_need() -> None:
     assert "MESHGATE_PUBLIC_KEY" not in told["environment"]
     assert (told["name"], told["port"], told["interface"]) == ("edge", 51820, "meshgate0")
     assert told["client_networks"] == GATEWAY["client_networks"]
-    assert (told["http_host"], told["http_port"], told["peers_url"]) == ("10.0.0.5", 8081, GATEWAY["peers_url"])
+    assert (told["http_host"], told["http_port"], told["peers_url"]) == ("10.0.0.5", 8082, GATEWAY["peers_url"])
     assert told["headscale"] == {"url": "https://headscale.example.com", "ca_certificate": None, "user": "meshgate"}
     assert (told["tailscale"]["hostname"], told["tailscale"]["port"]) == ("meshgate-edge", 41642)
     assert "--port=41642" in told["tailscale"]["arguments"]
@@ -98,7 +100,7 @@ def test_refusals_name_the_setting_as_the_playbooks_do() -> None:
 
 def test_gateway_of_the_cluster_is_no_machine() -> None:
     assert _refused({"target": "kubernetes", "endpoint": "vpn.example.com:31820", "peers_url": None}) == [
-        "meshgate_gateway: peers_url describe a machine; leave them out or set target: metal."
+        "meshgate_gateway: peers_url, probe_port describe a machine; leave them out or set target: metal."
     ]
     gateway = {"target": "kubernetes", "name": "edge", "endpoint": "vpn.example.com:31820"}
     outcome = run(gateway_settings, {"gateway": gateway, "headscale": HEADSCALE})

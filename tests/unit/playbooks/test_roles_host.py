@@ -19,6 +19,7 @@ SETTINGS: dict[str, Any] = {
     "port": 51820,
     "http_host": "10.0.0.5",
     "http_port": 8080,
+    "probe_port": 8081,
     "peers_url": "http://10.0.0.5:8080",
     "client_networks": ["10.77.0.0/16", "fd77::/64"],
     "interface_environment": {"MESHGATE_WIREGUARD": "auto"},
@@ -121,6 +122,7 @@ def test_supported_distributions(distribution: str, version: str, supported: boo
         ({"sockets": [socket("udp", 41642, process="", unit="")]}, "UDP port 41642, tailscaled's, is taken by the ker"),
         ({"sockets": [socket("tcp", 8080, "10.0.0.5")]}, "TCP port 8080, the peer API's, is taken by nginx: "),
         ({"sockets": [socket("tcp", 8080, "::")]}, "TCP port 8080, the peer API's, is taken by nginx: "),
+        ({"sockets": [socket("tcp", 8081, "10.0.0.5")]}, "TCP port 8081, the probes', is taken by nginx: "),
         (
             {"networks": [{"network": "10.77.3.0/24", "device": "docker0"}]},
             "The client network 10.77.0.0/16 collides with 10.77.3.0/24, which this host reaches by docker0: ",
@@ -249,15 +251,15 @@ def test_the_agent_with_a_certificate_listens_where_the_url_says() -> None:
     changed = judge.gateway_tls_listener(SETTINGS | {"peers_url": "https://gateway.test:8443"})
     assert (changed["http_host"], changed["http_port"]) == (EVERYWHERE, 8443)
     assert changed["environment"] == {"MESHGATE_HTTP_HOST": EVERYWHERE, "MESHGATE_HTTP_PORT": "8443"}
-    assert judge.gateway_local_url(changed) == "https://127.0.0.1:8443"
+    assert judge.gateway_probe_url(changed) == "http://127.0.0.1:8081"
     assert judge.gateway_tls_listener(SETTINGS | {"peers_url": "https://gateway.test"})["http_port"] == 443
     with pytest.raises(AnsibleFilterError, match="no https:// URL"):
         judge.gateway_tls_listener(SETTINGS)
 
 
 def test_where_the_agent_answers_on_the_host() -> None:
-    assert judge.gateway_local_url(SETTINGS) == "http://10.0.0.5:8080"
-    assert judge.gateway_local_url(SETTINGS | {"http_host": "fd00::5"}) == "http://[fd00::5]:8080"
+    assert judge.gateway_probe_url(SETTINGS) == "http://10.0.0.5:8081"
+    assert judge.gateway_probe_url(SETTINGS | {"http_host": "fd00::5"}) == "http://[fd00::5]:8081"
 
 
 def test_os_release_is_read_with_and_without_quotes() -> None:

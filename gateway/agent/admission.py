@@ -1,0 +1,141 @@
+"""Who may connect: a bound on all connections, one per address, and patience with addresses that send what is wrong.
+
+An address is an IPv4 address or an IPv6 /64, which a single host may have to itself. Where there is no room, the
+oldest connection without a request goes. So silent connections, however many, never keep anybody out.
+"""
+
+import resource
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address, ip_network
+from typing import Protocol, Self
+
+FAILURES = 10
+"""Wrong requests that an address has free."""
+FAILURE_FORGOTTEN_S = 1.0
+"""One of them is forgotten each time this has passed. So an address is slow no longer than this after its last."""
+SLOW_AT_ONCE = 16
+"""Connections of a slow address that wait for their turn; others are refused."""
+MAX_ADDRESSES = 4096
+"""Addresses whose failures are remembered: half a megabyte."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Connections of a listener at a time: all together, and those of one address."""
+
+    total: int
+    each: int
+
+    def within_descriptors(self) -> Self:
+        """No more than half of what the process may open: the store and the tools need some of the rest."""
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        total = self.total if limit == resource.RLIM_INFINITY else min(self.total, limit // 2)
+        return type(self)(total, min(self.each, total))
+
+
+@lru_cache(MAX_ADDRESSES)
+def subject(host: str) -> str:
+    """Whom a peer's address stands for: itself, or its IPv6 /64."""
+    address = ip_address(host.partition("%")[0])
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped:
+            return str(address.ipv4_mapped)
+        return str(ip_network((address, 64), strict=False))
+    return str(address)
+
+
+class Guest(Protocol):
+    """A connection, from the moment it is accepted."""
+
+    address: str
+    """As `subject` has it."""
+    trusted: bool
+    """Whether a good token came by it."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request of it is being served."""
+
+    def cut(self) -> None:
+        """End it at once."""
+
+
+class Admission:
+    """The connections that there are."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self._bounds = bounds
+        self._all: dict[Guest, None] = {}
+        """In the order of their coming, as those of each address are."""
+        self._of: dict[str, dict[Guest, None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def admit(self, guest: Guest) -> bool:
+        """Take one in, in place of an idle one if there is no room; False if all are busy."""
+        neighbours = self._of.get(guest.address, {})
+        if len(neighbours) >= self._bounds.each and not self._cut_oldest(neighbours):
+            return False
+        if len(self._all) >= self._bounds.total and not self.make_room():
+            return False
+        self._all[guest] = None
+        self._of.setdefault(guest.address, {})[guest] = None
+        return True
+
+    def leave(self, guest: Guest) -> None:
+        """Forget one that has ended."""
+        self._all.pop(guest, None)
+        neighbours = self._of.get(guest.address, {})
+        neighbours.pop(guest, None)
+        if not neighbours:
+            self._of.pop(guest.address, None)
+
+    def make_room(self) -> bool:
+        """End the oldest idle connection; False if there is none."""
+        return self._cut_oldest(self._all)
+
+    def strangers(self, address: str) -> int:
+        """How many connections an address has by which no good token came."""
+        return sum(not guest.trusted for guest in self._of.get(address, ()))
+
+    def cut_all(self) -> None:
+        """End everything."""
+        for guest in list(self._all):
+            self.leave(guest)
+            guest.cut()
+
+    def _cut_oldest(self, guests: Iterable[Guest]) -> bool:
+        strangers = (guest for guest in guests if not (guest.busy or guest.trusted))
+        friends = (guest for guest in guests if not guest.busy)
+        victim = next(strangers, None) or next(friends, None)
+        if victim is None:
+            return False
+        self.leave(victim)
+        victim.cut()
+        return True
+
+
+class Failures:
+    """What came wrong of late, by address: no token or a bad one, or what is no HTTP."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._forgotten_at: dict[str, float] = {}
+        """When all failures of an address will be forgotten; those that failed last stand last."""
+
+    def note(self, address: str) -> None:
+        """One more."""
+        now = self._clock()
+        forgotten_at = max(now, self._forgotten_at.pop(address, now)) + FAILURE_FORGOTTEN_S
+        self._forgotten_at[address] = min(forgotten_at, now + FAILURES * FAILURE_FORGOTTEN_S)
+        if len(self._forgotten_at) > MAX_ADDRESSES:
+            del self._forgotten_at[next(iter(self._forgotten_at))]
+
+    def slow(self, address: str) -> bool:
+        """Whether the address has used up what it had free."""
+        left = self._forgotten_at.get(address, 0.0) - self._clock()
+        return left > (FAILURES - 1) * FAILURE_FORGOTTEN_S
