@@ -3,7 +3,6 @@
 RequestError ┬ UnauthorizedError 401
              ├ DeviceUnknownError 404
              ├ BodyTimeoutError 408
-             ├ NameTakenError 409
              ├ BodyTooLargeError 413
              ├ InvalidFieldError 422
              ├ UnavailableError 503
@@ -43,12 +42,6 @@ class BodyTimeoutError(RequestError):
     status = HTTPStatus.REQUEST_TIMEOUT
 
 
-class NameTakenError(RequestError):
-    """Another device has this name."""
-
-    status = HTTPStatus.CONFLICT
-
-
 class BodyTooLargeError(RequestError):
     """The request's body is larger than any device needs."""
 
@@ -62,7 +55,7 @@ class InvalidFieldError(RequestError):
 
 
 class UnavailableError(RequestError):
-    """The WireGuard interface cannot be changed just now; the same request can succeed in a second."""
+    """A device is not gone for good yet; the same request can succeed in a second."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
 
