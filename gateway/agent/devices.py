@@ -10,7 +10,7 @@ nobody lets the device in again while this process lives. Killed before the devi
 again; the caller, who got no answer, revokes it again. Two things can fail, and both are tried again every second:
 
 - Shutting out: the store then says that the device's time is over. No later process lets it in.
-- The store, as on a full disk: the device is out, and this process alone knows it. The answer says that.
+- The store, as on a full disk: this process alone knows of the revocation. The answer says that.
 
 A device whose time is over (`lifetimes`) is unknown to callers and is not let in, though it may still be stored. If its
 key registers again it is a new device, with the old address. Revoking it makes sure that no clock brings it back.
@@ -92,12 +92,15 @@ class Devices:
             self._keep(device)
             if known is None or wanted.ttl_seconds is not Left.AS_IT_IS:
                 self._lifetimes.begin(device.public_key, given(wanted.ttl_seconds, None))
-            try:
-                await self._access.let_in(device)
-            except CommandError as error:
-                log.warning("device %s is stored and comes in later: %s", device.public_key, error)
-                return Admission(device, is_new=known is None, is_in=False)
-            return Admission(device, is_new=known is None, is_in=True)
+            return Admission(device, is_new=known is None, is_in=await self._let_in(device))
+
+    async def _let_in(self, device: Device) -> bool:
+        try:
+            await self._access.let_in(device)
+        except CommandError as error:
+            log.warning("device %s is stored and comes in later: %s", device.public_key, error)
+            return False
+        return True
 
     def _new(self, stored: Device | None, wanted: Registration) -> Device:
         return Device(
@@ -135,7 +138,8 @@ class Devices:
             try:
                 await self._put_out([device])
             except CommandError as error:
-                await self._remember_as_over(device)
+                with suppress(StoreError):  # then this process alone knows it
+                    await self._stored(self._store.replace, device)
                 raise UnavailableError(
                     f"the device cannot be shut out just now ({error}); the agent goes on trying and lets it in no more"
                 ) from error
@@ -146,12 +150,6 @@ class Devices:
                     f"the device is shut out but not forgotten yet: {error}; the agent goes on trying, and if it is "
                     "restarted before that works the device comes in again"
                 ) from error
-
-    async def _remember_as_over(self, device: Device) -> None:
-        try:
-            await self._stored(self._store.replace, device)
-        except StoreError as error:
-            log.warning("that device %s is revoked is not in the store yet: %s", device.public_key, error)
 
     async def expire(self) -> None:
         """Shut out every device whose time is over, and forget those that need not be kept.
@@ -164,14 +162,18 @@ class Devices:
         async with self._changes:
             over = self._lifetimes.over(self._by_key.values())
             self._shut_out.intersection_update(device.public_key for device in over)
-            try:
-                if new := [device for device in over if device.public_key not in self._shut_out]:
+            trouble = None
+            if new := [device for device in over if device.public_key not in self._shut_out]:
+                try:
                     await self._put_out(new)
                     log.info("%d devices are shut out, since their time is over", len(new))
-            finally:  # one that cannot be shut out holds up no other
-                if done := [one for one in over if one.public_key in self._shut_out and self._lifetimes.is_done(one)]:
-                    await self._forget(done)
-                    log.info("%d devices are forgotten, since their time is over", len(done))
+                except CommandError as error:
+                    trouble = error  # one that cannot be shut out holds up no other
+            if done := [one for one in over if one.public_key in self._shut_out and self._lifetimes.is_done(one)]:
+                await self._forget(done)
+                log.info("%d devices are forgotten, since their time is over", len(done))
+            if trouble:
+                raise trouble
 
     async def _put_out(self, devices: Sequence[Device]) -> None:
         keys = [device.public_key for device in devices]
@@ -216,7 +218,9 @@ class Devices:
 
     async def by_key(self) -> dict[str, Device]:
         """All devices that may be in, by their public keys."""
-        return {key: device for key, device in self._by_key.items() if not self._lifetimes.is_over(device)}
+        known = {key: device for key, device in self._by_key.items() if not self._lifetimes.is_over(device)}
+        self._shut_out = {key for key in self._shut_out if key not in known}  # a clock was set right
+        return known
 
     @asynccontextmanager
     async def unchanging(self) -> AsyncIterator[dict[str, Device]]:

@@ -1,5 +1,6 @@
 """What one agent has, on a real store and a data plane that can be made to fail; its two clocks stand still."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from pathlib import Path
@@ -21,6 +22,8 @@ class Gateway:
     path: Path
     networks: tuple[Network, ...] = NETWORKS
     plane: FakeDataPlane = field(default_factory=FakeDataPlane)
+    make_store: Callable[[Path], Store] = Store
+    disk_full: bool = False
     now: float = NOW
     uptime: float = 100.0
     """What the monotonic clock says."""
@@ -29,7 +32,8 @@ class Gateway:
         self.start()
 
     def start(self, *, renumber: bool = False) -> None:
-        self.store = Store(self.path)
+        self.store = self.make_store(self.path)
+        self.fill_the_disk(full=self.disk_full)
         self.peers = Peers(self.plane, self.networks, clock=lambda: self.now)
         try:
             self.devices = Devices(
@@ -61,5 +65,6 @@ class Gateway:
         self.uptime += seconds
 
     def fill_the_disk(self, *, full: bool = True) -> None:
-        """Every write fails, as SQLite says it, until there is room again."""
+        """Every write fails, as SQLite says it, until there is room again; a restart makes none."""
+        self.disk_full = full
         self.store._db.execute(f"PRAGMA query_only = {int(full)}")
