@@ -29,9 +29,6 @@ class GatewayCollector(Collector):
         yield GaugeMetricFamily(
             "meshgate_peers", "Devices that may come in.", value=len(pool.taken) - self._devices.resting
         )
-        yield GaugeMetricFamily(
-            "meshgate_peers_resting", "Devices that are shut out and still hold addresses.", value=self._devices.resting
-        )
         yield GaugeMetricFamily("meshgate_peers_limit", "Devices for whom there are addresses.", value=pool.capacity)
         yield self._handshakes()
         if traffic := self._access.traffic():
