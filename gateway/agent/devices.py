@@ -132,7 +132,7 @@ class Devices:
         async with self._changes:
             device = self._by_key.get(public_key)
             if device is None:
-                raise _unknown()
+                raise DeviceUnknownError
             device = replace(device, expires_at=REVOKED)
             self._keep(device)
             try:
@@ -198,7 +198,7 @@ class Devices:
         """The device with this key; DeviceUnknownError if there is none."""
         device = self._by_key.get(public_key)
         if device is None or self._lifetimes.is_over(device):
-            raise _unknown()
+            raise DeviceUnknownError
         return device
 
     async def page(self, after: int, limit: int) -> list[Device]:
@@ -241,10 +241,6 @@ class Devices:
     async def _stored(self, call: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
         """Run a method of the store in its thread."""
         return await asyncio.get_running_loop().run_in_executor(self._store_thread, call, *arguments)
-
-
-def _unknown() -> DeviceUnknownError:
-    return DeviceUnknownError("no peer has this public key", "public_key")
 
 
 async def _whole(change: Coroutine[Any, Any, Result]) -> Result:

@@ -35,6 +35,9 @@ class DeviceUnknownError(RequestError):
 
     status = HTTPStatus.NOT_FOUND
 
+    def __init__(self) -> None:
+        super().__init__("no peer has this public key", "public_key")
+
 
 class BodyTimeoutError(RequestError):
     """The request's body did not arrive in time."""
