@@ -60,6 +60,8 @@ def agent_environment(gateway: GatewaySettings, public_key: Text, places: Places
     }
     if places.http_host:
         values["MESHGATE_HTTP_HOST"] = places.http_host
+    if gateway.renumber:
+        values["MESHGATE_RENUMBER"] = "true"
     return values | ({"MESHGATE_SETTINGS_DIR": places.settings_dir} if places.settings_dir else {})
 
 

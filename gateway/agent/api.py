@@ -12,10 +12,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from gateway.agent import problems
 from gateway.agent.authentication import Authentication, Grant
-from gateway.agent.devices import Devices, Registration
+from gateway.agent.devices import Devices
 from gateway.agent.errors import InvalidFieldError, ScopeError
+from gateway.agent.labels import LONGEST, label
 from gateway.agent.metrics import RequestMetrics
 from gateway.agent.protocols.wireguard.keys import PresharedKey, PublicKey, key_from_path
+from gateway.agent.registration import Registration
 from gateway.agent.request_limits import BodyLimits
 from gateway.agent.settings import AgentSettings
 from gateway.agent.store import Device
@@ -25,22 +27,16 @@ MAX_TTL_S = 10 * 365 * 86400
 MAX_PAGE = 1000
 
 
-def _one_line(name: str) -> str:
-    if not name.isprintable() or name != name.strip():
-        raise ValueError("a name is one line of printable characters without spaces around it")
-    return name
-
-
-Name = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_one_line)]
+Name = Annotated[str, AfterValidator(label)]
 
 
 class RegistrationBody(BaseModel):
-    """A device that shall come in."""
+    """A device that shall come in. For a known key null unsets, and a field that is not there stays as it is."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     public_key: PublicKey = Field(description="the device's own WireGuard public key, base64")
-    name: Name | None = Field(None, description="unique among devices")
+    name: Name | None = Field(None, description=f"a label, of which {LONGEST} characters are kept")
     ttl_seconds: int | None = Field(None, ge=1, le=MAX_TTL_S, description="the device is removed after this time")
     preshared_key: PresharedKey | None = Field(None, description="an additional secret shared with the device")
 
@@ -50,6 +46,7 @@ class PeerAnswer(BaseModel):
 
     name: str | None
     public_key: str
+    has_preshared_key: bool
     addresses: list[str] = Field(description="the device's own addresses in the tunnel")
     server_public_key: str
     server_endpoint: str
@@ -75,6 +72,7 @@ def answer(device: Device, devices: Devices, settings: AgentSettings) -> PeerAns
     return PeerAnswer(
         name=device.name,
         public_key=device.public_key,
+        has_preshared_key=device.preshared_key is not None,
         addresses=list(devices.addresses(device)),
         server_public_key=settings.public_key,
         server_endpoint=settings.endpoint,
@@ -123,16 +121,18 @@ def peer_routes(devices: Devices, settings: Callable[[], AgentSettings]) -> APIR
         dependencies=[needs(REGISTER)],
         responses={
             200: {"description": "The key was known.", "model": PeerAnswer},
-            409: {"description": "Another device has the name."},
+            202: {"description": "The device is kept, and let in within a second.", "model": PeerAnswer},
             507: {"description": "No address is left."},
         },
     )
     async def register(body: RegistrationBody, response: Response) -> PeerAnswer:
         """Let a device in. A known key stays the same device; fields that the body gives replace its old ones."""
-        device, is_new = await devices.register(Registration(**body.model_dump()))
-        if not is_new:
+        admission = await devices.register(Registration(**body.model_dump(exclude_unset=True)))
+        if not admission.is_in:
+            response.status_code = HTTPStatus.ACCEPTED
+        elif not admission.is_new:
             response.status_code = HTTPStatus.OK
-        return answer(device, devices, settings())
+        return answer(admission.device, devices, settings())
 
     @router.get("", dependencies=[needs(READ)])
     async def list_peers(
@@ -159,7 +159,7 @@ def peer_routes(devices: Devices, settings: Callable[[], AgentSettings]) -> APIR
         responses=KEY_UNKNOWN,
     )
     async def unregister(public_key: str) -> None:
-        """Shut a device out, at once."""
+        """Shut a device out, at once, and forget it."""
         await devices.revoke(_key(public_key))
 
     return router

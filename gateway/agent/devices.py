@@ -1,24 +1,38 @@
-"""The way of a device: into the store, then let in, then the answer. When revoked or expired: shut out, then forgotten.
+"""All devices, in memory as in the store, and what a registration or a revocation does.
 
-So a device that was acknowledged is never lost, and one that is gone from the store was shut out before. Every change
-runs under one lock, and every step can be repeated. Whatever a crash leaves half-done is made whole by the caller's
-repetition, or by the protocol, which compares itself with the store.
+A **registration** goes into the store, then the device is let in, then it is answered. It has three outcomes: in,
+accepted (the protocol lets it in as soon as it can, within a second), or refused with nothing kept. Killed before
+the commit, nothing is kept. Killed after it, the device is stored and comes in; the caller, who got no answer,
+registers the same key again and is told so.
+
+A **revocation** shuts the device out, then takes it from the store, then it is answered. From its first step on
+nobody lets the device in again while this process lives. Killed before the device is gone from the store, it comes in
+again; the caller, who got no answer, revokes it again. Two things can fail, and both are tried again every second:
+
+- Shutting out: the store then says that the device's time is over. No later process lets it in.
+- The store, as on a full disk: this process alone knows of the revocation. The answer says that.
+
+A device whose time is over (`lifetimes`) is unknown to callers and is not let in, though it may still be stored. If its
+key registers again it is a new device, with the old address. Revoking it makes sure that no clock brings it back.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
-from typing import TypeVar, TypeVarTuple
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from typing import Any, TypeVar, TypeVarTuple
 
 from gateway.agent.command import CommandError
 from gateway.agent.errors import DeviceUnknownError, InvalidFieldError, UnavailableError
-from gateway.agent.pool import Network, Pool, addresses
-from gateway.agent.protocol import AccessControl
-from gateway.agent.store import Device, Sighting, Store
+from gateway.agent.lifetimes import REVOKED, Lifetimes
+from gateway.agent.pool import Network, addresses
+from gateway.agent.protocol import AccessControl, AwayError
+from gateway.agent.registration import Admission, Left, Registration, given
+from gateway.agent.renumbering import numbered
+from gateway.agent.store import Device, Sighting, Store, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -26,18 +40,8 @@ Arguments = TypeVarTuple("Arguments")
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Registration:
-    """A device that asks to come in. A field that is None stays as it is, and is unset for a new device."""
-
-    public_key: str
-    name: str | None = None
-    ttl_seconds: int | None = None
-    preshared_key: str | None = field(default=None, repr=False)
-
-
 class Devices:
-    """All devices of the gateway: those in the store, and only those, are let in."""
+    """All devices of the gateway: those of the store whose time is not over, and only those, are let in."""
 
     def __init__(
         self,
@@ -45,112 +49,200 @@ class Devices:
         access: AccessControl,
         networks: tuple[Network, ...],
         server_public_key: str,
+        *,
+        renumber: bool = False,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        """ValueError if devices would not keep their addresses in these networks, unless `renumber` allows that."""
         self._store = store
         self._access = access
         self._networks = networks
         self._server_public_key = server_public_key
-        self._clock = clock
+        self._lifetimes = Lifetimes(clock, monotonic)
         self._changes = asyncio.Lock()
         self._store_thread = ThreadPoolExecutor(1, thread_name_prefix="store")
-        self.pool = Pool(networks, (device.number for device in store.everyone()), store.newest_number())
+        devices, self.pool = numbered(store, networks, renumber=renumber)
+        self._by_key = {device.public_key: device for device in devices}
+        self._by_number = {device.number: device for device in devices}
+        self._shut_out: set[str] = set()
+        """Keys of devices that are out since their time is over, and still stored."""
 
-    async def register(self, wanted: Registration) -> tuple[Device, bool]:
-        """Let a device in, and tell whether it is new.
+    @property
+    def resting(self) -> int:
+        """How many devices are shut out, and hold their addresses until they are forgotten."""
+        return len(self._shut_out)
 
-        Raises InvalidFieldError, NameTakenError, PoolFullError, or UnavailableError when the interface is away.
-        """
+    async def register(self, wanted: Registration) -> Admission:
+        """Let a device in, or accept it. InvalidFieldError, PoolFullError and StoreError keep nothing of it."""
         if wanted.public_key == self._server_public_key:
             raise InvalidFieldError("this is the gateway's own public key; send the device's", "public_key")
+        return await _whole(self._register(wanted))
+
+    async def _register(self, wanted: Registration) -> Admission:
         async with self._changes:
-            known = await self._stored(self._store.find, wanted.public_key)
-            device = await (self._renew(known, wanted) if known else self._admit(wanted))
-            try:
-                await self._access.let_in(device)
-            except CommandError as error:
-                log.warning("device %s is stored but not let in yet: %s", device.public_key, error)
-                raise UnavailableError("the WireGuard interface is being restored; try again") from error
-        return device, known is None
+            stored = self._by_key.get(wanted.public_key)
+            known = None if stored is None or self._lifetimes.is_over(stored) else stored
+            device = self._renewed(known, wanted) if known else self._new(stored, wanted)
+            if stored is None:
+                await self._stored(self._store.add, device)
+                self.pool.hold(device.number)
+            elif device != stored:
+                await self._stored(self._store.replace, device)
+            self._keep(device)
+            if known is None or wanted.ttl_seconds is not Left.AS_IT_IS:
+                self._lifetimes.begin(device.public_key, given(wanted.ttl_seconds, None))
+            return Admission(device, is_new=known is None, is_in=await self._let_in(device))
 
-    async def _admit(self, wanted: Registration) -> Device:
-        number = self.pool.choose()
-        now = int(self._clock())
-        device = Device(
-            number=number,
+    async def _let_in(self, device: Device) -> bool:
+        try:
+            await self._access.let_in(device)
+        except CommandError as error:
+            log.warning("device %s is stored and comes in later: %s", device.public_key, error)
+            return False
+        return True
+
+    def _new(self, stored: Device | None, wanted: Registration) -> Device:
+        return Device(
+            number=stored.number if stored else self.pool.choose(),
             public_key=wanted.public_key,
-            name=wanted.name,
-            preshared_key=wanted.preshared_key,
-            created_at=now,
-            expires_at=now + wanted.ttl_seconds if wanted.ttl_seconds else None,
+            name=given(wanted.name, None),
+            preshared_key=given(wanted.preshared_key, None),
+            created_at=self._lifetimes.now(),
+            expires_at=self._lifetimes.end(given(wanted.ttl_seconds, None)),
         )
-        await self._stored(self._store.add, device)
-        self.pool.hold(number)
-        return device
 
-    async def _renew(self, known: Device, wanted: Registration) -> Device:
-        device = replace(
+    def _renewed(self, known: Device, wanted: Registration) -> Device:
+        ttl = wanted.ttl_seconds
+        return replace(
             known,
-            name=wanted.name or known.name,
-            preshared_key=wanted.preshared_key or known.preshared_key,
-            expires_at=int(self._clock()) + wanted.ttl_seconds if wanted.ttl_seconds else known.expires_at,
+            name=given(wanted.name, known.name),
+            preshared_key=given(wanted.preshared_key, known.preshared_key),
+            expires_at=known.expires_at if ttl is Left.AS_IT_IS else self._lifetimes.end(ttl),
         )
-        if device != known:
-            await self._stored(self._store.replace, device)
-        return device
 
     async def revoke(self, public_key: str) -> None:
-        """Shut a device out and forget it; DeviceUnknownError if it is unknown, UnavailableError if it stays in."""
+        """Shut a device out and forget it.
+
+        DeviceUnknownError if it is not stored, UnavailableError if it is not out yet or not forgotten yet.
+        """
+        await _whole(self._revoke(public_key))
+
+    async def _revoke(self, public_key: str) -> None:
         async with self._changes:
-            device = await self.find(public_key)
+            device = self._by_key.get(public_key)
+            if device is None:
+                raise DeviceUnknownError
+            device = replace(device, expires_at=REVOKED)
+            self._keep(device)
             try:
-                await self._remove([device])
+                await self._put_out([device])
             except CommandError as error:
-                raise UnavailableError("the WireGuard interface is being restored; try again") from error
+                with suppress(StoreError):  # then this process alone knows it
+                    await self._stored(self._store.replace, device)
+                raise UnavailableError(
+                    f"the device cannot be shut out just now ({error}); the agent goes on trying and lets it in no more"
+                ) from error
+            try:
+                await self._forget([device])
+            except StoreError as error:
+                raise UnavailableError(
+                    f"the device is shut out but not forgotten yet: {error}; the agent goes on trying, and if it is "
+                    "restarted before that works the device comes in again"
+                ) from error
 
     async def expire(self) -> None:
-        """Shut out and forget every device whose time is over; CommandError leaves them for the next time."""
-        async with self._changes:
-            over = await self._stored(self._store.expired, int(self._clock()))
-            if over:
-                await self._remove(over)
-                log.info("%d devices expired", len(over))
+        """Shut out every device whose time is over, and forget those that need not be kept.
 
-    async def _remove(self, devices: Sequence[Device]) -> None:
+        CommandError and StoreError leave the rest for the next time.
+        """
+        await _whole(self._expire())
+
+    async def _expire(self) -> None:
+        async with self._changes:
+            over = self._lifetimes.over(self._by_key.values())
+            self._shut_out.intersection_update(device.public_key for device in over)
+            trouble = None
+            if new := [device for device in over if device.public_key not in self._shut_out]:
+                try:
+                    await self._put_out(new)
+                    log.info("%d devices are shut out, since their time is over", len(new))
+                except CommandError as error:
+                    trouble = error  # one that cannot be shut out holds up no other
+            if done := [one for one in over if one.public_key in self._shut_out and self._lifetimes.is_done(one)]:
+                await self._forget(done)
+                log.info("%d devices are forgotten, since their time is over", len(done))
+            if trouble:
+                raise trouble
+
+    async def _put_out(self, devices: Sequence[Device]) -> None:
         keys = [device.public_key for device in devices]
-        await self._access.shut_out(keys)
+        with suppress(AwayError):  # then nobody is in
+            await self._access.shut_out(keys)
+        self._shut_out.update(keys)
+
+    async def _forget(self, devices: Sequence[Device]) -> None:
+        keys = [device.public_key for device in devices]
         await self._stored(self._store.remove, keys)
+        for device in devices:
+            del self._by_key[device.public_key], self._by_number[device.number]
         self.pool.release(device.number for device in devices)
+        self._lifetimes.forget(keys)
+        self._shut_out.difference_update(keys)
+
+    def _keep(self, device: Device) -> None:
+        self._by_key[device.public_key] = self._by_number[device.number] = device
+        self._shut_out.discard(device.public_key)
 
     async def find(self, public_key: str) -> Device:
         """The device with this key; DeviceUnknownError if there is none."""
-        device = await self._stored(self._store.find, public_key)
-        if device is None:
-            raise DeviceUnknownError("no peer has this public key", "public_key")
+        device = self._by_key.get(public_key)
+        if device is None or self._lifetimes.is_over(device):
+            raise DeviceUnknownError
         return device
 
     async def page(self, after: int, limit: int) -> list[Device]:
         """At most `limit` devices in the order of their numbers, from the first above `after`."""
-        return await self._stored(self._store.page, after, limit)
+        page: list[Device] = []
+        for number in range(after + 1, self.pool.last + 1):
+            device = self._by_number.get(number)
+            if device is not None and not self._lifetimes.is_over(device):
+                page.append(device)
+                if len(page) == limit:
+                    break
+        return page
 
     def addresses(self, device: Device) -> tuple[str, ...]:
         """The device's own addresses in the tunnel: 10.77.0.5/32, fd77::5/128."""
         return addresses(self._networks, device.number)
 
     async def by_key(self) -> dict[str, Device]:
-        """All devices, by their public keys."""
-        return {device.public_key: device for device in await self._stored(self._store.everyone)}
+        """All devices that may be in, by their public keys."""
+        known = {key: device for key, device in self._by_key.items() if not self._lifetimes.is_over(device)}
+        self._shut_out = {key for key in self._shut_out if key not in known}  # a clock was set right
+        return known
 
     @asynccontextmanager
     async def unchanging(self) -> AsyncIterator[dict[str, Device]]:
-        """All devices, by their public keys; none comes, changes or goes until the block ends."""
+        """All devices that may be in, by their public keys; none comes, changes or goes until the block ends."""
         async with self._changes:
             yield await self.by_key()
 
     async def note(self, sightings: Iterable[Sighting]) -> None:
-        """Keep where devices were last seen."""
-        await self._stored(self._store.note, sightings)
+        """Keep where devices were last seen; StoreError if that is not kept."""
+        seen = list(sightings)
+        async with self._changes:
+            await self._stored(self._store.note, seen)
+            for one in seen:
+                if device := self._by_key.get(one.public_key):
+                    device = replace(device, endpoint=one.endpoint, last_handshake=one.last_handshake)
+                    self._by_key[one.public_key] = self._by_number[device.number] = device
 
     async def _stored(self, call: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
         """Run a method of the store in its thread."""
         return await asyncio.get_running_loop().run_in_executor(self._store_thread, call, *arguments)
+
+
+async def _whole(change: Coroutine[Any, Any, Result]) -> Result:
+    """The result of a change that goes on to its end, also if whoever waits for it does not."""
+    return await asyncio.shield(asyncio.ensure_future(change))

@@ -4,7 +4,6 @@ RequestError ┬ UnauthorizedError 401
              ├ ScopeError 403
              ├ DeviceUnknownError 404
              ├ BodyTimeoutError 408
-             ├ NameTakenError 409
              ├ BodyTooLargeError 413
              ├ InvalidFieldError 422
              ├ UnavailableError 503
@@ -47,17 +46,14 @@ class DeviceUnknownError(RequestError):
 
     status = HTTPStatus.NOT_FOUND
 
+    def __init__(self) -> None:
+        super().__init__("no peer has this public key", "public_key")
+
 
 class BodyTimeoutError(RequestError):
     """The request's body did not arrive in time."""
 
     status = HTTPStatus.REQUEST_TIMEOUT
-
-
-class NameTakenError(RequestError):
-    """Another device has this name."""
-
-    status = HTTPStatus.CONFLICT
 
 
 class BodyTooLargeError(RequestError):
@@ -73,7 +69,7 @@ class InvalidFieldError(RequestError):
 
 
 class UnavailableError(RequestError):
-    """The WireGuard interface cannot be changed just now; the same request can succeed in a second."""
+    """A device is not gone for good yet; the same request can succeed in a second."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
 

@@ -1,4 +1,7 @@
-"""Devices expire: whoever registered with a `ttl_seconds` is shut out when that time is over."""
+"""Devices expire: whoever registered with a `ttl_seconds` is shut out when that time is over.
+
+What a revocation could not do at once is done here too, as soon as it can be.
+"""
 
 import asyncio
 import logging
@@ -14,9 +17,13 @@ EXPIRE_EVERY_S = 1.0
 
 async def expire(devices: Devices) -> None:
     """Shut devices out when their time is over, until cancelled."""
+    trouble = None
     while True:
         try:
             await devices.expire()
+            trouble = None
         except (CommandError, StoreError) as error:
-            log.warning("expired devices stay for now: %s", error)
+            if str(error) != trouble:
+                log.warning("devices whose time is over stay for now: %s", error)
+            trouble = str(error)
         await asyncio.sleep(EXPIRE_EVERY_S)

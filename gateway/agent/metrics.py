@@ -26,7 +26,9 @@ class GatewayCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """All metrics about devices."""
         pool = self._devices.pool
-        yield GaugeMetricFamily("meshgate_peers", "Devices that may come in.", value=len(pool.taken))
+        yield GaugeMetricFamily(
+            "meshgate_peers", "Devices that may come in.", value=len(pool.taken) - self._devices.resting
+        )
         yield GaugeMetricFamily("meshgate_peers_limit", "Devices for whom there are addresses.", value=pool.capacity)
         yield self._handshakes()
         if traffic := self._access.traffic():

@@ -16,6 +16,11 @@ FIRST_NUMBER = 2
 MAX_DEVICES = 65_536
 """wireguard-go holds no more peers than this (its device/constants.go)."""
 
+TO_RENUMBER = (
+    "set MESHGATE_RENUMBER=true (the stack's `renumber: true`): devices then get other addresses, and must register "
+    "again to learn them"
+)
+
 Network = IPv4Network | IPv6Network
 
 
@@ -45,7 +50,8 @@ class Pool:
         if (highest := max(self.taken, default=0)) > self.last:
             raise ValueError(
                 f"the client networks have room for {self.capacity} devices, but a stored device has the "
-                f"address number {highest}: use networks at least as large as before, or remove that device first"
+                f"address number {highest}: use networks at least as large as before, or remove that device first, "
+                f"or {TO_RENUMBER}"
             )
 
     def choose(self) -> int:

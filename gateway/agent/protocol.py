@@ -4,7 +4,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from gateway.agent.command import CommandError
 from gateway.agent.store import Device
+
+
+class AwayError(CommandError):
+    """What devices come in by is not there, so nobody is in."""
 
 
 @dataclass(frozen=True)
@@ -16,7 +21,10 @@ class Traffic:
 
 
 class AccessControl(Protocol):
-    """Lets devices in and shuts them out; CommandError when that is not possible just now."""
+    """Lets devices in and shuts them out; CommandError when that is not possible just now, AwayError if nobody is in.
+
+    A protocol also compares itself with `Devices` again and again: who is not let in here comes in within a second.
+    """
 
     async def let_in(self, device: Device) -> None:
         """Let a device in. If it is in already, it gets what changed, and its session goes on."""

@@ -53,7 +53,7 @@ async def run(live: LiveSettings, stop: asyncio.Event) -> None:
     wireguard = WireGuard(settings.interface)
     peers = Peers(wireguard, settings.client_networks)
     try:
-        devices = Devices(store, peers, settings.client_networks, settings.public_key)
+        devices = Devices(store, peers, settings.client_networks, settings.public_key, renumber=settings.renumber)
     except ValueError as error:
         raise SettingsError(f"MESHGATE_CLIENT_NETWORKS: {error}") from error
     firewall = Firewall(settings)

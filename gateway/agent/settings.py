@@ -70,6 +70,8 @@ class AgentSettings(BaseSettings):
     """Where clients find the gateway: host:port."""
     client_networks: Networks
     """Addresses of clients: one IPv4 network, one IPv6 network, or both."""
+    renumber: bool = False
+    """Whether stored devices may get other addresses, which other client networks bring; they are refused else."""
     allowed_ips: Networks = (ip_network("0.0.0.0/0"), ip_network("::/0"))
     """What clients send through the tunnel. The gateway drops whatever else they send."""
     dns: Addresses = ()

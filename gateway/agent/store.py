@@ -1,38 +1,25 @@
 """Devices on the volume: SQLite, every change on the disk (synchronous=FULL) before the call returns.
 
-The methods block for the time of a disk write; `devices` calls them from one thread of their own.
+The methods block for the time of a disk write; `devices` calls them from one thread of their own. Whatever SQLite has
+to say against a call is a StoreError, and then the call has changed nothing. `store_versions` has the tables.
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from gateway.agent.errors import NameTakenError
+from gateway.agent.store_versions import bring_up_to_date
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS peers (
-    number INTEGER PRIMARY KEY,
-    public_key TEXT NOT NULL UNIQUE,
-    name TEXT UNIQUE,
-    preshared_key TEXT,
-    created_at INTEGER NOT NULL,
-    expires_at INTEGER,
-    endpoint TEXT,
-    last_handshake INTEGER NOT NULL
-) STRICT;
-CREATE INDEX IF NOT EXISTS peers_by_expiry ON peers (expires_at) WHERE expires_at IS NOT NULL;
-CREATE TABLE IF NOT EXISTS pool (one INTEGER PRIMARY KEY CHECK (one = 1), newest INTEGER NOT NULL) STRICT;
-INSERT OR IGNORE INTO pool VALUES (1, 0);
-"""
+_COLUMNS = "number, public_key, name, preshared_key, created_at, expires_at, endpoint, last_handshake"
 
 
 class StoreError(Exception):
-    """The volume does not hold a usable store; the text says which file and why."""
+    """The volume does not hold a usable store; the text says why."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Device:
     """A device that may come in. Times are whole seconds since 1970; `last_handshake` 0 means never seen."""
 
@@ -66,8 +53,8 @@ class Store:
             self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
-            self._db.executescript(_SCHEMA)
-        except (OSError, sqlite3.Error) as error:
+            bring_up_to_date(self._db)
+        except (OSError, sqlite3.Error, ValueError) as error:
             raise StoreError(f"devices cannot be kept in {path}: {error}") from error
 
     def close(self) -> None:
@@ -75,22 +62,23 @@ class Store:
         self._db.close()
 
     def add(self, device: Device) -> None:
-        """Add a device that is not known yet; NameTakenError if its name is another's."""
-        with self._transaction(device):
+        """Add a device that is not known yet, under a number that is free."""
+        with self._transaction():
             self._db.execute(
-                "INSERT INTO peers VALUES (:number, :public_key, :name, :preshared_key, :created_at, :expires_at, "
-                ":endpoint, :last_handshake)",
-                vars(device),
+                f"INSERT INTO peers ({_COLUMNS}) VALUES (:number, :public_key, :name, :preshared_key, :created_at, "  # noqa: S608 - a constant
+                ":expires_at, :endpoint, :last_handshake)",
+                asdict(device),
             )
             self._db.execute("UPDATE pool SET newest = ?", (device.number,))
 
     def replace(self, device: Device) -> None:
-        """Change what a known device says of itself; NameTakenError if its name is another's."""
-        with self._transaction(device):
+        """Change all that is known of a device but its number."""
+        with self._transaction():
             self._db.execute(
-                "UPDATE peers SET name = :name, preshared_key = :preshared_key, expires_at = :expires_at "
+                "UPDATE peers SET name = :name, preshared_key = :preshared_key, created_at = :created_at, "
+                "expires_at = :expires_at, endpoint = :endpoint, last_handshake = :last_handshake "
                 "WHERE public_key = :public_key",
-                vars(device),
+                asdict(device),
             )
 
     def remove(self, public_keys: Sequence[str]) -> None:
@@ -106,41 +94,52 @@ class Store:
                 [(seen.endpoint, seen.last_handshake, seen.public_key) for seen in sightings],
             )
 
-    def find(self, public_key: str) -> Device | None:
-        """The device with this key, if known."""
-        found = self._devices("SELECT * FROM peers WHERE public_key = ?", public_key)
-        return found[0] if found else None
-
-    def page(self, after: int, limit: int) -> list[Device]:
-        """At most `limit` devices in the order of their numbers, from the first above `after`."""
-        return self._devices("SELECT * FROM peers WHERE number > ? ORDER BY number LIMIT ?", after, limit)
-
     def everyone(self) -> list[Device]:
         """All devices."""
-        return self._devices("SELECT * FROM peers")
-
-    def expired(self, now: int) -> list[Device]:
-        """Devices whose time is over."""
-        return self._devices("SELECT * FROM peers WHERE expires_at <= ?", now)
+        return [Device(**row) for row in self._read(f"SELECT {_COLUMNS} FROM peers")]  # noqa: S608 - a constant
 
     def newest_number(self) -> int:
         """The number that was given out last; 0 before the first."""
-        (newest,) = self._db.execute("SELECT newest FROM pool").fetchone()
+        ((newest,),) = self._read("SELECT newest FROM pool")
         return int(newest)
 
-    def _devices(self, query: str, *values: object) -> list[Device]:
-        return [Device(**row) for row in self._db.execute(query, values)]
+    def client_networks(self) -> set[str]:
+        """The networks that the devices' addresses are of; empty if nobody has said it yet."""
+        return {network for (network,) in self._read("SELECT network FROM client_networks")}
+
+    def settle(self, client_networks: Iterable[str], moved: Mapping[str, int]) -> None:
+        """Keep the networks that addresses are of from now on, and the new numbers of devices, which must be free."""
+        with self._transaction():
+            self._db.execute("DELETE FROM client_networks")
+            self._db.executemany(
+                "INSERT INTO client_networks (network) VALUES (?)", [(network,) for network in client_networks]
+            )
+            self._db.executemany(
+                "UPDATE peers SET number = ? WHERE public_key = ?", [(number, key) for key, number in moved.items()]
+            )
+
+    def _read(self, query: str) -> list[sqlite3.Row]:
+        try:
+            return self._db.execute(query).fetchall()
+        except sqlite3.Error as error:
+            raise StoreError(f"the store of devices cannot be read: {error}") from error
 
     @contextmanager
-    def _transaction(self, device: Device | None = None) -> Iterator[None]:
+    def _transaction(self) -> Iterator[None]:
         """All or nothing, and on the disk at the end."""
-        self._db.execute("BEGIN IMMEDIATE")
         try:
+            self._db.execute("BEGIN IMMEDIATE")
             yield
             self._db.execute("COMMIT")
-        except sqlite3.Error as error:
-            if self._db.in_transaction:
+        except BaseException as error:
+            self._roll_back()
+            if isinstance(error, sqlite3.Error):
+                raise StoreError(f"the store of devices cannot be written: {error}") from error
+            raise
+
+    def _roll_back(self) -> None:
+        try:
+            if self._db.in_transaction:  # SQLite has ended some by itself, as when the disk is full
                 self._db.execute("ROLLBACK")
-            if device is not None and "peers.name" in str(error):
-                raise NameTakenError(f"the name {device.name!r} belongs to another peer", "name") from error
+        except sqlite3.Error as error:
             raise StoreError(f"the store of devices cannot be written: {error}") from error

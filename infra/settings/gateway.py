@@ -72,6 +72,9 @@ class GatewaySettings(Section):
     client_networks: Annotated[tuple[ClientNetwork, ...], NotEmpty] = (ipaddress.IPv4Network("10.77.0.0/16"),)
     """The devices' address pools: one IPv4 network, at most one IPv6 network, outside of 100.64.0.0/10. In a cluster
     an IPv6 network needs net.ipv6.conf.all.forwarding among the kubelet's allowed sysctls."""
+    renumber: bool = False
+    """Whether devices may lose the addresses that they have, which other `client_networks` would take from them. The
+    gateway does not start otherwise. Each must register again to learn its new ones."""
     allowed_ips: Annotated[tuple[Network, ...], NotEmpty] = (
         ipaddress.IPv4Network("0.0.0.0/0"),
         ipaddress.IPv6Network("::/0"),

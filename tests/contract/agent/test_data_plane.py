@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from gateway.agent.command import CommandError
+from gateway.agent.protocol import AwayError
 from gateway.agent.protocols.wireguard.sockets import listens
 from gateway.agent.protocols.wireguard.wg import CHUNK, WantedPeer, WireGuard
 from tests.contract.agent.world import World, in_namespace
@@ -45,6 +47,24 @@ async def test_what_goes_in_is_seen(plane: FakeDataPlane | WireGuard) -> None:
     await plane.add_peers([WantedPeer(key, ADDRESSES)])
     seen = (await plane.show()).peers[key]
     assert (seen.allowed_ips, seen.preshared_key, seen.endpoint) == (frozenset(ADDRESSES), None, ENDPOINT)
+
+
+async def test_an_interface_that_went_away_is_told_from_one_that_fails(
+    request: pytest.FixtureRequest, plane: FakeDataPlane | WireGuard
+) -> None:
+    await plane.set_peer(WantedPeer(key_pair().public, ADDRESSES))
+    if isinstance(plane, FakeDataPlane):
+        plane.go_away()
+    else:
+        with pytest.raises(CommandError) as failed:
+            await plane.set_peer(WantedPeer(key_pair().public, ("no address",)))
+        assert not isinstance(failed.value, AwayError)
+        holder = request.getfixturevalue("fresh_world").holder
+        holder.terminate()
+        holder.wait(5)
+    for change in (plane.show(), plane.set_peer(WantedPeer(key_pair().public, ADDRESSES)), plane.remove_peers(["x"])):
+        with pytest.raises(AwayError, match=r"the interface .* does not exist"):
+            await change
 
 
 async def test_removal_also_of_strangers(plane: FakeDataPlane | WireGuard) -> None:

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -233,8 +235,8 @@ def test_what_is_changed_by_hand_is_put_back(world: World, client: Client) -> No
 
 def test_an_expired_peer_is_shut_out_within_five_seconds(world: World, client: Client) -> None:
     world.register(client.keys.public, ttl_seconds=1)
-    wait_for(lambda: world.call("GET", f"/v1/peers/{client.keys.public}").status_code == 404, "the end", within=6)
-    assert client.keys.public not in world.gateway.run("wg", "show", world.interface, "peers")
+    wait_for(lambda: client.keys.public not in peers(world), "the end", within=6)
+    assert world.call("GET", f"/v1/peers/{client.keys.public}").status_code == 404
     assert not client.reaches(FAR_4, within_s=1)
 
 
@@ -250,9 +252,8 @@ def test_readiness_says_what_is_missing(fresh_world: World) -> None:
         "the kernel does not forward IPv6",
         "tailscaled's health endpoint http",
     ]
-    refused = world.call("POST", "/v1/peers", json={"public_key": key_pair().public})
-    assert refused.status_code == 503
-    assert refused.headers["retry-after"] == "1"
+    accepted = key_pair().public
+    assert world.call("POST", "/v1/peers", json={"public_key": accepted}).status_code == 202
 
     world.start_interface()
     world.gateway.run("sysctl", "-qw", "net.ipv6.conf.all.forwarding=1")
@@ -264,6 +265,7 @@ def test_readiness_says_what_is_missing(fresh_world: World) -> None:
         assert "says 503" in world.readiness()[1]["detail"]
         Health.status = 200
         world.wait_until_ready()
+        assert accepted in world.gateway.run("wg", "show", world.interface, "peers")
     finally:
         health.shutdown()
         health.server_close()
@@ -293,6 +295,63 @@ def test_a_second_agent_is_refused_the_volume_and_the_port(world: World, tmp_pat
         assert sentence in ended.stderr
         assert "Traceback" not in ended.stderr
     world.wait_until_ready()
+
+
+def test_on_a_full_disk_devices_are_shut_out_and_none_is_let_in(fresh_world: World) -> None:
+    world, state = fresh_world, fresh_world.directory / "state"
+    state.mkdir()
+    with small_disk(state):
+        world.start()
+        stays, goes = key_pair().public, key_pair().public
+        for key in (stays, goes):
+            world.register(key)
+        world.stop_agent()
+        with filled(state):
+            world.start_agent()
+            world.wait_until_ready()
+            newcomer = key_pair().public
+            refused = world.call("POST", "/v1/peers", json={"public_key": newcomer})
+            assert (refused.status_code, refused.json()["detail"].partition(":")[0]) == (
+                503,
+                "the store of devices cannot be written",
+            )
+            revoked = world.call("DELETE", f"/v1/peers/{goes}")
+            assert revoked.status_code == 503
+            assert "shut out but not forgotten yet" in revoked.json()["detail"]
+            assert world.gateway.run("wg", "show", world.interface, "peers").split() == [stays]
+            assert world.call("GET", f"/v1/peers/{goes}").status_code == 404
+            world.kill_wireguard()
+            wait_for(lambda: peers(world) == [stays], "those who were not shut out")
+        wait_for(lambda: world.call("DELETE", f"/v1/peers/{goes}").status_code == 404, "the end of what was shut out")
+        assert world.call("POST", "/v1/peers", json={"public_key": newcomer}).status_code == 201
+        world.stop_agent()
+
+
+def peers(world: World) -> list[str]:
+    return world.gateway.tried("wg", "show", world.interface, "peers").stdout.split()
+
+
+@contextmanager
+def small_disk(place: Path) -> Iterator[None]:
+    """A filesystem of 512 KiB."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", place], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", place], check=True)
+
+
+@contextmanager
+def filled(disk: Path) -> Iterator[None]:
+    """No byte more fits during the block."""
+    ballast = disk / "ballast"
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    try:
+        yield
+    finally:
+        ballast.unlink()
 
 
 def test_metrics_tell_of_all_peers_and_of_none(world: World, client: Client) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from gateway.agent.command import CommandError
-from gateway.agent.protocol import Traffic
+from gateway.agent.protocol import AwayError, Traffic
 from gateway.agent.protocols.wireguard.wg import SeenInterface, SeenPeer, WantedPeer
 from gateway.agent.store import Device
 from infra import curve25519
@@ -53,9 +53,17 @@ class FakeDataPlane:
     def __init__(self) -> None:
         self.peers: dict[str, SeenPeer] = {}
         self.broken = False
+        """The interface is there, and `wg` fails."""
+        self.away = False
         self.changes = 0
 
+    def go_away(self) -> None:
+        """The interface is gone, and its peers with it."""
+        self.away = True
+        self.peers.clear()
+
     async def show(self) -> SeenInterface:
+        self._be_there()
         return SeenInterface(SERVER_KEY, 51820, dict(self.peers))
 
     async def set_peer(self, peer: WantedPeer) -> None:
@@ -82,9 +90,14 @@ class FakeDataPlane:
         self.peers[public_key] = replace(self.peers[public_key], endpoint=endpoint, last_handshake=time)
 
     def _change(self) -> None:
+        self._be_there()
         if self.broken:
-            raise CommandError("wg failed: no such interface")
+            raise CommandError("wg failed: Unable to modify interface")
         self.changes += 1
+
+    def _be_there(self) -> None:
+        if self.away:
+            raise AwayError("the interface wg0 does not exist")
 
     def _put(self, peer: WantedPeer) -> None:
         old = self.peers.get(peer.public_key)

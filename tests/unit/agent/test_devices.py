@@ -2,254 +2,322 @@
 
 import asyncio
 import base64
-import tempfile
-from collections.abc import Coroutine
-from dataclasses import dataclass
-from ipaddress import ip_network
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from gateway.agent.devices import Devices, Registration
-from gateway.agent.errors import (
-    DeviceUnknownError,
-    InvalidFieldError,
-    NameTakenError,
-    PoolFullError,
-    RequestError,
-    UnavailableError,
-)
-from gateway.agent.protocols.wireguard.peers import CALL_BACK_WITHIN_S, Peers
-from gateway.agent.store import Store
-from tests.unit.agent.fakes import SERVER_KEY, FakeDataPlane
+from gateway.agent.errors import DeviceUnknownError, InvalidFieldError, PoolFullError, UnavailableError
+from gateway.agent.lifetimes import KEPT_S
+from gateway.agent.protocols.wireguard.peers import CALL_BACK_WITHIN_S
+from gateway.agent.registration import Registration
+from gateway.agent.store import StoreError
+from tests.unit.agent.fakes import SERVER_KEY
+from tests.unit.agent.gateway import NOW, Gateway
 
-NETWORKS = (ip_network("10.77.0.0/29"), ip_network("fd77::/64"))
 KEYS = [base64.b64encode(bytes([number]) * 32).decode() for number in range(2, 9)]
-NOW = 1_800_000_000
-
-Result = TypeVar("Result")
-
-
-@dataclass
-class Gateway:
-    """What one agent has, and how to start the next on the same volume."""
-
-    path: Path
-    plane: FakeDataPlane
-    now: float = NOW
-
-    def __post_init__(self) -> None:
-        self.restart()
-
-    def restart(self) -> None:
-        self.store = Store(self.path)
-        self.peers = Peers(self.plane, NETWORKS, clock=lambda: self.now)
-        self.devices = Devices(self.store, self.peers, NETWORKS, SERVER_KEY, clock=lambda: self.now)
-
-    async def reconcile(self) -> None:
-        await self.peers.reconcile(await self.plane.show(), self.devices)
-
-    def crash(self) -> None:
-        """The agent is gone; the interface and the volume are not."""
-        self.store.close()
-        self.restart()
+YEAR_S = 365 * 86400
 
 
 @pytest.fixture
-def gateway(tmp_path: Path) -> Gateway:
-    return Gateway(tmp_path / "peers.sqlite", FakeDataPlane())
+def gateway(tmp_path: Path) -> Iterator[Gateway]:
+    gateway = Gateway(tmp_path / "peers.sqlite")
+    yield gateway
+    gateway.store.close()
 
 
-async def test_registering_twice_is_the_same_device(gateway: Gateway) -> None:
-    first, is_new = await gateway.devices.register(Registration(public_key=KEYS[0], name="phone"))
-    assert is_new
-    assert gateway.devices.addresses(first) == ("10.77.0.2/32", "fd77::2/128")
-    second, is_new = await gateway.devices.register(Registration(public_key=KEYS[0]))
-    assert not is_new
-    assert second == first
+async def register(gateway: Gateway, key: str = KEYS[0], **more: object) -> None:
+    await gateway.devices.register(Registration(public_key=key, **more))  # type: ignore[arg-type]
 
 
-async def test_what_is_given_anew_is_changed(gateway: Gateway) -> None:
-    await gateway.devices.register(Registration(public_key=KEYS[0], name="phone", ttl_seconds=5))
-    changed, _ = await gateway.devices.register(
-        Registration(public_key=KEYS[0], name="tablet", ttl_seconds=50, preshared_key=KEYS[6])
-    )
-    assert (changed.name, changed.expires_at, changed.preshared_key) == ("tablet", NOW + 50, KEYS[6])
-    assert gateway.plane.peers[KEYS[0]].preshared_key == KEYS[6]
+async def is_known(gateway: Gateway, key: str = KEYS[0]) -> bool:
+    try:
+        await gateway.devices.find(key)
+    except DeviceUnknownError:
+        return False
+    return True
 
 
-async def test_refusals_change_nothing(gateway: Gateway) -> None:
-    await gateway.devices.register(Registration(public_key=KEYS[0], name="phone"))
-    with pytest.raises(NameTakenError):
-        await gateway.devices.register(Registration(public_key=KEYS[1], name="phone"))
-    with pytest.raises(InvalidFieldError, match="the gateway's own public key"):
-        await gateway.devices.register(Registration(public_key=SERVER_KEY))
-    with pytest.raises(DeviceUnknownError):
-        await gateway.devices.revoke(KEYS[1])
-    assert [device.public_key for device in gateway.store.everyone()] == list(gateway.plane.peers) == [KEYS[0]]
+class TestRegistration:
+    async def test_twice_is_the_same_device(self, gateway: Gateway) -> None:
+        first = await gateway.devices.register(Registration(public_key=KEYS[0], name="phone"))
+        assert (first.is_new, first.is_in) == (True, True)
+        assert gateway.devices.addresses(first.device) == ("10.77.0.2/32", "fd77::2/128")
+        second = await gateway.devices.register(Registration(public_key=KEYS[0]))
+        assert (second.is_new, second.is_in) == (False, True)
+        assert second.device == first.device
+
+    async def test_what_is_given_anew_is_changed_and_null_unsets(self, gateway: Gateway) -> None:
+        await register(gateway, name="phone", ttl_seconds=5, preshared_key=KEYS[5])
+        await register(gateway, name="tablet", ttl_seconds=50, preshared_key=KEYS[6])
+        changed = await gateway.devices.find(KEYS[0])
+        assert (changed.name, changed.expires_at, changed.preshared_key) == ("tablet", NOW + 50, KEYS[6])
+        assert gateway.plane.peers[KEYS[0]].preshared_key == KEYS[6]
+        await register(gateway, name=None, ttl_seconds=None, preshared_key=None)
+        unset = await gateway.devices.find(KEYS[0])
+        assert (unset.name, unset.expires_at, unset.preshared_key) == (None, None, None)
+        assert gateway.plane.peers[KEYS[0]].preshared_key is None
+        gateway.wait(100)
+        await gateway.devices.expire()
+        assert await is_known(gateway)
+        gateway.crash()
+        assert await gateway.devices.find(KEYS[0]) == unset
+
+    async def test_refusals_change_nothing(self, gateway: Gateway) -> None:
+        await register(gateway)
+        with pytest.raises(InvalidFieldError, match="the gateway's own public key"):
+            await register(gateway, SERVER_KEY)
+        with pytest.raises(DeviceUnknownError):
+            await gateway.devices.revoke(KEYS[1])
+        assert [device.public_key for device in gateway.store.everyone()] == list(gateway.plane.peers) == [KEYS[0]]
+
+    async def test_a_full_pool_says_so_and_a_freed_address_helps(self, gateway: Gateway) -> None:
+        for key in KEYS[:5]:
+            await register(gateway, key)
+        with pytest.raises(PoolFullError, match="all 5 addresses of the client networks are taken"):
+            await register(gateway, KEYS[5])
+        await gateway.devices.revoke(KEYS[3])
+        admission = await gateway.devices.register(Registration(public_key=KEYS[5]))
+        assert gateway.devices.addresses(admission.device)[0] == "10.77.0.5/32"
+
+    async def test_without_an_interface_it_is_accepted_and_comes_in_with_it(self, gateway: Gateway) -> None:
+        gateway.plane.go_away()
+        new = await gateway.devices.register(Registration(public_key=KEYS[0]))
+        assert (new.is_new, new.is_in) == (True, False)
+        again = await gateway.devices.register(Registration(public_key=KEYS[0], preshared_key=KEYS[6]))
+        assert (again.is_new, again.is_in) == (False, False)
+        gateway.plane.away = False
+        await gateway.reconcile()
+        assert gateway.plane.peers[KEYS[0]].preshared_key == KEYS[6]
+
+    async def test_where_wg_fails_it_is_accepted_and_comes_in_later(self, gateway: Gateway) -> None:
+        await register(gateway)
+        gateway.plane.broken = True
+        assert not (await gateway.devices.register(Registration(public_key=KEYS[0], preshared_key=KEYS[6]))).is_in
+        assert not (await gateway.devices.register(Registration(public_key=KEYS[1]))).is_in
+        gateway.plane.broken = False
+        await gateway.reconcile()
+        assert gateway.plane.peers[KEYS[0]].preshared_key == KEYS[6]
+        assert KEYS[1] in gateway.plane.peers
+
+    async def test_on_a_full_disk_nothing_is_kept(self, gateway: Gateway) -> None:
+        await register(gateway, name="phone")
+        gateway.fill_the_disk()
+        with pytest.raises(StoreError, match="the store of devices cannot be written"):
+            await register(gateway, KEYS[1])
+        with pytest.raises(StoreError):
+            await register(gateway, name="tablet")
+        assert gateway.plane.peers.keys() == {KEYS[0]}
+        assert (await gateway.devices.find(KEYS[0])).name == "phone"
+        gateway.fill_the_disk(full=False)
+        assert not await is_known(gateway, KEYS[1])
+        admission = await gateway.devices.register(Registration(public_key=KEYS[1]))
+        assert (admission.is_new, admission.device.number) == (True, 3)
+
+    async def test_many_at_once_share_nothing(self, gateway: Gateway) -> None:
+        answers = await asyncio.gather(
+            *(gateway.devices.register(Registration(public_key=key)) for key in KEYS[:5]),
+            *(gateway.devices.register(Registration(public_key=key)) for key in KEYS[:5]),
+        )
+        assert len({admission.device.number for admission in answers}) == 5
+        assert sum(admission.is_new for admission in answers) == 5
+
+    async def test_a_caller_who_goes_away_leaves_nothing_half_done(self, gateway: Gateway) -> None:
+        caller = asyncio.create_task(gateway.devices.register(Registration(public_key=KEYS[0])))
+        await asyncio.sleep(0)  # it has begun
+        await asyncio.sleep(0)
+        caller.cancel()
+        await asyncio.gather(caller, return_exceptions=True)
+        async with gateway.devices.unchanging() as known:
+            assert known.keys() == gateway.plane.peers.keys() == {KEYS[0]}
+        await register(gateway, KEYS[1])
 
 
-async def test_a_full_pool_says_so_and_a_freed_address_helps(gateway: Gateway) -> None:
-    for key in KEYS[:5]:
-        await gateway.devices.register(Registration(public_key=key))
-    with pytest.raises(PoolFullError, match="all 5 addresses of the client networks are taken"):
-        await gateway.devices.register(Registration(public_key=KEYS[5]))
-    await gateway.devices.revoke(KEYS[3])
-    device, _ = await gateway.devices.register(Registration(public_key=KEYS[5]))
-    assert gateway.devices.addresses(device)[0] == "10.77.0.5/32"
-
-
-async def test_while_the_interface_is_away_a_device_is_kept_and_nobody_is_forgotten(gateway: Gateway) -> None:
-    await gateway.devices.register(Registration(public_key=KEYS[0]))
-    gateway.plane.broken = True
-    with pytest.raises(UnavailableError):
-        await gateway.devices.register(Registration(public_key=KEYS[1]))
-    with pytest.raises(UnavailableError):
+class TestRevocation:
+    async def test_without_an_interface_the_device_is_forgotten(self, gateway: Gateway) -> None:
+        await register(gateway)
+        gateway.plane.go_away()
         await gateway.devices.revoke(KEYS[0])
-    gateway.plane.broken = False
-    gateway.plane.peers.clear()
-    await gateway.reconcile()
-    assert gateway.plane.peers.keys() == {KEYS[0], KEYS[1]}
+        gateway.plane.away = False
+        await gateway.reconcile()
+        assert gateway.store.everyone() == []
+        assert gateway.plane.peers == {}
+
+    async def test_where_wg_fails_nothing_lets_the_device_in_again(self, gateway: Gateway) -> None:
+        await register(gateway)
+        gateway.plane.broken = True
+        with pytest.raises(UnavailableError, match="cannot be shut out just now"):
+            await gateway.devices.revoke(KEYS[0])
+        assert not await is_known(gateway)
+        gateway.crash()
+        assert not await is_known(gateway)
+        gateway.plane.broken = False
+        await gateway.reconcile()
+        assert gateway.plane.peers == {}
+        await gateway.devices.revoke(KEYS[0])
+        assert gateway.store.everyone() == []
+
+    async def test_on_a_full_disk_the_device_is_out_and_forgotten_as_soon_as_that_works(self, gateway: Gateway) -> None:
+        await register(gateway)
+        gateway.fill_the_disk()
+        with pytest.raises(UnavailableError, match=r"shut out but not forgotten yet: the store .* cannot be written"):
+            await gateway.devices.revoke(KEYS[0])
+        assert gateway.plane.peers == {}
+        gateway.plane.peers.clear()  # the interface is new
+        await gateway.reconcile()
+        assert gateway.plane.peers == {}
+        assert not await is_known(gateway)
+        with pytest.raises(StoreError):
+            await gateway.devices.expire()
+        gateway.fill_the_disk(full=False)
+        await gateway.devices.expire()
+        assert gateway.store.everyone() == []
+        assert gateway.devices.pool.taken == set()
+
+    async def test_of_a_device_whose_time_is_over_no_clock_brings_it_back(self, gateway: Gateway) -> None:
+        await register(gateway, ttl_seconds=60)
+        gateway.now += YEAR_S
+        await gateway.devices.expire()
+        await gateway.devices.revoke(KEYS[0])
+        gateway.now -= YEAR_S
+        await gateway.reconcile()
+        assert gateway.plane.peers == {}
 
 
-async def test_an_intact_interface_is_left_alone(gateway: Gateway) -> None:
-    for key in KEYS[:3]:
-        await gateway.devices.register(Registration(public_key=key, preshared_key=KEYS[6]))
-    gateway.plane.handshake(KEYS[0], "192.0.2.1:5", NOW)
-    gateway.crash()
-    before = gateway.plane.changes
-    await gateway.reconcile()
-    assert gateway.plane.changes == before
+class TestTime:
+    async def test_over_is_unknown_to_everybody_before_it_is_swept(self, gateway: Gateway) -> None:
+        await register(gateway, ttl_seconds=60)
+        gateway.wait(60)
+        assert not await is_known(gateway)
+        assert await gateway.devices.page(0, 10) == []
+        assert await gateway.devices.by_key() == {}
+        await gateway.reconcile()
+        assert gateway.plane.peers == {}
+
+    async def test_a_device_that_is_over_comes_back_as_a_new_one_at_its_address(self, gateway: Gateway) -> None:
+        await register(gateway, KEYS[1])
+        await register(gateway, name="phone", ttl_seconds=60, preshared_key=KEYS[6])
+        gateway.wait(60)
+        admission = await gateway.devices.register(Registration(public_key=KEYS[0]))
+        assert admission.is_new
+        assert (admission.device.number, admission.device.created_at) == (3, NOW + 60)
+        assert (admission.device.name, admission.device.expires_at, admission.device.preshared_key) == (None,) * 3
+        await gateway.devices.expire()
+        gateway.crash()
+        assert await gateway.devices.find(KEYS[0]) == admission.device
+
+    async def test_what_ended_while_the_agent_was_away_is_never_let_in(self, gateway: Gateway) -> None:
+        await register(gateway, ttl_seconds=60)
+        gateway.plane.peers.clear()
+        gateway.wait(60)
+        gateway.crash()
+        await gateway.reconcile()
+        assert gateway.plane.changes == 1, "the registration's own"
+        gateway.wait(KEPT_S)
+        await gateway.devices.expire()
+        assert await gateway.devices.by_key() == {}
+
+    async def test_what_has_really_ended_is_forgotten_at_once(self, gateway: Gateway) -> None:
+        await register(gateway, ttl_seconds=60)
+        gateway.wait(60)
+        await gateway.devices.expire()
+        assert gateway.plane.peers == {}
+        assert gateway.store.everyone() == []
+        assert gateway.devices.pool.taken == set()
+
+    @pytest.mark.parametrize("restarted", [False, True])
+    async def test_a_clock_that_jumps_ahead_loses_nobody(self, gateway: Gateway, restarted: bool) -> None:
+        await register(gateway, ttl_seconds=YEAR_S)
+        if restarted:
+            gateway.crash()
+        gateway.now += 2 * YEAR_S
+        await gateway.devices.expire()
+        assert gateway.plane.peers == {}, "it is shut out at once"
+        assert not await is_known(gateway)
+        gateway.uptime += KEPT_S - 1
+        await gateway.devices.expire()
+        assert gateway.devices.resting == 1
+        gateway.now -= 2 * YEAR_S
+        await gateway.devices.expire()
+        await gateway.reconcile()
+        assert gateway.plane.peers.keys() == {KEYS[0]}
+        assert gateway.devices.resting == 0
+
+    async def test_what_ended_before_the_start_is_forgotten_after_a_while(self, gateway: Gateway) -> None:
+        await register(gateway, ttl_seconds=60)
+        gateway.wait(60)
+        gateway.crash()
+        await gateway.devices.expire()
+        assert len(gateway.store.everyone()) == 1
+        gateway.wait(KEPT_S)
+        await gateway.devices.expire()
+        assert gateway.store.everyone() == []
+
+    async def test_a_clock_that_jumps_back_keeps_nobody_in(self, gateway: Gateway) -> None:
+        await register(gateway, ttl_seconds=60)
+        gateway.now -= YEAR_S
+        gateway.wait(59)
+        await gateway.devices.expire()
+        assert gateway.plane.peers.keys() == {KEYS[0]}
+        gateway.wait(1)
+        await gateway.devices.expire()
+        assert gateway.plane.peers == {}
+
+    async def test_one_that_cannot_be_shut_out_holds_up_no_other(self, gateway: Gateway) -> None:
+        await register(gateway)
+        gateway.fill_the_disk()
+        with pytest.raises(UnavailableError):
+            await gateway.devices.revoke(KEYS[0])
+        gateway.fill_the_disk(full=False)
+        await register(gateway, KEYS[1], ttl_seconds=60)
+        gateway.wait(60)
+        gateway.plane.broken = True
+        with pytest.raises(Exception, match="wg failed"):
+            await gateway.devices.expire()
+        assert [device.public_key for device in gateway.store.everyone()] == [KEYS[1]]
 
 
-async def test_a_look_that_a_registration_overtook_changes_nothing(gateway: Gateway) -> None:
-    await gateway.devices.register(Registration(public_key=KEYS[0]))
-    outdated = await gateway.plane.show()
-    await gateway.devices.register(Registration(public_key=KEYS[1]))
-    await gateway.devices.revoke(KEYS[0])
-    before = gateway.plane.changes
-    await gateway.peers.reconcile(outdated, gateway.devices)
-    assert gateway.plane.changes == before
+class TestTheInterface:
+    async def test_an_intact_one_is_left_alone(self, gateway: Gateway) -> None:
+        for key in KEYS[:3]:
+            await register(gateway, key, preshared_key=KEYS[6])
+        gateway.plane.handshake(KEYS[0], "192.0.2.1:5", NOW)
+        gateway.crash()
+        before = gateway.plane.changes
+        await gateway.reconcile()
+        assert gateway.plane.changes == before
 
+    async def test_a_look_that_a_registration_overtook_changes_nothing(self, gateway: Gateway) -> None:
+        await register(gateway)
+        outdated = await gateway.plane.show()
+        await register(gateway, KEYS[1])
+        await gateway.devices.revoke(KEYS[0])
+        before = gateway.plane.changes
+        await gateway.peers.reconcile(outdated, gateway.devices)
+        assert gateway.plane.changes == before
 
-async def test_on_a_new_interface_devices_seen_lately_are_called_once(gateway: Gateway) -> None:
-    for key in KEYS[:3]:
-        await gateway.devices.register(Registration(public_key=key))
-    gateway.plane.handshake(KEYS[0], "192.0.2.1:5", NOW)
-    gateway.plane.handshake(KEYS[1], "[2001:db8::1]:6", NOW - CALL_BACK_WITHIN_S)
-    await gateway.reconcile()
+    async def test_on_a_new_one_devices_seen_lately_are_called_once(self, gateway: Gateway) -> None:
+        for key in KEYS[:3]:
+            await register(gateway, key)
+        gateway.plane.handshake(KEYS[0], "192.0.2.1:5", NOW)
+        gateway.plane.handshake(KEYS[1], "[2001:db8::1]:6", NOW - CALL_BACK_WITHIN_S)
+        await gateway.reconcile()
 
-    gateway.plane.peers.clear()
-    await gateway.reconcile()
-    assert {key: (peer.endpoint, peer.keepalive) for key, peer in gateway.plane.peers.items()} == {
-        KEYS[0]: ("192.0.2.1:5", 25),
-        KEYS[1]: ("[2001:db8::1]:6", 0),
-        KEYS[2]: (None, 0),
-    }
-    await gateway.reconcile()
-    assert {peer.keepalive for peer in gateway.plane.peers.values()} == {0}
-
-
-async def test_concurrent_registrations_share_nothing(gateway: Gateway) -> None:
-    answers = await asyncio.gather(
-        *(gateway.devices.register(Registration(public_key=key)) for key in KEYS[:5]),
-        *(gateway.devices.register(Registration(public_key=key)) for key in KEYS[:5]),
-    )
-    assert len({device.number for device, _ in answers}) == 5
-    assert sum(is_new for _, is_new in answers) == 5
-
-
-class Life(RuleBasedStateMachine):
-    """Registrations, removals, expiry, crashes and broken interfaces in any order, against a model.
-
-    The model: a device that was acknowledged is in the store, with the address it was told, until it is removed or
-    expires; and whenever the interface works and was reconciled, it has exactly the stored devices.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.directory = tempfile.TemporaryDirectory()
-        self.gateway = Gateway(Path(self.directory.name, "peers.sqlite"), FakeDataPlane())
-        self.acknowledged: dict[str, tuple[str, ...]] = {}
-        self.ends: dict[str, float] = {}
-
-    def teardown(self) -> None:
-        self.gateway.store.close()
-        self.directory.cleanup()
-
-    def attempt(self, change: Coroutine[Any, Any, Result]) -> Result | None:
-        try:
-            return asyncio.run(change)
-        except RequestError:
-            return None
-
-    @rule(
-        key=st.sampled_from(KEYS),
-        name=st.none() | st.sampled_from(["a", "b"]),
-        ttl=st.none() | st.integers(1, 100),
-        broken=st.booleans(),
-    )
-    def register(self, key: str, name: str | None, ttl: int | None, broken: bool) -> None:
-        self.gateway.plane.broken = broken
-        wanted = Registration(public_key=key, name=name, ttl_seconds=ttl)
-        answered = self.attempt(self.gateway.devices.register(wanted))
-        self.gateway.plane.broken = False
-        stored = self.gateway.store.find(key)
-        if answered:
-            assert stored == answered[0]
-            self.acknowledged[key] = self.gateway.devices.addresses(answered[0])
-        if stored and stored.expires_at:
-            self.ends[key] = stored.expires_at
-
-    @rule(key=st.sampled_from(KEYS), broken=st.booleans())
-    def revoke(self, key: str, broken: bool) -> None:
-        self.gateway.plane.broken = broken
-        known = self.gateway.store.find(key) is not None
-        self.attempt(self.gateway.devices.revoke(key))
-        self.gateway.plane.broken = False
-        if known and not broken:
-            self.forget(key)
-
-    @rule(seconds=st.integers(1, 60))
-    def time_passes(self, seconds: int) -> None:
-        self.gateway.now += seconds
-        asyncio.run(self.gateway.devices.expire())
-        for key in [key for key, end in self.ends.items() if end <= self.gateway.now]:
-            self.forget(key)
-
-    def forget(self, key: str) -> None:
-        self.acknowledged.pop(key, None)
-        self.ends.pop(key, None)
-        assert key not in self.gateway.plane.peers
-
-    @rule()
-    def crash(self) -> None:
-        self.gateway.crash()
-
-    @rule()
-    def interface_is_new(self) -> None:
-        self.gateway.plane.peers.clear()
-
-    @invariant()
-    def acknowledged_devices_are_kept(self) -> None:
-        stored = {device.public_key: device for device in self.gateway.store.everyone()}
-        assert {
-            key: self.gateway.devices.addresses(stored[key]) for key in self.acknowledged if key in stored
-        } == self.acknowledged
-        assert self.gateway.devices.pool.taken == {device.number for device in stored.values()}
-
-    @rule()
-    def reconcile(self) -> None:
-        asyncio.run(self.gateway.reconcile())
-        devices, stored = self.gateway.devices, self.gateway.store.everyone()
-        assert {key: peer.allowed_ips for key, peer in self.gateway.plane.peers.items()} == {
-            device.public_key: frozenset(devices.addresses(device)) for device in stored
+        gateway.plane.peers.clear()
+        await gateway.reconcile()
+        assert {key: (peer.endpoint, peer.keepalive) for key, peer in gateway.plane.peers.items()} == {
+            KEYS[0]: ("192.0.2.1:5", 25),
+            KEYS[1]: ("[2001:db8::1]:6", 0),
+            KEYS[2]: (None, 0),
         }
+        await gateway.reconcile()
+        assert {peer.keepalive for peer in gateway.plane.peers.values()} == {0}
 
-
-TestLife = Life.TestCase
-TestLife.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+    async def test_where_devices_were_seen_outlives_the_agent(self, gateway: Gateway) -> None:
+        await register(gateway)
+        gateway.plane.handshake(KEYS[0], "192.0.2.1:5", NOW)
+        await gateway.reconcile()
+        before = await gateway.devices.find(KEYS[0])
+        assert (before.endpoint, before.last_handshake) == ("192.0.2.1:5", NOW)
+        gateway.crash()
+        assert await gateway.devices.find(KEYS[0]) == before

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from prometheus_client import generate_latest
 
-from gateway.agent.devices import Devices, Registration
+from gateway.agent.devices import Devices
 from gateway.agent.metrics import make_registry
 from gateway.agent.protocol import Traffic
+from gateway.agent.registration import Registration
 from gateway.agent.store import Store
 from tests.unit.agent.fakes import SERVER_KEY, FakeAccess, key_pair
 

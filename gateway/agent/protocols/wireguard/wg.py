@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from gateway.agent.command import CommandError, run
+from gateway.agent.protocol import AwayError
+from gateway.agent.protocols.wireguard import link
 from gateway.agent.protocols.wireguard.sockets import is_starting
 
 CHUNK = 250
@@ -89,7 +91,7 @@ async def public_key_of(private_key: str) -> str:
 
 
 class WireGuard:
-    """One interface. Every method raises CommandError when the interface is not there or refuses."""
+    """One interface. Every method raises AwayError when it is not there, and CommandError when it refuses."""
 
     def __init__(self, interface: str) -> None:
         self.interface = interface
@@ -133,7 +135,12 @@ class WireGuard:
     async def _wg(self, *arguments: str, stdin: str = "") -> str:
         if is_starting(self.interface):  # wg would meet a socket that does not answer yet, and remove it
             raise CommandError(f"wireguard-go does not answer for the interface {self.interface} yet")
-        return await run("wg", *arguments, stdin=stdin)
+        try:
+            return await run("wg", *arguments, stdin=stdin)
+        except CommandError as error:
+            if link.index(self.interface) is None:
+                raise AwayError(f"the interface {self.interface} does not exist") from error
+            raise
 
 
 def _section(peer: WantedPeer) -> str:
