@@ -150,8 +150,12 @@ def create_app(
     devices: Devices,
     find_problems: Callable[[], Awaitable[list[str]]],
     registry: CollectorRegistry,
+    find_warnings: Callable[[], list[str]] = list,
 ) -> FastAPI:
-    """The application; `find_problems` tells what keeps the gateway from being ready."""
+    """The application.
+
+    `find_problems` tells what keeps the gateway from being ready, `find_warnings` what is wrong though it is ready.
+    """
     app = FastAPI(title="Meshgate gateway", version="1", docs_url=None, redoc_url=None)
     problems.install(app)
     app.add_middleware(BodyLimits)
@@ -168,7 +172,7 @@ def create_app(
         """The gateway carries traffic."""
         if missing := await find_problems():
             return problems.problem(HTTPStatus.SERVICE_UNAVAILABLE, "; ".join(missing), missing=missing)
-        return JSONResponse({"status": "ready"})
+        return JSONResponse({"status": "ready", "warnings": find_warnings()})
 
     @app.get("/metrics")
     def metrics() -> Response:

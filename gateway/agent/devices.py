@@ -54,7 +54,8 @@ class Devices:
         self._clock = clock
         self._changes = asyncio.Lock()
         self._store_thread = ThreadPoolExecutor(1, thread_name_prefix="store")
-        self.pool = Pool(networks, (device.number for device in store.everyone()), store.newest_number())
+        self._by_key = {device.public_key: device for device in store.everyone()}
+        self.pool = Pool(networks, (device.number for device in self._by_key.values()), store.newest_number())
 
     async def register(self, wanted: Registration) -> tuple[Device, bool]:
         """Let a device in, and tell whether it is new.
@@ -85,6 +86,7 @@ class Devices:
             expires_at=now + wanted.ttl_seconds if wanted.ttl_seconds else None,
         )
         await self._stored(self._store.add, device)
+        self._by_key[device.public_key] = device
         self.pool.hold(number)
         return device
 
@@ -97,6 +99,7 @@ class Devices:
         )
         if device != known:
             await self._stored(self._store.replace, device)
+            self._by_key[device.public_key] = device
         return device
 
     async def revoke(self, public_key: str) -> None:
@@ -120,6 +123,8 @@ class Devices:
         keys = [device.public_key for device in devices]
         await self._access.shut_out(keys)
         await self._stored(self._store.remove, keys)
+        for key in keys:
+            del self._by_key[key]
         self.pool.release(device.number for device in devices)
 
     async def find(self, public_key: str) -> Device:
@@ -137,19 +142,30 @@ class Devices:
         """The device's own addresses in the tunnel: 10.77.0.5/32, fd77::5/128."""
         return addresses(self._networks, device.number)
 
-    async def by_key(self) -> dict[str, Device]:
-        """All devices, by their public keys."""
-        return {device.public_key: device for device in await self._stored(self._store.everyone)}
+    def keys(self) -> Iterable[str]:
+        """The public keys of all devices."""
+        return self._by_key.keys()
+
+    def among(self, public_keys: Iterable[str]) -> dict[str, Device]:
+        """Those of these keys that are devices."""
+        return {key: device for key in public_keys if (device := self._by_key.get(key))}
 
     @asynccontextmanager
-    async def unchanging(self) -> AsyncIterator[dict[str, Device]]:
-        """All devices, by their public keys; none comes, changes or goes until the block ends."""
+    async def unchanging(self, public_keys: Iterable[str]) -> AsyncIterator[dict[str, Device]]:
+        """Those of these keys that are devices; no device comes, changes or goes until the block ends."""
         async with self._changes:
-            yield await self.by_key()
+            yield self.among(public_keys)
 
     async def note(self, sightings: Iterable[Sighting]) -> None:
-        """Keep where devices were last seen."""
-        await self._stored(self._store.note, sightings)
+        """Keep where devices were last seen; StoreError if that is not kept."""
+        seen = list(sightings)
+        async with self._changes:
+            await self._stored(self._store.note, seen)
+            for one in seen:
+                if device := self._by_key.get(one.public_key):
+                    self._by_key[one.public_key] = replace(
+                        device, endpoint=one.endpoint, last_handshake=one.last_handshake
+                    )
 
     async def _stored(self, call: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
         """Run a method of the store in its thread."""

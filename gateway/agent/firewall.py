@@ -35,6 +35,13 @@ table inet meshgate {{
         ip6 saddr @clients6 drop
     }}
 
+    # A client that comes, or comes by another way, is a new connection to WireGuard's port.
+    counter newcomers {{}}
+    chain newcomers {{
+        type filter hook input priority filter - 1; policy accept;
+        udp dport {port} ct state new counter name "newcomers"
+    }}
+
     # To the gateway itself: ping and, where it is the clients' name server, DNS.
     chain input {{
         type filter hook input priority filter; policy accept;
@@ -91,7 +98,7 @@ def rules(settings: AgentSettings) -> str:
         for name, entries in sets.items()
         for version in (4, 6)
     }
-    return _RULES.format(wg=settings.interface, mesh=settings.mesh_interface, **elements)
+    return _RULES.format(wg=settings.interface, port=settings.listen_port, mesh=settings.mesh_interface, **elements)
 
 
 def _elements(entries: Iterable[str]) -> str:
@@ -136,6 +143,11 @@ class Firewall:
         """Put the table in place unless it stands."""
         if not await self.stands():
             await self.apply()
+
+    async def newcomers(self) -> int:
+        """A count that changes when a client comes, or comes by another way; CommandError when there is no table."""
+        listed = json.loads(await run("nft", "--json", "list", "counter", *TABLE, "newcomers"))["nftables"]
+        return next(int(item["counter"]["packets"]) for item in listed if "counter" in item)
 
     async def problems(self) -> list[str]:
         """One sentence if the table does not stand."""

@@ -6,7 +6,6 @@ to a device that is gone meet nobody else.
 """
 
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network
 
 from gateway.agent.errors import PoolFullError
@@ -19,7 +18,6 @@ MAX_DEVICES = 65_536
 Network = IPv4Network | IPv6Network
 
 
-@lru_cache(maxsize=MAX_DEVICES)  # every look at the interface compares them all
 def addresses(networks: tuple[Network, ...], number: int) -> tuple[str, ...]:
     """Host addresses of a number, one per network, as WireGuard writes them: 10.77.0.5/32, fd77::5/128."""
     return tuple(f"{network[number]}/{network.max_prefixlen}" for network in networks)

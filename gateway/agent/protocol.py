@@ -1,6 +1,6 @@
 """What the agent asks of a protocol by which devices get in. The protocols that answer are in `protocols`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,8 +31,11 @@ class AccessStatus(Protocol):
     async def problems(self) -> list[str]:
         """What keeps devices from getting in, one sentence each; CommandError when that cannot be told."""
 
-    def handshakes(self) -> Iterable[int]:
-        """The time of each device's last handshake, in seconds since 1970; 0 for never."""
+    def warnings(self) -> list[str]:
+        """What is not as it should be and keeps no device out, one sentence each."""
+
+    def heard_within(self, seconds: int) -> int:
+        """How many devices had their last handshake no longer ago."""
 
     def traffic(self) -> Traffic | None:
         """What has passed; None when there is no tunnel just now."""
