@@ -107,7 +107,9 @@ def _elements(entries: Iterable[str]) -> str:
 
 
 Listing = list[dict[str, dict[str, Any]]]
-"""Sets, chains and rules, as libnftables writes them in JSON."""
+"""Sets, chains, rules and counters, as libnftables writes them in JSON."""
+VARYING = {"handle", "packets", "bytes"}
+"""What differs in a table that stands as it was put."""
 
 
 async def list_table() -> Listing | None:
@@ -117,7 +119,7 @@ async def list_table() -> Listing | None:
     except CommandError:
         return None
     return [
-        {kind: {name: value for name, value in entry.items() if name != "handle"}}
+        {kind: {name: value for name, value in entry.items() if name not in VARYING}}
         for item in json.loads(listed)["nftables"]
         for kind, entry in item.items()
     ]
