@@ -150,12 +150,8 @@ def create_app(
     devices: Devices,
     find_problems: Callable[[], Awaitable[list[str]]],
     registry: CollectorRegistry,
-    find_warnings: Callable[[], list[str]] = list,
 ) -> FastAPI:
-    """The application.
-
-    `find_problems` tells what keeps the gateway from being ready, `find_warnings` what is wrong though it is ready.
-    """
+    """The application; `find_problems` tells what keeps the gateway from being ready."""
     app = FastAPI(title="Meshgate gateway", version="1", docs_url=None, redoc_url=None)
     problems.install(app)
     app.add_middleware(BodyLimits)
@@ -172,7 +168,7 @@ def create_app(
         """The gateway carries traffic."""
         if missing := await find_problems():
             return problems.problem(HTTPStatus.SERVICE_UNAVAILABLE, "; ".join(missing), missing=missing)
-        return JSONResponse({"status": "ready", "warnings": find_warnings()})
+        return JSONResponse({"status": "ready"})
 
     @app.get("/metrics")
     def metrics() -> Response:

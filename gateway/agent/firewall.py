@@ -114,14 +114,22 @@ VARYING = {"handle", "packets", "bytes"}
 
 async def list_table() -> Listing | None:
     """What the kernel's table holds, without counts and numbers; None when there is no table."""
+    listing = await _list()
+    return None if listing is None else _unvarying(listing)
+
+
+async def _list() -> Listing | None:
     try:
         listed = await run("nft", "--json", "--stateless", "list", "table", *TABLE)
     except CommandError:
         return None
+    return list(json.loads(listed)["nftables"])
+
+
+def _unvarying(listing: Listing) -> Listing:
     return [
-        {kind: {name: value for name, value in entry.items() if name not in VARYING}}
-        for item in json.loads(listed)["nftables"]
-        for kind, entry in item.items()
+        {kind: {name: value for name, value in entry.items() if name not in VARYING} for kind, entry in item.items()}
+        for item in listing
     ]
 
 
@@ -131,6 +139,8 @@ class Firewall:
     def __init__(self, settings: AgentSettings) -> None:
         self._rules = rules(settings)
         self._put: Listing | None = None
+        self.newcomers = 0
+        """As of the last listing, a count that changes when a client comes, or comes by another way."""
 
     async def apply(self) -> None:
         """Put the table in place. Connections that are under way go on."""
@@ -139,17 +149,14 @@ class Firewall:
 
     async def stands(self) -> bool:
         """Whether the kernel's table is what `apply` put there, to the last rule."""
-        return self._put is not None and await list_table() == self._put
+        listing = await _list()
+        self.newcomers = sum(item["counter"]["packets"] for item in listing or [] if "counter" in item)
+        return listing is not None and _unvarying(listing) == self._put
 
     async def restore(self) -> None:
         """Put the table in place unless it stands."""
         if not await self.stands():
             await self.apply()
-
-    async def newcomers(self) -> int:
-        """A count that changes when a client comes, or comes by another way; CommandError when there is no table."""
-        listed = json.loads(await run("nft", "--json", "list", "counter", *TABLE, "newcomers"))["nftables"]
-        return next(int(item["counter"]["packets"]) for item in listed if "counter" in item)
 
     async def problems(self) -> list[str]:
         """One sentence if the table does not stand."""

@@ -44,10 +44,6 @@ class Health:
                 self._good_until = time.monotonic() + GOOD_FOR_S
             return list(self._found)
 
-    def warnings(self) -> list[str]:
-        """What is not as it should be, but keeps no traffic from passing."""
-        return self._access.warnings()
-
     async def _look(self) -> list[str]:
         try:
             found = await self._access.problems()

@@ -31,9 +31,6 @@ class AccessStatus(Protocol):
     async def problems(self) -> list[str]:
         """What keeps devices from getting in, one sentence each; CommandError when that cannot be told."""
 
-    def warnings(self) -> list[str]:
-        """What is not as it should be and keeps no device out, one sentence each."""
-
     def heard_within(self, seconds: int) -> int:
         """How many devices had their last handshake no longer ago."""
 

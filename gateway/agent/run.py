@@ -53,7 +53,7 @@ async def run(settings: AgentSettings, token: str, stop: asyncio.Event) -> None:
     registry = make_registry(devices, tunnel)
     async with mesh_client(settings) as http:
         health = Health(settings, tunnel, firewall, http)
-        app = create_app(settings, token, devices, health.problems, registry, health.warnings)
+        app = create_app(settings, token, devices, health.problems, registry)
         first = await run_until_first_ends(
             {
                 "signal": _ended(stop),

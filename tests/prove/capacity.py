@@ -27,7 +27,7 @@ from tests.deadlines import wait_for
 
 COUNTS = (100, 10_000, 50_000)
 NETWORKS = "10.80.0.0/15,fd77::/64"
-REGISTRATIONS = 200
+REGISTRATIONS = 1000
 ROAMS = 5
 IDLE_S = 30
 STANDS = "stands with"
@@ -176,9 +176,7 @@ def idle(gateway: Gateway, http: httpx.Client) -> tuple[float, float, int]:
     while (passed := time.monotonic() - start) < IDLE_S:
         unready += http.get("/readyz").status_code != httpx.codes.OK
         time.sleep(0.5)
-    agent, wireguard = (
-        100 * (cpu_s(pid) - earlier) / passed for pid, earlier in zip(pids, before, strict=True)
-    )
+    agent, wireguard = (100 * (cpu_s(pid) - earlier) / passed for pid, earlier in zip(pids, before, strict=True))
     return agent, wireguard, unready
 
 

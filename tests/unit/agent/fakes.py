@@ -29,7 +29,6 @@ class FakeAccess:
 
     def __init__(self) -> None:
         self.missing: list[str] = []
-        self.warned: list[str] = []
         self.heard = {180: 0, 900: 0, 3600: 0, 86400: 0}
         self.passed: Traffic | None = None
 
@@ -41,9 +40,6 @@ class FakeAccess:
 
     async def problems(self) -> list[str]:
         return self.missing
-
-    def warnings(self) -> list[str]:
-        return self.warned
 
     def heard_within(self, seconds: int) -> int:
         return self.heard[seconds]

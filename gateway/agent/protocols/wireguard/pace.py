@@ -5,8 +5,10 @@ from collections.abc import Callable
 
 LOOK_EVERY_S = 1.0
 """The shortest time between two looks."""
-LOOK_SHARE = 0.05
-"""The part of the time that looks may take: half of it regularly, the rest when there is news."""
+REGULAR_SHARE = 0.01
+"""The part of the time that regular looks take, where they would take more than that every second."""
+SHARE = 0.04
+"""The part of the time that all looks may take, those for news among them."""
 SAVED_LOOKS = 10
 """So many looks may follow each other, where there were fewer than allowed before."""
 LONGEST_PAUSE_S = 5.0
@@ -17,8 +19,8 @@ PAUSE_SHARE = 0.25
 class Pace:
     """Looks every second while that is cheap. With thousands of peers, soon after news, else seldom.
 
-    50,000 peers are a look of 0.4 s. Then there is one every 16 s; one more a second after news, ten times in a row,
-    and with news all the time one every 8 s.
+    50,000 peers are a look of 0.4 s. Then there is one every 40 s, and one within a second of news: ten times in a
+    row, and with news all the time every 10 s.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -40,7 +42,7 @@ class Pace:
         rested = self._clock() - self._looked_at
         if rested < LOOK_EVERY_S:
             return False
-        return rested >= 2 * self._took / LOOK_SHARE or (self._is_news and self._savings(rested) >= self._took)
+        return rested >= self._took / REGULAR_SHARE or (self._is_news and self._savings(rested) >= self._took)
 
     def looked(self, took: float) -> None:
         """A look is over that took so long."""
@@ -50,7 +52,7 @@ class Pace:
         self._saved = savings - took
 
     def _savings(self, rested: float) -> float:
-        return min(self._saved + LOOK_SHARE * rested, SAVED_LOOKS * self._took)
+        return min(self._saved + SHARE * rested, SAVED_LOOKS * self._took)
 
 
 class Pauses:

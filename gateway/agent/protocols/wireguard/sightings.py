@@ -24,12 +24,6 @@ class Sightings:
         self._not_before = 0.0
         """When the store is asked again, on the monotonic clock."""
 
-    def warnings(self) -> list[str]:
-        """One sentence if the store does not take them."""
-        if self._trouble is None:
-            return []
-        return [f"where {len(self._waiting)} devices were last heard from is not in the store: {self._trouble}"]
-
     def collect(self, seen: Iterable[tuple[str, SeenPeer | None]]) -> None:
         """Take these peers' endpoints and handshakes for the next `write`."""
         for key, peer in seen:

@@ -80,7 +80,7 @@ class Tunnel:
         else:
             if time.monotonic() - self._kept_up_at >= KEEP_UP_EVERY_S:
                 await self._keep_up()
-                self._pace.hear(await self._firewall.newcomers())
+                self._pace.hear(self._firewall.newcomers)
             if self._pace.is_due():
                 await self._peers.reconcile(await self._look(), self._devices)
 
@@ -119,10 +119,6 @@ class Tunnel:
         if not link.is_up(name):
             found.append(f"the interface {name} is down")
         return found
-
-    def warnings(self) -> list[str]:
-        """What is not as it should be and keeps nobody out."""
-        return self._peers.warnings()
 
     def heard_within(self, seconds: int) -> int:
         """How many peers had their last handshake no longer ago, as of the last look."""

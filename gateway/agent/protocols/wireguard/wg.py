@@ -89,10 +89,10 @@ def _known(text: str) -> str | None:
     return None if text == "(none)" else text
 
 
-def chunks(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
-    """The items in pieces that one call takes."""
+def pieces(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    """The items in their order, so many at a time."""
     rest = iter(items)
-    while piece := list(islice(rest, CHUNK)):
+    while piece := list(islice(rest, size)):
         yield piece
 
 
@@ -130,13 +130,20 @@ class WireGuard:
 
         Those that are in already keep their sessions.
         """
-        for chunk in chunks(peers):
-            configuration = "".join(_section(peer) for peer in chunk)
-            await self._wg("addconf", self.interface, "/dev/stdin", stdin=configuration)
+        turns = asyncio.Semaphore(2)  # one at work, and the next has started
+
+        async def add(chunk: Sequence[WantedPeer]) -> None:
+            async with turns:
+                configuration = "".join(_section(peer) for peer in chunk)
+                await self._wg("addconf", self.interface, "/dev/stdin", stdin=configuration)
+
+        done = await asyncio.gather(*(add(chunk) for chunk in pieces(peers, CHUNK)), return_exceptions=True)
+        if failures := [result for result in done if isinstance(result, BaseException)]:
+            raise failures[0]
 
     async def remove_peers(self, public_keys: Sequence[str]) -> None:
         """Shut peers out, at once: their sessions are forgotten."""
-        for chunk in chunks(public_keys):
+        for chunk in pieces(public_keys, CHUNK):
             await self._set(*(word for key in chunk for word in ("peer", key, "remove")))
 
     async def _set(self, *change: str, stdin: str = "") -> None:

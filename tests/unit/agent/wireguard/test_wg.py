@@ -1,4 +1,4 @@
-from gateway.agent.protocols.wireguard.wg import CHUNK, SeenInterface, SeenPeer, chunks, parse_dump
+from gateway.agent.protocols.wireguard.wg import SeenInterface, SeenPeer, parse_dump, pieces
 
 DUMP = (
     "cHJpdmF0ZQ==\tcHVibGlj\t51820\toff\n"
@@ -35,5 +35,5 @@ def test_secrets_are_not_shown() -> None:
     assert "cHJpdmF0ZQ==" not in repr(seen)
 
 
-def test_chunks() -> None:
-    assert [len(chunk) for chunk in chunks(range(2 * CHUNK + 1))] == [CHUNK, CHUNK, 1]
+def test_pieces() -> None:
+    assert list(pieces(range(5), 2)) == [[0, 1], [2, 3], [4]]
