@@ -23,8 +23,10 @@ from gateway.agent.errors import (
     RequestError,
     UnavailableError,
 )
+from gateway.agent.protocols.wireguard import wg
 from gateway.agent.protocols.wireguard.peers import CALL_BACK_WITHIN_S, Peers
-from gateway.agent.store import Store
+from gateway.agent.protocols.wireguard.wg import SeenPeer, parse_peer
+from gateway.agent.store import Store, StoreError
 from tests.unit.agent.fakes import SERVER_KEY, FakeDataPlane
 
 NETWORKS = (ip_network("10.77.0.0/29"), ip_network("fd77::/64"))
@@ -152,6 +154,91 @@ async def test_on_a_new_interface_devices_seen_lately_are_called_once(gateway: G
     }
     await gateway.reconcile()
     assert {peer.keepalive for peer in gateway.plane.peers.values()} == {0}
+
+
+async def test_those_seen_last_come_back_first(gateway: Gateway) -> None:
+    for number, key in enumerate(KEYS[:4]):
+        await gateway.devices.register(Registration(public_key=key))
+        if number:
+            gateway.plane.handshake(key, "192.0.2.1:5", NOW + number)
+    await gateway.reconcile()
+    gateway.plane.peers.clear()
+    await gateway.reconcile()
+    assert list(gateway.plane.peers) == [KEYS[3], KEYS[2], KEYS[1], KEYS[0]]
+
+
+async def test_a_look_reads_only_what_has_changed(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    for key in KEYS[:5]:
+        await gateway.devices.register(Registration(public_key=key))
+    await gateway.reconcile()
+    read: list[str] = []
+
+    def parse(line: str) -> SeenPeer:
+        read.append(line)
+        return parse_peer(line)
+
+    monkeypatch.setattr(wg, "parse_peer", parse)
+    await gateway.reconcile()
+    assert read == []
+    gateway.plane.handshake(KEYS[2], "192.0.2.1:5", NOW)
+    await gateway.reconcile()
+    assert len(set(read)) == 1
+    assert (await gateway.devices.find(KEYS[2])).endpoint == "192.0.2.1:5"
+
+
+async def test_a_peer_that_was_called_and_removed_meanwhile_stays_out(gateway: Gateway) -> None:
+    await gateway.devices.register(Registration(public_key=KEYS[0]))
+    gateway.plane.handshake(KEYS[0], "192.0.2.1:5", NOW)
+    await gateway.reconcile()
+    gateway.plane.peers.clear()
+    await gateway.reconcile()
+    outdated = await gateway.plane.show()
+    await gateway.devices.revoke(KEYS[0])
+    await gateway.peers.reconcile(outdated, gateway.devices)
+    assert gateway.plane.peers == {}
+
+
+async def test_what_failed_is_looked_at_soon(gateway: Gateway) -> None:
+    gateway.plane.broken = True
+    with pytest.raises(UnavailableError):
+        await gateway.devices.register(Registration(public_key=KEYS[0]))
+    assert gateway.peers.is_unsettled
+    gateway.plane.broken = False
+    await gateway.reconcile()
+    assert gateway.peers.is_unsettled, "what was put right is seen once more"
+    await gateway.reconcile()
+    assert not gateway.peers.is_unsettled
+
+
+async def test_a_full_disk_ends_no_look_and_is_told_once(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(_: object) -> None:
+        raise StoreError("database or disk is full")
+
+    for key in KEYS[:2]:
+        await gateway.devices.register(Registration(public_key=key))
+    with monkeypatch.context() as patched:
+        patched.setattr(gateway.store, "note", full)
+        for port in range(3):
+            gateway.plane.handshake(KEYS[0], f"192.0.2.1:{port}", NOW + port)
+            await gateway.reconcile()
+        del gateway.plane.peers[KEYS[1]]
+        await gateway.reconcile()
+    assert gateway.plane.peers.keys() == set(KEYS[:2]), "what is mandatory goes on"
+    assert caplog.text.count("database or disk is full") == 1
+    while (device := await gateway.devices.find(KEYS[0])).endpoint is None:  # after a pause, and without a new look
+        await gateway.reconcile()
+    assert (device.endpoint, device.last_handshake) == ("192.0.2.1:2", NOW + 2)
+
+
+async def test_the_time_of_handshakes_is_counted(gateway: Gateway) -> None:
+    for key, ago in zip(KEYS, (0, 180, 181), strict=False):
+        await gateway.devices.register(Registration(public_key=key))
+        gateway.plane.handshake(key, "192.0.2.1:5", NOW - ago)
+    await gateway.devices.register(Registration(public_key=KEYS[3]))
+    await gateway.reconcile()
+    assert [gateway.peers.heard_within(seconds) for seconds in (180, 900)] == [2, 3]
 
 
 async def test_concurrent_registrations_share_nothing(gateway: Gateway) -> None:

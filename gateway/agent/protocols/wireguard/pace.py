@@ -37,12 +37,13 @@ class Pace:
         self._is_news = self._is_news or count != self._heard
         self._heard = count
 
-    def is_due(self) -> bool:
-        """Whether to look now."""
+    def is_due(self, *, urgent: bool = False) -> bool:
+        """Whether to look now. An urgent look waits for nothing but its second."""
         rested = self._clock() - self._looked_at
         if rested < LOOK_EVERY_S:
             return False
-        return rested >= self._took / REGULAR_SHARE or (self._is_news and self._savings(rested) >= self._took)
+        is_affordable = self._is_news and self._savings(rested) >= self._took
+        return urgent or is_affordable or rested >= self._took / REGULAR_SHARE
 
     def looked(self, took: float) -> None:
         """A look is over that took so long."""

@@ -9,9 +9,11 @@ import asyncio
 import logging
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
+from gateway.agent.command import CommandError
 from gateway.agent.devices import Devices
 from gateway.agent.pool import Network, addresses
 from gateway.agent.protocols.wireguard.sightings import Sightings
@@ -62,20 +64,18 @@ class Peers:
         self._sightings = Sightings()
         self._handshakes: list[int] = []
         """Of all peers that ever had one, the times of the last, in order."""
+        self.is_unsettled = False
+        """Whether something failed, or was put right, that the next look should see soon."""
 
     async def let_in(self, device: Device) -> None:
         """Make a device a peer; CommandError when the interface is not there."""
-        try:
+        with self._changing([device.public_key]):
             await self._data_plane.set_peer(self._wanted(device))
-        finally:
-            self._doubt([device.public_key])
 
     async def shut_out(self, public_keys: Sequence[str]) -> None:
         """Remove peers, and with them their sessions; CommandError when the interface is not there."""
-        try:
+        with self._changing(public_keys):
             await self._data_plane.remove_peers(public_keys)
-        finally:
-            self._doubt(public_keys)
 
     def heard_within(self, seconds: int) -> int:
         """How many peers had their last handshake no longer ago, as of the last look."""
@@ -88,6 +88,7 @@ class Peers:
         Those seen last come first. Those that were lately there are called: their own side would notice the loss of
         its session only after 15 s. CommandError when the interface is not there.
         """
+        self.is_unsettled = False
         changed, gone = await asyncio.to_thread(_difference, self._lines or {}, seen.lines)
         doubtful = {*changed, *gone, *self._in_doubt, *(devices.keys() if self._lines is None else ())}
         self._doubt(doubtful - self._in_doubt.keys(), since=0)
@@ -107,21 +108,33 @@ class Peers:
 
     async def _repair(self, seen: SeenInterface, devices: Devices, wrong: Sequence[str]) -> None:
         """Put keys right, some at a time, so that registrations come between."""
+        self.is_unsettled = True
         strangers = missing = 0
         for keys in pieces(wrong, AT_ONCE):
             async with devices.unchanging(keys) as stored:
                 # What the agent changed after the interface was asked is for the next look to judge.
                 keys = [key for key in keys if self._in_doubt[key] < seen.asked_at]
-                if unknown := [key for key in keys if key not in stored]:
+                if unknown := [key for key in keys if key not in stored and key in seen.lines]:
                     await self._data_plane.remove_peers(unknown)
                 if known := [self._wanted(stored[key], restore=key not in seen.lines) for key in keys if key in stored]:
                     await self._data_plane.add_peers(known)
             strangers += len(unknown)
-            missing += sum(key not in seen.lines for key in keys)
+            missing += sum(key in stored and key not in seen.lines for key in keys)
         if strangers:
             log.warning("%d peers in the interface are unknown: removed", strangers)
         if missing:
             log.info("%d peers brought into the interface", missing)
+
+    @contextmanager
+    def _changing(self, public_keys: Sequence[str]) -> Iterator[None]:
+        """Leave these keys in doubt when the block has ended, however it ends."""
+        try:
+            yield
+        except CommandError:
+            self.is_unsettled = True
+            raise
+        finally:
+            self._doubt(public_keys)
 
     def _doubt(self, public_keys: Iterable[str], since: float | None = None) -> None:
         self._in_doubt.update(dict.fromkeys(public_keys, time.monotonic() if since is None else since))

@@ -81,7 +81,7 @@ class Tunnel:
             if time.monotonic() - self._kept_up_at >= KEEP_UP_EVERY_S:
                 await self._keep_up()
                 self._pace.hear(self._firewall.newcomers)
-            if self._pace.is_due():
+            if self._pace.is_due(urgent=self._peers.is_unsettled):
                 await self._peers.reconcile(await self._look(), self._devices)
 
     async def _look(self) -> SeenInterface:
