@@ -136,6 +136,7 @@ async def test_a_look_that_a_registration_overtook_changes_nothing(gateway: Gate
     before = gateway.plane.changes
     await gateway.peers.reconcile(outdated, gateway.devices)
     assert gateway.plane.changes == before
+    assert not gateway.peers.is_unsettled, "nothing is wrong that a look should see soon"
 
 
 async def test_on_a_new_interface_devices_seen_lately_are_called_once(gateway: Gateway) -> None:

@@ -108,15 +108,17 @@ class Peers:
 
     async def _repair(self, seen: SeenInterface, devices: Devices, wrong: Sequence[str]) -> None:
         """Put keys right, some at a time, so that registrations come between."""
-        self.is_unsettled = True
         strangers = missing = 0
         for keys in pieces(wrong, AT_ONCE):
             async with devices.unchanging(keys) as stored:
                 # What the agent changed after the interface was asked is for the next look to judge.
                 keys = [key for key in keys if self._in_doubt[key] < seen.asked_at]
-                if unknown := [key for key in keys if key not in stored and key in seen.lines]:
+                unknown = [key for key in keys if key not in stored and key in seen.lines]
+                known = [self._wanted(stored[key], restore=key not in seen.lines) for key in keys if key in stored]
+                self.is_unsettled |= bool(unknown or known)
+                if unknown:
                     await self._data_plane.remove_peers(unknown)
-                if known := [self._wanted(stored[key], restore=key not in seen.lines) for key in keys if key in stored]:
+                if known:
                     await self._data_plane.add_peers(known)
             strangers += len(unknown)
             missing += sum(key in stored and key not in seen.lines for key in keys)
