@@ -66,7 +66,8 @@ class Devices:
         self._by_key = {device.public_key: device for device in devices}
         self._by_number = {device.number: device for device in devices}
         self._shut_out: set[str] = set()
-        """Keys of devices that are out since their time is over, and still stored."""
+        """Keys of devices that are out since their time was over, and still stored. Only `expire` takes one from here,
+        where a clock was set right, or a registration."""
 
     @property
     def resting(self) -> int:
@@ -161,7 +162,9 @@ class Devices:
     async def _expire(self) -> None:
         async with self._changes:
             over = self._lifetimes.over(self._by_key.values())
-            self._shut_out.intersection_update(device.public_key for device in over)
+            if back := self._shut_out.difference(device.public_key for device in over):  # a clock was set right
+                self._shut_out -= back
+                self._access.reconsider(back)
             trouble = None
             if new := [device for device in over if device.public_key not in self._shut_out]:
                 try:
@@ -216,17 +219,20 @@ class Devices:
         """The device's own addresses in the tunnel: 10.77.0.5/32, fd77::5/128."""
         return addresses(self._networks, device.number)
 
-    async def by_key(self) -> dict[str, Device]:
-        """All devices that may be in, by their public keys."""
-        known = {key: device for key, device in self._by_key.items() if not self._lifetimes.is_over(device)}
-        self._shut_out = {key for key in self._shut_out if key not in known}  # a clock was set right
-        return known
+    def keys(self) -> Iterable[str]:
+        """The public keys of all devices, those whose time is over among them."""
+        return self._by_key.keys()
+
+    def among(self, public_keys: Iterable[str]) -> dict[str, Device]:
+        """Those of these keys whose devices may be in."""
+        found = {key: device for key in public_keys if (device := self._by_key.get(key)) and key not in self._shut_out}
+        return {key: device for key, device in found.items() if not self._lifetimes.is_over(device)}
 
     @asynccontextmanager
-    async def unchanging(self) -> AsyncIterator[dict[str, Device]]:
-        """All devices that may be in, by their public keys; none comes, changes or goes until the block ends."""
+    async def unchanging(self, public_keys: Iterable[str]) -> AsyncIterator[dict[str, Device]]:
+        """Those of these keys whose devices may be in; none comes, changes or goes until the block ends."""
         async with self._changes:
-            yield await self.by_key()
+            yield self.among(public_keys)
 
     async def note(self, sightings: Iterable[Sighting]) -> None:
         """Keep where devices were last seen; StoreError if that is not kept."""

@@ -38,6 +38,13 @@ table inet meshgate {{
         ip6 saddr @clients6 drop
     }}
 
+    # A client that comes, or comes by another way, is a new connection to WireGuard's port.
+    counter newcomers {{}}
+    chain newcomers {{
+        type filter hook input priority filter - 1; policy accept;
+        udp dport {listen_port} ct state new counter name "newcomers"
+    }}
+
     # To the gateway itself. tailscaled takes what is for its peerapi (an exit node's DNS) out of the mesh before the
     # kernel sees it, so the mesh needs no port but WireGuard's. Neighbour discovery is for links that have neighbours.
     chain input {{
@@ -172,19 +179,29 @@ def _elements(entries: Iterable[str]) -> str:
 
 
 Listing = list[dict[str, dict[str, Any]]]
-"""Sets, chains and rules, as libnftables writes them in JSON."""
+"""Sets, chains, rules and counters, as libnftables writes them in JSON."""
+VARYING = {"handle", "packets", "bytes"}
+"""What differs in a table that stands as it was put."""
 
 
 async def list_table() -> Listing | None:
     """What the kernel's table holds, without counts and numbers; None when there is no table."""
+    listing = await _list()
+    return None if listing is None else _unvarying(listing)
+
+
+async def _list() -> Listing | None:
     try:
         listed = await run("nft", "--json", "--stateless", "list", "table", *TABLE)
     except CommandError:
         return None
+    return list(json.loads(listed)["nftables"])
+
+
+def _unvarying(listing: Listing) -> Listing:
     return [
-        {kind: {name: value for name, value in entry.items() if name != "handle"}}
-        for item in json.loads(listed)["nftables"]
-        for kind, entry in item.items()
+        {kind: {name: value for name, value in entry.items() if name not in VARYING} for kind, entry in item.items()}
+        for item in listing
     ]
 
 
@@ -194,6 +211,8 @@ class Firewall:
     def __init__(self, settings: AgentSettings) -> None:
         self._rules = rules(settings)
         self._put: Listing | None = None
+        self.newcomers = 0
+        """As of the last listing, a count that changes when a client comes, or comes by another way."""
 
     async def apply(self) -> None:
         """Put the table in place. Connections that are under way go on."""
@@ -210,7 +229,9 @@ class Firewall:
 
     async def stands(self) -> bool:
         """Whether the kernel's table is what `apply` put there, to the last rule."""
-        return self._put is not None and await list_table() == self._put
+        listing = await _list()
+        self.newcomers = sum(item["counter"]["packets"] for item in listing or [] if "counter" in item)
+        return listing is not None and _unvarying(listing) == self._put
 
     async def restore(self) -> None:
         """Put the table in place unless it stands."""

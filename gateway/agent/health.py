@@ -1,5 +1,7 @@
 """Ready or not, and what is missing: one sentence per thing, for `kubectl describe` and people."""
 
+import asyncio
+import time
 from pathlib import Path
 
 import httpx
@@ -12,6 +14,8 @@ from gateway.agent.settings import AgentSettings
 FORWARDING = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
 """The kernel's switch per IP version; in a pod IPv6's is off whatever the node's is."""
 
+GOOD_FOR_S = 1.0
+"""An answer of this age is given again: who asks without a token starts no programs beyond that."""
 TAILSCALE_DEADLINE_S = 2.0
 LOCAL_API = "http://local-tailscaled.sock/localapi/v0/status?peers=false"
 """What tailscaled answers on its socket (tailscale: ipn/localapi); any local user may read it."""
@@ -27,9 +31,20 @@ class Health:
         self._access = access
         self._firewall = firewall
         self._http = http
+        self._asking = asyncio.Lock()
+        self._found: list[str] = []
+        self._good_until = 0.0
+        """How long `_found` is given again, on the monotonic clock."""
 
     async def problems(self) -> list[str]:
-        """Everything that is missing now; empty means ready."""
+        """Everything that is missing, as of a second ago at most; empty means ready."""
+        async with self._asking:
+            if time.monotonic() >= self._good_until:
+                self._found = await self._look()
+                self._good_until = time.monotonic() + GOOD_FOR_S
+            return list(self._found)
+
+    async def _look(self) -> list[str]:
         try:
             found = await self._access.problems()
         except CommandError as error:

@@ -42,10 +42,8 @@ class GatewayCollector(Collector):
         family = GaugeMetricFamily(
             "meshgate_peers_handshake_within", "Devices whose last handshake is no older.", labels=["seconds"]
         )
-        now = time.time()
-        ages = [now - handshake for handshake in self._access.handshakes()]
         for limit in HANDSHAKE_AGES_S:
-            family.add_metric([str(limit)], sum(age <= limit for age in ages))
+            family.add_metric([str(limit)], self._access.heard_within(limit))
         return family
 
 

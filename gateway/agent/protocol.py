@@ -32,6 +32,9 @@ class AccessControl(Protocol):
     async def shut_out(self, public_keys: Sequence[str]) -> None:
         """Shut devices out and end their sessions, at once. Those that are not in are passed over."""
 
+    def reconsider(self, public_keys: Iterable[str]) -> None:
+        """What `Devices` says of these has changed: bring them in line within a second."""
+
 
 class AccessStatus(Protocol):
     """Tells what the protocol needs, who is there and how much passes."""
@@ -39,8 +42,8 @@ class AccessStatus(Protocol):
     async def problems(self) -> list[str]:
         """What keeps devices from getting in, one sentence each; CommandError when that cannot be told."""
 
-    def handshakes(self) -> Iterable[int]:
-        """The time of each device's last handshake, in seconds since 1970; 0 for never."""
+    def heard_within(self, seconds: int) -> int:
+        """How many devices had their last handshake no longer ago."""
 
     def traffic(self) -> Traffic | None:
         """What has passed; None when there is no tunnel just now."""

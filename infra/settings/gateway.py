@@ -44,6 +44,10 @@ class ApiCaller(Section):
         return self
 
 
+MAX_DEVICES = 65_536
+"""wireguard-go holds no more peers than this (its device/constants.go)."""
+
+
 class GatewaySettings(Section):
     """One gateway: exit node of the mesh and WireGuard endpoint of native clients."""
 
@@ -132,6 +136,12 @@ class GatewaySettings(Section):
     def ssh_host(self) -> str | None:
         """What SSH dials; None of a gateway in the cluster."""
         return (self.host or split_endpoint(self.endpoint)[0]) if self.target == "metal" else None
+
+    @property
+    def capacity(self) -> int:
+        """For how many devices there are addresses; no more than wireguard-go takes."""
+        hosts = min(network.num_addresses - (3 if network.version == 4 else 2) for network in self.client_networks)
+        return min(hosts, MAX_DEVICES)
 
     @property
     def ipv6(self) -> bool:

@@ -376,6 +376,21 @@ async def test_ipv6_forwarding_is_asked_for_only_by_ipv6_clients() -> None:
     assert sysctls == [{"name": "net.ipv6.conf.all.forwarding", "value": "1"}]
 
 
+@pytest.mark.parametrize(
+    ("networks", "wireguard", "agent"),
+    [(["10.77.0.0/24"], "266Mi", "129Mi"), (["10.77.0.0/16", "fd77::/64"], "2816Mi", "320Mi")],
+)
+async def test_the_memory_that_a_pod_may_have_is_enough_for_a_full_pool(
+    networks: list[str], wireguard: str, agent: str
+) -> None:
+    declared = await declare(gateways=[CONFIG["gateways"][0] | {"client_networks": networks}])
+    limits = {
+        container["name"]: container["resources"]["limits"]["memory"]
+        for container in gateway_pod(declared)["containers"]
+    }
+    assert (limits["wireguard"], limits["agent"]) == (wireguard, agent)
+
+
 async def test_an_existing_headscale_is_not_declared() -> None:
     declared = await declare(**EXISTING)
     assert not [key for key in declared if "HeadscaleServer" in key or "HeadscaleApiKey" in key]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gateway.agent.pool import Pool
 from infra.settings.loading import SettingsError, load
 from infra.settings.stack import StackSettings
 
@@ -217,3 +218,11 @@ def test_a_refused_url_with_a_password_is_not_repeated() -> None:
 def test_a_refused_api_key_is_not_repeated() -> None:
     with pytest.raises(SettingsError, match=r"^meshgate:headscale_api_key: it is not text\.$"):
         load((with_headscale(managed=False) | {"headscale_api_key": 12345}).get)
+
+
+@pytest.mark.parametrize(
+    "networks", [["10.77.0.0/29"], ["10.77.0.0/16"], ["10.76.0.0/15"], ["10.77.0.0/24", "fd77::/126"]]
+)
+def test_the_agent_has_addresses_for_as_many_devices(networks: list[str]) -> None:
+    (gateway,) = load_values(with_gateway(client_networks=networks)).gateways
+    assert gateway.capacity == Pool(gateway.client_networks).capacity

@@ -1,5 +1,6 @@
 """The firewall's table, put in place and read back by nft itself."""
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -97,3 +98,26 @@ async def test_the_same_table_put_anew_is_the_same(namespace: Namespace, tmp_pat
     await firewall.apply()
     namespace.run("nft", "-f", "-", stdin=rules(settings))
     assert await firewall.stands()
+
+
+async def test_a_client_that_comes_by_another_way_is_counted(namespace: Namespace, tmp_path: Path) -> None:
+    settings = made(tmp_path)
+    namespace.run("ip", "link", "set", "lo", "up")
+    firewall = Firewall(settings)
+    await firewall.apply()
+    counts = [await newcomers(firewall)]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
+        listener.bind(("127.0.0.1", settings.listen_port))
+        for _ in range(2):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                client.connect(listener.getsockname())
+                for _ in range(3):
+                    client.send(b"here I am")
+                    listener.sendto(b"welcome", listener.recvfrom(100)[1])
+            counts.append(await newcomers(firewall))
+    assert counts == [0, 1, 2]
+
+
+async def newcomers(firewall: Firewall) -> int:
+    assert await firewall.stands(), "counts are no change"
+    return firewall.newcomers

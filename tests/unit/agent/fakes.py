@@ -1,11 +1,12 @@
 """Key pairs, a protocol without an interface, and a data plane that keeps peers and fails when told to."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from gateway.agent.command import CommandError
 from gateway.agent.protocol import AwayError, Traffic
-from gateway.agent.protocols.wireguard.wg import SeenInterface, SeenPeer, WantedPeer
+from gateway.agent.protocols.wireguard.wg import SeenInterface, SeenPeer, WantedPeer, parse_dump
 from gateway.agent.store import Device
 from infra import curve25519
 
@@ -28,7 +29,7 @@ class FakeAccess:
 
     def __init__(self) -> None:
         self.missing: list[str] = []
-        self.seen: list[int] = []
+        self.heard = {180: 0, 900: 0, 3600: 0, 86400: 0}
         self.passed: Traffic | None = None
 
     async def let_in(self, device: Device) -> None:
@@ -37,11 +38,14 @@ class FakeAccess:
     async def shut_out(self, public_keys: Sequence[str]) -> None:
         pass
 
+    def reconsider(self, public_keys: Iterable[str]) -> None:
+        pass
+
     async def problems(self) -> list[str]:
         return self.missing
 
-    def handshakes(self) -> list[int]:
-        return self.seen
+    def heard_within(self, seconds: int) -> int:
+        return self.heard[seconds]
 
     def traffic(self) -> Traffic | None:
         return self.passed
@@ -64,30 +68,29 @@ class FakeDataPlane:
 
     async def show(self) -> SeenInterface:
         self._be_there()
-        return SeenInterface(SERVER_KEY, 51820, dict(self.peers))
+        return parse_dump(
+            "\n".join((f"(none)\t{SERVER_KEY}\t51820\toff", *(_line(key, peer) for key, peer in self.peers.items()))),
+            asked_at=time.monotonic(),
+        )
 
     async def set_peer(self, peer: WantedPeer) -> None:
         self._change()
-        self._put(peer)
+        old = self.peers.get(peer.public_key)
+        self._put(peer, keepalive=old.keepalive if old else 0)
 
     async def add_peers(self, peers: Sequence[WantedPeer]) -> None:
         self._change()
         for peer in peers:
-            self._put(peer)
+            self._put(peer, peer.keepalive)
 
     async def remove_peers(self, public_keys: Sequence[str]) -> None:
         self._change()
         for key in public_keys:
             self.peers.pop(key, None)
 
-    async def stop_keepalives(self, public_keys: Sequence[str]) -> None:
-        self._change()
-        for key in public_keys:
-            self.peers[key] = replace(self.peers[key], keepalive=0)
-
-    def handshake(self, public_key: str, endpoint: str, time: int) -> None:
+    def handshake(self, public_key: str, endpoint: str, when: int) -> None:
         """The peer is heard from."""
-        self.peers[public_key] = replace(self.peers[public_key], endpoint=endpoint, last_handshake=time)
+        self.peers[public_key] = replace(self.peers[public_key], endpoint=endpoint, last_handshake=when)
 
     def _change(self) -> None:
         self._be_there()
@@ -99,12 +102,24 @@ class FakeDataPlane:
         if self.away:
             raise AwayError("the interface wg0 does not exist")
 
-    def _put(self, peer: WantedPeer) -> None:
+    def _put(self, peer: WantedPeer, keepalive: int) -> None:
         old = self.peers.get(peer.public_key)
         self.peers[peer.public_key] = SeenPeer(
             preshared_key=peer.preshared_key,
             endpoint=peer.endpoint or (old.endpoint if old else None),
             allowed_ips=frozenset(peer.allowed_ips),
             last_handshake=old.last_handshake if old else 0,
-            keepalive=peer.keepalive or (old.keepalive if old else 0),
+            keepalive=keepalive,
         )
+
+
+def _line(public_key: str, peer: SeenPeer) -> str:
+    fields = (
+        public_key,
+        peer.preshared_key or "(none)",
+        peer.endpoint or "(none)",
+        ",".join(sorted(peer.allowed_ips)) or "(none)",
+        str(peer.last_handshake),
+        *("0", "0", str(peer.keepalive or "off")),
+    )
+    return "\t".join(fields)

@@ -23,7 +23,7 @@ from gateway.agent.request_limits import BodyLimits
 from gateway.agent.server import API_BOUNDS, listen, serve
 from gateway.agent.tokens import Tokens
 
-TOKEN = "the-right-token"
+TOKEN = "the-one-right-token"
 GOOD = f"Authorization: Bearer {TOKEN}"
 LARGE = 4 * 1024 * 1024
 SOON = 0.3

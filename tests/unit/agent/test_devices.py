@@ -9,7 +9,9 @@ import pytest
 
 from gateway.agent.errors import DeviceUnknownError, InvalidFieldError, PoolFullError, UnavailableError
 from gateway.agent.lifetimes import KEPT_S
+from gateway.agent.protocols.wireguard import wg
 from gateway.agent.protocols.wireguard.peers import CALL_BACK_WITHIN_S
+from gateway.agent.protocols.wireguard.wg import SeenPeer, parse_peer
 from gateway.agent.registration import Registration
 from gateway.agent.store import StoreError
 from tests.unit.agent.fakes import SERVER_KEY
@@ -128,7 +130,7 @@ class TestRegistration:
         await asyncio.sleep(0)
         caller.cancel()
         await asyncio.gather(caller, return_exceptions=True)
-        async with gateway.devices.unchanging() as known:
+        async with gateway.devices.unchanging(KEYS) as known:
             assert known.keys() == gateway.plane.peers.keys() == {KEYS[0]}
         await register(gateway, KEYS[1])
 
@@ -190,7 +192,7 @@ class TestTime:
         gateway.wait(60)
         assert not await is_known(gateway)
         assert await gateway.devices.page(0, 10) == []
-        assert await gateway.devices.by_key() == {}
+        assert gateway.devices.among(KEYS) == {}
         await gateway.reconcile()
         assert gateway.plane.peers == {}
 
@@ -215,7 +217,7 @@ class TestTime:
         assert gateway.plane.changes == 1, "the registration's own"
         gateway.wait(KEPT_S)
         await gateway.devices.expire()
-        assert await gateway.devices.by_key() == {}
+        assert gateway.devices.among(KEYS) == {}
 
     async def test_what_has_really_ended_is_forgotten_at_once(self, gateway: Gateway) -> None:
         await register(gateway, ttl_seconds=60)
@@ -295,6 +297,7 @@ class TestTheInterface:
         before = gateway.plane.changes
         await gateway.peers.reconcile(outdated, gateway.devices)
         assert gateway.plane.changes == before
+        assert not gateway.peers.is_unsettled, "nothing is wrong that a look should see soon"
 
     async def test_on_a_new_one_devices_seen_lately_are_called_once(self, gateway: Gateway) -> None:
         for key in KEYS[:3]:
@@ -312,6 +315,81 @@ class TestTheInterface:
         }
         await gateway.reconcile()
         assert {peer.keepalive for peer in gateway.plane.peers.values()} == {0}
+
+    async def test_those_seen_last_come_back_first(self, gateway: Gateway) -> None:
+        for number, key in enumerate(KEYS[:4]):
+            await register(gateway, key)
+            if number:
+                gateway.plane.handshake(key, "192.0.2.1:5", NOW + number)
+        await gateway.reconcile()
+        gateway.plane.peers.clear()
+        await gateway.reconcile()
+        assert list(gateway.plane.peers) == [KEYS[3], KEYS[2], KEYS[1], KEYS[0]]
+
+    async def test_a_look_reads_only_what_has_changed(self, gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+        for key in KEYS[:5]:
+            await register(gateway, key)
+        await gateway.reconcile()
+        read: list[str] = []
+
+        def parse(line: str) -> SeenPeer:
+            read.append(line)
+            return parse_peer(line)
+
+        monkeypatch.setattr(wg, "parse_peer", parse)
+        await gateway.reconcile()
+        assert read == []
+        gateway.plane.handshake(KEYS[2], "192.0.2.1:5", NOW)
+        await gateway.reconcile()
+        assert len(set(read)) == 1
+        assert (await gateway.devices.find(KEYS[2])).endpoint == "192.0.2.1:5"
+
+    async def test_a_peer_that_was_called_and_removed_meanwhile_stays_out(self, gateway: Gateway) -> None:
+        await register(gateway)
+        gateway.plane.handshake(KEYS[0], "192.0.2.1:5", NOW)
+        await gateway.reconcile()
+        gateway.plane.peers.clear()
+        await gateway.reconcile()
+        outdated = await gateway.plane.show()
+        await gateway.devices.revoke(KEYS[0])
+        await gateway.peers.reconcile(outdated, gateway.devices)
+        assert gateway.plane.peers == {}
+
+    async def test_what_failed_is_looked_at_soon(self, gateway: Gateway) -> None:
+        gateway.plane.broken = True
+        await register(gateway)
+        assert gateway.peers.is_unsettled
+        gateway.plane.broken = False
+        await gateway.reconcile()
+        assert gateway.peers.is_unsettled, "what was put right is seen once more"
+        await gateway.reconcile()
+        assert not gateway.peers.is_unsettled
+
+    async def test_a_full_disk_ends_no_look_and_is_told_once(
+        self, gateway: Gateway, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for key in KEYS[:2]:
+            await register(gateway, key)
+        gateway.fill_the_disk()
+        for port in range(3):
+            gateway.plane.handshake(KEYS[0], f"192.0.2.1:{port}", NOW + port)
+            await gateway.reconcile()
+        del gateway.plane.peers[KEYS[1]]
+        await gateway.reconcile()
+        gateway.fill_the_disk(full=False)
+        assert gateway.plane.peers.keys() == set(KEYS[:2]), "what is mandatory goes on"
+        assert caplog.text.count("cannot be kept") == 1
+        while (device := await gateway.devices.find(KEYS[0])).endpoint is None:  # after a pause, and without a new look
+            await gateway.reconcile()
+        assert (device.endpoint, device.last_handshake) == ("192.0.2.1:2", NOW + 2)
+
+    async def test_the_time_of_handshakes_is_counted(self, gateway: Gateway) -> None:
+        for key, ago in zip(KEYS, (0, 180, 181), strict=False):
+            await register(gateway, key)
+            gateway.plane.handshake(key, "192.0.2.1:5", NOW - ago)
+        await register(gateway, KEYS[3])
+        await gateway.reconcile()
+        assert [gateway.peers.heard_within(seconds) for seconds in (180, 900)] == [2, 3]
 
     async def test_where_devices_were_seen_outlives_the_agent(self, gateway: Gateway) -> None:
         await register(gateway)

@@ -71,17 +71,21 @@ async def test_no_daemon_at_all(tmp_path: Path) -> None:
     ]
 
 
-async def test_everything_that_is_missing_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = AgentSettings(
+def made(directory: Path) -> AgentSettings:
+    return AgentSettings(
         listen_port=51820,
         endpoint="vpn.example.org:51820",
         client_networks="10.77.0.0/24",
-        private_key_file=tmp_path,
+        private_key_file=directory,
         public_key=SERVER_KEY,
-        token_file=tmp_path,
-        state_dir=tmp_path,
-        tailscale_socket=tmp_path / "socket",
+        token_file=directory,
+        state_dir=directory,
+        tailscale_socket=directory / "socket",
     )
+
+
+async def test_everything_that_is_missing_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = made(tmp_path)
     access = FakeAccess()
     access.missing = ["nobody can come in"]
     monkeypatch.setattr(health, "forwards", lambda _: False)
@@ -93,3 +97,24 @@ async def test_everything_that_is_missing_is_told_at_once(tmp_path: Path, monkey
         "the kernel does not forward IPv4: set the sysctl net.ipv4.ip_forward=1 for this pod or host",
         f"tailscaled does not answer on {settings.tailscale_socket} (ConnectError)",
     ]
+
+
+async def test_what_was_found_is_good_for_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = 0
+
+    async def look() -> list[str]:
+        nonlocal asked
+        asked += 1
+        return ["no mesh"]
+
+    settings = made(tmp_path)
+    async with health.mesh_client(settings) as http:
+        judge = Health(settings, FakeAccess(), Firewall(settings), http)
+        monkeypatch.setattr(judge, "_look", look)
+        assert await asyncio.gather(*(judge.problems() for _ in range(20))) == [["no mesh"]] * 20
+        assert asked == 1
+        monkeypatch.setattr(health, "GOOD_FOR_S", 0)
+        monkeypatch.setattr(judge, "_good_until", 0)
+        await judge.problems()
+        await judge.problems()
+    assert asked == 3

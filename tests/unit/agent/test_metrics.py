@@ -1,6 +1,5 @@
 """What a scrape tells, of any protocol."""
 
-import time
 from collections.abc import Iterator
 from ipaddress import ip_network
 from pathlib import Path
@@ -34,8 +33,7 @@ async def test_devices_handshakes_and_traffic_are_summed_up(store: Store) -> Non
     access = FakeAccess()
     devices = Devices(store, access, NETWORKS, SERVER_KEY)
     await devices.register(Registration(public_key=key_pair().public))
-    now = int(time.time())
-    access.seen = [now - 10, now - 1000, 0]
+    access.heard = {180: 1, 900: 1, 3600: 2, 86400: 2}
     access.passed = Traffic(received=5, sent=7)
     found = scrape(devices, access)
     assert (found["meshgate_peers"], found["meshgate_peers_limit"]) == (1, 5)

@@ -16,6 +16,12 @@ def test_a_devices_addresses_have_the_same_place_in_every_network() -> None:
     assert addresses(SMALL, pool.choose()) == ("10.77.0.2/32", "fd77::2/128")
 
 
+@given(number=st.integers(FIRST_NUMBER, MAX_DEVICES + 1))
+def test_addresses_are_written_as_everywhere(number: int) -> None:
+    networks = (ip_network("10.80.0.0/15"), ip_network("fd77:0:0:1::/64"))
+    assert addresses(networks, number) == (f"{networks[0][number]}/32", f"{networks[1][number]}/128")
+
+
 @pytest.mark.parametrize(
     ("networks", "capacity"),
     [

@@ -32,7 +32,8 @@ async def start(gateway: Gateway, text: str, *, renumber: bool = False) -> dict[
     gateway.store.close()
     gateway.networks = networks(text)
     gateway.start(renumber=renumber)
-    return {key: gateway.devices.addresses(device) for key, device in (await gateway.devices.by_key()).items()}
+    known = gateway.devices.among(gateway.devices.keys())
+    return {key: gateway.devices.addresses(device) for key, device in known.items()}
 
 
 @pytest.mark.parametrize(

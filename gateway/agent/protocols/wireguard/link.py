@@ -8,6 +8,9 @@ from pathlib import Path
 from gateway.agent.command import run
 from gateway.agent.protocol import Traffic
 
+IFF_UP = 1
+"""In the flags of an interface (linux/if.h)."""
+
 
 def index(interface: str) -> int | None:
     """The kernel's number of the interface, None when there is none.
@@ -29,10 +32,13 @@ def traffic(interface: str) -> Traffic | None:
         return None
 
 
-async def is_up(interface: str) -> bool:
-    """Whether the interface is set up; CommandError when there is none."""
-    (link,) = json.loads(await run("ip", "-json", "link", "show", "dev", interface))
-    return "UP" in link["flags"]
+def is_up(interface: str) -> bool:
+    """Whether the interface is there and set up."""
+    try:
+        flags = int(Path("/sys/class/net", interface, "flags").read_text(), 16)
+    except OSError:
+        return False
+    return bool(flags & IFF_UP)
 
 
 async def configure(interface: str, addresses: Iterable[str], mtu: int) -> None:
@@ -49,4 +55,5 @@ async def configure(interface: str, addresses: Iterable[str], mtu: int) -> None:
         await run("ip", "address", "delete", address, "dev", interface)
     for address in sorted(wanted - present):
         await run("ip", "address", "replace", address, "dev", interface)
-    await run("ip", "link", "set", "dev", interface, "mtu", str(mtu), "up")
+    if link["mtu"] != mtu or "UP" not in link["flags"]:
+        await run("ip", "link", "set", "dev", interface, "mtu", str(mtu), "up")

@@ -1,18 +1,24 @@
 """Devices as the interface's peers: every device of the store is a peer, and nobody else is.
 
-Only what differs is changed, so the sessions of all other peers go on.
+Only what differs is changed, so the sessions of all other peers go on. A look judges only the keys in doubt: those
+whose line at the interface is new or another, and those that were let in or shut out since. So its cost is that of
+what changed.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
+from gateway.agent.command import CommandError
 from gateway.agent.devices import Devices
 from gateway.agent.pool import Network, addresses
-from gateway.agent.protocols.wireguard.wg import SeenInterface, SeenPeer, WantedPeer
-from gateway.agent.store import Device, Sighting
+from gateway.agent.protocols.wireguard.sightings import Sightings
+from gateway.agent.protocols.wireguard.wg import SeenInterface, SeenPeer, WantedPeer, pieces
+from gateway.agent.store import Device
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +26,8 @@ CALL_BACK_WITHIN_S = 3600
 """A peer heard from this recently is called when its session is lost; others are waited for."""
 CALL_KEEPALIVE_S = 25
 """Any persistent keepalive makes the interface call a peer at once; the next `reconcile` takes it back."""
+AT_ONCE = 1000
+"""So many peers are put right before the next registration has its turn: in 0.2 s, if all are new."""
 
 
 class DataPlane(Protocol):
@@ -37,9 +45,6 @@ class DataPlane(Protocol):
     async def remove_peers(self, public_keys: Sequence[str]) -> None:
         """Shut peers out."""
 
-    async def stop_keepalives(self, public_keys: Sequence[str]) -> None:
-        """Take keepalives back."""
-
 
 class Peers:
     """Lets devices in as peers, and brings all peers in line with the store."""
@@ -50,55 +55,107 @@ class Peers:
         self._data_plane = data_plane
         self._networks = networks
         self._clock = clock
+        self._lines: dict[str, str] | None = None
+        """The peers of the last look, by their keys; None before the first."""
+        self._in_doubt: dict[str, float] = {}
+        """Keys that no look has found to be right since, and when the agent changed them (monotonic clock)."""
+        self._sightings = Sightings()
+        self._handshakes: list[int] = []
+        """Of all peers that ever had one, the times of the last, in order."""
+        self.is_unsettled = False
+        """Whether something failed, or was put right, that the next look should see soon."""
 
     async def let_in(self, device: Device) -> None:
         """Make a device a peer; CommandError when the interface is not there."""
-        await self._data_plane.set_peer(self._wanted(device))
+        with self._changing([device.public_key]):
+            await self._data_plane.set_peer(self._wanted(device))
 
     async def shut_out(self, public_keys: Sequence[str]) -> None:
         """Remove peers, and with them their sessions; CommandError when the interface is not there."""
-        await self._data_plane.remove_peers(public_keys)
+        with self._changing(public_keys):
+            await self._data_plane.remove_peers(public_keys)
+
+    def reconsider(self, public_keys: Iterable[str]) -> None:
+        """Look soon whether these are in or out as the store now has it."""
+        self._doubt(public_keys)
+        self.is_unsettled = True
+
+    def heard_within(self, seconds: int) -> int:
+        """How many peers had their last handshake no longer ago, as of the last look."""
+        return len(self._handshakes) - bisect_left(self._handshakes, self._clock() - seconds)
 
     async def reconcile(self, seen: SeenInterface, devices: Devices) -> None:
         """Bring the interface, as just seen, in line with the store, and note where devices are.
 
         Peers missing from the interface come back with their last endpoint: it is new, or somebody removed them.
-        Those that were lately there are called: their own side would notice the loss of its session only after
-        15 s. CommandError when the interface is not there.
+        Those seen last come first. Those that were lately there are called: their own side would notice the loss of
+        its session only after 15 s. CommandError when the interface is not there.
         """
-        stored = await devices.by_key()
-        if seen.peers.keys() - stored.keys() or await asyncio.to_thread(self._wrong, seen, stored.values()):
-            await self._repair(devices)
-        if called := [key for key, peer in seen.peers.items() if peer.keepalive]:
-            await self._data_plane.stop_keepalives(called)
-        if sightings := [
-            Sighting(key, peer.endpoint, peer.last_handshake)
-            for key, peer in seen.peers.items()
-            if (known := stored.get(key)) and peer.endpoint and _news(peer, known)
-        ]:
-            await devices.note(sightings)
-
-    async def _repair(self, devices: Devices) -> None:
-        async with devices.unchanging() as stored:  # a registration may have come between: look at both again
-            seen = await self._data_plane.show()
-            if strangers := sorted(seen.peers.keys() - stored.keys()):
-                log.warning("%d peers in the interface are unknown: removed", len(strangers))
-                await self._data_plane.remove_peers(strangers)
-            if wrong := await asyncio.to_thread(self._wrong, seen, stored.values()):
-                log.info("%d peers brought into the interface", len(wrong))
-                await self._data_plane.add_peers(
-                    [self._wanted(stored[key], restore=key not in seen.peers) for key in wrong]
-                )
-
-    def _wrong(self, seen: SeenInterface, stored: Iterable[Device]) -> set[str]:
-        """Keys of the devices that the interface does not have as they should be."""
-        return {
-            device.public_key
-            for device in stored
-            if (found := seen.peers.get(device.public_key)) is None
-            or found.preshared_key != device.preshared_key
-            or found.allowed_ips != frozenset(addresses(self._networks, device.number))
+        self.is_unsettled = False
+        changed, gone = await asyncio.to_thread(_difference, self._lines or {}, seen.lines)
+        doubtful = {*changed, *gone, *self._in_doubt, *(devices.keys() if self._lines is None else ())}
+        self._doubt(doubtful - self._in_doubt.keys(), since=0)
+        self._lines = _updated(self._lines or {}, seen.lines, changed, gone)
+        if changed or gone:
+            self._handshakes = await asyncio.to_thread(_handshakes, seen)
+        await asyncio.to_thread(self._sightings.collect, ((key, seen.peer(key)) for key in changed))
+        stored = devices.among(doubtful)
+        wrong = await asyncio.to_thread(self._wrong, seen, stored, doubtful)
+        right = doubtful.difference(wrong)
+        self._in_doubt = {
+            key: since for key, since in self._in_doubt.items() if key not in right or since >= seen.asked_at
         }
+        if wrong:
+            await self._repair(seen, devices, sorted(wrong, key=lambda key: _last_handshake(stored, key), reverse=True))
+        await self._sightings.write(devices)
+
+    async def _repair(self, seen: SeenInterface, devices: Devices, wrong: Sequence[str]) -> None:
+        """Put keys right, some at a time, so that registrations come between."""
+        strangers = missing = 0
+        for keys in pieces(wrong, AT_ONCE):
+            async with devices.unchanging(keys) as stored:
+                # What the agent changed after the interface was asked is for the next look to judge.
+                keys = [key for key in keys if self._in_doubt[key] < seen.asked_at]
+                unknown = [key for key in keys if key not in stored and key in seen.lines]
+                known = [self._wanted(stored[key], restore=key not in seen.lines) for key in keys if key in stored]
+                self.is_unsettled |= bool(unknown or known)
+                if unknown:
+                    await self._data_plane.remove_peers(unknown)
+                if known:
+                    await self._data_plane.add_peers(known)
+            strangers += len(unknown)
+            missing += sum(key in stored and key not in seen.lines for key in keys)
+        if strangers:
+            log.warning("%d peers in the interface are unknown: removed", strangers)
+        if missing:
+            log.info("%d peers brought into the interface", missing)
+
+    @contextmanager
+    def _changing(self, public_keys: Sequence[str]) -> Iterator[None]:
+        """Leave these keys in doubt when the block has ended, however it ends."""
+        try:
+            yield
+        except CommandError:
+            self.is_unsettled = True
+            raise
+        finally:
+            self._doubt(public_keys)
+
+    def _doubt(self, public_keys: Iterable[str], since: float | None = None) -> None:
+        self._in_doubt.update(dict.fromkeys(public_keys, time.monotonic() if since is None else since))
+
+    def _wrong(self, seen: SeenInterface, stored: dict[str, Device], doubtful: Collection[str]) -> list[str]:
+        """Those keys that the interface does not have as it should."""
+        return [key for key in doubtful if not self._is_right(seen.peer(key), stored.get(key))]
+
+    def _is_right(self, peer: SeenPeer | None, device: Device | None) -> bool:
+        if peer is None or device is None:
+            return peer is None and device is None
+        return (
+            peer.preshared_key == device.preshared_key
+            and peer.allowed_ips == frozenset(addresses(self._networks, device.number))
+            and peer.keepalive == 0
+        )
 
     def _wanted(self, device: Device, *, restore: bool = False) -> WantedPeer:
         lately = device.last_handshake > self._clock() - CALL_BACK_WITHIN_S
@@ -107,9 +164,28 @@ class Peers:
             allowed_ips=addresses(self._networks, device.number),
             preshared_key=device.preshared_key,
             endpoint=device.endpoint if restore else None,
-            keepalive=CALL_KEEPALIVE_S if restore and lately else 0,
+            keepalive=CALL_KEEPALIVE_S if restore and lately and device.endpoint else 0,
         )
 
 
-def _news(seen: SeenPeer, known: Device) -> bool:
-    return seen.last_handshake > 0 and (seen.endpoint, seen.last_handshake) != (known.endpoint, known.last_handshake)
+def _difference(before: dict[str, str], now: dict[str, str]) -> tuple[list[str], list[str]]:
+    """Keys whose lines are new or other than before, and keys that are gone."""
+    return [key for key, line in now.items() if before.get(key) != line], [key for key in before if key not in now]
+
+
+def _updated(lines: dict[str, str], now: dict[str, str], changed: list[str], gone: list[str]) -> dict[str, str]:
+    """The lines as they are now, with the old text where it is the same: so the new text's memory is free again."""
+    lines.update((key, now[key]) for key in changed)
+    for key in gone:
+        del lines[key]
+    return lines
+
+
+def _last_handshake(stored: dict[str, Device], public_key: str) -> int:
+    device = stored.get(public_key)
+    return device.last_handshake if device else 0
+
+
+def _handshakes(seen: SeenInterface) -> list[int]:
+    times = (int(line.split("\t", 4)[3]) for line in seen.lines.values())
+    return sorted(time for time in times if time)

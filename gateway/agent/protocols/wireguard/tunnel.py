@@ -1,7 +1,8 @@
 """Keeps the interface as it should be, whoever made it and however often it comes back new.
 
-Another process makes it (`interface`), so that tunnels outlive the agent. When that process is replaced, a bare
-interface appears under the same name. Within a tenth of a second it gets its key, port, MTU, addresses and peers.
+Another process makes it (`interface_process`), so that tunnels outlive the agent. When that process is replaced, a bare
+interface appears under the same name. Within a tenth of a second it gets its key, port, MTU and addresses, and then its
+peers. It works for those that are in while others still come.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from gateway.agent.firewall import Firewall
 from gateway.agent.pool import GATEWAY_NUMBER
 from gateway.agent.protocol import Traffic
 from gateway.agent.protocols.wireguard import link
+from gateway.agent.protocols.wireguard.pace import Pace, Pauses
 from gateway.agent.protocols.wireguard.peers import Peers
 from gateway.agent.protocols.wireguard.wg import SeenInterface, WireGuard
 from gateway.agent.settings import AgentSettings
@@ -22,11 +24,10 @@ from gateway.agent.store import StoreError
 log = logging.getLogger(__name__)
 
 WATCH_EVERY_S = 0.1
-LOOK_EVERY_S = 1.0
-"""Between two looks at the interface. With thousands of peers it is longer, for a look takes longer."""
-LOOK_SHARE = 0.05
-"""The part of the agent's time that looks may take."""
-STALE_S = 30.0
+KEEP_UP_EVERY_S = 1.0
+"""Between two looks at addresses, MTU and firewall, which take the same time however many devices there are."""
+FAILING_S = 30.0
+"""An interface that was out of reach for longer is a reason not to be ready."""
 
 
 class Tunnel:
@@ -41,56 +42,71 @@ class Tunnel:
         self._peers = peers
         self._devices = devices
         self._configured: int | None = None
-        self._seen: SeenInterface | None = None
-        self._seen_at = 0.0
-        """When `_seen` was read, on the monotonic clock."""
-        self._look_took = 0.0
+        self._is_identified = False
+        self._kept_up_at = 0.0
+        """When addresses and firewall were last looked at, on the monotonic clock."""
+        self._pace = Pace()
+        self._pauses = Pauses()
 
     async def take_up(self, settings: AgentSettings) -> None:
         """Bring the interface in line with changed settings within a second. Sessions go on."""
         self._settings = settings
-        self._look_took = 0.0  # so that the next look is due
+        self._kept_up_at = 0.0
 
     async def keep(self) -> None:
-        """Configure each interface that appears under the name; look at it every second or so, until cancelled."""
-        trouble = None
+        """Configure each interface that appears under the name, and look at it again and again, until cancelled."""
+        index = None
         while True:
-            try:
-                await self._step()
-                trouble = None
-            except (CommandError, StoreError) as error:
-                if str(error) != trouble:
-                    log.warning("the interface %s is not as it should be: %s", self._settings.interface, error)
-                trouble = str(error)
+            before, index = index, link.index(self._settings.interface)
+            if index != before:
+                self._pauses.end()  # what failed with another interface says nothing of this one
+            if self._pauses.is_over():
+                await self._try(index)
             await asyncio.sleep(WATCH_EVERY_S)
 
-    async def _step(self) -> None:
-        index = link.index(self._settings.interface)
+    async def _try(self, index: int | None) -> None:
+        try:
+            await self._step(index)
+        except (CommandError, StoreError) as error:
+            if self._pauses.begin(str(error)):
+                log.warning("the interface %s is not as it should be: %s", self._settings.interface, error)
+        else:
+            self._pauses.end()
+
+    async def _step(self, index: int | None) -> None:
         if index is None:
             self._configured = None
         elif index != self._configured:
-            await self._bring_in_line()
+            seen = await self._look()
+            await self._keep_up()
             self._configured = index
+            await self._peers.reconcile(seen, self._devices)
             log.info("the interface %s stands with %d devices", self._settings.interface, len(self._devices.pool.taken))
-        elif time.monotonic() - self._seen_at > max(LOOK_EVERY_S, self._look_took / LOOK_SHARE):
-            await self._bring_in_line()
+        else:
+            if time.monotonic() - self._kept_up_at >= KEEP_UP_EVERY_S:
+                await self._keep_up()
+                self._pace.hear(self._firewall.newcomers)
+            if self._pace.is_due(urgent=self._peers.is_unsettled):
+                await self._peers.reconcile(await self._look(), self._devices)
 
-    async def _bring_in_line(self) -> None:
-        """Put right what is not as it should be; the firewall stands before peers come in."""
+    async def _look(self) -> SeenInterface:
+        """The interface with the declared key and port: if they were other ones, they are put right."""
         wanted, started = self._settings, time.monotonic()
         seen = await self._wireguard.show()
-        if not self._identified(seen):
+        self._pace.looked(time.monotonic() - started)
+        self._is_identified = (seen.public_key, seen.listen_port) == (wanted.public_key, wanted.listen_port)
+        if not self._is_identified:
             await self._wireguard.set_identity(wanted.private_key_file, wanted.listen_port)
-            seen = await self._wireguard.show()
+            self._is_identified = True
+        return seen
+
+    async def _keep_up(self) -> None:
+        """Put right what is cheap to look at; the firewall stands before peers come in."""
+        wanted = self._settings
         addresses = [f"{network[GATEWAY_NUMBER]}/{network.prefixlen}" for network in wanted.client_networks]
         await link.configure(wanted.interface, addresses, wanted.mtu)
         await self._firewall.restore()
-        await self._peers.reconcile(seen, self._devices)
-        self._seen, self._seen_at = seen, time.monotonic()
-        self._look_took = self._seen_at - started
-
-    def _identified(self, seen: SeenInterface) -> bool:
-        return (seen.public_key, seen.listen_port) == (self._settings.public_key, self._settings.listen_port)
+        self._kept_up_at = time.monotonic()
 
     async def problems(self) -> list[str]:
         """What keeps the tunnel from working, one sentence each; empty if it works."""
@@ -98,20 +114,20 @@ class Tunnel:
         index = link.index(name)
         if index is None:
             return [f"the interface {name} does not exist: its container, or meshgate-wireguard.service, makes it"]
-        if index != self._configured or self._seen is None:
+        if index != self._configured:
             return [f"the interface {name} is not configured yet"]
         found = []
-        if (age := time.monotonic() - self._seen_at) > STALE_S:
-            found.append(f"the interface {name} could not be read for {age:.0f} s")
-        if not self._identified(self._seen):
+        if (failing := self._pauses.failing_for()) > FAILING_S:
+            found.append(f"the interface {name} could not be looked after for {failing:.0f} s: {self._pauses.trouble}")
+        if not self._is_identified:
             found.append(f"the interface {name} does not have the declared public key and listen port")
-        if not await link.is_up(name):
+        if not link.is_up(name):
             found.append(f"the interface {name} is down")
         return found
 
-    def handshakes(self) -> list[int]:
-        """When each peer last made a handshake, as of the last look."""
-        return [peer.last_handshake for peer in self._seen.peers.values()] if self._seen else []
+    def heard_within(self, seconds: int) -> int:
+        """How many peers had their last handshake no longer ago, as of the last look."""
+        return self._peers.heard_within(seconds)
 
     def traffic(self) -> Traffic | None:
         """Bytes to and from peers, without WireGuard's own; None while there is no interface."""

@@ -1,4 +1,4 @@
-from gateway.agent.protocols.wireguard.wg import CHUNK, SeenInterface, SeenPeer, chunks, parse_dump
+from gateway.agent.protocols.wireguard.wg import SeenInterface, SeenPeer, parse_dump, pieces
 
 DUMP = (
     "cHJpdmF0ZQ==\tcHVibGlj\t51820\toff\n"
@@ -8,32 +8,32 @@ DUMP = (
 
 
 def test_a_dump() -> None:
-    assert parse_dump(DUMP) == SeenInterface(
-        "cHVibGlj",
-        51820,
-        {
-            "Zmlyc3Q=": SeenPeer(
-                preshared_key=None,
-                endpoint="192.0.2.1:40000",
-                allowed_ips=frozenset({"10.77.0.2/32", "fd77::2/128"}),
-                last_handshake=1800000000,
-                keepalive=25,
-            ),
-            "c2Vjb25k": SeenPeer(
-                preshared_key="cHNr", endpoint=None, allowed_ips=frozenset(), last_handshake=0, keepalive=0
-            ),
-        },
-    )
+    seen = parse_dump(DUMP, asked_at=5)
+    assert (seen.public_key, seen.listen_port, seen.asked_at) == ("cHVibGlj", 51820, 5)
+    assert {key: seen.peer(key) for key in [*seen.lines, "dGhpcmQ="]} == {
+        "Zmlyc3Q=": SeenPeer(
+            preshared_key=None,
+            endpoint="192.0.2.1:40000",
+            allowed_ips=frozenset({"10.77.0.2/32", "fd77::2/128"}),
+            last_handshake=1800000000,
+            keepalive=25,
+        ),
+        "c2Vjb25k": SeenPeer(
+            preshared_key="cHNr", endpoint=None, allowed_ips=frozenset(), last_handshake=0, keepalive=0
+        ),
+        "dGhpcmQ=": None,
+    }
 
 
 def test_a_bare_interface() -> None:
-    assert parse_dump("(none)\t(none)\t0\toff\n") == SeenInterface(None, 0, {})
+    assert parse_dump("(none)\t(none)\t0\toff\n", asked_at=0) == SeenInterface(None, 0, {}, 0)
 
 
 def test_secrets_are_not_shown() -> None:
-    assert "cHNr" not in repr(parse_dump(DUMP))
-    assert "cHJpdmF0ZQ==" not in repr(parse_dump(DUMP))
+    seen = parse_dump(DUMP, asked_at=0)
+    assert "cHNr" not in repr(seen) + repr(seen.peer("c2Vjb25k"))
+    assert "cHJpdmF0ZQ==" not in repr(seen)
 
 
-def test_chunks() -> None:
-    assert [len(chunk) for chunk in chunks(range(2 * CHUNK + 1))] == [CHUNK, CHUNK, 1]
+def test_pieces() -> None:
+    assert list(pieces(range(5), 2)) == [[0, 1], [2, 3], [4]]
