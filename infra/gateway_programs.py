@@ -11,6 +11,8 @@ from infra.settings.gateway import GatewaySettings
 
 HTTP_PORT = 8080
 """The agent's, where the settings say no other."""
+METRICS_PORT, METRICS_PORT_NAME = HTTP_PORT, "http"
+"""Where a pod serves /metrics."""
 TAILSCALE_HEALTH_PORT = 9002
 TAILSCALED_ENVIRONMENT = {
     # iptables-legacy, the default, needs NET_RAW.

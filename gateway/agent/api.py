@@ -17,6 +17,7 @@ from gateway.agent.devices import Devices, Registration
 from gateway.agent.errors import InvalidFieldError, UnauthorizedError
 from gateway.agent.metrics import RequestMetrics
 from gateway.agent.protocols.wireguard.keys import PresharedKey, PublicKey, key_from_path
+from gateway.agent.request_audit import RequestAudit
 from gateway.agent.request_limits import BodyLimits
 from gateway.agent.settings import AgentSettings
 from gateway.agent.store import Device
@@ -155,7 +156,8 @@ def create_app(
     app = FastAPI(title="Meshgate gateway", version="1", docs_url=None, redoc_url=None)
     problems.install(app)
     app.add_middleware(BodyLimits)
-    app.add_middleware(RequestMetrics, registry=registry)
+    app.add_middleware(RequestMetrics)
+    app.add_middleware(RequestAudit)
     app.include_router(peer_routes(devices, settings, token))
 
     @app.get("/healthz")

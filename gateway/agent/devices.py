@@ -10,15 +10,16 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TypeVar, TypeVarTuple
 
+from gateway.agent import audit
 from gateway.agent.command import CommandError
 from gateway.agent.errors import DeviceUnknownError, InvalidFieldError, UnavailableError
 from gateway.agent.pool import Network, Pool, addresses
 from gateway.agent.protocol import AccessControl
-from gateway.agent.store import Device, Sighting, Store
+from gateway.agent.store import Device, Sighting, Store, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +64,7 @@ class Devices:
         """
         if wanted.public_key == self._server_public_key:
             raise InvalidFieldError("this is the gateway's own public key; send the device's", "public_key")
+        audit.about(wanted.public_key)
         async with self._changes:
             known = await self._stored(self._store.find, wanted.public_key)
             device = await (self._renew(known, wanted) if known else self._admit(wanted))
@@ -71,6 +73,7 @@ class Devices:
             except CommandError as error:
                 log.warning("device %s is stored but not let in yet: %s", device.public_key, error)
                 raise UnavailableError("the WireGuard interface is being restored; try again") from error
+        audit.registered(device, is_new=known is None)
         return device, known is None
 
     async def _admit(self, wanted: Registration) -> Device:
@@ -101,12 +104,14 @@ class Devices:
 
     async def revoke(self, public_key: str) -> None:
         """Shut a device out and forget it; DeviceUnknownError if it is unknown, UnavailableError if it stays in."""
+        audit.about(public_key)
         async with self._changes:
             device = await self.find(public_key)
             try:
                 await self._remove([device])
             except CommandError as error:
                 raise UnavailableError("the WireGuard interface is being restored; try again") from error
+        audit.revoked(device)
 
     async def expire(self) -> None:
         """Shut out and forget every device whose time is over; CommandError leaves them for the next time."""
@@ -114,7 +119,7 @@ class Devices:
             over = await self._stored(self._store.expired, int(self._clock()))
             if over:
                 await self._remove(over)
-                log.info("%d devices expired", len(over))
+                audit.expired(over)
 
     async def _remove(self, devices: Sequence[Device]) -> None:
         keys = [device.public_key for device in devices]
@@ -146,6 +151,14 @@ class Devices:
         """All devices, by their public keys; none comes, changes or goes until the block ends."""
         async with self._changes:
             yield await self.by_key()
+
+    async def store_problems(self) -> list[str]:
+        """One sentence while the store cannot be written. It is asked to write once more if its last write failed."""
+        if self._store.trouble is None:
+            return []
+        with suppress(StoreError):
+            await self._stored(self._store.try_write)
+        return [self._store.trouble] if self._store.trouble else []
 
     async def note(self, sightings: Iterable[Sighting]) -> None:
         """Keep where devices were last seen."""

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import httpx
 
+from gateway.agent import measures
 from gateway.agent.command import CommandError
 from gateway.agent.firewall import Firewall
 from gateway.agent.protocol import AccessStatus
@@ -28,24 +29,25 @@ class Health:
         self._firewall = firewall
         self._http = http
 
-    async def problems(self) -> list[str]:
-        """Everything that is missing now; empty means ready."""
+    async def parts(self) -> dict[str, list[str]]:
+        """What is missing now, by part."""
         try:
-            found = await self._access.problems()
+            interface = await self._access.problems()
         except CommandError as error:
-            found = [str(error)]
-        found += await self._firewall.problems()
+            interface = [str(error)]
         versions = {network.version for network in self._settings.client_networks}
-        found += [
+        forwarding = [
             f"the kernel does not forward IPv{version}: set the sysctl {FORWARDING[version]}=1 for this pod or host"
             for version in sorted(versions)
             if not forwards(version)
         ]
+        mesh: list[str] = []
         if self._settings.tailscale_socket is not None:
-            found += await daemon_problems(self._http, self._settings.tailscale_socket)
+            mesh = await daemon_problems(self._http, self._settings.tailscale_socket)
         elif self._settings.tailscale_health_url is not None:
-            found += await mesh_problems(self._http, self._settings.tailscale_health_url)
-        return found
+            mesh = await mesh_problems(self._http, self._settings.tailscale_health_url)
+        firewall = await self._firewall.problems()
+        return {"interface": interface, "firewall": firewall, "forwarding": forwarding, "mesh": mesh}
 
 
 def mesh_client(settings: AgentSettings) -> httpx.AsyncClient:
@@ -75,7 +77,9 @@ async def daemon_problems(http: httpx.AsyncClient, path: Path) -> list[str]:
     """What tailscaled itself says, on its socket, against being ready."""
     try:
         answer = await http.get(LOCAL_API, timeout=TAILSCALE_DEADLINE_S)
-        state = answer.raise_for_status().json()["BackendState"]
+        status = answer.raise_for_status().json()
+        state = status["BackendState"]
+        measures.mesh_key(status)
     except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:
         return [f"tailscaled does not answer on {path} ({type(error).__name__})"]
     return [] if state == "Running" else [f"tailscaled is not connected to the mesh: its state is {state}"]

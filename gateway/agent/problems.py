@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from gateway.agent import audit
 from gateway.agent.errors import RequestError, UnauthorizedError, UnavailableError
 from gateway.agent.store import StoreError
 
@@ -17,6 +18,7 @@ log = logging.getLogger(__name__)
 
 def problem(status: HTTPStatus, detail: str, headers: dict[str, str] | None = None, **more: object) -> JSONResponse:
     """A problem+json answer; members that are None are left out."""
+    audit.reason(detail)
     members = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail, **more}
     return JSONResponse(
         {name: member for name, member in members.items() if member is not None},

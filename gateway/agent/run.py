@@ -1,15 +1,15 @@
 """Start and end of the agent.
 
-The start checks settings and key pair, then opens the API's socket, the store and the firewall. Tunnel, expiry and
-HTTP then run together. The interface may come later, or go and return: /readyz tells whether it stands. The end takes
-less than a second and leaves tunnels, devices and firewall as they are.
+The start checks settings and key pair, then opens the API's socket, the store and the firewall. Tunnel, expiry,
+readiness and HTTP then run together. The interface may come later, or go and return: /readyz tells whether it stands.
+The end takes less than a second and leaves tunnels, devices and firewall as they are.
 """
 
 import asyncio
 import logging
 import signal
-import sys
 
+from gateway.agent import logs
 from gateway.agent.api import create_app
 from gateway.agent.command import CommandError
 from gateway.agent.devices import Devices
@@ -21,6 +21,7 @@ from gateway.agent.protocols.wireguard.key_pair import check_key_pair
 from gateway.agent.protocols.wireguard.peers import Peers
 from gateway.agent.protocols.wireguard.tunnel import Tunnel
 from gateway.agent.protocols.wireguard.wg import WireGuard
+from gateway.agent.readiness import Readiness
 from gateway.agent.server import certificate, listen, serve
 from gateway.agent.settings import AgentSettings, SettingsError, load, read_secret
 from gateway.agent.store import Store, StoreError
@@ -53,12 +54,14 @@ async def run(settings: AgentSettings, token: str, stop: asyncio.Event) -> None:
     registry = make_registry(devices, tunnel)
     async with mesh_client(settings) as http:
         health = Health(settings, tunnel, firewall, http)
-        app = create_app(settings, token, devices, health.problems, registry)
+        readiness = Readiness(health.parts, devices.store_problems)
+        app = create_app(settings, token, devices, readiness.problems, registry)
         first = await run_until_first_ends(
             {
                 "signal": _ended(stop),
                 "tunnel": tunnel.keep(),
                 "expiry": expire(devices),
+                "readiness": readiness.watch(),
                 "http": serve(app, listener, tls),
             }
         )
@@ -80,12 +83,11 @@ async def _main() -> None:
 
 def main() -> int:
     """Run the agent: 0 after SIGTERM, 2 if its settings cannot be used, 1 if it cannot go on."""
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line per health check else
+    logs.configure()
     try:
         asyncio.run(_main())
     except SettingsError as error:
-        sys.stderr.write(f"{error}\n")
+        logs.each_line(log, error)
         return 2
     except (StoreError, CommandError, RuntimeError) as error:
         log.critical("%s", error)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import uvicorn
 from fastapi import FastAPI
 
+from gateway.agent import measures
 from gateway.agent.settings import AgentSettings, SettingsError
 
 MAX_CONNECTIONS = 512
@@ -55,10 +56,13 @@ async def serve(app: FastAPI, listener: socket.socket, tls: ssl.SSLContext | Non
     """Answer requests until cancelled: plain logs, no access log (the metrics count), a bound on connections."""
     config = uvicorn.Config(
         app,
+        lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
         limit_concurrency=MAX_CONNECTIONS,
         ssl_context_factory=None if tls is None else lambda *_: tls,
     )
-    await Server(config).serve(sockets=[listener])
+    server = Server(config)
+    measures.CONNECTIONS.set_function(lambda: len(server.server_state.connections))
+    await server.serve(sockets=[listener])

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.agent.errors import NameTakenError
+from gateway.agent.store_watch import watched
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS peers (
@@ -57,6 +58,9 @@ class Sighting:
 
 class Store:
     """All devices, by public key. One process has the file at a time."""
+
+    trouble: str | None = None
+    """Why the last write failed, if it did."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -106,6 +110,11 @@ class Store:
                 [(seen.endpoint, seen.last_handshake, seen.public_key) for seen in sightings],
             )
 
+    def try_write(self) -> None:
+        """Write what is there already."""
+        with self._transaction():
+            self._db.execute("UPDATE pool SET newest = newest")
+
     def find(self, public_key: str) -> Device | None:
         """The device with this key, if known."""
         found = self._devices("SELECT * FROM peers WHERE public_key = ?", public_key)
@@ -131,6 +140,7 @@ class Store:
     def _devices(self, query: str, *values: object) -> list[Device]:
         return [Device(**row) for row in self._db.execute(query, values)]
 
+    @watched
     @contextmanager
     def _transaction(self, device: Device | None = None) -> Iterator[None]:
         """All or nothing, and on the disk at the end."""

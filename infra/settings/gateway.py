@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from infra.settings.monitoring import MonitoringSettings
 from infra.settings.section import Section
 from infra.settings.value_types import (
     NODE_PORTS,
@@ -28,7 +29,7 @@ class GatewaySettings(Section):
     """One gateway: exit node of the mesh and WireGuard endpoint of native clients."""
 
     KUBERNETES_ONLY: ClassVar = frozenset(
-        {"exposure", "service_annotations", "image", "tailscale_image", "storage", "storage_class"}
+        {"exposure", "service_annotations", "image", "tailscale_image", "storage", "storage_class", "monitoring"}
     )
     METAL_ONLY: ClassVar = frozenset({"host", "peers_url"})
 
@@ -80,6 +81,7 @@ class GatewaySettings(Section):
     """The size of a pod's volume, which holds the devices and the identity in the mesh."""
     storage_class: str | None = None
     """The storage class of a pod's volume; the cluster's default when not set."""
+    monitoring: MonitoringSettings | None = None
 
     @property
     def port(self) -> int:

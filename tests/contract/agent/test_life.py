@@ -211,7 +211,7 @@ def test_metrics_tell_of_all_peers_and_of_none(world: World, client: Client) -> 
         for name, value in (line.rsplit(" ", 1) for line in found.splitlines() if not line.startswith("#"))
     }
     assert numbers["meshgate_peers"] >= 1
-    assert numbers["meshgate_peers_limit"] == 253
+    assert numbers["meshgate_pool_addresses"] == 253
     assert numbers["meshgate_tunnel_received_bytes_total"] > 0
     assert numbers["meshgate_tunnel_sent_bytes_total"] > 0
     assert 'meshgate_peers_handshake_within{seconds="180"}' in found.replace("'", '"')

@@ -86,10 +86,10 @@ async def test_everything_that_is_missing_is_told_at_once(tmp_path: Path, monkey
     access.missing = ["nobody can come in"]
     monkeypatch.setattr(health, "forwards", lambda _: False)
     async with health.mesh_client(settings) as http:
-        found = await Health(settings, access, Firewall(settings), http).problems()
-    assert found == [
-        "nobody can come in",
-        "the firewall table is not as it was put in place",
-        "the kernel does not forward IPv4: set the sysctl net.ipv4.ip_forward=1 for this pod or host",
-        f"tailscaled does not answer on {settings.tailscale_socket} (ConnectError)",
-    ]
+        found = await Health(settings, access, Firewall(settings), http).parts()
+    assert found == {
+        "interface": ["nobody can come in"],
+        "firewall": ["the firewall table is not as it was put in place"],
+        "forwarding": ["the kernel does not forward IPv4: set the sysctl net.ipv4.ip_forward=1 for this pod or host"],
+        "mesh": [f"tailscaled does not answer on {settings.tailscale_socket} (ConnectError)"],
+    }

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
+from gateway.agent import measures
 from gateway.agent.devices import Devices
 from gateway.agent.pool import Network, addresses
 from gateway.agent.protocols.wireguard.wg import SeenInterface, SeenPeer, WantedPeer
@@ -84,11 +85,13 @@ class Peers:
             if strangers := sorted(seen.peers.keys() - stored.keys()):
                 log.warning("%d peers in the interface are unknown: removed", len(strangers))
                 await self._data_plane.remove_peers(strangers)
+                measures.REPAIRS.labels("removed").inc(len(strangers))
             if wrong := await asyncio.to_thread(self._wrong, seen, stored.values()):
                 log.info("%d peers brought into the interface", len(wrong))
                 await self._data_plane.add_peers(
                     [self._wanted(stored[key], restore=key not in seen.peers) for key in wrong]
                 )
+                measures.REPAIRS.labels("brought_in").inc(len(wrong))
 
     def _wrong(self, seen: SeenInterface, stored: Iterable[Device]) -> set[str]:
         """Keys of the devices that the interface does not have as they should be."""

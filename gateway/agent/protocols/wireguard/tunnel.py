@@ -8,6 +8,7 @@ import asyncio
 import logging
 import time
 
+from gateway.agent import measures
 from gateway.agent.command import CommandError
 from gateway.agent.devices import Devices
 from gateway.agent.firewall import Firewall
@@ -66,10 +67,12 @@ class Tunnel:
         elif index != self._configured:
             await self._bring_in_line()
             self._configured = index
+            measures.APPEARANCES.inc()
             log.info("the interface %s stands with %d devices", self._settings.interface, len(self._devices.pool.taken))
         elif time.monotonic() - self._seen_at > max(LOOK_EVERY_S, self._look_took / LOOK_SHARE):
             await self._bring_in_line()
 
+    @measures.looked
     async def _bring_in_line(self) -> None:
         """Put right what is not as it should be; the firewall stands before peers come in."""
         wanted, started = self._settings, time.monotonic()
