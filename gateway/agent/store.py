@@ -144,8 +144,8 @@ class Store:
     @contextmanager
     def _transaction(self, device: Device | None = None) -> Iterator[None]:
         """All or nothing, and on the disk at the end."""
-        self._db.execute("BEGIN IMMEDIATE")
         try:
+            self._db.execute("BEGIN IMMEDIATE")
             yield
             self._db.execute("COMMIT")
         except sqlite3.Error as error:

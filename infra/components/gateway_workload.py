@@ -112,7 +112,7 @@ class GatewayWorkload(NamespacedComponent):
         )
 
     def _network_policy(self, settings: StackSettings) -> NetworkPolicy:
-        """In: WireGuard and tailscaled from anywhere, the peer API and metrics from who asks. Out: it is an exit node."""
+        """In: WireGuard and tailscaled from anywhere, API and metrics from who asks. Out: it is an exit node."""
         ingress: list[dict[str, object]] = [
             {
                 "ports": [

@@ -7,12 +7,15 @@ from typing import Any
 
 import httpx
 import pytest
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from gateway.agent import request_audit
 from gateway.agent.api import create_app
-from gateway.agent.devices import Devices
+from gateway.agent.devices import Devices, Registration
+from gateway.agent.errors import UnauthorizedError
 from gateway.agent.metrics import make_registry
+from gateway.agent.problems import problem_response
 from gateway.agent.protocols.wireguard.peers import Peers
 from gateway.agent.request_audit import RequestAudit
 from gateway.agent.settings import AgentSettings
@@ -23,15 +26,9 @@ TOKEN = "right-token"
 PRESHARED = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 
 
-class Scoped:
-    """Says what the token is good for, as authentication does."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope["state"]["scopes"] = frozenset({"register"})
-        await self._app(scope, receive, send)
+async def refusing(scope: Scope, receive: Receive, send: Send) -> None:
+    """An application that knows nobody."""
+    await problem_response(UnauthorizedError("a token is needed"))(scope, receive, send)
 
 
 class Gateway:
@@ -164,26 +161,28 @@ async def test_reading_is_no_change(gateway: Gateway, http: httpx.AsyncClient) -
     assert gateway.lines() == []
 
 
-async def test_a_flood_of_strangers_is_a_line_a_minute(gateway: Gateway, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_flood_of_strangers_is_a_line_a_minute(gateway: Gateway) -> None:
     now = 5.0
-    transport = httpx.ASGITransport(RequestAudit(gateway.app, clock=lambda: now), client=("192.0.2.9", 1))
-    async with httpx.AsyncClient(transport=transport, base_url="http://agent") as stranger:
+    stranger = httpx.ASGITransport(RequestAudit(refusing, clock=lambda: now), client=("192.0.2.9", 1))
+    async with httpx.AsyncClient(transport=stranger, base_url="http://agent") as http:
         for _ in range(20):
-            await stranger.post("/v1/peers", json={"public_key": key_pair().public})
+            await http.post("/v1/peers")
         now += request_audit.STRANGERS_TOLD_EVERY_S
-        await stranger.delete(f"/v1/peers/{key_pair().public}")
-    lines = [told for event, told in gateway.lines() if event == "strangers refused"]
-    # The application has one, too, and it does not see these minutes.
-    assert [told["count"] for told in lines if told["count"] != 1] == [20]
-    assert {told["address"] for told in lines} == {"192.0.2.9"}
-    assert all("token" in told["reason"] for told in lines)
+        await http.delete(f"/v1/peers/{key_pair().public}")
+    told = {"reason": "a token is needed", "address": "192.0.2.9"}
+    assert gateway.lines() == [("strangers refused", {"count": n, **told}) for n in (1, 20)]
 
 
 async def test_what_the_token_is_good_for_is_told(gateway: Gateway) -> None:
-    transport = httpx.ASGITransport(RequestAudit(Scoped(gateway.app.router)), client=("10.0.0.7", 1))
-    headers = {"Authorization": f"Bearer {TOKEN}"}
-    async with httpx.AsyncClient(transport=transport, base_url="http://agent", headers=headers) as http:
-        await http.post("/v1/peers", json={"public_key": key_pair().public})
+    async def registering(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"]["scopes"] = frozenset({"register"})  # as authentication says it
+        await gateway.devices.register(Registration(public_key=key_pair().public))
+        await Response(status_code=201)(scope, receive, send)
+
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(RequestAudit(registering)), base_url="http://agent"
+    ) as http:
+        await http.post("/v1/peers")
     ((event, told),) = gateway.lines()
     assert (event, told["scopes"]) == ("registered", ["register"])
 
