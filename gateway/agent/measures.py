@@ -14,6 +14,9 @@ from prometheus_client import Counter, Gauge, Histogram
 
 PARTS = ("interface", "firewall", "forwarding", "mesh", "store")
 """What a gateway needs to carry traffic and to let devices in."""
+LIMITS = ("head", "idle", "reader", "room", "address")
+"""What ends connections: the deadlines for a request's head, between requests and for who reads the answer, the bound
+on all connections, and that of one address."""
 QUICK_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
 """Of a disk write."""
 LOOK_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -74,7 +77,7 @@ MESH_KEY_EXPIRY = Gauge(
 CONNECTIONS = Gauge("meshgate_connections", "Connections to the peer API that are open.", registry=None)
 CONNECTIONS_CLOSED = Counter(
     "meshgate_connections_closed",
-    "Connections to the peer API that a limit ended, by that limit.",
+    f"Connections to the peer API that a limit ended or kept out: {', '.join(LIMITS)}.",
     ["limit"],
     registry=None,
 )
@@ -91,6 +94,8 @@ for _outcome in ("new", "renewed", "accepted", "refused", "failed"):
     REGISTRATIONS.labels(_outcome)
 for _outcome in ("done", "unknown", "refused", "failed"):
     REVOCATIONS.labels(_outcome)
+for _limit in LIMITS:
+    CONNECTIONS_CLOSED.labels(_limit)
 for _repair in ("brought_in", "removed"):
     REPAIRS.labels(_repair)
 MESH_KEY_EXPIRY.set(UNKNOWN)
