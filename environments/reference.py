@@ -1,11 +1,11 @@
-"""Writes docs/reference.md: every setting as infra/settings types it, every call as the agent's OpenAPI has it."""
+"""Writes docs/reference.md: settings as infra/settings types them, calls as in the agent's OpenAPI, its metrics."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 from prometheus_client import CollectorRegistry
 
-from gateway.agent import api
+from gateway.agent import api, metrics
 from gateway.agent.devices import Devices
 from gateway.agent.settings import AgentSettings
 from infra.settings.section import place_of, walk, within
@@ -16,7 +16,7 @@ Schema = dict[str, Any]
 _HEAD = """\
 # Reference
 
-Made by `make reference` from [infra/settings](../infra/settings) and from the agent's OpenAPI.
+Made by `make reference` from [infra/settings](../infra/settings), the agent's OpenAPI and its metrics.
 
 ## Settings
 
@@ -34,10 +34,18 @@ outside of `/v1` need none. Errors are problems (`application/problem+json`); [t
 what each status says.
 """
 
+_METRICS = """\
+## Metrics
+
+At `/metrics`, in Prometheus' text format, without a token: sums over all devices, and no secret. A histogram has
+`_bucket`, `_sum` and `_count` after its name. The process itself is in `process_…`.
+[Monitoring](operations.md#monitoring) has alerts and a board.
+"""
+
 
 def page() -> str:
     """The whole page."""
-    parts = [_HEAD, *_settings(), _API, *_calls(_openapi())]
+    parts = [_HEAD, *_settings(), _API, *_calls(_openapi()), _METRICS, _metrics()]
     return "\n".join(part.strip() + "\n" for part in parts)
 
 
@@ -98,6 +106,14 @@ def _call(call: Schema, openapi: Schema) -> str:
 
 def _answer(status: str, description: str) -> str:
     return status if description in _FASTAPIS_WORDS else f"{status} ({description.rstrip('.')})"
+
+
+def _metrics() -> str:
+    rows = [
+        (f"`{one.name}`", one.type, ", ".join(f"`{label}`" for label in one.labels), _sentence(one.text))
+        for one in metrics.described()
+    ]
+    return _table(("metric", "type", "labels", ""), rows)
 
 
 def _openapi() -> Schema:

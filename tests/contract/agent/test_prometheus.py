@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +16,9 @@ from lab.tools import debian_packages
 from tests.contract.agent.world import FAR_4, HTTP_PORT, NO_TLS, Client, World, in_namespace
 from tests.deadlines import wait_for
 from tests.unit.agent.fakes import key_pair
+from tests.unit.docs.commands import ROOT, bash, console
 
-MONITORING = Path(__file__).parents[3] / "infra" / "monitoring"
+MONITORING = ROOT / "infra" / "monitoring"
 RULES = MONITORING / "alerts.yaml"
 PROVOCATIONS = Path(__file__).with_name("alerts.yaml")
 PORT = 9090
@@ -89,17 +91,15 @@ def prometheus(installed: None, world: World, tmp_path_factory: pytest.TempPathF
     prometheus.stop()
 
 
-def promtool(*arguments: str) -> None:
-    done = subprocess.run(["promtool", *arguments], capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
 def test_every_rule_parses(installed: None) -> None:
-    promtool("check", "rules", str(RULES))
+    (command,) = console("docs/operations.md", "Monitoring")
+    bash(command, ROOT, os.environ)
 
 
 def test_every_alert_fires_when_it_is_provoked_and_not_before(installed: None) -> None:
-    promtool("test", "rules", str(PROVOCATIONS))
+    command = ["promtool", "test", "rules", str(PROVOCATIONS)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_no_panel_of_the_board_is_empty(prometheus: Prometheus, world: World, client: Client) -> None:

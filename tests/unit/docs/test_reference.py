@@ -19,6 +19,7 @@ def test_every_setting_and_every_call_is_in_it() -> None:
     for call in ("POST /v1/peers", "GET /v1/peers", "DELETE /v1/peers/{public_key}", "GET /readyz"):
         assert f"### `{call}`" in page
     assert "| `persistent_keepalive` | number 0-65535 | `25` | Seconds between a client's keepalives" in page
+    assert "| `meshgate_problem` | gauge | `part` | 1 while this part keeps it from that" in page
     assert "| `public_key` | body | text | **required** |" in page
 
 
@@ -34,4 +35,12 @@ def test_every_setting_says_what_it_is() -> None:
 
 def test_sections_are_found_wherever_they_stand() -> None:
     places = [place for place, _ in walk(StackSettings)]
-    assert places == ["", "cluster", "headscale", "headscale.ingress", "gateways[]", "orchestrator"]
+    assert places == [
+        "",
+        "cluster",
+        "headscale",
+        "headscale.ingress",
+        "gateways[]",
+        "gateways[].monitoring",
+        "orchestrator",
+    ]
