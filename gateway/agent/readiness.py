@@ -39,7 +39,11 @@ class Readiness:
     async def watch(self) -> None:
         """Look again and again, until cancelled."""
         while True:
-            await self.problems()
+            try:
+                await self.problems()
+            except OSError as error:  # such as that no file can be opened: no reason to end with what works
+                measures.READY.set(0)
+                log.warning("readiness cannot be told: %s", error)
             await asyncio.sleep(LOOK_EVERY_S)
 
     def _tell(self, parts: frozenset[str], found: list[str]) -> None:

@@ -19,9 +19,12 @@ class Parts:
         self.now = dict(WHOLE)
         self.store_says: list[str] = []
         self.asked = asyncio.Event()
+        self.broken = False
 
     async def health(self) -> dict[str, list[str]]:
         self.asked.set()
+        if self.broken:
+            raise OSError("too many open files")
         return dict(self.now)
 
     async def store(self) -> list[str]:
@@ -75,4 +78,17 @@ async def test_it_looks_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(2):
         parts.asked.clear()
         await parts.asked.wait()
+    watching.cancel()
+
+
+async def test_what_cannot_be_asked_just_now_is_not_ready_and_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readiness, "LOOK_EVERY_S", 0)
+    parts = Parts()
+    parts.broken = True
+    watching = asyncio.create_task(Readiness(parts.health, parts.store).watch())
+    for _ in range(2):
+        parts.asked.clear()
+        await parts.asked.wait()
+    assert told()[0] == 0
+    assert not watching.done()
     watching.cancel()
