@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from prometheus_client import CollectorRegistry
 
-from gateway.agent import api, probes, problems
+from gateway.agent import api, metrics, probes, problems
 from gateway.agent.closed_networks import CLOSED
 from gateway.agent.devices import Devices
 from gateway.agent.settings import AgentSettings
@@ -20,7 +20,7 @@ Schema = dict[str, Any]
 _HEAD = """\
 # Reference
 
-Made by `make reference` from [infra/settings](../infra/settings) and from the agent's OpenAPI.
+Made by `make reference` from [infra/settings](../infra/settings), the agent's OpenAPI and its metrics.
 
 ## Settings
 
@@ -52,12 +52,20 @@ _PROBES = """\
 On a port of their own, 8081, without a token: what a kubelet and Prometheus ask.
 """
 
+_METRICS = """\
+## Metrics
+
+At `/metrics` of the probes, in Prometheus' text format: sums over all devices, and no secret. A histogram has
+`_bucket`, `_sum` and `_count` after its name. The process itself is in `process_…`.
+[Monitoring](operations.md#monitoring) has alerts and a board.
+"""
+
 
 def page() -> str:
     """The whole page."""
     openapi = _openapi()
     models = ("PeerAnswer", "PeerPage", "Problem")
-    calls = [_API, *_calls(openapi), *_models(openapi, models), _PROBES, *_calls(_probes())]
+    calls = [_API, *_calls(openapi), *_models(openapi, models), _PROBES, *_calls(_probes()), _METRICS, _metrics()]
     parts = [_HEAD, *_settings(), _CLOSED, _closed_networks(), *calls]
     return "\n".join(part.strip() + "\n" for part in parts)
 
@@ -129,9 +137,17 @@ def _answer(status: str, description: str) -> str:
     return status if description in _COMMON_WORDS else f"{status} ({description.rstrip('.')})"
 
 
+def _metrics() -> str:
+    rows = [
+        (f"`{one.name}`", one.type, ", ".join(f"`{label}`" for label in one.labels), _sentence(one.text))
+        for one in metrics.described()
+    ]
+    return _table(("metric", "type", "labels", ""), rows)
+
+
 def _openapi() -> Schema:
     """As the agent serves it. Only its routes count here, none is called."""
-    app = api.create_app(AgentSettings.model_construct, lambda _: None, cast("Devices", None), CollectorRegistry())
+    app = api.create_app(AgentSettings.model_construct, lambda _: None, cast("Devices", None))
     openapi: Schema = app.openapi()
     return openapi
 

@@ -13,7 +13,7 @@ from infra.settings.gateway import GatewaySettings
 
 HTTP_PORT = 8080
 """The agent's, where the settings say no other."""
-PROBE_PORT = 8081
+PROBE_PORT, PROBE_PORT_NAME = 8081, "probes"
 """Of /healthz, /readyz and /metrics in a pod."""
 TAILSCALE_HEALTH_PORT = 9002
 TAILSCALED_ENVIRONMENT = {

@@ -7,10 +7,12 @@ oldest connection without a request goes. So silent connections, however many, n
 import resource
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Protocol, Self
+
+from gateway.agent import measures
 
 FAILURES = 10
 """Wrong requests that an address has free."""
@@ -28,12 +30,14 @@ class Bounds:
 
     total: int
     each: int
+    listener: str = "api"
+    """Its name in the metrics (measures.LISTENERS)."""
 
     def within_descriptors(self) -> Self:
         """No more than half of what the process may open: the store and the tools need some of the rest."""
         limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         total = self.total if limit == resource.RLIM_INFINITY else min(self.total, limit // 2)
-        return type(self)(total, min(self.each, total))
+        return replace(self, total=total, each=min(self.each, total))
 
 
 @lru_cache(MAX_ADDRESSES)
@@ -71,6 +75,7 @@ class Admission:
         self._all: dict[Guest, None] = {}
         """In the order of their coming, as those of each address are."""
         self._of: dict[str, dict[Guest, None]] = {}
+        measures.CONNECTIONS.labels(bounds.listener).set_function(lambda: len(self))
 
     def __len__(self) -> int:
         return len(self._all)
@@ -78,7 +83,7 @@ class Admission:
     def admit(self, guest: Guest) -> bool:
         """Take one in, in place of an idle one if there is no room; False if all are busy."""
         neighbours = self._of.get(guest.address, {})
-        if len(neighbours) >= self._bounds.each and not self._cut_oldest(neighbours):
+        if len(neighbours) >= self._bounds.each and not self._cut_oldest(neighbours, "address"):
             return False
         if len(self._all) >= self._bounds.total and not self.make_room():
             return False
@@ -96,7 +101,11 @@ class Admission:
 
     def make_room(self) -> bool:
         """End the oldest idle connection; False if there is none."""
-        return self._cut_oldest(self._all)
+        return self._cut_oldest(self._all, "room")
+
+    def count(self, limit: str) -> None:
+        """A limit (measures.LIMITS) ended a connection, or kept it out."""
+        measures.CONNECTIONS_CLOSED.labels(self._bounds.listener, limit).inc()
 
     def strangers(self, address: str) -> int:
         """How many connections an address has by which no good token came."""
@@ -108,7 +117,9 @@ class Admission:
             self.leave(guest)
             guest.cut()
 
-    def _cut_oldest(self, guests: Iterable[Guest]) -> bool:
+    def _cut_oldest(self, guests: Iterable[Guest], limit: str) -> bool:
+        """End an idle one for the sake of a new one; if there is none, the new one is kept out. One goes either way."""
+        self.count(limit)
         strangers = (guest for guest in guests if not (guest.busy or guest.trusted))
         friends = (guest for guest in guests if not guest.busy)
         victim = next(strangers, None) or next(friends, None)

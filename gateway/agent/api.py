@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.security import HTTPBearer
-from prometheus_client import CollectorRegistry
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from gateway.agent import problems
@@ -18,6 +17,7 @@ from gateway.agent.labels import LONGEST, label
 from gateway.agent.metrics import RequestMetrics
 from gateway.agent.protocols.wireguard.keys import PresharedKey, PublicKey, key_from_path
 from gateway.agent.registration import Registration
+from gateway.agent.request_audit import RequestAudit
 from gateway.agent.request_limits import BodyLimits
 from gateway.agent.settings import AgentSettings
 from gateway.agent.store import Device
@@ -165,9 +165,7 @@ def peer_routes(devices: Devices, settings: Callable[[], AgentSettings]) -> APIR
     return router
 
 
-def create_app(
-    settings: Callable[[], AgentSettings], grant: Grant, devices: Devices, registry: CollectorRegistry
-) -> FastAPI:
+def create_app(settings: Callable[[], AgentSettings], grant: Grant, devices: Devices) -> FastAPI:
     """The application, of which nothing answers without a token."""
     app = FastAPI(title="Meshgate gateway", version="1", docs_url=None, redoc_url=None)
     problems.install(app)
@@ -175,6 +173,7 @@ def create_app(
     # The last one is the first to see a request.
     app.add_middleware(BodyLimits)
     app.add_middleware(Authentication, grant=grant)
-    app.add_middleware(RequestMetrics, registry=registry)
+    app.add_middleware(RequestMetrics)
+    app.add_middleware(RequestAudit)
     app.include_router(peer_routes(devices, settings))
     return app

@@ -11,7 +11,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from gateway.agent.admission import Failures
+from gateway.agent.admission import Admission, Failures
 from gateway.agent.problems import MEDIA_TYPE, members
 
 HEAD_DEADLINE_S = 5.0
@@ -36,7 +36,7 @@ class Connection(H11Protocol):
         server_state: ServerState,
         address: str,
         failures: Failures,
-        gone: Callable[["Connection"], None],
+        admission: Admission,
     ) -> None:
         super().__init__(config, server_state, {"caller": self})
         self.address = address
@@ -44,7 +44,7 @@ class Connection(H11Protocol):
         self.welcome: asyncio.Task[None] | None = None
         """What brings it here, TLS included; then it has a transport."""
         self._failures = failures
-        self._gone = gone
+        self._admission = admission
         self._leaving = False
         self._discarded = 0
         self._unsent = 0
@@ -107,7 +107,7 @@ class Connection(H11Protocol):
         self._unwatch_reader()
         if self.scheme == "https" and self.cycle is None:
             self._failures.note(self.address)  # handshakes cost more than requests
-        self._gone(self)
+        self._admission.leave(self)
 
     # What uvicorn calls
 
@@ -119,6 +119,12 @@ class Connection(H11Protocol):
             super().on_response_complete()
         elif not self.transport.is_closing():
             self._leave()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """No head has come in time."""
+        if not self.transport.is_closing():
+            self._admission.count("head" if self.cycle is None else "idle")
+        super().timeout_keep_alive_handler()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's own sentence
         """Answer what is no HTTP, if an answer can still be told from one that has begun."""
@@ -160,6 +166,7 @@ class Connection(H11Protocol):
         if self.transport.get_write_buffer_size() < self._unsent:
             self._watch_reader()
         else:
+            self._admission.count("reader")
             self.transport.abort()
 
     def _unwatch_reader(self) -> None:

@@ -25,6 +25,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any, TypeVar, TypeVarTuple
 
+from gateway.agent import audit
 from gateway.agent.command import CommandError
 from gateway.agent.errors import DeviceUnknownError, InvalidFieldError, UnavailableError
 from gateway.agent.lifetimes import REVOKED, Lifetimes
@@ -78,6 +79,7 @@ class Devices:
         """Let a device in, or accept it. InvalidFieldError, PoolFullError and StoreError keep nothing of it."""
         if wanted.public_key == self._server_public_key:
             raise InvalidFieldError("this is the gateway's own public key; send the device's", "public_key")
+        audit.about(wanted.public_key)
         return await _whole(self._register(wanted))
 
     async def _register(self, wanted: Registration) -> Admission:
@@ -93,13 +95,15 @@ class Devices:
             self._keep(device)
             if known is None or wanted.ttl_seconds is not Left.AS_IT_IS:
                 self._lifetimes.begin(device.public_key, given(wanted.ttl_seconds, None))
-            return Admission(device, is_new=known is None, is_in=await self._let_in(device))
+            admission = Admission(device, is_new=known is None, is_in=await self._let_in(device))
+        audit.registered(device, is_new=admission.is_new, is_in=admission.is_in)
+        return admission
 
     async def _let_in(self, device: Device) -> bool:
         try:
             await self._access.let_in(device)
         except CommandError as error:
-            log.warning("device %s is stored and comes in later: %s", device.public_key, error)
+            log.warning("device %s is stored and comes in later: %s", audit.shortened(device.public_key), error)
             return False
         return True
 
@@ -127,6 +131,7 @@ class Devices:
 
         DeviceUnknownError if it is not stored, UnavailableError if it is not out yet or not forgotten yet.
         """
+        audit.about(public_key)
         await _whole(self._revoke(public_key))
 
     async def _revoke(self, public_key: str) -> None:
@@ -151,6 +156,7 @@ class Devices:
                     f"the device is shut out but not forgotten yet: {error}; the agent goes on trying, and if it is "
                     "restarted before that works the device comes in again"
                 ) from error
+        audit.revoked(device)
 
     async def expire(self) -> None:
         """Shut out every device whose time is over, and forget those that need not be kept.
@@ -169,7 +175,7 @@ class Devices:
             if new := [device for device in over if device.public_key not in self._shut_out]:
                 try:
                     await self._put_out(new)
-                    log.info("%d devices are shut out, since their time is over", len(new))
+                    audit.expired(new)
                 except CommandError as error:
                     trouble = error  # one that cannot be shut out holds up no other
             if done := [one for one in over if one.public_key in self._shut_out and self._lifetimes.is_done(one)]:
@@ -233,6 +239,14 @@ class Devices:
         """Those of these keys whose devices may be in; none comes, changes or goes until the block ends."""
         async with self._changes:
             yield self.among(public_keys)
+
+    async def store_problems(self) -> list[str]:
+        """One sentence while the store cannot be written. It is asked to write once more if its last write failed."""
+        if self._store.trouble is None:
+            return []
+        with suppress(StoreError):
+            await self._stored(self._store.try_write)
+        return [self._store.trouble] if self._store.trouble else []
 
     async def note(self, sightings: Iterable[Sighting]) -> None:
         """Keep where devices were last seen; StoreError if that is not kept."""

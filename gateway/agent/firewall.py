@@ -55,7 +55,7 @@ table inet meshgate {{
         icmpv6 type {{ echo-request, nd-neighbor-solicit, nd-neighbor-advert }} accept
         iifname "{mesh}" udp dport {listen_port} accept
         iifname "{wg}" jump name_servers
-        tcp dport {http_port} drop
+        tcp dport {{ {http_port}, {probe_port} }} drop
         ip daddr @own4 drop
         ip6 daddr @own6 drop
         tcp dport @node_ports accept
@@ -160,6 +160,7 @@ def rules(settings: AgentSettings) -> str:
         mesh=settings.mesh_interface,
         listen_port=settings.listen_port,
         http_port=settings.http_port,
+        probe_port=settings.probe_port,
         sets="\n".join(lines),
         node_ports=_elements(map(str, settings.node_ports)),
     )

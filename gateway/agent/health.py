@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 
+from gateway.agent import measures
 from gateway.agent.command import CommandError
 from gateway.agent.firewall import Firewall
 from gateway.agent.protocol import AccessStatus
@@ -32,35 +33,36 @@ class Health:
         self._firewall = firewall
         self._http = http
         self._asking = asyncio.Lock()
-        self._found: list[str] = []
+        self._found: dict[str, list[str]] = {}
         self._good_until = 0.0
         """How long `_found` is given again, on the monotonic clock."""
 
-    async def problems(self) -> list[str]:
-        """Everything that is missing, as of a second ago at most; empty means ready."""
+    async def parts(self) -> dict[str, list[str]]:
+        """What is missing, by part, as of a second ago at most."""
         async with self._asking:
             if time.monotonic() >= self._good_until:
                 self._found = await self._look()
                 self._good_until = time.monotonic() + GOOD_FOR_S
-            return list(self._found)
+            return self._found
 
-    async def _look(self) -> list[str]:
+    async def _look(self) -> dict[str, list[str]]:
         try:
-            found = await self._access.problems()
+            interface = await self._access.problems()
         except CommandError as error:
-            found = [str(error)]
-        found += await self._firewall.problems()
+            interface = [str(error)]
         versions = {network.version for network in self._settings.client_networks}
-        found += [
+        forwarding = [
             f"the kernel does not forward IPv{version}: set the sysctl {FORWARDING[version]}=1 for this pod or host"
             for version in sorted(versions)
             if not forwards(version)
         ]
+        mesh: list[str] = []
         if self._settings.tailscale_socket is not None:
-            found += await daemon_problems(self._http, self._settings.tailscale_socket)
+            mesh = await daemon_problems(self._http, self._settings.tailscale_socket)
         elif self._settings.tailscale_health_url is not None:
-            found += await mesh_problems(self._http, self._settings.tailscale_health_url)
-        return found
+            mesh = await mesh_problems(self._http, self._settings.tailscale_health_url)
+        firewall = await self._firewall.problems()
+        return {"interface": interface, "firewall": firewall, "forwarding": forwarding, "mesh": mesh}
 
 
 def mesh_client(settings: AgentSettings) -> httpx.AsyncClient:
@@ -90,7 +92,9 @@ async def daemon_problems(http: httpx.AsyncClient, path: Path) -> list[str]:
     """What tailscaled itself says, on its socket, against being ready."""
     try:
         answer = await http.get(LOCAL_API, timeout=TAILSCALE_DEADLINE_S)
-        state = answer.raise_for_status().json()["BackendState"]
+        status = answer.raise_for_status().json()
+        state = status["BackendState"]
+        measures.mesh_key(status)
     except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:
         return [f"tailscaled does not answer on {path} ({type(error).__name__})"]
     return [] if state == "Running" else [f"tailscaled is not connected to the mesh: its state is {state}"]

@@ -1,7 +1,9 @@
 """What Prometheus may know: sums over all devices. No label per device and no secret, so no token is needed."""
 
+import platform
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -9,6 +11,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway import __version__
+from gateway.agent import measures
 from gateway.agent.devices import Devices
 from gateway.agent.protocol import AccessStatus
 
@@ -23,45 +27,67 @@ class GatewayCollector(Collector):
         self._devices = devices
         self._access = access
 
+    def describe(self) -> Iterator[Metric]:
+        """All metrics about devices, without values."""
+        yield from vars(_Families()).values()
+
     def collect(self) -> Iterator[Metric]:
         """All metrics about devices."""
-        pool = self._devices.pool
-        yield GaugeMetricFamily(
-            "meshgate_peers", "Devices that may come in.", value=len(pool.taken) - self._devices.resting
-        )
-        yield GaugeMetricFamily("meshgate_peers_limit", "Devices for whom there are addresses.", value=pool.capacity)
-        yield self._handshakes()
-        if traffic := self._access.traffic():
-            for direction, count, meaning in (
-                ("received", traffic.received, "Bytes that came from devices, without the protocol's own."),
-                ("sent", traffic.sent, "Bytes that went to devices, without the protocol's own."),
-            ):
-                yield CounterMetricFamily(f"meshgate_tunnel_{direction}_bytes", meaning, value=count)
-
-    def _handshakes(self) -> GaugeMetricFamily:
-        family = GaugeMetricFamily(
-            "meshgate_peers_handshake_within", "Devices whose last handshake is no older.", labels=["seconds"]
-        )
+        families, pool = _Families(), self._devices.pool
+        families.peers.add_metric([], len(pool.taken) - self._devices.resting)
+        families.resting.add_metric([], self._devices.resting)
+        families.addresses.add_metric([], pool.capacity)
+        families.taken.add_metric([], len(pool.taken))
         for limit in HANDSHAKE_AGES_S:
-            family.add_metric([str(limit)], self._access.heard_within(limit))
-        return family
+            families.handshakes.add_metric([str(limit)], self._access.heard_within(limit))
+        if traffic := self._access.traffic():
+            families.received.add_metric([], traffic.received)
+            families.sent.add_metric([], traffic.sent)
+        families.build.add_metric([__version__, platform.python_version()], 1)
+        yield from (family for family in vars(families).values() if family.samples)
+
+
+class _Families:
+    """What GatewayCollector tells."""
+
+    def __init__(self) -> None:
+        self.peers = GaugeMetricFamily("meshgate_peers", "Devices that may come in.", labels=[])
+        self.resting = GaugeMetricFamily(
+            "meshgate_peers_resting", "Devices whose time is over, and whose addresses are not free yet.", labels=[]
+        )
+        self.addresses = GaugeMetricFamily(
+            "meshgate_pool_addresses", "Devices for whom there are addresses.", labels=[]
+        )
+        self.taken = GaugeMetricFamily("meshgate_pool_addresses_taken", "Addresses that are not free.", labels=[])
+        self.handshakes = GaugeMetricFamily(
+            "meshgate_peers_handshake_within",
+            f"Devices whose last handshake is no older: {', '.join(map(str, HANDSHAKE_AGES_S))} seconds.",
+            labels=["seconds"],
+        )
+        self.received = CounterMetricFamily(
+            "meshgate_tunnel_received_bytes", "Bytes that came from devices, without the protocol's own.", labels=[]
+        )
+        self.sent = CounterMetricFamily(
+            "meshgate_tunnel_sent_bytes", "Bytes that went to devices, without the protocol's own.", labels=[]
+        )
+        self.build = GaugeMetricFamily("meshgate_build_info", "1, with what runs.", labels=["version", "python"])
+
+
+REQUESTS = Counter("meshgate_requests", "Requests answered.", ["method", "route", "status"], registry=None)
+REQUEST_SECONDS = Histogram(
+    "meshgate_request_seconds",
+    "Time to the end of the answer.",
+    ["route"],
+    buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1, 5),
+    registry=None,
+)
 
 
 class RequestMetrics:
     """ASGI middleware: counts and times requests by route (not by path, which holds keys) and status."""
 
-    def __init__(self, app: ASGIApp, registry: CollectorRegistry) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._count = Counter(
-            "meshgate_requests", "Requests answered.", ["method", "route", "status"], registry=registry
-        )
-        self._time = Histogram(
-            "meshgate_request_seconds",
-            "Time to the end of the answer.",
-            ["route"],
-            buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1, 5),
-            registry=registry,
-        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -81,8 +107,8 @@ class RequestMetrics:
             await self._app(scope, receive, send_and_see)
         finally:
             route = getattr(scope.get("route"), "path", "none")
-            self._count.labels(_method(scope["method"]), route, status).inc()
-            self._time.labels(route).observe(time.perf_counter() - start)
+            REQUESTS.labels(_method(scope["method"]), route, status).inc()
+            REQUEST_SECONDS.labels(route).observe(time.perf_counter() - start)
 
 
 def _method(method: str) -> str:
@@ -91,8 +117,30 @@ def _method(method: str) -> str:
 
 
 def make_registry(devices: Devices, access: AccessStatus) -> CollectorRegistry:
-    """A registry of this agent's own, with the devices and the process in it."""
+    """All that Prometheus is told: of devices, requests, the agent's work and its process."""
     registry = CollectorRegistry()
-    registry.register(GatewayCollector(devices, access))
+    for collector in (GatewayCollector(devices, access), REQUESTS, REQUEST_SECONDS, *measures.ALL):
+        registry.register(collector)
     ProcessCollector(registry=registry)
     return registry
+
+
+@dataclass(frozen=True)
+class Described:
+    """A metric as documentation has it: its name in a scrape, its type, its labels and what it tells."""
+
+    name: str
+    type: str
+    labels: tuple[str, ...]
+    text: str
+
+
+def described() -> list[Described]:
+    """All metrics of ours; those of the process (process_…) are the Prometheus client's."""
+    ours = [*vars(_Families()).values(), REQUESTS, REQUEST_SECONDS, *measures.ALL]
+    found = []
+    for metric in ours:
+        family = metric if isinstance(metric, Metric) else next(iter(metric.describe()))
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        found.append(Described(name, family.type, tuple(metric._labelnames), family.documentation))
+    return sorted(found, key=lambda one: one.name)

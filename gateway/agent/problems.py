@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from gateway.agent import audit
 from gateway.agent.errors import RequestError, ScopeError, UnauthorizedError, UnavailableError
 from gateway.agent.store import StoreError
 
@@ -57,6 +58,7 @@ def members(status: HTTPStatus, detail: str, **more: object) -> dict[str, object
 
 def problem(status: HTTPStatus, detail: str, headers: dict[str, str] | None = None, **more: object) -> JSONResponse:
     """A problem+json answer."""
+    audit.reason(detail)
     return JSONResponse(
         members(status, detail, **more), status_code=status.value, headers=headers, media_type=MEDIA_TYPE
     )

@@ -1,17 +1,16 @@
 """Start and end of the agent.
 
-The start checks settings and key pair, then opens the sockets, the store and the firewall. Tunnel, expiry, API and
-probes then run together. The interface may come later, or go and return: /readyz tells whether it stands. Live settings
-and tokens are taken up while all of it goes on. The end takes less than a second and leaves tunnels, devices and
-firewall as they are.
+The start checks settings and key pair, then opens the sockets, the store and the firewall. Tunnel, expiry, readiness,
+API and probes then run together. The interface may come later, or go and return: /readyz tells whether it stands. Live
+settings and tokens are taken up while all of it goes on. The end takes less than a second and leaves tunnels, devices
+and firewall as they are.
 """
 
 import asyncio
 import logging
 import signal
-import sys
 
-from gateway.agent import live_settings, tokens
+from gateway.agent import live_settings, logs, tokens
 from gateway.agent.api import create_app
 from gateway.agent.command import CommandError
 from gateway.agent.devices import Devices
@@ -25,11 +24,12 @@ from gateway.agent.protocols.wireguard.key_pair import check_key_pair
 from gateway.agent.protocols.wireguard.peers import Peers
 from gateway.agent.protocols.wireguard.tunnel import Tunnel
 from gateway.agent.protocols.wireguard.wg import WireGuard
+from gateway.agent.readiness import Readiness
 from gateway.agent.server import PROBE_BOUNDS, certificate, listen, serve
 from gateway.agent.settings import SettingsError, read_file
 from gateway.agent.store import Store, StoreError
 from gateway.agent.tasks import run_until_first_ends
-from gateway.agent.watched_file import WatchedFile, WatchedFilesCollector, watch
+from gateway.agent.watched_file import WatchedFile, watch
 
 log = logging.getLogger(__name__)
 
@@ -65,17 +65,18 @@ async def run(live: LiveSettings, stop: asyncio.Event) -> None:
         read = live_settings.read_directory
         watched.append(WatchedFile(live_settings.DIRECTORY, live.path, live.lines, live.take_up, read))
     registry = make_registry(devices, tunnel)
-    registry.register(WatchedFilesCollector(watched))
     async with mesh_client(settings) as http:
         health = Health(settings, tunnel, firewall, http)
-        app = create_app(live, good_tokens.grant, devices, registry)
-        probes = create_probes(health.problems, registry)
+        app = create_app(live, good_tokens.grant, devices)
+        readiness = Readiness(health.parts, devices.store_problems)
+        probes = create_probes(readiness.problems, registry)
         first = await run_until_first_ends(
             {
                 "signal": _ended(stop),
                 "tunnel": tunnel.keep(),
                 "expiry": expire(devices),
                 "files": watch(watched),
+                "readiness": readiness.watch(),
                 "http": serve(app, listener, tls),
                 "probes": serve(probes, probe_listener, bounds=PROBE_BOUNDS),
             }
@@ -97,12 +98,11 @@ async def _main() -> None:
 
 def main() -> int:
     """Run the agent: 0 after SIGTERM, 2 if its settings cannot be used, 1 if it cannot go on."""
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line per health check else
+    logs.configure()
     try:
         asyncio.run(_main())
     except SettingsError as error:
-        sys.stderr.write(f"{error}\n")
+        logs.each_line(log, error)
         return 2
     except (StoreError, CommandError, RuntimeError) as error:
         log.critical("%s", error)

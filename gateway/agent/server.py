@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 API_BOUNDS = Bounds(total=512, each=128)
 """An HTTP client's pool often has 100 connections."""
-PROBE_BOUNDS = Bounds(total=64, each=16)
+PROBE_BOUNDS = Bounds(total=64, each=16, listener="probes")
 BACKLOG = 1024
 ACCEPTED_AT_ONCE = 16
 """Then requests get their turn."""
@@ -149,9 +149,10 @@ class Door:
     def _receive(self, connected: socket.socket, address: str) -> None:
         slow = self._failures.slow(address)
         if slow and self._admission.strangers(address) >= SLOW_AT_ONCE:
+            self._admission.count("address")
             self._refuse(connected)
             return
-        connection = Connection(self._config, self.state, address, self._failures, self._admission.leave)
+        connection = Connection(self._config, self.state, address, self._failures, self._admission)
         if not self._admission.admit(connection):
             self._refuse(connected)
             return

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from gateway.agent.store_versions import bring_up_to_date
+from gateway.agent.store_watch import watched
 
 _COLUMNS = "number, public_key, name, preshared_key, created_at, expires_at, endpoint, last_handshake"
 
@@ -44,6 +45,9 @@ class Sighting:
 
 class Store:
     """All devices, by public key. One process has the file at a time."""
+
+    trouble: str | None = None
+    """Why the last write failed, if it did."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -94,6 +98,11 @@ class Store:
                 [(seen.endpoint, seen.last_handshake, seen.public_key) for seen in sightings],
             )
 
+    def try_write(self) -> None:
+        """Write what is there already."""
+        with self._transaction():
+            self._db.execute("UPDATE pool SET newest = newest")
+
     def everyone(self) -> list[Device]:
         """All devices."""
         return [Device(**row) for row in self._read(f"SELECT {_COLUMNS} FROM peers")]  # noqa: S608 - a constant
@@ -124,6 +133,7 @@ class Store:
         except sqlite3.Error as error:
             raise StoreError(f"the store of devices cannot be read: {error}") from error
 
+    @watched
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         """All or nothing, and on the disk at the end."""

@@ -6,12 +6,10 @@ over files. A content that cannot be used changes nothing: the log says so once,
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import Collector
-
+from gateway.agent import measures
 from gateway.agent.settings import SettingsError, read_file
 
 log = logging.getLogger(__name__)
@@ -37,11 +35,7 @@ class WatchedFile:
         self._read = read
         self._trouble: str | None = None
         self._refused: str | None = None
-
-    @property
-    def taken_up(self) -> bool:
-        """Whether what the file holds is in use, as of the last look."""
-        return self._trouble is None
+        measures.RELOADED.labels(setting).set(1)
 
     async def look(self) -> None:
         """Take up what the file holds, if that is new."""
@@ -53,6 +47,7 @@ class WatchedFile:
                 await self._take_new(text)
         except SettingsError as error:
             self._say(str(error))
+        measures.RELOADED.labels(self.setting).set(self._trouble is None)
 
     async def _take_new(self, text: str) -> None:
         self._refused = text
@@ -72,21 +67,3 @@ async def watch(files: Sequence[WatchedFile]) -> None:
         await asyncio.sleep(LOOK_EVERY_S)
         for file in files:
             await file.look()
-
-
-class WatchedFilesCollector(Collector):
-    """Tells Prometheus whether what each file holds is in use, by the name that such a metric usually has."""
-
-    def __init__(self, files: Sequence[WatchedFile]) -> None:
-        self._files = files
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        """One gauge with a label per setting."""
-        family = GaugeMetricFamily(
-            "meshgate_config_last_reload_successful",
-            "1 while what the file holds is in use, 0 while it cannot be used and the last one goes on.",
-            labels=["setting"],
-        )
-        for file in self._files:
-            family.add_metric([file.setting], float(file.taken_up))
-        yield family

@@ -183,7 +183,7 @@ def _agent(gateway: GatewaySettings, public_key: pulumi.Output[str]) -> dict[str
         ],
         ports=[
             {"name": "http", "container_port": gateway_programs.HTTP_PORT},
-            {"name": "probes", "container_port": gateway_programs.PROBE_PORT},
+            {"name": gateway_programs.PROBE_PORT_NAME, "container_port": gateway_programs.PROBE_PORT},
         ],
         startup_probe={"http_get": probe | {"path": "/healthz"}, "period_seconds": 1, "failure_threshold": 60},
         liveness_probe={"http_get": probe | {"path": "/healthz"}, "period_seconds": 10},

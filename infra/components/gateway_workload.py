@@ -6,8 +6,9 @@ from pulumi_kubernetes.core.v1 import ConfigMap, Secret, Service
 from pulumi_kubernetes.networking.v1 import NetworkPolicy
 
 from infra import gateway_programs
-from infra.components import gateway_pod
+from infra.components import gateway_monitoring, gateway_pod
 from infra.components.gateway_identity import GatewayIdentity
+from infra.components.gateway_monitoring import GatewayMonitoring
 from infra.components.stack_cluster import NamespacedComponent, StackCluster
 from infra.settings.gateway import ApiCaller, GatewaySettings
 from infra.settings.stack import StackSettings
@@ -72,6 +73,8 @@ class GatewayWorkload(NamespacedComponent):
         self.peers_url = pulumi.Output.format(
             "http://{0}-peers.{1}.svc.cluster.local:{2}", self.name, cluster.namespace, gateway_programs.HTTP_PORT
         )
+        if gateway.monitoring:
+            GatewayMonitoring(cluster, gateway, gateway.monitoring, self.selector, self.child())
         self.register_outputs({})
 
     def _services(self) -> None:
@@ -128,6 +131,8 @@ class GatewayWorkload(NamespacedComponent):
             callers.insert(0, _policy_peer(ApiCaller(namespace=settings.orchestrator.namespace)))
         if callers:  # an empty list would mean everybody
             ingress.append({"from": callers, "ports": [{"port": gateway_programs.HTTP_PORT, "protocol": "TCP"}]})
+        if self._gateway.monitoring:
+            ingress.append(gateway_monitoring.way_in(self._gateway.monitoring))
         return NetworkPolicy(
             f"{self._gateway.name}-policy",
             metadata=self.metadata(self.name),

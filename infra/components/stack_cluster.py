@@ -31,6 +31,11 @@ class StackCluster(Component):
         self._settings = settings
         self.register_outputs({})
 
+    @property
+    def context(self) -> str | None:
+        """Of the kubeconfig; None for the current one."""
+        return self._settings.cluster.context
+
     @cached_property
     def provider(self) -> kubernetes.Provider:
         """For all that is in the cluster."""

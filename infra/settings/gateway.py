@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from infra.settings.monitoring import MonitoringSettings
 from infra.settings.section import Section
 from infra.settings.value_types import (
     NODE_PORTS,
@@ -53,6 +54,7 @@ class GatewaySettings(Section):
 
     KUBERNETES_ONLY: ClassVar = frozenset(
         {"exposure", "service_annotations", "api_from", "image", "tailscale_image", "storage", "storage_class"}
+        | {"monitoring"}
     )
     METAL_ONLY: ClassVar = frozenset({"host", "peers_url", "probe_port"})
 
@@ -121,6 +123,7 @@ class GatewaySettings(Section):
     """The size of a pod's volume, which holds the devices and the identity in the mesh."""
     storage_class: str | None = None
     """The storage class of a pod's volume; the cluster's default when not set."""
+    monitoring: MonitoringSettings | None = None
 
     @property
     def port(self) -> int:

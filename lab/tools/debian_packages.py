@@ -8,7 +8,7 @@ starts every program itself: no service of a new package is started or enabled, 
 import platform
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from console import environment
@@ -17,7 +17,9 @@ from console.progress import step
 from console.run import capture, run
 from lab import machine_changes, paths
 
-NEEDED = {
+Needed = Mapping[str, Sequence[str]]
+
+NEEDED: Needed = {
     # the cluster
     "containerd": ("containerd", "containerd-shim-runc-v2", "ctr"),
     "containernetworking-plugins": tuple(
@@ -50,6 +52,9 @@ NEEDED = {
 A program is looked for where the lab's daemons find theirs, a file at its path.
 """
 
+ONLY_TESTS: Needed = {"prometheus": ("prometheus", "promtool")}
+"""Packages that the lab runs without: the test that needs one brings it."""
+
 SEARCH = environment.SYSTEM_PATH
 
 _INSTALL = ("install", "-y", "--no-remove", "--no-upgrade", "--no-install-recommends")
@@ -69,12 +74,13 @@ It is for mounts of its own: of the machine nothing is changed, also when the co
 """
 
 
-def ensure() -> None:
-    """Install what is missing; a machine that has it all is left alone.
+def ensure(needed: Needed | None = None) -> None:
+    """Install what is missing, of what the lab needs if nothing else is said; a machine that has it all is left alone.
 
     Raises StepError where there is no apt to install it with, when apt would remove something, or when it fails.
     """
-    if not (absent := missing()):
+    needed = NEEDED if needed is None else needed
+    if not (absent := missing(needed)):
         return
     if shutil.which("apt-get") is None or shutil.which("dpkg-query") is None:
         raise StepError(
@@ -91,8 +97,8 @@ def ensure() -> None:
         current.now("installing")
         _dpkg(*_APT, *_INSTALL, *absent)
         current.now("")
-    if absent := missing():
-        raise StepError(f"Installed, and still not there: {', '.join(_lacking(absent))}.", _LOG)
+    if absent := missing(needed):
+        raise StepError(f"Installed, and still not there: {', '.join(_lacking(needed, absent))}.", _LOG)
 
 
 _LOG = paths.LOGS / "packages.log"
@@ -100,10 +106,11 @@ _APT = ("apt-get", "-o", "DPkg::Lock::Timeout=300")
 """Another apt that is at work is waited for."""
 
 
-def missing() -> list[str]:
+def missing(needed: Needed | None = None) -> list[str]:
     """Return the packages of which something that is needed is not there, or which are not set up yet."""
+    needed = NEEDED if needed is None else needed
     half_done = _statuses("unpacked", "half-configured", "half-installed", "triggers-pending")
-    return [package for package in NEEDED if package in half_done or _lacking([package])]
+    return [package for package in needed if package in half_done or _lacking(needed, [package])]
 
 
 def installed() -> set[str]:
@@ -157,9 +164,9 @@ def _to_be_removed(said: str) -> list[str]:
     return [name.rstrip("*") for name in listed[1].split()] if listed else []
 
 
-def _lacking(packages: Sequence[str]) -> list[str]:
+def _lacking(needed: Needed, packages: Sequence[str]) -> list[str]:
     """Return what of these packages is needed and not there."""
-    wanted = [name for package in packages for name in NEEDED[package]]
+    wanted = [name for package in packages for name in needed[package]]
     return [Path(name).name for name in wanted if not _there(name)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from pathlib import Path
@@ -119,8 +120,16 @@ def command(module: AnsibleModule, verb: str, name: str) -> None:
     status, _, complaint = module.run_command(["systemctl", verb, name])
     if status != 0:
         journal = module.run_command(["journalctl", "--unit", name, "--lines=5", "--no-pager", "--output=cat"])[1]
-        last = re.sub(r"\s*\n\s*", " | ", journal.strip())
-        module.fail_json(msg=f"systemctl {verb} {name} failed: {complaint.strip()} Its last words: {last}")
+        said = " | ".join(map(sentence, journal.strip().splitlines()))
+        module.fail_json(msg=f"systemctl {verb} {name} failed: {complaint.strip()} Its last words: {said}")
+
+
+def sentence(line: str) -> str:
+    """What a line of a journal says; the agent's are JSON, with it in `event`."""
+    try:
+        return str(json.loads(line)["event"])
+    except (ValueError, LookupError, TypeError):
+        return line.strip()
 
 
 def make_absent(module: AnsibleModule, name: str, file: Path) -> list[str]:

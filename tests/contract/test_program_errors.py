@@ -19,11 +19,12 @@ from typing import Any
 import httpx
 import pytest
 import trustme
-from kubernetes.client import AppsV1Api, CoreV1Api, StorageV1Api
+from kubernetes.client import ApiextensionsV1Api, AppsV1Api, CoreV1Api, StorageV1Api
 
 from infra.headscale import EXIT_ROUTES
 from infra.headscale.client import Headscale
 from infra.headscale.models import api_key_prefix
+from infra.kubernetes.client import KubernetesClient
 from infra.resources.base import ResourceError
 from infra.resources.connections import Connections
 from infra.resources.exit_node import ExitNodeProvider
@@ -31,6 +32,7 @@ from lab.pulumi import pulumi_host
 from tests.contract.apiserver import ApiServer, api_server
 from tests.contract.pulumi_engine import PASSPHRASE, STACK, Engine, Run
 from tests.contract.real_headscale import RealHeadscale
+from tests.deadlines import wait_for
 
 pytestmark = pytest.mark.timeout(900)  # the first run on a machine builds Pulumi, the API server and Headscale
 
@@ -248,6 +250,40 @@ def test_an_api_key_that_has_expired(world: World) -> None:
 
 
 # The cluster
+
+
+def test_monitoring_in_a_cluster_without_the_prometheus_operator(world: World) -> None:
+    gateway = {"name": "one", "endpoint": "127.0.0.1:31820", "monitoring": {"namespace": "monitoring", "alerts": True}}
+    said = world.refusal(world.settings(gateways=[gateway]))
+    sentence = (
+        "gateway one: `monitoring` needs monitoring.coreos.com/v1, which the cluster does not serve: install the "
+        "Prometheus operator, or leave the setting out and scrape /metrics by other means."
+    )
+    assert sentence in said
+    with prometheus_operators_kinds(world.api):
+        preview = world.engine.run("preview")
+    assert preview.code == 0, preview.text
+    assert "one-monitor" in preview.text
+    assert "one-alerts" in preview.text
+
+
+@contextmanager
+def prometheus_operators_kinds(server: ApiServer) -> Iterator[None]:
+    """The cluster knows PodMonitor and PrometheusRule."""
+    definitions: Any = ApiextensionsV1Api(server.api)
+    group = "monitoring.coreos.com"
+    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    plurals = {"PodMonitor": "podmonitors", "PrometheusRule": "prometheusrules"}
+    for kind, plural in plurals.items():
+        version = {"name": "v1", "served": True, "storage": True, "schema": schema}
+        names = {"kind": kind, "plural": plural, "singular": kind.lower()}
+        spec = {"group": group, "names": names, "scope": "Namespaced", "versions": [version]}
+        definitions.create_custom_resource_definition({"metadata": {"name": f"{plural}.{group}"}, "spec": spec})
+    with KubernetesClient(None, str(server.kubeconfig)) as cluster:
+        wait_for(lambda: cluster.get(f"/apis/{group}/v1"), "the kinds")
+    yield
+    for plural in plurals.values():
+        definitions.delete_custom_resource_definition(f"{plural}.{group}")
 
 
 def test_a_cluster_that_is_down(world: World, tmp_path: Path) -> None:

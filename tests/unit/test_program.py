@@ -369,6 +369,55 @@ async def test_a_load_balancer_needs_no_node_port_and_a_host_port_no_service() -
     assert wireguard["ports"][0]["hostPort"] == 51820
 
 
+WATCHED = CONFIG["gateways"][0] | {
+    "monitoring": {"namespace": "prometheus", "labels": {"release": "kps"}, "interval": "15s", "alerts": True}
+}
+
+
+async def test_prometheus_finds_the_gateway_where_that_is_asked_for() -> None:
+    declared = await declare(gateways=[WATCHED])
+    monitor, rule = one(declared, "PodMonitor", "one-monitor"), one(declared, "PrometheusRule", "one-alerts")
+    pod = one(declared, "Deployment", "one-gateway")["spec"]["template"]
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    agent = pod["spec"]["containers"][-1]
+    assert endpoint["port"] in [port["name"] for port in agent["ports"]]
+    assert (endpoint["path"], endpoint["interval"]) == ("/metrics", "15s")
+    assert {label["targetLabel"]: label["replacement"] for label in endpoint["relabelings"]} == {
+        "job": "meshgate",
+        "gateway": "one",
+    }
+    for found in (monitor, rule):
+        assert (found["metadata"]["namespace"], found["metadata"]["labels"]["release"]) == ("meshgate", "kps")
+    expressions = [rule["expr"] for group in rule["spec"]["groups"] for rule in group["rules"]]
+    assert expressions
+    own = 'job="meshgate", namespace="meshgate", gateway="one"'
+    assert all(expression.count("job=") == expression.count(own) > 0 for expression in expressions)
+
+
+async def test_prometheus_is_let_in_and_nobody_else() -> None:
+    def callers(declared: Declared) -> list[str]:
+        (agent,) = [one for one in gateway_pod(declared)["containers"] if one["name"] == "agent"]
+        ports = {port["containerPort"] for port in agent["ports"]}
+        return [
+            peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
+            for rule in one(declared, "NetworkPolicy", "one-policy")["spec"]["ingress"]
+            for peer in rule.get("from", [])
+            if ports & {port["port"] for port in rule["ports"]}
+        ]
+
+    assert callers(await declare()) == ["june-services"]
+    assert callers(await declare(gateways=[WATCHED])) == ["june-services", "prometheus"]
+
+
+async def test_without_monitoring_no_object_needs_the_operator() -> None:
+    quiet = await declare(gateways=[WATCHED | {"monitoring": {"namespace": "prometheus"}}])
+    assert [key for key in quiet if "monitoring.coreos.com" in key] == [
+        "kubernetes:monitoring.coreos.com/v1:PodMonitor::one-monitor"
+    ]
+    assert not [key for key in await declare() if "monitoring" in key.lower()]
+
+
 async def test_ipv6_forwarding_is_asked_for_only_by_ipv6_clients() -> None:
     assert gateway_pod(await declare())["securityContext"]["sysctls"] == []
     gateway = CONFIG["gateways"][0] | {"client_networks": ["10.77.0.0/16", "fd77::/64"]}

@@ -121,6 +121,12 @@ def test_a_number_like_api_key_stays_text() -> None:
         (with_metal(endpoint="edge.example.com:41641"), "port 41641 is tailscaled's own"),
         (with_metal(target="vm"), "meshgate:gateways[0].target: 'vm' cannot be used: it should be 'kubernetes' or"),
         (
+            with_metal(monitoring={"namespace": "monitoring"}),
+            "meshgate:gateways[0]: monitoring describe a pod; leave them out or set target: kubernetes.",
+        ),
+        (with_gateway(monitoring={}), "meshgate:gateways[0].monitoring.namespace: it is missing and has no default."),
+        (with_gateway(monitoring={"namespace": "m", "interval": "30"}), "gateways[0].monitoring.interval: '30'"),
+        (
             with_metal(exposure="HostPort", storage="2Gi"),
             "meshgate:gateways[0]: exposure, storage describe a pod; leave them out or set target: kubernetes.",
         ),

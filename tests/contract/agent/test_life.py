@@ -1,6 +1,7 @@
 """The agent's and the interface's lives: killed, restarted, changed behind the agent's back."""
 
 import http.server
+import json
 import random
 import signal
 import subprocess
@@ -362,7 +363,7 @@ def test_metrics_tell_of_all_peers_and_of_none(world: World, client: Client) -> 
         for name, value in (line.rsplit(" ", 1) for line in found.splitlines() if not line.startswith("#"))
     }
     assert numbers["meshgate_peers"] >= 1
-    assert numbers["meshgate_peers_limit"] == 253
+    assert numbers["meshgate_pool_addresses"] == 253
     assert numbers["meshgate_tunnel_received_bytes_total"] > 0
     assert numbers["meshgate_tunnel_sent_bytes_total"] > 0
     assert 'meshgate_peers_handshake_within{seconds="180"}' in found.replace("'", '"')
@@ -394,3 +395,23 @@ def test_kernel_wireguard_is_demanded_where_there_is_none(fresh_world: World) ->
     )
     assert ended.returncode == 1
     assert "this kernel has no WireGuard" in ended.stderr
+
+
+def test_a_whole_life_is_a_quiet_log_of_single_events(fresh_world: World, tmp_path: Path) -> None:
+    """JSON in each line, no traceback, nothing twice; the end is no event at all."""
+    world = fresh_world
+    world.start_interface()
+    with (tmp_path / "log").open("wb") as log:
+        world.start_agent(log)
+        world.wait_until_ready()
+        key = key_pair().public
+        world.register(key, name='a "phone"')
+        world.call("DELETE", f"/v1/peers/{key}")
+        world.stop_agent()
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert not [line for line in lines if "exception" in line or line["level"] in {"error", "critical"}]
+    events = [line["event"] for line in lines if line["logger"].startswith("gateway")]
+    assert len(events) == len(set(events))
+    assert events[-2:] == ["registered", "revoked"]
+    assert [line["key"] for line in lines if line["event"] in {"registered", "revoked"}] == [key[:8]] * 2
+    assert key not in (tmp_path / "log").read_text()

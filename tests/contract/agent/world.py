@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import httpx
 
@@ -65,8 +65,10 @@ class Namespace:
         words = [*self.inside, *arguments]
         return subprocess.run(words, env=env, capture_output=True, text=True, check=False, timeout=60)
 
-    def start(self, *arguments: str, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen([*self.inside, *arguments], env=env)
+    def start(
+        self, *arguments: str, env: dict[str, str] | None = None, stderr: BinaryIO | None = None
+    ) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen([*self.inside, *arguments], env=env, stderr=stderr)
         self._processes.append(process)
         return process
 
@@ -210,8 +212,9 @@ class World:
             sys.executable, "-m", "gateway.agent.protocols.wireguard.interface_process", env=self.agent_environment()
         )
 
-    def start_agent(self) -> None:
-        self.agent = self.gateway.start(sys.executable, "-m", "gateway.agent", env=self.agent_environment())
+    def start_agent(self, log: BinaryIO | None = None) -> None:
+        """Start the agent; its log goes to a file if there is one."""
+        self.agent = self.gateway.start(sys.executable, "-m", "gateway.agent", env=self.agent_environment(), stderr=log)
 
     def start(self) -> None:
         self.start_interface()

@@ -14,6 +14,7 @@ from starlette.types import Message
 
 from gateway.agent.api import create_app
 from gateway.agent.devices import Devices
+from gateway.agent.metrics import make_registry
 from gateway.agent.probes import create_probes
 from gateway.agent.protocols.wireguard.peers import Peers
 from gateway.agent.request_limits import MAX_BODY_BYTES, MAX_DISCARDED_BYTES, BodyLimits
@@ -21,7 +22,7 @@ from gateway.agent.settings import AgentSettings
 from gateway.agent.store import Store
 from gateway.agent.tokens import Tokens
 from tests.unit.agent import api_fuzz
-from tests.unit.agent.fakes import SERVER_KEY, FakeDataPlane, key_pair
+from tests.unit.agent.fakes import SERVER_KEY, FakeAccess, FakeDataPlane, key_pair
 
 TOKEN, APP, READER = "the-operators-token", "a-token-of-the-app", "a-token-of-a-reader"
 PRESHARED = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
@@ -46,11 +47,11 @@ class Gateway:
         self.plane = FakeDataPlane()
         self.store = Store(directory / "peers.sqlite")
         self.missing: list[str] = []
-        self.registry = CollectorRegistry()
         peers = Peers(self.plane, self.settings.client_networks)
         devices = Devices(self.store, peers, self.settings.client_networks, SERVER_KEY)
         self.tokens = Tokens(f"admin {TOKEN}\nregister {APP}\nread {READER}\n")
-        self.app = create_app(lambda: self.settings, self.tokens.grant, devices, self.registry)
+        self.app = create_app(lambda: self.settings, self.tokens.grant, devices)
+        self.registry = make_registry(devices, FakeAccess())
         self.probes = create_probes(self.problems, self.registry)
 
     async def problems(self) -> list[str]:

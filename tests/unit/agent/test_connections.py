@@ -17,7 +17,7 @@ from fastapi import FastAPI, Request, Response
 from uvicorn.server import ServerState
 
 from gateway.agent import admission, connections, server
-from gateway.agent.admission import FAILURES, SLOW_AT_ONCE, Bounds, Failures
+from gateway.agent.admission import FAILURES, SLOW_AT_ONCE, Admission, Bounds, Failures
 from gateway.agent.authentication import Authentication
 from gateway.agent.request_limits import BodyLimits
 from gateway.agent.server import API_BOUNDS, listen, serve
@@ -165,7 +165,7 @@ async def test_a_reader_that_is_only_slow_is_not() -> None:
     transport = Mock(**{"get_extra_info.return_value": None})
     loop = Mock()
     connection = connections.Connection(
-        uvicorn.Config(FastAPI(), log_config=None), ServerState(), "a", Failures(), lambda _: None
+        uvicorn.Config(FastAPI(), log_config=None), ServerState(), "a", Failures(), Admission(API_BOUNDS)
     )
     connection.loop = loop
     connection.connection_made(transport)

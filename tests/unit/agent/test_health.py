@@ -90,31 +90,31 @@ async def test_everything_that_is_missing_is_told_at_once(tmp_path: Path, monkey
     access.missing = ["nobody can come in"]
     monkeypatch.setattr(health, "forwards", lambda _: False)
     async with health.mesh_client(settings) as http:
-        found = await Health(settings, access, Firewall(settings), http).problems()
-    assert found == [
-        "nobody can come in",
-        "the firewall table is not as it was put in place",
-        "the kernel does not forward IPv4: set the sysctl net.ipv4.ip_forward=1 for this pod or host",
-        f"tailscaled does not answer on {settings.tailscale_socket} (ConnectError)",
-    ]
+        found = await Health(settings, access, Firewall(settings), http).parts()
+    assert found == {
+        "interface": ["nobody can come in"],
+        "firewall": ["the firewall table is not as it was put in place"],
+        "forwarding": ["the kernel does not forward IPv4: set the sysctl net.ipv4.ip_forward=1 for this pod or host"],
+        "mesh": [f"tailscaled does not answer on {settings.tailscale_socket} (ConnectError)"],
+    }
 
 
 async def test_what_was_found_is_good_for_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = 0
 
-    async def look() -> list[str]:
+    async def look() -> dict[str, list[str]]:
         nonlocal asked
         asked += 1
-        return ["no mesh"]
+        return {"mesh": ["it is away"]}
 
     settings = made(tmp_path)
     async with health.mesh_client(settings) as http:
         judge = Health(settings, FakeAccess(), Firewall(settings), http)
         monkeypatch.setattr(judge, "_look", look)
-        assert await asyncio.gather(*(judge.problems() for _ in range(20))) == [["no mesh"]] * 20
+        assert await asyncio.gather(*(judge.parts() for _ in range(20))) == [{"mesh": ["it is away"]}] * 20
         assert asked == 1
         monkeypatch.setattr(health, "GOOD_FOR_S", 0)
         monkeypatch.setattr(judge, "_good_until", 0)
-        await judge.problems()
-        await judge.problems()
+        await judge.parts()
+        await judge.parts()
     assert asked == 3

@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -101,7 +102,7 @@ def test_the_agent_ends_with_2_and_a_line_per_setting(environment: pytest.Monkey
         [sys.executable, "-m", "gateway.agent"], capture_output=True, text=True, check=False, timeout=30
     )
     assert ended.returncode == 2
-    assert ended.stderr.splitlines() == [
+    assert [json.loads(line)["event"] for line in ended.stderr.splitlines()] == [
         "MESHGATE_ENDPOINT is not set",
         "MESHGATE_MTU: Input should be greater than or equal to 1280 (it is '9')",
     ]
@@ -147,7 +148,8 @@ def test_the_device_ends_with_2_too(environment: pytest.MonkeyPatch) -> None:
         timeout=30,
     )
     assert ended.returncode == 2
-    assert ended.stderr.startswith("MESHGATE_WIREGUARD: Input should be 'auto', 'kernel' or 'userspace'")
+    sentence = json.loads(ended.stderr)["event"]
+    assert sentence.startswith("MESHGATE_WIREGUARD: Input should be 'auto', 'kernel' or 'userspace'")
 
 
 @pytest.mark.parametrize("private_key", ["not a key", key_pair().private], ids=["no key", "of another pair"])

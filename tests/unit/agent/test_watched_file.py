@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
+from gateway.agent import measures
 from gateway.agent.settings import SettingsError
-from gateway.agent.watched_file import WatchedFile, WatchedFilesCollector
+from gateway.agent.watched_file import WatchedFile
 
 SETTING = "MESHGATE_TOKEN_FILE"
 
@@ -20,7 +21,7 @@ class User:
         self.taken: list[str] = []
         self.file = WatchedFile(SETTING, path, "one", self.take_up)
         self.registry = CollectorRegistry()
-        self.registry.register(WatchedFilesCollector([self.file]))
+        self.registry.register(measures.RELOADED)
 
     def hold(self, text: str | None) -> None:
         """Let the file hold this; None: let there be no file."""

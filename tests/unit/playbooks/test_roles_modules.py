@@ -404,11 +404,13 @@ class TestUnit:
     def test_a_unit_that_does_not_start_says_its_last_words(self, unit: dict[str, str], commands: Commands) -> None:
         unit["ActiveState"] = "failed"
         show = commands.answer
-        answers = {"restart": (1, "", "Job failed."), "--unit": (0, "one\n  two\n", "")}
+        journal = 'one\n  two\n{"ts": "2026", "event": "no \\"key\\""}\n{"ts": 1}\n7\n'
+        answers = {"restart": (1, "", "Job failed."), "--unit": (0, journal, "")}
         commands.answer = lambda command: answers.get(command[1], show(command))
         refused = self.converge()
-        assert (
-            refused["msg"] == "systemctl restart meshgate-agent.service failed: Job failed. Its last words: one | two"
+        assert refused["msg"] == (
+            "systemctl restart meshgate-agent.service failed: Job failed. "
+            'Its last words: one | two | no "key" | {"ts": 1} | 7'
         )
 
     def test_absent(self, unit: dict[str, str], commands: Commands, tmp_path: Path) -> None:

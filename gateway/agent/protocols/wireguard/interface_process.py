@@ -18,6 +18,7 @@ from typing import Literal
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from gateway.agent import logs
 from gateway.agent.protocols.wireguard import sockets
 from gateway.agent.settings import InterfaceName, SettingsError, load
 
@@ -111,7 +112,7 @@ def _ip(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def main() -> int:
     """Hold the interface until SIGTERM: 0 then, 2 if the settings cannot be used, 1 if it cannot be made."""
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    logs.configure()
     try:
         settings = load(InterfaceSettings)
         if settings.wireguard != "userspace" and make_kernel_interface(settings.interface):
@@ -122,7 +123,7 @@ def main() -> int:
             log.critical("MESHGATE_WIREGUARD is kernel, but this kernel has no WireGuard: load its module")
             return 1
     except SettingsError as error:
-        sys.stderr.write(f"{error}\n")
+        logs.each_line(log, error)
         return 2
     except InterfaceError as error:
         log.critical("%s", error)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
+from gateway.agent import measures
 from gateway.agent.command import CommandError
 from gateway.agent.devices import Devices
 from gateway.agent.pool import Network, addresses
@@ -125,6 +126,8 @@ class Peers:
                     await self._data_plane.add_peers(known)
             strangers += len(unknown)
             missing += sum(key in stored and key not in seen.lines for key in keys)
+            measures.REPAIRS.labels("removed").inc(len(unknown))
+            measures.REPAIRS.labels("brought_in").inc(len(known))
         if strangers:
             log.warning("%d peers in the interface are unknown: removed", strangers)
         if missing:

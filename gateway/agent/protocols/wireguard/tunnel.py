@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 
+from gateway.agent import measures
 from gateway.agent.command import CommandError
 from gateway.agent.devices import Devices
 from gateway.agent.firewall import Firewall
@@ -77,17 +78,24 @@ class Tunnel:
         if index is None:
             self._configured = None
         elif index != self._configured:
-            seen = await self._look()
-            await self._keep_up()
-            self._configured = index
-            await self._peers.reconcile(seen, self._devices)
+            await self._bring_in_line(appeared=index)
             log.info("the interface %s stands with %d devices", self._settings.interface, len(self._devices.pool.taken))
         else:
             if time.monotonic() - self._kept_up_at >= KEEP_UP_EVERY_S:
                 await self._keep_up()
                 self._pace.hear(self._firewall.newcomers)
             if self._pace.is_due(urgent=self._peers.is_unsettled):
-                await self._peers.reconcile(await self._look(), self._devices)
+                await self._bring_in_line()
+
+    @measures.looked
+    async def _bring_in_line(self, appeared: int | None = None) -> None:
+        """Look at the interface, which may have just appeared, and put its peers right."""
+        seen = await self._look()
+        if appeared is not None:
+            await self._keep_up()
+            self._configured = appeared
+            measures.APPEARANCES.inc()
+        await self._peers.reconcile(seen, self._devices)
 
     async def _look(self) -> SeenInterface:
         """The interface with the declared key and port: if they were other ones, they are put right."""
