@@ -136,10 +136,10 @@ class Devices:
 
     async def _revoke(self, public_key: str) -> None:
         async with self._changes:
-            device = self._by_key.get(public_key)
-            if device is None:
+            known = self._by_key.get(public_key)
+            if known is None:
                 raise DeviceUnknownError
-            device = replace(device, expires_at=REVOKED)
+            device = replace(known, expires_at=REVOKED)
             self._keep(device)
             try:
                 await self._put_out([device])
@@ -156,7 +156,7 @@ class Devices:
                     f"the device is shut out but not forgotten yet: {error}; the agent goes on trying, and if it is "
                     "restarted before that works the device comes in again"
                 ) from error
-        audit.revoked(device)
+        audit.revoked(known)
 
     async def expire(self) -> None:
         """Shut out every device whose time is over, and forget those that need not be kept.

@@ -10,6 +10,8 @@ from fastapi import FastAPI
 from hypothesis import strategies as st
 from starlette.types import Message
 
+from gateway.agent import audit, request_audit
+
 MEDIA_TYPE = "application/problem+json"
 KEY = "//8AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA+8="
 ROUTES = ("/v1/peers", "/v1/peers/{public_key}")
@@ -110,14 +112,15 @@ async def ask(app: FastAPI, call: Call) -> Answer:
 
 
 class Logged(logging.Handler):
-    """All lines of the log."""
+    """All lines of the log but those of the audit, which has one for each refusal."""
 
     def __init__(self) -> None:
         super().__init__()
         self.lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(record.getMessage())
+        if record.name not in {audit.__name__, request_audit.__name__}:
+            self.lines.append(record.getMessage())
 
 
 async def check(app: FastAPI, call: Call) -> None:

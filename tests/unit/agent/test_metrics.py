@@ -70,7 +70,8 @@ def test_every_metric_is_described_with_its_labels(store: Store) -> None:
 
 def test_no_label_has_values_without_end() -> None:
     labels = {label for metric in metrics.described() for label in metric.labels}
-    assert labels == {"part", "outcome", "repair", "limit", "method", "route", "status", "seconds", "version", "python"}
+    of_events = {"part", "outcome", "repair", "listener", "limit", "method", "route", "status"}
+    assert labels == {*of_events, "seconds", "setting", "version", "python"}
 
 
 def test_what_can_be_counted_is_there_before_it_happens(store: Store) -> None:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import httpx
 import pytest
@@ -104,7 +105,8 @@ async def test_a_devices_life_is_a_line_each_without_its_key_or_a_secret(
     await http.post("/v1/peers", json=body)
     await http.post("/v1/peers", json=body)
     await http.delete(f"/v1/peers/{key}")
-    who = {"key": key[:8], "name": 'a "phone"', "expires_at": "1970-01-12T13:47:40+00:00", "address": "10.0.0.7"}
+    device = {"key": key[:8], "name": 'a "phone"', "expires_at": "1970-01-12T13:47:40+00:00"}
+    who = {**device, "address": "10.0.0.7", "scopes": ["admin", "read", "register"]}
     assert gateway.lines() == [
         ("registered", {**who, "let_in": True}),
         ("renewed", {**who, "let_in": True}),
@@ -129,13 +131,22 @@ async def test_an_expired_device_is_a_line_too_and_nobody_called(gateway: Gatewa
     assert gateway.counted("meshgate_expiries_total") - before == 1
 
 
+async def test_an_accepted_device_is_a_line_that_says_so(gateway: Gateway, http: httpx.AsyncClient) -> None:
+    before = gateway.counted("meshgate_registrations_total", outcome="accepted")
+    gateway.plane.go_away()
+    await http.post("/v1/peers", json={"public_key": key_pair().public})
+    ((event, told),) = gateway.lines()
+    assert (event, told["let_in"]) == ("registered", False)
+    assert gateway.counted("meshgate_registrations_total", outcome="accepted") - before == 1
+
+
 async def test_what_was_refused_is_a_line_with_its_reason(
     gateway: Gateway, http: httpx.AsyncClient, growth: Callable[..., float]
 ) -> None:
     key = key_pair().public
-    gateway.plane.broken = True
+    gateway.store._db.execute("PRAGMA query_only = 1")  # as on a full disk
     await http.post("/v1/peers", json={"public_key": key})
-    gateway.plane.broken = False
+    gateway.store._db.execute("PRAGMA query_only = 0")
     await http.post("/v1/peers", json={"public_key": SERVER_KEY})
     await http.post("/v1/peers", json={"public_key": "no key"})
     await http.delete(f"/v1/peers/{key_pair().public}")
@@ -187,7 +198,7 @@ async def test_what_the_token_is_good_for_is_told(gateway: Gateway) -> None:
 
 
 async def test_a_defect_is_a_refused_change(gateway: Gateway, http: httpx.AsyncClient) -> None:
-    gateway.store.close()
+    gateway.plane.set_peer = Mock(side_effect=RuntimeError)  # type: ignore[method-assign]
     await http.post("/v1/peers", json={"public_key": key_pair().public})
     ((event, told),) = gateway.lines()
     assert (event, told["status"]) == ("refused", 500)
