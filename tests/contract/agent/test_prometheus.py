@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from lab.tools import debian_packages
-from tests.contract.agent.world import FAR_4, HTTP_PORT, NO_TLS, Client, World, in_namespace
+from tests.contract.agent.world import FAR_4, NO_TLS, PROBE_PORT, Client, World, in_namespace
 from tests.deadlines import wait_for
 from tests.unit.agent.fakes import key_pair
 from tests.unit.docs.commands import ROOT, bash, console
@@ -41,7 +41,7 @@ class Prometheus:
             "scrape_configs": [
                 {
                     "job_name": "meshgate",
-                    "static_configs": [{"targets": [f"127.0.0.1:{HTTP_PORT}"], "labels": {"gateway": "east"}}],
+                    "static_configs": [{"targets": [f"127.0.0.1:{PROBE_PORT}"], "labels": {"gateway": "east"}}],
                 }
             ],
         }

@@ -23,9 +23,9 @@ from gateway.agent.settings import Address
 from tests.contract.agent.test_firewall import made
 from tests.contract.agent.world import Namespace, in_namespace
 
-LISTEN_PORT, HTTP_PORT, HEALTH_PORT, METRICS_PORT = 51820, 8080, 9002, 8081
+LISTEN_PORT, HTTP_PORT, HEALTH_PORT, PROBE_PORT = 51820, 8080, 9002, 8081
 API_SERVER, KUBELET, NODE_PORT = 6443, 10250, 30080
-PORTS = (22, 53, 80, 443, HTTP_PORT, METRICS_PORT, HEALTH_PORT, API_SERVER, KUBELET, NODE_PORT)
+PORTS = (22, 53, 80, 443, HTTP_PORT, PROBE_PORT, HEALTH_PORT, API_SERVER, KUBELET, NODE_PORT)
 UDP_PORTS = (53, 443, LISTEN_PORT)
 ARRIVES_WITHIN_S = 10.0
 LATE_S = 0.5
@@ -116,7 +116,7 @@ def ways() -> Iterator[Way]:
         yield from both(source, "an allowed network", ALLOWED, (22, 80, NODE_PORT), arrives=True)
         yield from both(source, "a blocked network", BLOCKED, (80, 443), arrives=False)
         yield from both(source, "the gateway", GATEWAY[source], PORTS, arrives=False)
-        yield from both(source, "the gateway's pod", GATEWAY[POD], (HTTP_PORT, METRICS_PORT, 22), arrives=False)
+        yield from both(source, "the gateway's pod", GATEWAY[POD], (HTTP_PORT, PROBE_PORT, 22), arrives=False)
     yield from both(CLIENT, "the resolver", RESOLVER, (53,), arrives=True)
     yield from both(CLIENT, "the resolver", RESOLVER, (53,), arrives=True, protocol="udp")
     yield from both(CLIENT, "the resolver", RESOLVER, (80,), arrives=False)
@@ -132,7 +132,7 @@ def ways() -> Iterator[Way]:
     yield from both(POD, "a client", ADDRESSES[CLIENT], (22, 80), arrives=False)
     yield from both(POD, "the mesh", ADDRESSES[MESH], (22, 80), arrives=False)
     # The cluster's own way to the API is a NetworkPolicy's.
-    yield from both(POD, "the gateway's pod", GATEWAY[POD], (HTTP_PORT, METRICS_PORT, HEALTH_PORT), arrives=True)
+    yield from both(POD, "the gateway's pod", GATEWAY[POD], (HTTP_PORT, PROBE_PORT, HEALTH_PORT), arrives=True)
     yield from both(POD, "WireGuard", GATEWAY[POD], (LISTEN_PORT,), arrives=True, protocol="udp")
 
 
@@ -323,7 +323,7 @@ def test_a_machines_own_addresses_answer_at_the_open_ports_alone(crossing: Cross
     """On bare metal the app's API may be on the gateway's machine, beside the peer API."""
     attempts = [
         *both(CLIENT, "the machine", GATEWAY[POD], (80, 443), arrives=True),
-        *both(CLIENT, "the machine", GATEWAY[POD], (22, HTTP_PORT, HEALTH_PORT, METRICS_PORT), arrives=False),
+        *both(CLIENT, "the machine", GATEWAY[POD], (22, HTTP_PORT, HEALTH_PORT, PROBE_PORT), arrives=False),
         *both(CLIENT, "the gateway in the mesh", GATEWAY[MESH], (80, 443), arrives=False),
         *both(CLIENT, "the gateway in the tunnel", GATEWAY[CLIENT], (80, 443), arrives=False),
         *both(MESH, "the gateway in the mesh", GATEWAY[MESH], (22, 80, 443), arrives=False),
