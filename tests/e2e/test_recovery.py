@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from console.errors import StepError
 from infra.headscale.client import Headscale
 from lab.cluster import kube
 from lab.network import topology
@@ -17,13 +18,14 @@ from tests.e2e import lab_world, life
 from tests.pings import pinging
 
 Connect = Callable[[str], Client]
+Register = Callable[[str], dict[str, Any]]
 
 GATEWAYS_PEERS = (lab_world.NAMESPACE, "service", f"{lab_world.GATEWAY}-peers")
 
 
 @pytest.mark.timeout(180)
 def test_a_deleted_pod_is_back_within_seconds_with_the_same_identity(
-    connect: Connect, headscale: Headscale, outputs: dict[str, Any]
+    connect: Connect, register: Register, headscale: Headscale, outputs: dict[str, Any]
 ) -> None:
     client = connect("survivor")
     assert lab_world.passes(client, lab_world.INTERNET[0], 5)
@@ -40,6 +42,8 @@ def test_a_deleted_pod_is_back_within_seconds_with_the_same_identity(
     after = lab_world.node_named(headscale, lab_world.GATEWAY)
     assert (after.id, after.node_key, after.addresses) == (before.id, before.node_key, before.addresses)
     assert lab_world.in_gateway("agent", "wg", "show", "wg0", "public-key").strip() == outputs["server_public_key"]
+    # kube-proxy leads to the new pod a moment after that is ready; till then the app is told to try again.
+    wait_for(lambda: _comes_in(register, "newcomer"), "a new device", within=10)
 
 
 def test_an_agent_that_restarts_loses_no_packet(connect: Connect) -> None:
@@ -73,6 +77,14 @@ def test_make_up_of_an_unchanged_lab_runs_no_pulumi(stack: Stack) -> None:
     ran = stack.log.stat().st_mtime_ns
     life.make_up()
     assert stack.log.stat().st_mtime_ns == ran
+
+
+def _comes_in(register: Register, name: str) -> bool:
+    try:
+        register(name)
+    except StepError:
+        return False
+    return True
 
 
 def _restarts(container: str) -> int:
