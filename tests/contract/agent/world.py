@@ -256,15 +256,18 @@ class World:
 
     def probe(self, path: str) -> httpx.Response:
         """Ask the agent how it is, as a kubelet does."""
-        with (
-            in_namespace(self.gateway.name),
-            httpx.Client(base_url=PROBE_URL, timeout=10, trust_env=False, verify=NO_TLS) as client,
-        ):
-            return client.get(path)
+        return self._ask("GET", f"{PROBE_URL}{path}")
 
     def call(self, method: str, path: str, token: str | None = TOKEN, json: object = None) -> httpx.Response:
-        with self.http(token) as client:
-            return client.request(method, path, json=json)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return self._ask(method, f"{BASE_URL}{path}", headers=headers, json=json)
+
+    def _ask(self, method: str, url: str, **content: Any) -> httpx.Response:  # noqa: ANN401
+        with (
+            in_namespace(self.gateway.name),
+            httpx.Client(timeout=10, trust_env=False, verify=NO_TLS) as client,
+        ):
+            return client.request(method, url, **content)
 
     def register(self, public_key: str, **more: object) -> dict[str, Any]:
         answer = self.call("POST", "/v1/peers", json={"public_key": public_key, **more})
