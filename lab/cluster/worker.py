@@ -104,6 +104,8 @@ def kubelet(kube: Path, pki: Pki) -> Part:
         "failSwapOn": False,
         "allowedUnsafeSysctls": ["net.*"],
         "serializeImagePulls": False,
+        # A changed Secret is in its pod within seconds. A minute, the default, is for nodes with many pods.
+        "syncFrequency": "5s",
         # A full disk of the user's is no reason to evict the lab.
         "evictionHard": {"memory.available": "100Mi"},
         "imageGCHighThresholdPercent": 100,
