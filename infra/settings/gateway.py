@@ -26,6 +26,9 @@ from infra.settings.value_types import (
     url_port,
 )
 
+MAX_DEVICES = 65_536
+"""wireguard-go holds no more peers than this (its device/constants.go)."""
+
 
 class ApiCaller(Section):
     """Pods that reach the peer API, by their namespace, their labels or both; or a network."""
@@ -45,16 +48,14 @@ class ApiCaller(Section):
         return self
 
 
-MAX_DEVICES = 65_536
-"""wireguard-go holds no more peers than this (its device/constants.go)."""
-
-
 class GatewaySettings(Section):
     """One gateway: exit node of the mesh and WireGuard endpoint of native clients."""
 
     KUBERNETES_ONLY: ClassVar = frozenset(
-        {"exposure", "service_annotations", "api_from", "image", "tailscale_image", "storage", "storage_class"}
-        | {"monitoring"}
+        {
+            *("exposure", "service_annotations", "api_from", "monitoring"),
+            *("image", "tailscale_image", "storage", "storage_class"),
+        }
     )
     METAL_ONLY: ClassVar = frozenset({"host", "peers_url", "probe_port"})
 
