@@ -69,6 +69,8 @@ class Devices:
         self._shut_out: set[str] = set()
         """Keys of devices that are out since their time was over, and still stored. Only `expire` takes one from here,
         where a clock was set right, or a registration."""
+        self.left_behind = asyncio.Event()
+        """Set when devices were shut out, whose connections then have to end (`flows`)."""
 
     @property
     def resting(self) -> int:
@@ -189,6 +191,7 @@ class Devices:
         with suppress(AwayError):  # then nobody is in
             await self._access.shut_out(keys)
         self._shut_out.update(keys)
+        self.left_behind.set()
 
     async def _forget(self, devices: Sequence[Device]) -> None:
         keys = [device.public_key for device in devices]
@@ -196,6 +199,7 @@ class Devices:
         for device in devices:
             del self._by_key[device.public_key], self._by_number[device.number]
         self.pool.release(device.number for device in devices)
+        self.left_behind.set()
         self._lifetimes.forget(keys)
         self._shut_out.difference_update(keys)
 
@@ -233,6 +237,11 @@ class Devices:
         """Those of these keys whose devices may be in."""
         found = {key: device for key in public_keys if (device := self._by_key.get(key)) and key not in self._shut_out}
         return {key: device for key, device in found.items() if not self._lifetimes.is_over(device)}
+
+    def holds(self, number: int) -> bool:
+        """Whether a device that may be in has this number."""
+        device = self._by_number.get(number)
+        return device is not None and bool(self.among([device.public_key]))
 
     @asynccontextmanager
     async def unchanging(self, public_keys: Iterable[str]) -> AsyncIterator[dict[str, Device]]:

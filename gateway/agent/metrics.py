@@ -37,7 +37,7 @@ class GatewayCollector(Collector):
         families.peers.add_metric([], len(pool.taken) - self._devices.resting)
         families.resting.add_metric([], self._devices.resting)
         families.addresses.add_metric([], pool.capacity)
-        families.taken.add_metric([], len(pool.taken))
+        families.taken.add_metric([], len(pool.taken) + len(pool.resting))
         for limit in HANDSHAKE_AGES_S:
             families.handshakes.add_metric([str(limit)], self._access.heard_within(limit))
         if traffic := self._access.traffic():

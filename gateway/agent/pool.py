@@ -1,15 +1,16 @@
 """Addresses of devices: each device has a number, which is its place in every client network.
 
 Number 5 of 10.77.0.0/24 and fd77::/64 is 10.77.0.5 with fd77::5. Number 1 is the gateway itself. Numbers are given out
-around a ring: a freed number comes back as late as the networks' size allows. So packets that are still on their way
-to a device that is gone meet nobody else.
+around a ring: a freed number comes back as late as the networks' size allows, and never before its connections have
+ended (`flows`). So packets that are still on their way to a device that is gone meet nobody else.
 """
 
 import socket
+import time
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Network, IPv6Network
 
-from gateway.agent.errors import PoolFullError
+from gateway.agent.errors import PoolFullError, UnavailableError
 
 GATEWAY_NUMBER = 1
 FIRST_NUMBER = 2
@@ -51,6 +52,8 @@ class Pool:
         self.last = last_number(networks)
         self.capacity = self.last - FIRST_NUMBER + 1
         self.taken = set(taken)
+        self.resting: dict[int, float] = {}
+        """Numbers that are given back and not free yet, and since when by the monotonic clock."""
         self.newest = newest
         if (highest := max(self.taken, default=0)) > self.last:
             raise ValueError(
@@ -60,16 +63,21 @@ class Pool:
             )
 
     def choose(self) -> int:
-        """The next free number; it is taken only by `hold`. PoolFullError when there is none."""
+        """The next free number; it is taken only by `hold`.
+
+        PoolFullError when there is none, UnavailableError when there will be one in a moment.
+        """
         if len(self.taken) >= self.capacity:
             raise PoolFullError(
                 f"all {self.capacity} addresses of the client networks are taken: remove peers, "
                 "give them a ttl_seconds, or declare larger client networks"
             )
+        if len(self.taken) + len(self.resting) >= self.capacity:
+            raise UnavailableError("the only addresses that are left were another device's a moment ago; try again")
         number = self.newest
         while True:
             number = number + 1 if FIRST_NUMBER <= number < self.last else FIRST_NUMBER
-            if number not in self.taken:
+            if number not in self.taken and number not in self.resting:
                 return number
 
     def hold(self, number: int) -> None:
@@ -78,5 +86,12 @@ class Pool:
         self.newest = number
 
     def release(self, numbers: Iterable[int]) -> None:
-        """Give numbers back."""
-        self.taken.difference_update(numbers)
+        """Give numbers back; they rest until `free`."""
+        for number in numbers:
+            self.taken.discard(number)
+            self.resting[number] = time.monotonic()
+
+    def free(self, numbers: Iterable[int]) -> None:
+        """Let numbers that rest be chosen again."""
+        for number in numbers:
+            self.resting.pop(number, None)

@@ -1,9 +1,9 @@
 """Start and end of the agent.
 
-The start checks settings and key pair, then opens the sockets, the store and the firewall. Tunnel, expiry, readiness,
-API and probes then run together. The interface may come later, or go and return: /readyz tells whether it stands. Live
-settings and tokens are taken up while all of it goes on. The end takes less than a second and leaves tunnels, devices
-and firewall as they are.
+The start checks settings and key pair, then opens the sockets, the store and the firewall. Tunnel, expiry, flows,
+readiness, API and probes then run together. The interface may come later, or go and return: /readyz tells whether it
+stands. Live settings and tokens are taken up while all of it goes on. The end takes less than a second and leaves
+tunnels, devices and firewall as they are.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from gateway.agent.command import CommandError
 from gateway.agent.devices import Devices
 from gateway.agent.expiry import expire
 from gateway.agent.firewall import Firewall
+from gateway.agent.flows import Flows
 from gateway.agent.health import Health, mesh_client
 from gateway.agent.live_settings import LiveSettings
 from gateway.agent.metrics import make_registry
@@ -75,6 +76,7 @@ async def run(live: LiveSettings, stop: asyncio.Event) -> None:
                 "signal": _ended(stop),
                 "tunnel": tunnel.keep(),
                 "expiry": expire(devices),
+                "flows": Flows(devices, settings.client_networks).keep(),
                 "files": watch(watched),
                 "readiness": readiness.watch(),
                 "http": serve(app, listener, tls),

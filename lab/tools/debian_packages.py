@@ -30,6 +30,7 @@ NEEDED: Needed = {
     "nginx": ("nginx",),
     "runc": ("runc",),
     # networks, clients and the proof by packets
+    "conntrack": ("conntrack",),
     "curl": ("curl",),
     "iperf3": ("iperf3",),
     "iproute2": ("ip",),

@@ -143,6 +143,7 @@ class Life:
         self.the_store_has_what_the_next_agent_needs()
         self.who_was_shut_out_stays_out()
         self.addresses_are_nobody_elses()
+        self.gateway.devices.pool.free(list(self.gateway.devices.pool.resting))  # as `flows` does a moment later
 
     def end(self) -> None:
         self.runner.close()

@@ -79,6 +79,9 @@ class TestRegistration:
         with pytest.raises(PoolFullError, match="all 5 addresses of the client networks are taken"):
             await register(gateway, KEYS[5])
         await gateway.devices.revoke(KEYS[3])
+        with pytest.raises(UnavailableError, match="another device's a moment ago"):
+            await register(gateway, KEYS[5])
+        gateway.devices.pool.free(list(gateway.devices.pool.resting))
         admission = await gateway.devices.register(Registration(public_key=KEYS[5]))
         assert gateway.devices.addresses(admission.device)[0] == "10.77.0.5/32"
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from gateway.agent.errors import PoolFullError
+from gateway.agent.errors import PoolFullError, UnavailableError
 from gateway.agent.pool import FIRST_NUMBER, MAX_DEVICES, Network, Pool, addresses
 
 SMALL = (ip_network("10.77.0.0/29"), ip_network("fd77::/64"))
@@ -85,6 +85,12 @@ class Ring(RuleBasedStateMachine):
     def give_back(self, number: int) -> None:
         self.pool.release([number])
         self.held.discard(number)
+        if len(self.held) + len(self.pool.resting) == self.pool.capacity:
+            with pytest.raises(UnavailableError):
+                self.pool.choose()
+        else:
+            assert self.pool.choose() != number, "it rests"
+        self.pool.free([number])
 
     @rule()
     def restart(self) -> None:

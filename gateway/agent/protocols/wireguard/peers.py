@@ -122,6 +122,7 @@ class Peers:
                 self.is_unsettled |= bool(unknown or known)
                 if unknown:
                     await self._data_plane.remove_peers(unknown)
+                    devices.left_behind.set()
                 if known:
                     await self._data_plane.add_peers(known)
             strangers += len(unknown)
