@@ -8,12 +8,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
 
+from tests.contract.agent.disks import filled, small_disk
 from tests.contract.agent.world import FAR_4, Client, World, in_namespace
 from tests.deadlines import wait_for
 from tests.unit.agent.fakes import key_pair
@@ -330,29 +329,6 @@ def test_on_a_full_disk_devices_are_shut_out_and_none_is_let_in(fresh_world: Wor
 
 def peers(world: World) -> list[str]:
     return world.gateway.tried("wg", "show", world.interface, "peers").stdout.split()
-
-
-@contextmanager
-def small_disk(place: Path) -> Iterator[None]:
-    """A filesystem of 512 KiB."""
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", place], check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", place], check=True)
-
-
-@contextmanager
-def filled(disk: Path) -> Iterator[None]:
-    """No byte more fits during the block."""
-    ballast = disk / "ballast"
-    with ballast.open("wb", buffering=0) as file, suppress(OSError):
-        while True:
-            file.write(bytes(4096))
-    try:
-        yield
-    finally:
-        ballast.unlink()
 
 
 def test_metrics_tell_of_all_peers_and_of_none(world: World, client: Client) -> None:

@@ -135,6 +135,8 @@ class World:
         self._tag = tag
         self._clients = itertools.count()
         self.environment: dict[str, str] = {}
+        self.agents_environment: dict[str, str] = {}
+        """What the agent alone has besides, and not who makes the interface."""
         self.agent: subprocess.Popen[bytes] | None = None
         self.holder: subprocess.Popen[bytes] | None = None
         self.gateway = Namespace(f"{tag}-gw")
@@ -214,7 +216,8 @@ class World:
 
     def start_agent(self, log: BinaryIO | None = None) -> None:
         """Start the agent; its log goes to a file if there is one."""
-        self.agent = self.gateway.start(sys.executable, "-m", "gateway.agent", env=self.agent_environment(), stderr=log)
+        environment = self.agent_environment() | self.agents_environment
+        self.agent = self.gateway.start(sys.executable, "-m", "gateway.agent", env=environment, stderr=log)
 
     def start(self) -> None:
         self.start_interface()

@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 LOOK_EVERY_S = 1.0
 """The shortest time between two looks."""
+FEW = 1000
+"""Peers that are looked at every second, however long that takes: it takes long only where others have the machine."""
 REGULAR_SHARE = 0.01
 """The part of the time that regular looks take, where they would take more than that every second."""
 SHARE = 0.04
@@ -45,9 +47,11 @@ class Pace:
         is_affordable = self._is_news and self._savings(rested) >= self._took
         return urgent or is_affordable or rested >= self._took / REGULAR_SHARE
 
-    def looked(self, took: float) -> None:
-        """A look is over that took so long."""
+    def looked(self, took: float, peers: int) -> None:
+        """A look at so many peers is over that took so long."""
         now = self._clock()
+        if peers <= FEW:
+            took = min(took, LOOK_EVERY_S * REGULAR_SHARE)
         savings = self._savings(now - self._looked_at) if self._took else SAVED_LOOKS * took
         self._looked_at, self._took, self._is_news = now, took, False
         self._saved = savings - took

@@ -101,7 +101,7 @@ class Tunnel:
         """The interface with the declared key and port: if they were other ones, they are put right."""
         wanted, started = self._settings, time.monotonic()
         seen = await self._wireguard.show()
-        self._pace.looked(time.monotonic() - started)
+        self._pace.looked(time.monotonic() - started, len(seen.lines))
         self._is_identified = (seen.public_key, seen.listen_port) == (wanted.public_key, wanted.listen_port)
         if not self._is_identified:
             await self._wireguard.set_identity(wanted.private_key_file, wanted.listen_port)

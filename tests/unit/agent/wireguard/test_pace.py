@@ -1,6 +1,8 @@
 import pytest
 
-from gateway.agent.protocols.wireguard.pace import LONGEST_PAUSE_S, SAVED_LOOKS, SHARE, Pace, Pauses
+from gateway.agent.protocols.wireguard.pace import FEW, LONGEST_PAUSE_S, SAVED_LOOKS, SHARE, Pace, Pauses
+
+MANY = 50_000
 
 
 class Clock:
@@ -16,7 +18,7 @@ def clock() -> Clock:
     return Clock()
 
 
-def looks(pace: Pace, clock: Clock, seconds: int, took: float, *, news: bool = False) -> list[float]:
+def looks(pace: Pace, clock: Clock, seconds: int, took: float, *, peers: int = MANY, news: bool = False) -> list[float]:
     """The times of all looks within so many seconds, each of which takes so long."""
     start, found, count = clock.now, [], 0
     while clock.now < start + seconds:
@@ -26,7 +28,7 @@ def looks(pace: Pace, clock: Clock, seconds: int, took: float, *, news: bool = F
         if pace.is_due():
             found.append(clock.now - start)
             clock.now += took
-            pace.looked(took)
+            pace.looked(took, peers)
         clock.now += 0.1
     return found
 
@@ -35,20 +37,24 @@ def test_a_cheap_look_comes_every_second(clock: Clock) -> None:
     assert len(looks(Pace(clock), clock, 60, took=0.005)) >= 50
 
 
+def test_few_peers_are_looked_at_every_second_on_a_busy_machine_too(clock: Clock) -> None:
+    assert len(looks(Pace(clock), clock, 60, took=0.3, peers=FEW)) >= 40
+
+
 def test_a_dear_look_comes_seldom_without_news(clock: Clock) -> None:
     pace = Pace(clock)
-    pace.looked(0.4)
+    pace.looked(0.4, MANY)
     assert len(looks(pace, clock, 400, took=0.4)) <= 10
 
 
 def test_news_is_looked_at_soon(clock: Clock) -> None:
     pace = Pace(clock)
-    pace.looked(0.4)
+    pace.looked(0.4, MANY)
     clock.now += 20
     assert not pace.is_due()
     pace.hear(1)
     assert pace.is_due()
-    pace.looked(0.4)
+    pace.looked(0.4, MANY)
     clock.now += 1.1
     pace.hear(1)
     assert not pace.is_due(), "the same count is no news"
@@ -56,7 +62,7 @@ def test_news_is_looked_at_soon(clock: Clock) -> None:
 
 def test_endless_news_takes_no_more_than_its_share(clock: Clock) -> None:
     pace = Pace(clock)
-    pace.looked(0.4)
+    pace.looked(0.4, MANY)
     found = looks(pace, clock, 1000, took=0.4, news=True)
     assert len(found) * 0.4 <= 1000 * SHARE + SAVED_LOOKS * 0.4
     assert found[-1] > 980, "news is never left alone"
@@ -64,7 +70,7 @@ def test_endless_news_takes_no_more_than_its_share(clock: Clock) -> None:
 
 def test_what_is_urgent_waits_for_its_second_alone(clock: Clock) -> None:
     pace = Pace(clock)
-    pace.looked(10)
+    pace.looked(10, MANY)
     clock.now += 0.9
     assert not pace.is_due(urgent=True)
     clock.now += 0.2
