@@ -1,5 +1,6 @@
 """The firewall's table, put in place and read back by nft itself."""
 
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ BOTH = "10.77.0.0/24,fd77::/64"
 @pytest.fixture
 def namespace() -> Iterator[Namespace]:
     """A network namespace for nft alone, entered."""
-    namespace = Namespace("mg-nft-test")
+    namespace = Namespace(f"mg{os.getpid()}-nft")
     with in_namespace(namespace.name):
         yield namespace
     namespace.delete()
