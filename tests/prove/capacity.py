@@ -19,6 +19,7 @@ from pathlib import Path
 
 import httpx
 
+from gateway.agent.probes import SCRAPE_IS_GOOD_FOR_S
 from gateway.agent.run import STORE_FILE
 from gateway.agent.store import Store
 from lab.tools import go_builds, pinned_tools
@@ -142,6 +143,12 @@ def seconds(call: Callable[[], httpx.Response]) -> float:
     return time.perf_counter() - start
 
 
+def scrape_s(world: World) -> float:
+    """How long a scrape takes that is not answered from the last one's page."""
+    time.sleep(SCRAPE_IS_GOOD_FOR_S)
+    return seconds(partial(world.probe, "/metrics"))
+
+
 def register_ms(http: httpx.Client) -> tuple[float, float]:
     """p50 and p99 of registrations, which are taken back."""
     keys = [random_key() for _ in range(REGISTRATIONS)]
@@ -168,13 +175,13 @@ def known_at(http: httpx.Client, client: Client, port: int) -> bool:
     return str(http.get(f"/v1/peers/{client.keys.public}").json()["last_endpoint"]).endswith(f":{port}")
 
 
-def idle(gateway: Gateway, http: httpx.Client) -> tuple[float, float, int]:
+def idle(gateway: Gateway) -> tuple[float, float, int]:
     """Per cent of a core of agent and wireguard-go while nothing happens, and how often /readyz said no."""
     assert gateway.world.agent is not None
     pids = gateway.world.agent.pid, process_of_interface(gateway.world)
     before, start, unready = [cpu_s(pid) for pid in pids], time.monotonic(), 0
     while (passed := time.monotonic() - start) < IDLE_S:
-        unready += http.get("/readyz").status_code != httpx.codes.OK
+        unready += gateway.world.readiness()[0] != httpx.codes.OK
         time.sleep(0.5)
     agent, wireguard = (100 * (cpu_s(pid) - earlier) / passed for pid, earlier in zip(pids, before, strict=True))
     return agent, wireguard, unready
@@ -196,8 +203,8 @@ def measure(directory: Path, wireguard_go: str, count: int) -> Capacity:
             assert world.agent is not None
             p50, p99 = register_ms(http)
             roamed = roamed_known_s(http, client)
-            agent_percent, wireguard_percent, unready = idle(gateway, http)
-            metrics = statistics.median(seconds(lambda: http.get("/metrics")) for _ in range(5))
+            agent_percent, wireguard_percent, unready = idle(gateway)
+            metrics = statistics.median(scrape_s(world) for _ in range(5))
             page = statistics.median(seconds(lambda: http.get("/v1/peers?limit=1000")) for _ in range(5))
             wireguard_mib = memory_mib(process_of_interface(world), "VmRSS")
             all_back, active_back = gateway.back_after_kill(client)
