@@ -205,7 +205,8 @@ def measure(directory: Path, wireguard_go: str, count: int) -> Capacity:
             roamed = roamed_known_s(http, client)
             agent_percent, wireguard_percent, unready = idle(gateway)
             metrics = statistics.median(scrape_s(world) for _ in range(5))
-            page = statistics.median(seconds(lambda: http.get("/v1/peers?limit=1000")) for _ in range(5))
+            with world.http() as http:  # the agent has ended the idle one
+                page = statistics.median(seconds(partial(http.get, "/v1/peers?limit=1000")) for _ in range(5))
             wireguard_mib = memory_mib(process_of_interface(world), "VmRSS")
             all_back, active_back = gateway.back_after_kill(client)
             return Capacity(
