@@ -4,8 +4,10 @@ Pulumi starts its plugins like that. The first line of stdout is the port, the r
 """
 
 import os
+import shutil
 import signal
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -22,6 +24,8 @@ _PARENT_CHECK_SECONDS = 1.0
 
 def main(arguments: list[str]) -> None:
     """Serve until the engine ends this process, or has ended itself."""
+    # The client library makes files of the kubeconfig's certificates and keys.
+    tempfile.tempdir = tempfile.mkdtemp(prefix="meshgate-kubernetes-plugin-")
     # The engine's way to say goodbye; a user's Ctrl-C does not reach the process group of a plugin.
     signal.signal(signal.SIGINT, lambda *_: _end())
     engine_process = os.getppid()
@@ -43,6 +47,7 @@ def main(arguments: list[str]) -> None:
 
 def _end() -> None:
     """End at once: operations that still wait belong to nobody any more."""
+    shutil.rmtree(tempfile.gettempdir(), ignore_errors=True)
     os._exit(0)
 
 

@@ -1,5 +1,6 @@
 """The service as the engine sees it, without a cluster; and the process around it."""
 
+import base64
 import os
 import select
 import signal
@@ -112,9 +113,9 @@ def test_what_it_cannot_do_is_one_sentence(plugin: Plugin, method: str, request_
 
 
 @pytest.fixture
-def process() -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "lab.kubernetes_plugin"]
-    with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as running:
+def process(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    command, environment = [sys.executable, "-m", "lab.kubernetes_plugin"], {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True) as running:
         yield running
         running.kill()
 
@@ -130,6 +131,22 @@ def test_the_process_prints_its_port_and_ends_when_the_engine_says_so(process: s
         assert stub.GetPluginInfo(empty_pb2.Empty()).version == "4.32.0"
     process.send_signal(signal.SIGINT)
     assert process.wait(5) == 0
+
+
+def test_the_keys_of_the_kubeconfig_are_in_no_file_afterwards(process: subprocess.Popen[str], tmp_path: Path) -> None:
+    key = base64.b64encode(b"a client's key").decode()
+    kubeconfig = UNREACHABLE_KUBECONFIG.replace("{token: none}", f"{{client-key-data: {key}}}")
+    with grpc.insecure_channel(f"127.0.0.1:{port_of(process)}") as channel:
+        stub = provider_pb2_grpc.ResourceProviderStub(channel)
+        request = messages.ConfigureRequest()
+        request.args.update({"kubeconfig": kubeconfig})
+        stub.Configure(request)
+        with pytest.raises(grpc.RpcError):
+            stub.Read(messages.ReadRequest(type=CONFIG_MAP, id="team/settings"))
+        assert [file.read_text() for file in tmp_path.glob("*/*")] == ["a client's key"]
+    process.send_signal(signal.SIGINT)
+    assert process.wait(5) == 0
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_process_does_not_outlive_an_engine_that_was_killed() -> None:
