@@ -157,10 +157,18 @@ class Walk:
         with ThreadPoolExecutor(len(calls)) as callers:
             answers = list(callers.map(lambda call: self.post(*call), calls))
         assert sum(answer.status_code == httpx.codes.CREATED for answer in answers[:4]) <= 1
-        # The one that made it was the first.
-        in_order = sorted(zip(calls, answers, strict=True), key=lambda one: one[1].status_code != httpx.codes.CREATED)
-        for (one, given), answer in in_order:
+        for (one, given), answer in sorted(zip(calls, answers, strict=True), key=self.turn):
             self.answered(one, given, answer)
+
+    def turn(self, one: tuple[tuple[str, dict[str, Any]], httpx.Response]) -> int:
+        """Which of several answers came first: those of a device whose time was over then, or the one that made it."""
+        (key, given), answer = one
+        before = self.known.get(key)
+        if answer.status_code == httpx.codes.CREATED:
+            return 1
+        if before and before.may_be_over and answer.is_success and before.with_fields(given).fits(answer.json()):
+            return 0
+        return 2
 
     # What happens to the agent.
 
