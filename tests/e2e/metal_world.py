@@ -34,6 +34,8 @@ from tests.e2e import lab_world
 USER = "meshgate-metal-test"
 """The Headscale user of these tests' nodes; remove.yml takes it away."""
 
+CLIENT_NETWORKS = ("10.78.0.0/16", "fd78::/64")
+
 VENDOR_UNIT = """
 [Unit]
 Description=Tailscale node agent
@@ -97,7 +99,7 @@ class MetalGateway:
             "meshgate_gateway": {
                 "name": self.machine.name,
                 "endpoint": f"{self.machine.ipv4}:51820",
-                "client_networks": ["10.78.0.0/16", "fd78::/64"],
+                "client_networks": list(CLIENT_NETWORKS),
                 "peers_url": f"http://{self.machine.ipv4}:8080",
                 **self.settings,
             },

@@ -87,6 +87,20 @@ def test_a_native_client_passes_to_the_mesh_and_to_the_internet(gateway: MetalGa
     assert_passes(gateway, client)
 
 
+def test_a_device_that_is_gone_leaves_no_connection(gateway: MetalGateway) -> None:
+    with gateway.client("leaver") as client:
+        client.fetch(lab_world.INTERNET[0], 20)
+        assert connections(gateway) != ""
+    wait_for(lambda: connections(gateway) == "", "the end of its connections")
+
+
+def connections(gateway: MetalGateway) -> str:
+    """Those of devices, as the agent itself sees the kernel's table."""
+    agent = gateway.processes()["meshgate-agent.service"]
+    listing = ("conntrack", "-L", "-s", metal_world.CLIENT_NETWORKS[0])
+    return gateway.machine.ssh("nsenter", f"--target={agent}", "--mount", *listing)
+
+
 def test_verify_names_each_part(gateway: MetalGateway) -> None:
     played = gateway.play("verify")
     assert played.changed == []
