@@ -4,11 +4,12 @@ Pulumi starts its plugins like that. The first line of stdout is the port, the r
 """
 
 import os
-import shutil
 import signal
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from tempfile import TemporaryDirectory
+from typing import Never
 
 import grpc
 
@@ -25,9 +26,10 @@ _PARENT_CHECK_SECONDS = 1.0
 def main(arguments: list[str]) -> None:
     """Serve until the engine ends this process, or has ended itself."""
     # The client library makes files of the kubeconfig's certificates and keys.
-    tempfile.tempdir = tempfile.mkdtemp(prefix="meshgate-kubernetes-plugin-")
+    files = TemporaryDirectory(prefix="meshgate-kubernetes-plugin-", ignore_cleanup_errors=True)
+    tempfile.tempdir = files.name
     # The engine's way to say goodbye; a user's Ctrl-C does not reach the process group of a plugin.
-    signal.signal(signal.SIGINT, lambda *_: _end())
+    signal.signal(signal.SIGINT, lambda *_: _end(files))
     engine_process = os.getppid()
     server = grpc.server(
         ThreadPoolExecutor(_THREADS),
@@ -42,12 +44,12 @@ def main(arguments: list[str]) -> None:
     # An engine that was killed leaves its plugins behind: this one notices and ends.
     while server.wait_for_termination(timeout=_PARENT_CHECK_SECONDS) and os.getppid() == engine_process:
         pass
-    _end()
+    _end(files)
 
 
-def _end() -> None:
+def _end(files: TemporaryDirectory[str]) -> Never:
     """End at once: operations that still wait belong to nobody any more."""
-    shutil.rmtree(tempfile.gettempdir(), ignore_errors=True)
+    files.cleanup()
     os._exit(0)
 
 

@@ -45,7 +45,7 @@ def both(stack: Stack, machine: Machine) -> Iterator[Stack]:
         "host": machine.ipv4,
         "endpoint": f"{machine.ipv4}:51820",
         "peers_url": f"http://{machine.ipv4}:8080",
-        "client_networks": ["10.78.0.0/16", "fd78::/64"],
+        "client_networks": list(metal_world.CLIENT_NETWORKS),
     }
     stack.write(before | {"gateways": [*before["gateways"], gateway]})
     yield stack

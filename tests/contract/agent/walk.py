@@ -161,7 +161,7 @@ class Walk:
             self.answered(one, given, answer)
 
     def turn(self, one: tuple[tuple[str, dict[str, Any]], httpx.Response]) -> int:
-        """Which of several answers came first: those of a device whose time was over then, or the one that made it."""
+        """The order of answers: renewals of a device whose ttl then ended, what made it anew, the rest."""
         (key, given), answer = one
         before = self.known.get(key)
         if answer.status_code == httpx.codes.CREATED:
