@@ -139,9 +139,7 @@ def down() -> None:
     """Remove every namespace of the lab, with all interfaces, routes and rules in them."""
     for namespace in namespaces():
         _ip(f"netns delete {namespace}")
-    # The last reference to a namespace may go a moment later, and its end of the pair with it.
-    if HOST_PORT in _links():
-        _ip(f"link delete {HOST_PORT}")
+    _delete_link(HOST_PORT)
 
 
 def namespaces() -> list[str]:
@@ -177,9 +175,7 @@ def detach(name: str) -> None:
     namespace = CLIENT_PREFIX + name
     if namespace not in namespaces():
         return
-    # Deleting the pair frees its name at once, the namespace itself may linger.
-    if "eth0" in _links(namespace):
-        _ip("link delete eth0", namespace)
+    _delete_link("eth0", namespace)
     _ip(f"netns delete {namespace}")
 
 
@@ -192,9 +188,7 @@ def plug(number: int) -> None:
     if METAL in [entry["name"] for entry in _json("netns", "list")]:
         _ip(f"netns delete {METAL}")
     for end in (NODE, INTERNET):
-        # The last reference to a namespace may go a moment later, and the ends of its pairs with it.
-        if port in _links(end):
-            _ip(f"link delete {port}", end)
+        _delete_link(port, end)
     _ip(
         f"""
         netns add {METAL}
@@ -236,6 +230,18 @@ def free_number(numbers: range, taken: set[str]) -> int:
         f"All {len(numbers)} addresses from {on_lan(numbers[0])[0]} on are taken on the lab's lan;"
         " end what has them (`make down` ends all)."
     )
+
+
+def _delete_link(name: str, namespace: str | None = None) -> None:
+    """Delete an interface, which frees its name at once; nothing happens when there is none.
+
+    A deleted namespace lingers and takes the ends of its pairs with it at any moment, also while they are deleted.
+    """
+    try:
+        _ip(f"link delete {name}", namespace)
+    except StepError:
+        if name in _links(namespace):
+            raise
 
 
 def _addresses(namespace: str) -> set[str]:
