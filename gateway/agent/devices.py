@@ -238,6 +238,10 @@ class Devices:
         found = {key: device for key in public_keys if (device := self._by_key.get(key)) and key not in self._shut_out}
         return {key: device for key, device in found.items() if not self._lifetimes.is_over(device)}
 
+    def unswept(self, public_keys: Iterable[str]) -> set[str]:
+        """Those of these keys that are stored and not shut out: one that may not be in waits for `expire`."""
+        return {key for key in public_keys if key in self._by_key and key not in self._shut_out}
+
     def holds(self, number: int) -> bool:
         """Whether a device that may be in has this number."""
         device = self._by_number.get(number)

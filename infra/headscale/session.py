@@ -1,5 +1,6 @@
 """Sends one call to a Headscale server: authentication, TLS, timeouts, retries."""
 
+import logging
 import re
 import ssl
 from collections.abc import Generator, Mapping
@@ -19,9 +20,11 @@ TIMEOUT = httpx.Timeout(10.0, connect=5.0)
 ATTEMPTS = 4
 """Of a call that may be repeated, within about three seconds when the server refuses connections."""
 
-
 FIRST_WAIT = 0.2
 """Seconds before the second attempt; the waits double."""
+
+# A call that had to be repeated is no news: it would stand among a user's diagnostics.
+logging.getLogger("stamina").setLevel(logging.ERROR)
 
 
 @dataclass(frozen=True)

@@ -89,8 +89,6 @@ class Provider(ResourceProvider):
     def configure(self, req: ConfigureRequest) -> None:
         """Keep the way to the stack's config; called in the plugin process, before anything else."""
         self.connect = partial(Connections, req.config.get)
-        # A call that had to be repeated is no news for the user, among whose diagnostics it would stand.
-        logging.getLogger("stamina").setLevel(logging.ERROR)
 
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
         """Refuse bad inputs before anything is touched."""

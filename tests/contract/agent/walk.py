@@ -166,9 +166,11 @@ class Walk:
         before = self.known.get(key)
         if answer.status_code == httpx.codes.CREATED:
             return 1
-        if before and before.may_be_over and answer.is_success and before.with_fields(given).fits(answer.json()):
-            return 0
-        return 2
+        if not (before and before.may_be_over and answer.is_success):
+            return 2
+        said = answer.json()
+        as_before, anew = (entry.with_fields(given) for entry in (before, Entry(tuple(said["addresses"]))))
+        return 0 if as_before.fits(said) and not anew.fits(said) else 2
 
     # What happens to the agent.
 

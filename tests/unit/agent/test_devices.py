@@ -248,6 +248,18 @@ class TestTime:
         assert gateway.plane.peers.keys() == {KEYS[0]}
         assert gateway.devices.resting == 0
 
+    async def test_a_clock_that_is_right_again_before_anybody_was_shut_out_loses_nobody(self, gateway: Gateway) -> None:
+        await register(gateway, ttl_seconds=YEAR_S)
+        gateway.plane.peers.clear()
+        gateway.now += 2 * YEAR_S
+        await gateway.reconcile()
+        assert gateway.plane.peers == {}
+        gateway.now -= 2 * YEAR_S
+        await gateway.devices.expire()
+        assert gateway.peers.is_unsettled
+        await gateway.reconcile()
+        assert gateway.plane.peers.keys() == {KEYS[0]}
+
     async def test_what_ended_before_the_start_is_forgotten_after_a_while(self, gateway: Gateway) -> None:
         await register(gateway, ttl_seconds=60)
         gateway.wait(60)

@@ -96,7 +96,7 @@ def test_foreign_text_is_cut_and_holds_no_key() -> None:
         assert len(str(raised.value)) < 400
 
 
-def test_a_busy_server_is_asked_again_and_not_for_ever() -> None:
+def test_a_busy_server_is_asked_again_silently_and_not_for_ever(caplog: pytest.LogCaptureFixture) -> None:
     client, requests = _answering(httpx.Response(503), httpx.ConnectError("refused"), httpx.Response(200, json={}))
     assert client.nodes() == []
     assert len(requests) == 3
@@ -104,6 +104,7 @@ def test_a_busy_server_is_asked_again_and_not_for_ever() -> None:
     with pytest.raises(UnavailableError):
         client.nodes()
     assert len(requests) == session.ATTEMPTS
+    assert caplog.messages == []
 
 
 def test_what_makes_a_thing_is_asked_once() -> None:

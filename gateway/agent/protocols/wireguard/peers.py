@@ -102,7 +102,10 @@ class Peers:
         await asyncio.to_thread(self._sightings.collect, ((key, seen.peer(key)) for key in changed))
         stored = devices.among(doubtful)
         wrong = await asyncio.to_thread(self._wrong, seen, stored, doubtful)
-        right = doubtful.difference(wrong)
+        # A clock that is set right before `expire` has seen it brings a device back, and nobody would say so.
+        waiting = devices.unswept(doubtful.difference(stored))
+        self.is_unsettled |= bool(waiting)
+        right = doubtful.difference(wrong, waiting)
         self._in_doubt = {
             key: since for key, since in self._in_doubt.items() if key not in right or since >= seen.asked_at
         }
