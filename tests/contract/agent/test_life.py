@@ -17,6 +17,17 @@ from tests.contract.agent.world import FAR_4, Client, World, in_namespace
 from tests.deadlines import wait_for
 from tests.unit.agent.fakes import key_pair
 
+LOSES_FIRST_CALL = """
+table inet lossy {
+    limit first { rate 1/hour burst 1 packets }
+    chain output {
+        type filter hook output priority filter;
+        udp sport 51820 @th,64,8 1 limit name "first" drop
+    }
+}
+"""
+"""A handshake begins with a message of type 1."""
+
 
 def wait_until_remembered(world: World, client: Client) -> None:
     assert client.reaches(FAR_4)
@@ -163,6 +174,19 @@ def test_an_idle_client_is_called_when_the_interface_is_new_and_left_alone_after
     assert wait_for(lambda: shown("latest-handshakes") not in {"", "0"}, "a new handshake") < 2
     assert shown("persistent-keepalive") == "25"
     wait_for(lambda: shown("persistent-keepalive") == "off", "the end of the keepalive")
+
+
+def test_a_call_that_is_lost_is_made_again(world: World, client: Client) -> None:
+    wait_until_remembered(world, client)
+    with client.pinging(FAR_4, 0.05) as pings:
+        time.sleep(1)
+        world.gateway.run("nft", "-f", "-", stdin=LOSES_FIRST_CALL)
+        try:
+            world.kill_wireguard()
+            time.sleep(4)
+        finally:
+            world.gateway.run("nft", "delete", "table", "inet", "lossy")
+    assert 1 < pings.longest_gap_s <= 3, f"{pings}; WireGuard itself would repeat it after 5 s"
 
 
 def test_acknowledged_peers_survive_kills_at_any_moment(fresh_world: World) -> None:

@@ -4,13 +4,14 @@ import asyncio
 import base64
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from gateway.agent.errors import DeviceUnknownError, InvalidFieldError, PoolFullError, UnavailableError
 from gateway.agent.lifetimes import KEPT_S
-from gateway.agent.protocols.wireguard import wg
-from gateway.agent.protocols.wireguard.peers import CALL_BACK_WITHIN_S
+from gateway.agent.protocols.wireguard import calls, wg
+from gateway.agent.protocols.wireguard.calls import CALL_BACK_WITHIN_S
 from gateway.agent.protocols.wireguard.wg import SeenPeer, parse_peer
 from gateway.agent.registration import Registration
 from gateway.agent.store import StoreError
@@ -330,6 +331,27 @@ class TestTheInterface:
         }
         await gateway.reconcile()
         assert {peer.keepalive for peer in gateway.plane.peers.values()} == {0}
+
+    async def test_who_does_not_answer_a_call_is_called_once_more(
+        self, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(calls, "AGAIN_AFTER_S", 0)
+        for key in KEYS[:2]:
+            await register(gateway, key)
+            gateway.plane.handshake(key, "192.0.2.1:5", NOW)
+        await gateway.reconcile()
+        gateway.plane.peers.clear()
+        await gateway.reconcile()
+        assert gateway.peers.is_unsettled
+        gateway.plane.handshake(KEYS[1], "192.0.2.1:5", NOW)
+        remove_peers = Mock(wraps=gateway.plane.remove_peers)
+        monkeypatch.setattr(gateway.plane, "remove_peers", remove_peers)
+        for keepalive in (25, 0, 0):
+            await gateway.reconcile()
+            remove_peers.assert_called_once_with(KEYS[:1])
+            assert gateway.plane.peers[KEYS[0]].keepalive == keepalive
+            assert gateway.plane.peers[KEYS[1]].keepalive == 0
+        assert not gateway.peers.is_unsettled
 
     async def test_those_seen_last_come_back_first(self, gateway: Gateway) -> None:
         for number, key in enumerate(KEYS[:4]):

@@ -17,16 +17,13 @@ from gateway.agent import measures
 from gateway.agent.command import CommandError
 from gateway.agent.devices import Devices
 from gateway.agent.pool import Network, addresses
+from gateway.agent.protocols.wireguard.calls import CALL_KEEPALIVE_S, Calls
 from gateway.agent.protocols.wireguard.sightings import Sightings
 from gateway.agent.protocols.wireguard.wg import SeenInterface, SeenPeer, WantedPeer, pieces
 from gateway.agent.store import Device
 
 log = logging.getLogger(__name__)
 
-CALL_BACK_WITHIN_S = 3600
-"""A peer heard from this recently is called when its session is lost; others are waited for."""
-CALL_KEEPALIVE_S = 25
-"""Any persistent keepalive makes the interface call a peer at once; the next `reconcile` takes it back."""
 AT_ONCE = 1000
 """So many peers are put right before the next registration has its turn: in 0.2 s, if all are new."""
 
@@ -60,6 +57,7 @@ class Peers:
         """The peers of the last look, by their keys; None before the first."""
         self._in_doubt: dict[str, float] = {}
         """Keys that no look has found to be right since, and when the agent changed them (monotonic clock)."""
+        self._calls = Calls(clock)
         self._sightings = Sightings()
         self._handshakes: list[int] = []
         """Of all peers that ever had one, the times of the last, in order."""
@@ -89,19 +87,20 @@ class Peers:
         """Bring the interface, as just seen, in line with the store, and note where devices are.
 
         Peers missing from the interface come back with their last endpoint: it is new, or somebody removed them.
-        Those seen last come first. Those that were lately there are called: their own side would notice the loss of
-        its session only after 15 s. CommandError when the interface is not there.
+        Those seen last come first. Those that were lately there are called (`calls`). CommandError when the interface
+        is not there.
         """
-        self.is_unsettled = False
+        again = self._calls.unanswered(seen)
+        self.is_unsettled = self._calls.is_waiting
         changed, gone = await asyncio.to_thread(_difference, self._lines or {}, seen.lines)
-        doubtful = {*changed, *gone, *self._in_doubt, *(devices.keys() if self._lines is None else ())}
+        doubtful = {*changed, *gone, *again, *self._in_doubt, *(devices.keys() if self._lines is None else ())}
         self._doubt(doubtful - self._in_doubt.keys(), since=0)
         self._lines = _updated(self._lines or {}, seen.lines, changed, gone)
         if changed or gone:
             self._handshakes = await asyncio.to_thread(_handshakes, seen)
         await asyncio.to_thread(self._sightings.collect, ((key, seen.peer(key)) for key in changed))
         stored = devices.among(doubtful)
-        wrong = await asyncio.to_thread(self._wrong, seen, stored, doubtful)
+        wrong = again.union(await asyncio.to_thread(self._wrong, seen, stored, doubtful))
         # A clock that is set right before `expire` has seen it brings a device back, and nobody would say so.
         waiting = devices.unswept(doubtful.difference(stored))
         self.is_unsettled |= bool(waiting)
@@ -110,26 +109,32 @@ class Peers:
             key: since for key, since in self._in_doubt.items() if key not in right or since >= seen.asked_at
         }
         if wrong:
-            await self._repair(seen, devices, sorted(wrong, key=lambda key: _last_handshake(stored, key), reverse=True))
+            those_seen_last_first = sorted(wrong, key=lambda key: _last_handshake(stored, key), reverse=True)
+            await self._repair(seen, devices, those_seen_last_first, again)
         await self._sightings.write(devices)
 
-    async def _repair(self, seen: SeenInterface, devices: Devices, wrong: Sequence[str]) -> None:
-        """Put keys right, some at a time, so that registrations come between."""
+    async def _repair(
+        self, seen: SeenInterface, devices: Devices, wrong: Sequence[str], again: Collection[str]
+    ) -> None:
+        """Put keys right, some at a time, so that registrations come between. Those of `again` are called again."""
         strangers = missing = 0
         for keys in pieces(wrong, AT_ONCE):
             async with devices.unchanging(keys) as stored:
                 # What the agent changed after the interface was asked is for the next look to judge.
                 keys = [key for key in keys if self._in_doubt[key] < seen.asked_at]
                 unknown = [key for key in keys if key not in stored and key in seen.lines]
-                known = [self._wanted(stored[key], restore=key not in seen.lines) for key in keys if key in stored]
+                restored = {key for key in keys if key in stored and (key not in seen.lines or key in again)}
+                known = [self._wanted(stored[key], restore=key in restored) for key in keys if key in stored]
                 self.is_unsettled |= bool(unknown or known)
+                if leaving := [*unknown, *restored.intersection(again)]:
+                    await self._data_plane.remove_peers(leaving)
                 if unknown:
-                    await self._data_plane.remove_peers(unknown)
                     devices.left_behind.set()
                 if known:
                     await self._data_plane.add_peers(known)
+                    self._calls.made(one.public_key for one in known if one.keepalive and one.public_key not in again)
             strangers += len(unknown)
-            missing += sum(key in stored and key not in seen.lines for key in keys)
+            missing += len(restored.difference(again))
             measures.REPAIRS.labels("removed").inc(len(unknown))
             measures.REPAIRS.labels("brought_in").inc(len(known))
         if strangers:
@@ -165,13 +170,12 @@ class Peers:
         )
 
     def _wanted(self, device: Device, *, restore: bool = False) -> WantedPeer:
-        lately = device.last_handshake > self._clock() - CALL_BACK_WITHIN_S
         return WantedPeer(
             public_key=device.public_key,
             allowed_ips=addresses(self._networks, device.number),
             preshared_key=device.preshared_key,
             endpoint=device.endpoint if restore else None,
-            keepalive=CALL_KEEPALIVE_S if restore and lately and device.endpoint else 0,
+            keepalive=CALL_KEEPALIVE_S if restore and self._calls.is_worth(device) else 0,
         )
 
 
