@@ -53,8 +53,8 @@ class Peers:
         self._data_plane = data_plane
         self._networks = networks
         self._clock = clock
-        self._lines: dict[str, str] | None = None
-        """The peers of the last look, by their keys; None before the first."""
+        self._lines: dict[str, int] | None = None
+        """Hashes of the peers' lines in the last look, by their keys; None before the first."""
         self._in_doubt: dict[str, float] = {}
         """Keys that no look has found to be right since, and when the agent changed them (monotonic clock)."""
         self._calls = Calls(clock)
@@ -95,11 +95,11 @@ class Peers:
         changed, gone = await asyncio.to_thread(_difference, self._lines or {}, seen.lines)
         doubtful = {*changed, *gone, *again, *self._in_doubt, *(devices.keys() if self._lines is None else ())}
         self._doubt(doubtful - self._in_doubt.keys(), since=0)
-        self._lines = _updated(self._lines or {}, seen.lines, changed, gone)
+        stored = devices.among(doubtful)
+        self._lines = _updated(self._lines or {}, seen.lines, stored, changed, gone)
         if changed or gone:
             self._handshakes = await asyncio.to_thread(_handshakes, seen)
         await asyncio.to_thread(self._sightings.collect, ((key, seen.peer(key)) for key in changed))
-        stored = devices.among(doubtful)
         wrong = again.union(await asyncio.to_thread(self._wrong, seen, stored, doubtful))
         # A clock that is set right before `expire` has seen it brings a device back, and nobody would say so.
         waiting = devices.unswept(doubtful.difference(stored))
@@ -179,17 +179,21 @@ class Peers:
         )
 
 
-def _difference(before: dict[str, str], now: dict[str, str]) -> tuple[list[str], list[str]]:
+def _difference(before: dict[str, int], now: dict[str, str]) -> tuple[list[str], list[str]]:
     """Keys whose lines are new or other than before, and keys that are gone."""
-    return [key for key, line in now.items() if before.get(key) != line], [key for key in before if key not in now]
+    return [key for key, line in now.items() if before.get(key) != hash(line)], [
+        key for key in before if key not in now
+    ]
 
 
-def _updated(lines: dict[str, str], now: dict[str, str], changed: list[str], gone: list[str]) -> dict[str, str]:
-    """The lines as they are now, with the old text where it is the same: so the new text's memory is free again."""
-    lines.update((key, now[key]) for key in changed)
+def _updated(
+    hashes: dict[str, int], now: dict[str, str], stored: dict[str, Device], changed: list[str], gone: list[str]
+) -> dict[str, int]:
+    """The hashes as of now. Keys are the store's own, since each look reads every key into memory anew."""
+    hashes.update((stored[key].public_key if key in stored else key, hash(now[key])) for key in changed)
     for key in gone:
-        del lines[key]
-    return lines
+        del hashes[key]
+    return hashes
 
 
 def _last_handshake(stored: dict[str, Device], public_key: str) -> int:
