@@ -71,15 +71,15 @@ reference: .venv/ready
 check: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
+	$(BIN)/mypy --cache-dir $(CACHE)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/ansible-lint -q --offline --profile production playbooks
 	$(BIN)/pytest -q -n 2 tests/unit
 
 test: check
 	$(BIN)/python -m lab up --fresh
-	@# One worker has the lab to itself, from the first test on; the other goes through the contract ring.
-	$(BIN)/pytest -v -n 2 --dist loadfile --no-loadscope-reorder --durations=60 tests/e2e tests/contract
+	@# One worker goes through the lab, one through what needs a machine, one through the contract ring.
+	$(BIN)/pytest -v -n 3 --dist loadfile --no-loadscope-reorder --durations=60 tests/e2e tests/contract
 
 prove: .venv/ready
 	$(BIN)/python -m lab up

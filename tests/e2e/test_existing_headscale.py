@@ -9,6 +9,7 @@ from infra import curve25519
 from infra.headscale.client import Headscale
 from infra.headscale.errors import NotFoundError
 from lab.cluster import kube
+from lab.mesh import peer
 from lab.network import wireguard_client as clients
 from lab.network.wireguard_client import Config
 from lab.pulumi import pulumi_host
@@ -49,7 +50,7 @@ def second(stack: Stack) -> Iterator[Stack]:
 
 
 def test_its_gateway_comes_and_goes_and_the_first_stays(stack: Stack, second: Stack, headscale: Headscale) -> None:
-    before = {node.id for node in headscale.nodes()}
+    before = _of_the_first_stack(headscale)
     life.up(second)
     life.assert_settled(second)
 
@@ -60,11 +61,16 @@ def test_its_gateway_comes_and_goes_and_the_first_stays(stack: Stack, second: St
     _passes_through(second)
 
     second.run("destroy", "--yes", "--skip-preview")
-    assert {node.id for node in headscale.nodes()} == before
+    assert _of_the_first_stack(headscale) == before
+    assert f"meshgate-{NAME}" not in [node.given_name for node in headscale.nodes()]
     with pytest.raises(NotFoundError):
         headscale.user(f"meshgate-{NAME}")
     assert NAMESPACE not in kube.kubectl("get", "namespaces", "-o", "name")
     life.assert_whole(stack)
+
+
+def _of_the_first_stack(headscale: Headscale) -> set[str]:
+    return {lab_world.node_named(headscale, name).id for name in (lab_world.GATEWAY, peer.HOSTNAME)}
 
 
 def _passes_through(second: Stack) -> None:
