@@ -15,12 +15,15 @@ if settings.protect:
     protect()
 
 cluster = StackCluster(settings)
-server = [HeadscaleServer(cluster, settings.headscale)] if settings.headscale.managed else []
-user = HeadscaleUser(
-    "user",
-    user=settings.headscale.user or f"meshgate-{pulumi.get_stack()}",
-    opts=pulumi.ResourceOptions(depends_on=server),
-)
+headscale = settings.headscale
+server = [HeadscaleServer(cluster, headscale)] if headscale and headscale.managed else []
+user = None
+if headscale and any(gateway.mesh for gateway in settings.gateways):
+    user = HeadscaleUser(
+        "user",
+        user=headscale.user or f"meshgate-{pulumi.get_stack()}",
+        opts=pulumi.ResourceOptions(depends_on=server),
+    )
 gateways = {gateway.name: WireGuardGateway(cluster, settings, gateway, user) for gateway in settings.gateways}
 if settings.orchestrator:
     OrchestratorEnv(cluster, settings.orchestrator, {name: gateway.access for name, gateway in gateways.items()})

@@ -143,10 +143,10 @@ def check_all(checks: Checks, values: Values, settings: StackSettings) -> None:
     checks.cluster(context)
     checks.namespace(context, settings.namespace)
     headscale = settings.headscale
-    if settings.headscale_api_key:
+    if headscale and settings.headscale_api_key:
         checks.headscale(headscale.url, headscale.ca_certificate)
         checks.api_key(headscale.url, headscale.ca_certificate, settings.headscale_api_key.get_secret_value())
-    if headscale.node_port:
+    if headscale and headscale.node_port:
         checks.node_port(context, settings.namespace, headscale.node_port, "TCP")
     for gateway in settings.gateways:
         if has_node_port(gateway):

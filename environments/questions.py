@@ -39,7 +39,8 @@ class Interview:
     def run(self) -> Values:
         """The whole answers."""
         self._cluster()
-        self._headscale()
+        if self._yes("Are its gateways exit nodes of a Headscale mesh (no: to the Internet alone)?", default="yes"):
+            self._headscale()
         self._gateway(0)
         while self._yes("Another gateway (another region, say)?", default="no"):
             self._gateway(len(self._values["gateways"]))
@@ -137,7 +138,9 @@ class Interview:
             default=before.get("image", ""),
             check=required.refuse_tag,
         )
-        self._ask_digest(required.TAILSCALE, ("gateways", index, "tailscale_image"), before.get("tailscale_image", ""))
+        if "headscale" in self._values:
+            default = before.get("tailscale_image", "")
+            self._ask_digest(required.TAILSCALE, ("gateways", index, "tailscale_image"), default)
 
     def _ask_digest(self, image: str, place: Place, default: str = "") -> None:
         """Ask for the digest of an image of others; the answer may be another image, by its digest."""

@@ -35,15 +35,16 @@ def _missing(settings: StackSettings) -> Iterator[str]:
             "meshgate:protect: it is missing; write true to have Pulumi keep what cannot be had again (keys, nodes, "
             "volumes), or false if all of it may be lost."
         )
-    if settings.headscale.managed and not by_digest(settings.headscale.image):
-        yield f"meshgate:headscale.image: {_right(settings.headscale.image, 'pull')}"
+    server = settings.headscale
+    if server and server.managed and not by_digest(server.image):
+        yield f"meshgate:headscale.image: {_right(server.image, 'pull')}"
     for index, gateway in enumerate(settings.gateways):
         if gateway.target != "kubernetes":
             continue
         where = f"meshgate:gateways[{index}]"
         if not by_digest(gateway.image):
             yield f"{where}.image: {_right(gateway.image, 'push')}"
-        if not by_digest(gateway.tailscale_image):
+        if settings.mesh(gateway) and not by_digest(gateway.tailscale_image):
             yield f"{where}.tailscale_image: {_right(gateway.tailscale_image, 'pull')}"
 
 

@@ -41,7 +41,9 @@ class Places:
     probe_port: int = PROBE_PORT
 
 
-def agent_environment(gateway: GatewaySettings, public_key: Text, places: Places) -> dict[str, str | Text]:
+def agent_environment(
+    gateway: GatewaySettings, public_key: Text, places: Places, *, in_mesh: bool = True
+) -> dict[str, str | Text]:
     """The environment of `python -m gateway.agent`; an empty value stands for none.
 
     A change of it ends the agent and begins it again. What need not do that is in `agent_settings`.
@@ -56,7 +58,7 @@ def agent_environment(gateway: GatewaySettings, public_key: Text, places: Places
         "MESHGATE_STATE_DIR": places.state_dir,
         "MESHGATE_HTTP_PORT": str(places.http_port),
         "MESHGATE_PROBE_PORT": str(places.probe_port),
-        "MESHGATE_TAILSCALE_HEALTH_URL": f"http://127.0.0.1:{TAILSCALE_HEALTH_PORT}/healthz",
+        "MESHGATE_TAILSCALE_HEALTH_URL": f"http://127.0.0.1:{TAILSCALE_HEALTH_PORT}/healthz" if in_mesh else "",
     }
     if places.http_host:
         values["MESHGATE_HTTP_HOST"] = places.http_host

@@ -2,13 +2,15 @@
 
 The way of the key: a WireGuard key pair → the gateway, in a pod or on a machine → the exit node → the outputs. The
 gateway is ready only when its interface reports that public key. Headscale knows the exit node by its pre-auth key.
+
+A plain gateway is no node of a mesh: its clients reach the Internet alone, and Headscale hears nothing of it.
 """
 
 import pulumi
 
 from infra import gateway_programs
 from infra.components.component import Component
-from infra.components.gateway_identity import GatewayIdentity
+from infra.components.gateway_identity import GatewayIdentity, MeshIdentity
 from infra.components.orchestrator_env import GatewayAccess
 from infra.components.stack_cluster import StackCluster
 from infra.resources.exit_node import ExitNode
@@ -17,8 +19,10 @@ from infra.resources.token import Token
 from infra.resources.user import HeadscaleUser
 from infra.resources.wireguard_key import WireGuardKey
 from infra.settings.gateway import GatewaySettings
+from infra.settings.headscale import HeadscaleSettings
 from infra.settings.stack import StackSettings
 from infra.targets import TARGETS
+from infra.targets.target import Target, Whereabouts
 
 
 class WireGuardGateway(Component):
@@ -28,21 +32,19 @@ class WireGuardGateway(Component):
     """What the playbook is to know of a gateway on a machine."""
 
     def __init__(
-        self, cluster: StackCluster, settings: StackSettings, gateway: GatewaySettings, user: HeadscaleUser
+        self, cluster: StackCluster, settings: StackSettings, gateway: GatewaySettings, user: HeadscaleUser | None
     ) -> None:
         super().__init__("meshgate:access:Gateway", gateway.name)
+        self._gateway = gateway
+        server = settings.mesh(gateway)
         target = TARGETS[gateway.target](cluster, settings, gateway)
-        key = WireGuardKey(f"{gateway.name}-key", rotation=gateway.key_rotation, opts=self.child())
-        token = Token(f"{gateway.name}-token", rotation=gateway.token_rotation, opts=self.child())
-        pre_auth_key = PreAuthKey(
-            f"{gateway.name}-pre-auth-key",
-            user=user.user,
-            owner=gateway.name,
-            tags=list(gateway.tags),
-            expiration_hours=target.join_hours,
-            awaited=target.awaited,
-            opts=self.child(user),
+        key = WireGuardKey(
+            f"{gateway.name}-key",
+            rotation=gateway.key_rotation,
+            headscale=server.url if server else "" if settings.headscale else None,
+            opts=self.child(),
         )
+        token = Token(f"{gateway.name}-token", rotation=gateway.token_rotation, opts=self.child())
         identity = GatewayIdentity(
             private_key=key.private_key,
             public_key=key.public_key,
@@ -50,22 +52,10 @@ class WireGuardGateway(Component):
                 lambda tokens: gateway_programs.token_file(tokens[:-1], admin=tokens[-1])
             ),
             admin_token=token.admin,
-            pre_auth_key=pre_auth_key.key,
-            pre_auth_key_id=pre_auth_key.id,
-            user=user.user,
+            mesh=self._mesh_identity(server, user, target) if server and user else None,
         )
         found = target.declare(identity, self.child())
-        exit_node = ExitNode(
-            f"{gateway.name}-exit-node",
-            pre_auth_key_id=pre_auth_key.id,
-            user=user.user,
-            hostname=gateway.hostname,
-            namespace=found.namespace,
-            deployment=found.deployment,
-            deadline_seconds=gateway.registration_deadline,
-            awaited=target.awaited,
-            opts=self.child(*found.resources),
-        )
+        exit_node = self._exit_node(identity.mesh, target, found) if identity.mesh else None
         self.handover = found.handover
         self.access = GatewayAccess(
             gateway=self,
@@ -74,20 +64,51 @@ class WireGuardGateway(Component):
             peers_url=found.peers_url,
             token=token.value,
             previous_token=token.previous,
-            joined=target.joined(exit_node.node_id),
+            joined=target.joined(exit_node.node_id) if exit_node else None,
         )
         self.outputs: dict[str, pulumi.Input[object]] = {
             "server_public_key": key.public_key,
             "server_endpoint": gateway.endpoint,
-            "exit_node": {
-                "id": exit_node.node_id,
-                "name": exit_node.node_name,
-                "addresses": exit_node.addresses,
-                "node_key": exit_node.node_key,
-                "routes": exit_node.routes,
-            },
-            "headscale_url": settings.headscale.url,
+            **(_in_the_mesh(exit_node, server) if exit_node and server else {}),
             "peers_url": found.peers_url,
             "client_networks": list(map(str, gateway.client_networks)),
         }
         self.register_outputs(self.outputs)
+
+    def _mesh_identity(self, server: HeadscaleSettings, user: HeadscaleUser, target: Target) -> MeshIdentity:
+        key = PreAuthKey(
+            f"{self._gateway.name}-pre-auth-key",
+            user=user.user,
+            owner=self._gateway.name,
+            tags=list(self._gateway.tags),
+            expiration_hours=target.join_hours,
+            awaited=target.awaited,
+            opts=self.child(user),
+        )
+        return MeshIdentity(server=server, pre_auth_key=key.key, pre_auth_key_id=key.id, user=user.user)
+
+    def _exit_node(self, mesh: MeshIdentity, target: Target, found: Whereabouts) -> ExitNode:
+        return ExitNode(
+            f"{self._gateway.name}-exit-node",
+            pre_auth_key_id=mesh.pre_auth_key_id,
+            user=mesh.user,
+            hostname=self._gateway.hostname,
+            namespace=found.namespace,
+            deployment=found.deployment,
+            deadline_seconds=self._gateway.registration_deadline,
+            awaited=target.awaited,
+            opts=self.child(*found.resources),
+        )
+
+
+def _in_the_mesh(node: ExitNode, server: HeadscaleSettings) -> dict[str, pulumi.Input[object]]:
+    return {
+        "exit_node": {
+            "id": node.node_id,
+            "name": node.node_name,
+            "addresses": node.addresses,
+            "node_key": node.node_key,
+            "routes": node.routes,
+        },
+        "headscale_url": server.url,
+    }

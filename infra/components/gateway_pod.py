@@ -1,8 +1,8 @@
 """The gateway's pod: tailscaled, the WireGuard interface and the agent, each with NET_ADMIN and nothing more.
 
-The interface has a container of its own so that tunnels outlive the agent. State is on the volume. A pod
-without it would be a new node to Headscale, and its pre-auth key is used up (tailscale#1686). Capabilities, sysctls,
-probes and volumes are declared here.
+A plain gateway has no tailscaled. The interface has a container of its own so that tunnels outlive the agent. State is
+on the volume. A pod without it would be a new node to Headscale, and its pre-auth key is used up (tailscale#1686).
+Capabilities, sysctls, probes and volumes are declared here.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ import pulumi
 from infra import gateway_programs
 from infra.components.gateway_identity import GatewayIdentity
 from infra.settings.gateway import GatewaySettings
+from infra.settings.headscale import HeadscaleSettings
 from infra.settings.stack import StackSettings
 
 PRIVATE_KEY, TOKENS, PRE_AUTH_KEY, CA_CERTIFICATE = "private-key", "tokens", "pre-auth-key", "ca.crt"
@@ -38,48 +39,61 @@ NODE_ADDRESSES = {
 """The node's addresses as the pod starts, IPv4 and IPv6; of Kubernetes 1.29 and later."""
 
 
-def annotations(settings: StackSettings, identity: GatewayIdentity) -> dict[str, pulumi.Input[str]]:
+def annotations(identity: GatewayIdentity) -> dict[str, pulumi.Input[str]]:
     """What a running pod does not notice by itself: a change of these replaces it.
 
     Tokens and the agent's settings are not among them: the agent reads them again when they change.
     """
-    return {
-        "meshgate/public-key": identity.public_key,
+    noticed: dict[str, pulumi.Input[str]] = {"meshgate/public-key": identity.public_key}
+    if identity.mesh:
         # The digest of a random key tells nothing of it.
-        "meshgate/pre-auth-key": pulumi.Output.unsecret(identity.pre_auth_key.apply(_digest)),
-        "meshgate/ca-certificate": _digest(settings.headscale.ca_certificate or ""),
+        noticed["meshgate/pre-auth-key"] = pulumi.Output.unsecret(identity.mesh.pre_auth_key.apply(_digest))
+        noticed["meshgate/ca-certificate"] = _digest(identity.mesh.server.ca_certificate or "")
+    return noticed
+
+
+def secrets(identity: GatewayIdentity) -> dict[str, pulumi.Input[str]]:
+    """What the Secret holds."""
+    own: dict[str, pulumi.Input[str]] = {
+        PRIVATE_KEY: identity.private_key,
+        TOKENS: identity.tokens,
+        ADMIN_TOKEN: identity.admin_token,
     }
+    return own | ({PRE_AUTH_KEY: identity.mesh.pre_auth_key} if identity.mesh else {})
 
 
-def config(settings: StackSettings, gateway: GatewaySettings) -> dict[str, str]:
+def config(settings: StackSettings, gateway: GatewaySettings, identity: GatewayIdentity) -> dict[str, str]:
     """What the ConfigMap holds: settings that the agent takes up while it runs, and Headscale's CA."""
-    certificate = settings.headscale.ca_certificate
+    certificate = identity.mesh and identity.mesh.server.ca_certificate
     told = gateway_programs.agent_settings(gateway, settings.cluster)
     return told | ({CA_CERTIFICATE: certificate} if certificate else {})
 
 
-def spec(
-    settings: StackSettings, gateway: GatewaySettings, name: str, public_key: pulumi.Output[str]
-) -> dict[str, object]:
+def spec(gateway: GatewaySettings, name: str, identity: GatewayIdentity) -> dict[str, object]:
     """The PodSpec; `name` is that of the Secret, the ConfigMap and the volume claim."""
     volumes: list[dict[str, object]] = [
         {"name": "identity", "secret": _secret(name, PRIVATE_KEY, TOKENS)},
-        {"name": "pre-auth-key", "secret": _secret(name, PRE_AUTH_KEY)},
         {"name": "settings", "config_map": _config_map(name, *gateway_programs.agent_settings(gateway))},
         {"name": "state", "persistent_volume_claim": {"claim_name": name}},
         {"name": "tun", "host_path": {"path": "/dev/net/tun", "type": "CharDevice"}},
         {"name": "wireguard", "empty_dir": {"medium": "Memory"}},
-        {"name": "tailscale-run", "empty_dir": {}},
-        {"name": "tmp", "empty_dir": {}},
     ]
-    if settings.headscale.ca_certificate:
+    containers = [_wireguard(gateway), _agent(gateway, identity)]
+    if identity.mesh:
+        containers.insert(0, _tailscale(identity.mesh.server, gateway))
+        volumes += [
+            {"name": "pre-auth-key", "secret": _secret(name, PRE_AUTH_KEY)},
+            {"name": "tailscale-run", "empty_dir": {}},
+            {"name": "tmp", "empty_dir": {}},
+        ]
+    if identity.mesh and identity.mesh.server.ca_certificate:
         volumes.append({"name": "certificates", "config_map": _config_map(name, CA_CERTIFICATE)})
     return {
         "automount_service_account_token": False,
         "enable_service_links": False,
         "termination_grace_period_seconds": 10,
         "security_context": {"seccomp_profile": {"type": "RuntimeDefault"}, "sysctls": _sysctls(gateway)},
-        "containers": [_tailscale(settings, gateway), _wireguard(gateway), _agent(gateway, public_key)],
+        "containers": containers,
         "volumes": volumes,
     }
 
@@ -116,7 +130,7 @@ def _container(name: str, image: str, **more: object) -> dict[str, object]:
     }
 
 
-def _tailscale(settings: StackSettings, gateway: GatewaySettings) -> dict[str, object]:
+def _tailscale(server: HeadscaleSettings, gateway: GatewaySettings) -> dict[str, object]:
     environment = {
         "TS_AUTHKEY": f"file:/run/meshgate/{PRE_AUTH_KEY}",
         "TS_AUTH_ONCE": "true",
@@ -128,7 +142,7 @@ def _tailscale(settings: StackSettings, gateway: GatewaySettings) -> dict[str, o
         **gateway_programs.TAILSCALED_ENVIRONMENT,
         "TS_ENABLE_HEALTH_CHECK": "true",
         "TS_LOCAL_ADDR_PORT": f"0.0.0.0:{gateway_programs.TAILSCALE_HEALTH_PORT}",
-        "TS_EXTRA_ARGS": " ".join(gateway_programs.tailscale_up_arguments(settings.headscale.url)),
+        "TS_EXTRA_ARGS": " ".join(gateway_programs.tailscale_up_arguments(server.url)),
         "TS_TAILSCALED_EXTRA_ARGS": " ".join(gateway_programs.tailscaled_arguments(gateway)),
     }
     mounts = [
@@ -138,7 +152,7 @@ def _tailscale(settings: StackSettings, gateway: GatewaySettings) -> dict[str, o
         {"name": "tailscale-run", "mount_path": "/var/run/tailscale"},
         {"name": "tmp", "mount_path": "/tmp"},  # noqa: S108
     ]
-    if settings.headscale.ca_certificate:
+    if server.ca_certificate:
         # Go reads files of SSL_CERT_FILE instead of the system's, directories of SSL_CERT_DIR as well.
         environment["SSL_CERT_DIR"] = f"/etc/ssl/certs:{CERTIFICATES}"
         mounts.append({"name": "certificates", "mount_path": CERTIFICATES, "read_only": True})
@@ -172,15 +186,15 @@ def _wireguard(gateway: GatewaySettings) -> dict[str, object]:
     )
 
 
-def _agent(gateway: GatewaySettings, public_key: pulumi.Output[str]) -> dict[str, object]:
+def _agent(gateway: GatewaySettings, identity: GatewayIdentity) -> dict[str, object]:
     probe = {"port": "probes"}
+    environment = gateway_programs.agent_environment(
+        gateway, identity.public_key, PLACES, in_mesh=identity.mesh is not None
+    )
     return _container(
         "agent",
         gateway.image,
-        env=[
-            *_environment(gateway_programs.agent_environment(gateway, public_key, PLACES)),
-            NODE_ADDRESSES,
-        ],
+        env=[*_environment(environment), NODE_ADDRESSES],
         ports=[
             {"name": "http", "container_port": gateway_programs.HTTP_PORT},
             {"name": gateway_programs.PROBE_PORT_NAME, "container_port": gateway_programs.PROBE_PORT},

@@ -34,18 +34,13 @@ class GatewayWorkload(NamespacedComponent):
         secret = Secret(
             f"{gateway.name}-identity",
             metadata=self.metadata(self.name),
-            string_data={
-                gateway_pod.PRIVATE_KEY: identity.private_key,
-                gateway_pod.TOKENS: identity.tokens,
-                gateway_pod.ADMIN_TOKEN: identity.admin_token,
-                gateway_pod.PRE_AUTH_KEY: identity.pre_auth_key,
-            },
+            string_data=gateway_pod.secrets(identity),
             opts=self.opts(),
         )
         config = ConfigMap(
             f"{gateway.name}-config",
             metadata=self.metadata(self.name),
-            data=gateway_pod.config(settings, gateway),
+            data=gateway_pod.config(settings, gateway, identity),
             opts=self.opts(),
         )
         state = self.claim(f"{gateway.name}-state", self.name, gateway.storage, gateway.storage_class)
@@ -63,9 +58,9 @@ class GatewayWorkload(NamespacedComponent):
                 "template": {
                     "metadata": {
                         "labels": self.labels,
-                        "annotations": gateway_pod.annotations(settings, identity),
+                        "annotations": gateway_pod.annotations(identity),
                     },
-                    "spec": gateway_pod.spec(settings, gateway, self.name, identity.public_key),
+                    "spec": gateway_pod.spec(gateway, self.name, identity),
                 },
             },
             opts=self.opts(secret, config, state, policy),
@@ -118,14 +113,8 @@ class GatewayWorkload(NamespacedComponent):
         Egress rules would be judged after Services' addresses are translated, and by each CNI in its own way: what
         tailscaled needs of Headscale, DNS and peers near by could not be named for every cluster.
         """
-        ingress: list[dict[str, object]] = [
-            {
-                "ports": [
-                    {"port": self._gateway.port, "protocol": "UDP"},
-                    {"port": self._gateway.tailscale_port, "protocol": "UDP"},
-                ]
-            }
-        ]
+        ports = [self._gateway.port, *([self._gateway.tailscale_port] if settings.mesh(self._gateway) else [])]
+        ingress: list[dict[str, object]] = [{"ports": [{"port": port, "protocol": "UDP"} for port in ports]}]
         callers = [*map(_policy_peer, self._gateway.api_from)]
         if settings.orchestrator:
             callers.insert(0, _policy_peer(ApiCaller(namespace=settings.orchestrator.namespace)))

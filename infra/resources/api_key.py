@@ -19,7 +19,7 @@ from infra.headscale.errors import HeadscaleError, NotFoundError, UnauthorizedEr
 from infra.headscale.polling import poll
 from infra.kubernetes.client import ClusterError
 from infra.resources.base import Props, Provider, ResourceError, log
-from infra.resources.connections import API_KEY, API_KEY_SECRET, Connections
+from infra.resources.connections import API_KEY, API_KEY_SECRET, Connections, NoServerError
 
 _FIRST_KEY = ("headscale", "apikeys", "create", "--expiration", "10m", "--output", "json")
 _T = TypeVar("_T")
@@ -78,7 +78,7 @@ class HeadscaleApiKeyProvider(Provider):
             try:
                 with connections.headscale_with(key) as headscale:
                     headscale.delete_api_key(props["key_prefix"])
-            except (NotFoundError, UnauthorizedError):
+            except (NotFoundError, UnauthorizedError, NoServerError):
                 pass  # it works no more, which is what deleting is for
             except HeadscaleError as error:
                 log.warning("API key %s may be left on the server: %s", props["key_prefix"], error)

@@ -12,16 +12,25 @@ from infra.kubernetes.client import KubernetesClient
 
 if TYPE_CHECKING:
     from infra.headscale.client import Headscale
+    from infra.settings.headscale import HeadscaleSettings
     from infra.settings.stack import StackSettings
 
 API_KEY_SECRET = "headscale-api-key"  # noqa: S105 (the name of an object)
 """The Kubernetes Secret that is a managed server's API key's only home; `API_KEY` in it is the key."""
 API_KEY = "api-key"
 _NEW_KEY = "`pulumi up --refresh` makes a new one."
+STILL_IN_THE_MESH = (
+    "meshgate:headscale: it is missing, and nodes or keys of this stack are still there. Set it again, take every "
+    "gateway out of the mesh (`mesh: false`, then `pulumi up`), and only then leave it out."
+)
 
 
 class ConnectionsError(Exception):
     """The stack's config does not lead to a connection."""
+
+
+class NoServerError(ConnectionsError):
+    """The settings have no `headscale` any more."""
 
 
 class KeyLostError(ConnectionsError):
@@ -47,7 +56,7 @@ class Connections:
     @property
     def managed(self) -> bool:
         """Whether the stack declares the Headscale server itself."""
-        return self._settings.headscale.managed
+        return self._mesh.managed
 
     @property
     def new_key(self) -> str:
@@ -81,13 +90,18 @@ class Connections:
         # Here, so that a preview which talks to no server does not wait for an HTTP client's import.
         from infra.headscale.client import Headscale
 
-        server = self._settings.headscale
-        return Headscale(server.url, api_key, ca_certificate=server.ca_certificate)
+        return Headscale(self._mesh.url, api_key, ca_certificate=self._mesh.ca_certificate)
 
     @cached_property
     def cluster(self) -> KubernetesClient:
         """The Kubernetes cluster."""
         return self._opened.enter_context(KubernetesClient(self._settings.cluster.context))
+
+    @property
+    def _mesh(self) -> "HeadscaleSettings":
+        if self._settings.headscale is None:
+            raise NoServerError(STILL_IN_THE_MESH)
+        return self._settings.headscale
 
     @cached_property
     def _settings(self) -> "StackSettings":

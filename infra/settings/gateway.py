@@ -49,7 +49,7 @@ class ApiCaller(Section):
 
 
 class GatewaySettings(Section):
-    """One gateway: exit node of the mesh and WireGuard endpoint of native clients."""
+    """One gateway: WireGuard endpoint of native clients and exit node of the mesh."""
 
     KUBERNETES_ONLY: ClassVar = frozenset(
         {
@@ -58,6 +58,7 @@ class GatewaySettings(Section):
         }
     )
     METAL_ONLY: ClassVar = frozenset({"host", "peers_url", "probe_port"})
+    MESH_ONLY: ClassVar = frozenset({"tags", "tailscale_port", "tailscale_image", "registration_deadline"})
 
     name: Name
     """Its name in the stack; its node in the mesh is meshgate-<name>."""
@@ -65,6 +66,9 @@ class GatewaySettings(Section):
     """host:port that clients dial. WireGuard listens on that port too: its first packet then fits a client's NAT."""
     target: Literal["kubernetes", "metal"] = "kubernetes"
     """Where it runs: a pod that the stack declares, or a machine that `playbooks/gateway.yml` converges."""
+    mesh: bool = True
+    """Whether it is an exit node of the mesh, where the stack has `headscale`. One that is not is plain: its clients
+    reach the Internet alone."""
     host: Host | None = None
     """What SSH dials to reach a machine; the endpoint's host when not set."""
     peers_url: PeersUrl | None = None

@@ -18,7 +18,8 @@ class IngressSettings(Section):
 
 
 class HeadscaleSettings(Section):
-    """The Headscale server: declared by the stack (`managed`), or an existing one by its URL."""
+    """The Headscale server: declared by the stack (`managed`), or an existing one by its URL. Without it every gateway
+    is plain."""
 
     managed: bool
     """Whether the stack declares the server; false for an existing one, which needs `headscale_api_key`."""

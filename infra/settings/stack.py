@@ -25,24 +25,23 @@ class StackSettings(Section):
     """Whether Pulumi refuses to replace or delete what cannot be had again: gateways' keys, nodes and volumes.
     The policy pack wants every stack but the lab to say it: true for prod, false where all may be lost."""
     cluster: ClusterSettings = ClusterSettings()
-    headscale: HeadscaleSettings
+    headscale: Annotated[HeadscaleSettings | None, BeforeValidator(lambda value: value or None)] = None
     headscale_api_key: SecretStr | None = None
     """The API key of an existing server (`pulumi config set --secret headscale_api_key`). A managed server makes its
     own."""
     gateways: Annotated[tuple[GatewaySettings, ...], NotEmpty]
     orchestrator: Annotated[OrchestratorSettings | None, BeforeValidator(lambda value: value or None)] = None
 
+    def mesh(self, gateway: GatewaySettings) -> HeadscaleSettings | None:
+        """The server whose mesh a gateway is part of; None of a plain one."""
+        return self.headscale if gateway.mesh else None
+
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
-        if self.headscale.managed and self.headscale_api_key:
-            raise ValueError(
-                "headscale_api_key is set, but a managed server makes its own; remove it or set headscale.managed false"
-            )
-        if not self.headscale.managed and not self.headscale_api_key:
-            raise ValueError(
-                "headscale_api_key is missing: an existing server needs one; "
-                "run `headscale apikeys create` there and `pulumi config set --secret headscale_api_key`"
-            )
+        _refuse_unfit_key(self.headscale, self.headscale_api_key)
+        for index, gateway in enumerate(self.gateways):
+            if not self.mesh(gateway):
+                _refuse_mesh_settings(f"gateways[{index}]", gateway)
         _refuse_repeats("name", [gateway.name for gateway in self.gateways])
         _refuse_repeats("endpoint", [gateway.endpoint for gateway in self.gateways])
         _refuse_repeats("host", [gateway.ssh_host for gateway in self.gateways if gateway.ssh_host])
@@ -50,6 +49,30 @@ class StackSettings(Section):
         if self.orchestrator:
             _refuse_unreachable(self.orchestrator, self.gateways)
         return self
+
+
+def _refuse_unfit_key(headscale: HeadscaleSettings | None, api_key: SecretStr | None) -> None:
+    if api_key and headscale is None:
+        raise ValueError("headscale_api_key is set, but there is no `headscale`; remove it or say whose it is")
+    if api_key and headscale and headscale.managed:
+        raise ValueError(
+            "headscale_api_key is set, but a managed server makes its own; remove it or set headscale.managed false"
+        )
+    if headscale and not headscale.managed and not api_key:
+        raise ValueError(
+            "headscale_api_key is missing: an existing server needs one; "
+            "run `headscale apikeys create` there and `pulumi config set --secret headscale_api_key`"
+        )
+
+
+def _refuse_mesh_settings(place: str, gateway: GatewaySettings) -> None:
+    """A plain gateway is told nothing of a mesh, as that would have no effect."""
+    if given := sorted(gateway.MESH_ONLY & gateway.model_fields_set):
+        raise ValueError(
+            f"{place}: {', '.join(given)} describe a node of the mesh; leave them out or give it a `headscale`"
+        )
+    if gateway.target == "metal":
+        raise ValueError(f"{place}.target: a machine's gateway is always part of the mesh; give it a `headscale`")
 
 
 def _refuse_repeats(what: str, values: list[str]) -> None:

@@ -5,7 +5,7 @@ The handover is part of the stack's secret output `metal`, which the inventory p
 
 import pulumi
 
-from infra.components.gateway_identity import GatewayIdentity
+from infra.components.gateway_identity import GatewayIdentity, MeshIdentity
 from infra.components.stack_cluster import StackCluster
 from infra.settings.gateway import GatewaySettings
 from infra.settings.stack import StackSettings
@@ -18,8 +18,7 @@ class Machine:
     join_hours = MACHINE_JOIN_HOURS
     awaited = True
 
-    def __init__(self, _cluster: StackCluster, settings: StackSettings, gateway: GatewaySettings) -> None:
-        self._settings = settings
+    def __init__(self, _cluster: StackCluster, _settings: StackSettings, gateway: GatewaySettings) -> None:
         self._gateway = gateway
 
     def declare(self, identity: GatewayIdentity, opts: pulumi.ResourceOptions) -> Whereabouts:
@@ -34,17 +33,19 @@ class Machine:
         return node_id.apply(bool)
 
     def _handover(self, identity: GatewayIdentity) -> dict[str, pulumi.Input[object]]:
-        headscale: dict[str, pulumi.Input[object]] = {"url": self._settings.headscale.url, "user": identity.user}
-        if self._settings.headscale.ca_certificate:
-            headscale["ca_certificate"] = self._settings.headscale.ca_certificate
         return {
             "host": self._gateway.ssh_host,
             # As it was written: what it leaves out is the default on both sides.
             "gateway": self._gateway.model_dump(mode="json", exclude_unset=True),
-            "headscale": headscale,
             "private_key": identity.private_key,
             "public_key": identity.public_key,
             "tokens": identity.tokens,
-            "pre_auth_key": identity.pre_auth_key,
-            "pre_auth_key_id": identity.pre_auth_key_id,
+            **(_of_the_mesh(identity.mesh) if identity.mesh else {}),
         }
+
+
+def _of_the_mesh(mesh: MeshIdentity) -> dict[str, pulumi.Input[object]]:
+    headscale: dict[str, pulumi.Input[object]] = {"url": mesh.server.url, "user": mesh.user}
+    if mesh.server.ca_certificate:
+        headscale["ca_certificate"] = mesh.server.ca_certificate
+    return {"headscale": headscale, "pre_auth_key": mesh.pre_auth_key, "pre_auth_key_id": mesh.pre_auth_key_id}

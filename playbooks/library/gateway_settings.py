@@ -1,6 +1,6 @@
 """Ansible module: checks a gateway's settings by a stack's rules, and tells what follows from them on a machine."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ansible.module_utils.meshgate import Params, Result, start
 
@@ -170,7 +170,7 @@ def checked(params: Params) -> "tuple[GatewaySettings, HeadscaleSettings]":
     (gateway,) = settings.gateways
     if gateway.target != "metal":
         raise SettingsError("meshgate_gateway.target: a kubernetes gateway is made by `pulumi up`; a machine is metal.")
-    return gateway, settings.headscale
+    return gateway, cast("HeadscaleSettings", settings.headscale)
 
 
 def facts(gateway: "GatewaySettings", headscale: "HeadscaleSettings", params: Params) -> Result:

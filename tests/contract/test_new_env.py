@@ -378,6 +378,7 @@ def test_a_person_is_asked_again_and_the_key_is_never_shown(world: World) -> Non
     terminal.answer("Context of the kubeconfig", "")
     terminal.answer("Namespace", "meshgate-staging")
     terminal.answer("Must it refuse", "")
+    terminal.answer("Are its gateways exit nodes", "")
     terminal.answer("Is there a Headscale already?", "yes")
     terminal.answer("Its URL", world.headscale.url)
     terminal.answer("PEM file", "")

@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 from console.errors import StepError
+from infra import curve25519
 from infra.headscale.client import Headscale
 from infra.headscale.models import Node
 from infra.kubernetes import rollout
@@ -14,7 +15,7 @@ from lab.cluster import kube
 from lab.cluster.startup import PKI
 from lab.mesh import june, june_app, peer
 from lab.network import topology
-from lab.network.wireguard_client import Client
+from lab.network.wireguard_client import Client, Config
 from tests.deadlines import wait_for
 
 NAMESPACE, GATEWAY = "meshgate", "meshgate-lab"
@@ -94,6 +95,24 @@ def orchestrator_env() -> dict[str, Any]:
     deployment = json.loads(kube.kubectl("get", "deploy", "-n", "june-services", "june-orchestrator", "-o", "json"))
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     return {one["name"]: one.get("value", one.get("valueFrom")) for one in container["env"]}
+
+
+_REGISTER = """
+import json, sys, urllib.request
+token = next(line.split()[1] for line in open("/etc/meshgate/tokens") if line.startswith("register"))
+headers = {"Authorization": "Bearer " + token, "Content-Type": "application/json"}
+body = json.dumps({"public_key": sys.argv[1]}).encode()
+request = urllib.request.Request("http://127.0.0.1:8080/v1/peers", body, headers)
+print(urllib.request.urlopen(request).read().decode())
+"""
+
+
+def let_in_by_hand(namespace: str, deployment: str) -> Config:
+    """A config for a device that the operator lets in from within the gateway's pod."""
+    private_key = curve25519.generate_private_key()
+    agent = ("exec", "-n", namespace, f"deploy/{deployment}", "-c", "agent", "--")
+    answer = kube.kubectl(*agent, "python3", "-c", _REGISTER, curve25519.public_key(private_key))
+    return Config.from_peer(private_key, json.loads(answer))
 
 
 def passes(client: Client, url: str, seconds: float = 1) -> bool:

@@ -30,7 +30,6 @@ from lab.pulumi.stack import Stack
 from lab.tools import go_builds, pinned_tools
 from tests.deadlines import wait_for
 from tests.e2e import lab_world, life
-from tests.e2e.test_existing_headscale import REGISTER
 from tests.pings import pinging
 from tests.unit.docs.commands import bash, console
 
@@ -75,9 +74,7 @@ class Environment:
 
     def let_in(self) -> Config:
         """A config for a device that the operator lets in by hand."""
-        private_key = curve25519.generate_private_key()
-        answer = json.loads(self.in_agent("python3", "-c", REGISTER, curve25519.public_key(private_key)))
-        return Config.from_peer(private_key, answer)
+        return lab_world.let_in_by_hand(self.namespace, f"meshgate-{self.name}")
 
     def pod(self) -> str:
         """The uid of its gateway's pod."""

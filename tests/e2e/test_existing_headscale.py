@@ -1,17 +1,14 @@
 """A second stack, of a user who has a Headscale already: here the one that the first stack manages."""
 
-import json
 from collections.abc import Iterator
 
 import pytest
 
-from infra import curve25519
 from infra.headscale.client import Headscale
 from infra.headscale.errors import NotFoundError
 from lab.cluster import kube
 from lab.mesh import peer
 from lab.network import wireguard_client as clients
-from lab.network.wireguard_client import Config
 from lab.pulumi import pulumi_host
 from lab.pulumi.stack import Stack
 from tests.e2e import lab_world, life
@@ -19,14 +16,6 @@ from tests.e2e import lab_world, life
 pytestmark = pytest.mark.timeout(300)
 
 NAMESPACE, NAME, PORT = "meshgate-second", "second", 31821
-REGISTER = """
-import json, sys, urllib.request
-token = next(line.split()[1] for line in open("/etc/meshgate/tokens") if line.startswith("register"))
-headers = {"Authorization": "Bearer " + token, "Content-Type": "application/json"}
-body = json.dumps({"public_key": sys.argv[1]}).encode()
-request = urllib.request.Request("http://127.0.0.1:8080/v1/peers", body, headers)
-print(urllib.request.urlopen(request).read().decode())
-"""
 
 
 @pytest.fixture
@@ -58,7 +47,10 @@ def test_its_gateway_comes_and_goes_and_the_first_stays(stack: Stack, second: St
     assert node.is_exit
     assert second.outputs()["exit_node"]["id"] == node.id
     assert second.outputs()["server_public_key"] != stack.outputs()["server_public_key"]
-    _passes_through(second)
+    config = lab_world.let_in_by_hand(NAMESPACE, f"meshgate-{NAME}")
+    assert config.server_public_key == second.outputs()["server_public_key"]
+    with clients.connected("second", config) as client:
+        assert lab_world.passes(client, lab_world.INTERNET[0], 10)
 
     second.run("destroy", "--yes", "--skip-preview")
     assert _of_the_first_stack(headscale) == before
@@ -71,14 +63,3 @@ def test_its_gateway_comes_and_goes_and_the_first_stays(stack: Stack, second: St
 
 def _of_the_first_stack(headscale: Headscale) -> set[str]:
     return {lab_world.node_named(headscale, name).id for name in (lab_world.GATEWAY, peer.HOSTNAME)}
-
-
-def _passes_through(second: Stack) -> None:
-    """A device that the operator lets in by hand reaches the Internet host."""
-    private_key = curve25519.generate_private_key()
-    agent = ("exec", "-n", NAMESPACE, f"deploy/meshgate-{NAME}", "-c", "agent", "--")
-    answer = json.loads(kube.kubectl(*agent, "python3", "-c", REGISTER, curve25519.public_key(private_key)))
-    config = Config.from_peer(private_key, answer)
-    assert answer["server_public_key"] == second.outputs()["server_public_key"]
-    with clients.connected("second", config) as client:
-        assert lab_world.passes(client, lab_world.INTERNET[0], 10)

@@ -440,6 +440,24 @@ async def test_the_memory_that_a_pod_may_have_is_enough_for_a_full_pool(
     assert (limits["wireguard"], limits["agent"]) == (wireguard, agent)
 
 
+async def test_a_plain_stack_declares_no_part_of_a_mesh() -> None:
+    aside: dict[str, Any] = EXISTING | {"gateways": [CONFIG["gateways"][0] | {"mesh": False}]}
+    without: dict[str, Any] = {"headscale": {}}
+    for changes in (without, aside):
+        declared, outputs = await run(**changes)
+        kinds = {key.split("::")[0].split(":")[-1] for key in declared}
+        assert not kinds & {"HeadscaleServer", "HeadscaleApiKey", "HeadscaleUser", "PreAuthKey", "ExitNode"}
+        assert not outputs.keys() & {"exit_node", "headscale_url"}
+        pod = gateway_pod(declared)
+        assert [container["name"] for container in pod["containers"]] == ["wireguard", "agent"]
+        assert {volume["name"] for volume in pod["volumes"]} == {"identity", "settings", "state", "tun", "wireguard"}
+        assert "pre-auth-key" not in one(declared, "Secret", "one-identity")["stringData"]
+        ingress = one(declared, "NetworkPolicy", "one-policy")["spec"]["ingress"]
+        (anybody,) = [rule for rule in ingress if "from" not in rule]
+        assert [port["port"] for port in anybody["ports"]] == [31820]
+        assert {"name": "MESHGATE_TAILSCALE_HEALTH_URL"} in pod["containers"][1]["env"]
+
+
 async def test_an_existing_headscale_is_not_declared() -> None:
     declared = await declare(**EXISTING)
     assert not [key for key in declared if "HeadscaleServer" in key or "HeadscaleApiKey" in key]

@@ -16,6 +16,7 @@ GOOD: dict[str, Any] = {
     "headscale": {"managed": True, "url": "https://headscale.example.com"},
     "gateways": [GATEWAY],
 }
+PLAIN: dict[str, Any] = {"gateways": [GATEWAY]}
 
 
 def load_values(values: Mapping[str, Any]) -> StackSettings:
@@ -39,6 +40,14 @@ def test_the_smallest_stack_has_working_defaults() -> None:
     gateway = settings.gateways[0]
     assert (settings.namespace, settings.orchestrator) == ("meshgate", None)
     assert (gateway.port, gateway.hostname, gateway.mtu, gateway.ipv6) == (31820, "meshgate-one", 1280, False)
+
+
+def test_without_headscale_or_by_its_own_word_a_gateway_is_plain() -> None:
+    for values in (PLAIN, PLAIN | {"headscale": {}}, with_gateway(mesh=False)):
+        settings = load_values(values)
+        assert settings.mesh(settings.gateways[0]) is None
+    settings = load_values(GOOD)
+    assert settings.mesh(settings.gateways[0]) is settings.headscale
 
 
 def test_an_empty_orchestrator_is_none_and_a_named_one_has_junes_names() -> None:
@@ -69,7 +78,6 @@ def test_a_number_like_api_key_stays_text() -> None:
             "meshgate:headscale.ingress.tls: there is no such setting; known here are class_name, tls_secret",
         ),
         (with_gateway(mtuu=1), "meshgate:gateways[0].mtuu: there is no such setting; known here are allow_networks"),
-        ({"gateways": [GATEWAY]}, "meshgate:headscale: it is missing"),
         (GOOD | {"gateways": []}, "meshgate:gateways: "),
         (with_gateway(client_networks=["100.100.0.0/16"]), "meshgate:gateways[0].client_networks[0]: 100.100.0.0/16"),
         (with_gateway(client_networks=["10.244.8.0/24"]), "overlaps 10.244.0.0/16 of cluster.pod_networks"),
@@ -171,6 +179,10 @@ def test_a_number_like_api_key_stays_text() -> None:
         (with_headscale(managed=False), "headscale_api_key is missing"),
         (with_headscale(managed=False, node_port=30080) | {"headscale_api_key": "k"}, "node_port describe a server"),
         (GOOD | {"headscale_api_key": "k"}, "a managed server makes its own"),
+        (PLAIN | {"headscale_api_key": "k"}, "headscale_api_key is set, but there is no `headscale`"),
+        ({"gateways": [GATEWAY | {"tags": ["tag:a"]}]}, "gateways[0]: tags describe a node of the mesh"),
+        (with_gateway(mesh=False, tags=["tag:a"], tailscale_port=41700), "gateways[0]: tags, tailscale_port describe"),
+        (with_metal(mesh=False), "gateways[0].target: a machine's gateway is always part of the mesh"),
     ],
 )
 def test_bad_settings_get_one_clear_sentence(values: dict[str, Any], sentence: str) -> None:

@@ -62,10 +62,12 @@ class Script:
         self._answers = {
             key.replace("_", " "): list(value) if isinstance(value, list) else [value] for key, value in answers.items()
         }
+        self.asked: list[str] = []
         self.told: list[str] = []
         self.hidden: list[str] = []
 
     def ask(self, question: str, default: str, *, hidden: bool = False) -> str:
+        self.asked.append(question)
         if hidden:
             self.hidden.append(question)
         for beginning, answers in self._answers.items():
@@ -103,6 +105,7 @@ def test_the_shortest_way_takes_every_default() -> None:
     settings = whole(values)
     assert settings.cluster.context == "home"
     assert settings.namespace == "meshgate"
+    assert settings.headscale is not None
     assert settings.headscale.url == "https://headscale.example.com"
     assert not settings.headscale.managed
     assert settings.headscale_api_key is not None
@@ -117,9 +120,19 @@ def test_the_shortest_way_takes_every_default() -> None:
     assert settings.orchestrator.deployment == "june-orchestrator"
 
 
+def test_plain_gateways_need_no_headscale() -> None:
+    values, script = answered(Are_its="no")
+    settings = whole(values)
+    assert settings.headscale is None
+    later = script.asked[script.asked.index(next(one for one in script.asked if one.startswith("Are its"))) + 1 :]
+    assert not any("Headscale" in question or "tailscale" in question for question in later)
+    required.refuse_missing(settings)
+
+
 def test_a_managed_headscale_needs_no_key_but_a_way_to_it() -> None:
     values, script = answered(Is_there="no", TLS_Secret="headscale-tls", Node_port="30080", Digest_of_headscale=DIGEST)
     settings = whole(values)
+    assert settings.headscale is not None
     assert settings.headscale.managed
     assert settings.headscale.ingress is not None
     assert settings.headscale.ingress.tls_secret == "headscale-tls"

@@ -5,11 +5,13 @@ from pulumi.dynamic import ConfigureRequest
 from pulumi.dynamic.config import Config
 
 from infra import curve25519
+from infra.resources.connections import STILL_IN_THE_MESH
 from infra.resources.token import TokenProvider
 from infra.resources.wireguard_key import WireGuardKeyProvider
 from tests.unit.resources.fake_connections import UNKNOWN, P
 
 NEW_KEY = {"rotation": "", "adopt": None, "private_key": None, "public_key": None}
+MESH = "https://headscale.example.com"
 TOKENS = ("value", "previous", "next", "admin")
 NEW_TOKEN = {"rotation": "", **dict.fromkeys(TOKENS)}
 
@@ -40,6 +42,21 @@ def test_adopted_key_must_be_one() -> None:
     ]
     assert not configured(WireGuardKeyProvider).check({}, NEW_KEY).failures
     assert not configured(WireGuardKeyProvider).check({}, {**NEW_KEY, "adopt": UNKNOWN}).failures
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "refused"),
+    [
+        (MESH, None, True),
+        (MESH, "", False),
+        ("", None, False),
+        (None, None, False),
+        (None, MESH, False),
+    ],
+)
+def test_a_mesh_is_not_forgotten_while_the_gateway_is_in_it(before: str | None, now: str | None, refused: bool) -> None:
+    result = configured(WireGuardKeyProvider).check(NEW_KEY | {"headscale": before}, NEW_KEY | {"headscale": now})
+    assert [failure.reason for failure in result.failures] == ([STILL_IN_THE_MESH] if refused else [])
 
 
 @pytest.mark.parametrize(
