@@ -74,7 +74,9 @@ class Connections:
         return self.headscale_with(self.api_key())
 
     def api_key(self) -> str:
-        """The stack's API key. Raises KeyLostError, ClusterError, and ConnectionsError for bad settings."""
+        """The stack's API key. Raises KeyLostError, ClusterError, and ConnectionsError for settings without one."""
+        if self._settings.headscale is None:
+            raise NoServerError(STILL_IN_THE_MESH)
         if key := self._settings.headscale_api_key:  # an existing server's, and only that
             return key.get_secret_value()
         namespace = self._settings.namespace

@@ -71,8 +71,6 @@ def _refuse_mesh_settings(place: str, gateway: GatewaySettings) -> None:
         raise ValueError(
             f"{place}: {', '.join(given)} describe a node of the mesh; leave them out or give it a `headscale`"
         )
-    if gateway.target == "metal":
-        raise ValueError(f"{place}.target: a machine's gateway is always part of the mesh; give it a `headscale`")
 
 
 def _refuse_repeats(what: str, values: list[str]) -> None:

@@ -30,7 +30,8 @@ def gateway_problems(host: Host, settings: Settings, artifact: Mapping[str, str]
     return [
         *_system(host, settings),
         *_artifact(host, artifact),
-        *_mesh(host, tailscaled),
+        *_tailnet(host),
+        *(_mesh(host, tailscaled) if settings["in_mesh"] else []),
         *_interfaces(host, settings["interface"]),
         *_ports(host, settings),
         *_networks(host, settings),
@@ -68,7 +69,7 @@ def _artifact(host: Host, artifact: Mapping[str, str]) -> Iterator[str]:
         )
 
 
-def _mesh(host: Host, tailscaled: str) -> Iterator[str]:
+def _tailnet(host: Host) -> Iterator[str]:
     vendor = host["vendor_tailscale"]
     if vendor and vendor["joined"]:
         where = f" of {vendor['url']}" if vendor["url"] else ""
@@ -76,6 +77,9 @@ def _mesh(host: Host, tailscaled: str) -> Iterator[str]:
             f"This host's own tailscaled is in the tailnet{where} already: a gateway needs a host of its own, "
             "or `tailscale logout` here first."
         )
+
+
+def _mesh(host: Host, tailscaled: str) -> Iterator[str]:
     if not (tailscaled or host["tailscaled"]):
         yield (
             "There is no tailscaled: install Tailscale's package on the host, "
@@ -94,10 +98,11 @@ def _interfaces(host: Host, interface: str) -> Iterator[str]:
 def _ports(host: Host, settings: Settings) -> Iterator[str]:
     wanted = {
         ("udp", settings["port"]): ("the endpoint's", "another port in `endpoint`"),
-        ("udp", settings["tailscale"]["port"]): ("tailscaled's", "another tailscale_port"),
         ("tcp", settings["http_port"]): ("the peer API's", "another port in `peers_url`"),
         ("tcp", settings["probe_port"]): ("the probes'", "another probe_port"),
     }
+    if settings["in_mesh"]:
+        wanted["udp", settings["tailscale"]["port"]] = ("tailscaled's", "another tailscale_port")
     taken = set()
     for socket in host["sockets"]:
         place = socket["protocol"], socket["port"]
@@ -143,17 +148,22 @@ def gateway_parts(
     found = (
         ("distribution", " ".join(_system(host, settings))),
         ("artifact", _release(host, artifact)),
-        *((unit, _unit(host["units"][unit])) for unit in (WIREGUARD, AGENT, TAILSCALE)),
+        *((unit, _unit(host["units"][unit])) for unit in (WIREGUARD, AGENT)),
         (f"interface {settings['interface']}", _interface(host, settings)),
         (f"UDP port {settings['port']}", _listens(host, "udp", settings["port"])),
         (f"nft table {TABLE}", _table(host)),
         ("forwarding", _forwarding(host, settings)),
         ("the host's firewall", _firewall(host, settings["interface"])),
-        ("tailscaled", _tailscaled(host["tailscale"], settings["headscale"]["url"])),
-        ("exit node in Headscale", _node(node, host["tailscale"])),
+        *(_in_the_mesh(host, settings, node) if settings["in_mesh"] else ()),
         (f"peer API {settings['peers_url']}", _api(readiness)),
     )
     return [{"part": part, "works": not why, "why": why} for part, why in found]
+
+
+def _in_the_mesh(host: Host, settings: Settings, node: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    yield TAILSCALE, _unit(host["units"][TAILSCALE])
+    yield "tailscaled", _tailscaled(host["tailscale"], settings["headscale"]["url"])
+    yield "exit node in Headscale", _node(node, host["tailscale"])
 
 
 def gateway_report(parts: Iterable[Part]) -> list[str]:

@@ -19,7 +19,7 @@ from ansible.plugins.inventory import BaseInventoryPlugin
 
 from infra.headscale.redaction import excerpt
 from infra.kubernetes.client import ClusterError
-from infra.resources.connections import Connections, ConnectionsError, KeyLostError
+from infra.resources.connections import Connections, ConnectionsError, KeyLostError, NoServerError
 
 DOCUMENTATION = r"""
 name: meshgate_stack
@@ -115,7 +115,7 @@ class Stack:
         """The way to Headscale's API key, by the stack's config."""
         config = self._read("config", "--json", "--show-secrets", *self._stack)
         prefix = f"{self._project()}:"
-        if f"{prefix}headscale" not in config:
+        if f"{prefix}gateways" not in config:
             raise StackError(
                 f"{self._directory} has no config of stack {self._name} (Pulumi.{_short(self._name)}.yaml); set "
                 "`project_dir` to where it is"
@@ -197,11 +197,17 @@ def variables(handover: dict[str, Any], api_key: str | None) -> dict[str, Any]:
     return {
         "ansible_host": handover["host"],
         "meshgate_gateway": handover["gateway"],
-        "meshgate_headscale": handover["headscale"],
-        **({"meshgate_headscale_api_key": api_key} if api_key else {}),
         "meshgate_private_key": handover["private_key"],
         "meshgate_public_key": handover["public_key"],
         "meshgate_tokens": handover["tokens"],
+        **(_of_the_mesh(handover, api_key) if "headscale" in handover else {}),
+    }
+
+
+def _of_the_mesh(handover: dict[str, Any], api_key: str | None) -> dict[str, Any]:
+    return {
+        "meshgate_headscale": handover["headscale"],
+        **({"meshgate_headscale_api_key": api_key} if api_key else {}),
         "meshgate_pre_auth_key": handover["pre_auth_key"],
         "meshgate_pre_auth_key_id": handover["pre_auth_key_id"],
     }
@@ -239,6 +245,8 @@ class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc]  # Ansible has
         try:
             with connections:
                 return connections.api_key()
+        except NoServerError:
+            return None
         except (KeyLostError, ClusterError) as error:
             self.display.warning(f"Without Headscale's API key the play leaves the node to `pulumi up`. {error}")
             return None

@@ -1,6 +1,6 @@
 """Ansible module: checks a gateway's settings by a stack's rules, and tells what follows from them on a machine."""
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from ansible.module_utils.meshgate import Params, Result, start
 
@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from infra.gateway_programs import Places
     from infra.settings.gateway import GatewaySettings
     from infra.settings.headscale import HeadscaleSettings
+    from infra.settings.stack import StackSettings
 
 DOCUMENTATION = r"""
 module: gateway_settings
@@ -22,9 +23,8 @@ options:
     type: dict
     required: true
   headscale:
-    description: The Headscale server, C(meshgate_headscale) in the playbooks.
+    description: The Headscale server, C(meshgate_headscale) in the playbooks. Without it the gateway is plain.
     type: dict
-    required: true
     suboptions:
       url:
         description: Where Headscale answers.
@@ -111,18 +111,19 @@ peers_url:
   returned: success
   type: str
   sample: http://10.0.0.5:8080
+hostname: {description: The node's name in Headscale., returned: success, type: str, sample: meshgate-edge}
+in_mesh: {description: Whether it is an exit node of the mesh., returned: success, type: bool}
 tailscale:
-  description: How the machine joins the mesh.
+  description: How the machine joins the mesh; null where the gateway is plain.
   returned: success
   type: dict
   contains:
-    hostname: {description: The name that it tells Headscale., type: str, sample: meshgate-edge}
     port: {description: The UDP port of tailscaled., type: int, sample: 41642}
     arguments: {description: "Of tailscaled, but for its state and socket.", type: list, elements: str}
     up_arguments: {description: "Of C(tailscale up), but for the pre-auth key.", type: list, elements: str}
     environment: {description: Of tailscaled., type: dict}
 headscale:
-  description: The server, with what was left out.
+  description: The server, with what was left out; null if there is none.
   returned: success
   type: dict
   contains:
@@ -135,7 +136,6 @@ ARGUMENTS = {
     "gateway": {"type": "dict", "required": True},
     "headscale": {
         "type": "dict",
-        "required": True,
         "options": {
             "url": {"type": "str", "required": True},
             "ca_certificate": {"type": "str"},
@@ -150,15 +150,14 @@ ARGUMENTS = {
 }
 
 
-def checked(params: Params) -> "tuple[GatewaySettings, HeadscaleSettings]":
-    """The settings; raises SettingsError, whose sentences name them as the playbooks do."""
+def checked(params: Params) -> "tuple[GatewaySettings, StackSettings]":
+    """The settings, and the stack that they make; raises SettingsError, which names them as the playbooks do."""
     from infra.settings.loading import SettingsError, load
 
-    values = {
-        "headscale": {**params["headscale"], "managed": False},
-        "headscale_api_key": "none is needed to check the rest",
-        "gateways": [{"target": "metal", **params["gateway"]}],
-    }
+    values: Params = {"gateways": [{"target": "metal", **params["gateway"]}]}
+    if server := params["headscale"]:
+        values["headscale"] = {**server, "managed": False}
+        values["headscale_api_key"] = "none is needed to check the rest"
     try:
         settings = load(values.get)
     except SettingsError as error:
@@ -170,13 +169,14 @@ def checked(params: Params) -> "tuple[GatewaySettings, HeadscaleSettings]":
     (gateway,) = settings.gateways
     if gateway.target != "metal":
         raise SettingsError("meshgate_gateway.target: a kubernetes gateway is made by `pulumi up`; a machine is metal.")
-    return gateway, cast("HeadscaleSettings", settings.headscale)
+    return gateway, settings
 
 
-def facts(gateway: "GatewaySettings", headscale: "HeadscaleSettings", params: Params) -> Result:
+def facts(gateway: "GatewaySettings", stack: "StackSettings", params: Params) -> Result:
     """What follows from the settings."""
     from infra import gateway_programs
 
+    server, mesh = stack.headscale, stack.mesh(gateway)
     host, port = gateway_programs.metal_listener(gateway)
     places = gateway_programs.Places(
         private_key_file=params["private_key_file"],
@@ -195,30 +195,38 @@ def facts(gateway: "GatewaySettings", headscale: "HeadscaleSettings", params: Pa
         "tags": list(gateway.tags),
         "registration_deadline": gateway.registration_deadline,
         "interface": params["interface"],
-        "environment": _environment(gateway, params["public_key"], places),
+        "environment": _environment(gateway, params["public_key"], places, in_mesh=mesh is not None),
         "interface_environment": gateway_programs.interface_environment(gateway, places),
         "http_host": host,
         "http_port": port,
         "probe_port": gateway.probe_port,
         "peers_url": gateway.peers_url or f"http://{host}:{port}",
-        "tailscale": {
-            "hostname": gateway.hostname,
-            "port": gateway.tailscale_port,
-            "arguments": list(gateway_programs.tailscaled_arguments(gateway)),
-            "up_arguments": [*gateway_programs.tailscale_up_arguments(headscale.url), f"--hostname={gateway.hostname}"],
-            "environment": gateway_programs.TAILSCALED_ENVIRONMENT,
-        },
-        "headscale": {"url": headscale.url, "ca_certificate": headscale.ca_certificate, "user": headscale.user},
+        "hostname": gateway.hostname,
+        "in_mesh": mesh is not None,
+        "tailscale": _tailscale(gateway, mesh) if mesh else None,
+        "headscale": server and {"url": server.url, "ca_certificate": server.ca_certificate, "user": server.user},
     }
 
 
-def _environment(gateway: "GatewaySettings", public_key: str | None, places: "Places") -> dict[str, str]:
+def _tailscale(gateway: "GatewaySettings", mesh: "HeadscaleSettings") -> dict[str, object]:
+    from infra import gateway_programs
+
+    return {
+        "port": gateway.tailscale_port,
+        "arguments": list(gateway_programs.tailscaled_arguments(gateway)),
+        "up_arguments": [*gateway_programs.tailscale_up_arguments(mesh.url), f"--hostname={gateway.hostname}"],
+        "environment": gateway_programs.TAILSCALED_ENVIRONMENT,
+    }
+
+
+def _environment(
+    gateway: "GatewaySettings", public_key: str | None, places: "Places", *, in_mesh: bool
+) -> dict[str, str]:
     """The agent's; what is empty stands for none and is left out."""
     from infra import gateway_programs
 
-    told = gateway_programs.agent_environment(gateway, public_key or "", places) | gateway_programs.agent_settings(
-        gateway
-    )
+    told = gateway_programs.agent_environment(gateway, public_key or "", places, in_mesh=in_mesh)
+    told |= gateway_programs.agent_settings(gateway)
     return {name: value for name, value in told.items() if value}
 
 

@@ -153,6 +153,23 @@ def test_after_a_reboot_the_same_client_passes_with_the_same_identity(gateway: M
     assert gateway.play("gateway").changed == []
 
 
+def test_out_of_the_mesh_and_into_it_again_devices_keep_their_configs(gateway: MetalGateway, client: Client) -> None:
+    assert_passes(gateway, client)
+    plain = MetalGateway(gateway.machine, gateway.directory, {"mesh": False})
+    assert "headscale : Remove the node" in plain.play("gateway").changed
+    with lab_world.headscale() as headscale:
+        mesh_peer = lab_world.node_named(headscale, peer.HOSTNAME)
+        assert f"meshgate-{gateway.machine.name}" not in [node.given_name for node in headscale.nodes()]
+    assert plain.play("gateway").changed == []
+    assert plain.play("verify").output.count(": works") == 10
+    assert "meshgate-tailscale" not in gateway.machine.ssh("ls", "/etc/systemd/system")
+    for url, address in zip(lab_world.INTERNET, gateway.machine.outside, strict=True):
+        assert client.identify(url, 20) == {"host": "internet-host", "caller": address}
+    assert not lab_world.passes(client, lab_world.urls(mesh_peer)[0], 2)
+    gateway.play("gateway")
+    assert_passes(gateway, client)
+
+
 def test_what_is_broken_is_named(gateway: MetalGateway) -> None:
     machine = gateway.machine
     machine.ssh("systemctl", "stop", "meshgate-agent.service")

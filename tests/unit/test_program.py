@@ -294,6 +294,12 @@ async def test_a_machine_that_has_not_joined_is_not_shown(monkeypatch: pytest.Mo
     assert unkeyed == {"GATEWAY_PEERS_TOKEN", "GATEWAY_EDGE_1_PEERS_TOKEN"}
 
 
+async def test_a_plain_machine_is_handed_nothing_of_a_mesh_and_is_shown_at_once() -> None:
+    declared, outputs = await run(gateways=[EDGE], headscale={})
+    assert outputs["metal"]["value"]["edge-1"].keys() == {"host", "gateway", "private_key", "public_key", "tokens"}
+    assert one(declared, "WorkloadEnv", "env")["values"]["HEADSCALE_SERVER_ENDPOINT"] == EDGE["endpoint"]
+
+
 async def test_machines_alone_need_no_cluster() -> None:
     declared = await declare(gateways=[EDGE], orchestrator={}, **EXISTING)
     assert sorted(declared) == [

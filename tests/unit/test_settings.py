@@ -182,7 +182,6 @@ def test_a_number_like_api_key_stays_text() -> None:
         (PLAIN | {"headscale_api_key": "k"}, "headscale_api_key is set, but there is no `headscale`"),
         ({"gateways": [GATEWAY | {"tags": ["tag:a"]}]}, "gateways[0]: tags describe a node of the mesh"),
         (with_gateway(mesh=False, tags=["tag:a"], tailscale_port=41700), "gateways[0]: tags, tailscale_port describe"),
-        (with_metal(mesh=False), "gateways[0].target: a machine's gateway is always part of the mesh"),
     ],
 )
 def test_bad_settings_get_one_clear_sentence(values: dict[str, Any], sentence: str) -> None:

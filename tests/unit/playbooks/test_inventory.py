@@ -240,6 +240,18 @@ def test_each_gateway_is_a_host_with_what_the_play_asks_for(plugin: Any, pulumi:
     }
 
 
+def test_a_plain_gateway_is_given_nothing_of_a_mesh(plugin: Any, pulumi: Pulumi, source: Path) -> None:  # noqa: ANN401
+    of_the_mesh = {"headscale", "pre_auth_key", "pre_auth_key_id"}
+    plain = {name: value for name, value in HANDOVER.items() if name not in of_the_mesh}
+    pulumi.answers["stack output metal"] = {"edge": plain}
+    for config in (EXISTING, {"meshgate:gateways": EXISTING["meshgate:gateways"]}):
+        pulumi.answers["config"] = config
+        assert hosts(plugin, pulumi, source)["edge"].keys() == {
+            "ansible_host",
+            *("meshgate_gateway", "meshgate_private_key", "meshgate_public_key", "meshgate_tokens"),
+        }
+
+
 def test_the_key_of_a_managed_server_is_in_the_cluster(
     plugin: Any,  # noqa: ANN401
     pulumi: Pulumi,

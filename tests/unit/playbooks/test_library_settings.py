@@ -58,13 +58,21 @@ def test_what_the_roles_need() -> None:
     assert told["client_networks"] == GATEWAY["client_networks"]
     assert (told["http_host"], told["http_port"], told["peers_url"]) == ("10.0.0.5", 8082, GATEWAY["peers_url"])
     assert told["headscale"] == {"url": "https://headscale.example.com", "ca_certificate": None, "user": "meshgate"}
-    assert (told["tailscale"]["hostname"], told["tailscale"]["port"]) == ("meshgate-edge", 41642)
+    assert (told["hostname"], told["in_mesh"], told["tailscale"]["port"]) == ("meshgate-edge", True, 41642)
     assert "--port=41642" in told["tailscale"]["arguments"]
     assert {
         "--login-server=https://headscale.example.com",
         "--hostname=meshgate-edge",
         "--advertise-exit-node",
     } <= set(told["tailscale"]["up_arguments"])
+
+
+def test_a_plain_gateway_is_told_of_no_tailscaled() -> None:
+    for told in (_settings(headscale=None), _settings({"mesh": False})):
+        assert (told["in_mesh"], told["tailscale"]) == (False, None)
+        assert not [name for name in told["environment"] if "TAILSCALE" in name]
+    assert _settings(headscale=None)["headscale"] is None
+    assert _settings({"mesh": False})["headscale"], "where the node is that it may still have"
 
 
 def test_peer_api_is_the_machines_own_when_nobody_is_told_of_it() -> None:

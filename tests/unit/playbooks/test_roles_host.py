@@ -24,9 +24,11 @@ SETTINGS: dict[str, Any] = {
     "client_networks": ["10.77.0.0/16", "fd77::/64"],
     "interface_environment": {"MESHGATE_WIREGUARD": "auto"},
     "environment": {"MESHGATE_HTTP_HOST": "10.0.0.5"},
+    "in_mesh": True,
     "tailscale": {"port": 41642},
     "headscale": {"url": "https://headscale.test"},
 }
+PLAIN = SETTINGS | {"in_mesh": False, "tailscale": None, "headscale": None}
 OFF = {"active": False, "enabled": False}
 ON = {"active": True, "enabled": True}
 FRESH: dict[str, Any] = {
@@ -160,6 +162,22 @@ def test_a_named_tailscaled_and_a_demanded_kernel() -> None:
     (line,) = judge.gateway_problems(FRESH, demanding, ARTIFACT)
     assert line.startswith("The kernel has no WireGuard, which `wireguard: kernel` demands; ")
     assert judge.gateway_problems(FRESH | {"kernel_wireguard": True}, demanding, ARTIFACT) == []
+
+
+def test_a_plain_gateway_needs_no_tailscaled_and_no_tailnet() -> None:
+    in_no_mesh = WORKING | {
+        "tailscale": None,
+        "tailscaled": "",
+        "interfaces": {"lo": "", "eth0": "", "meshgate0": "tun"},
+        "units": WORKING["units"] | {judge.TAILSCALE: OFF},
+    }
+    elsewhere = {"sockets": [*WORKING["sockets"], socket("udp", 41642)]}
+    assert judge.gateway_problems(in_no_mesh | elsewhere, PLAIN, ARTIFACT) == []
+    parts = judge.gateway_parts(in_no_mesh, PLAIN, ARTIFACT, READY, {"skipped": True})
+    assert [part["part"] for part in parts if not part["works"]] == []
+    assert not any("tailscale" in part["part"] or "Headscale" in part["part"] for part in parts)
+    joined = in_no_mesh | {"vendor_tailscale": {"state": "Running", "joined": True, "url": ""}}
+    assert judge.gateway_problems(joined, PLAIN, ARTIFACT), "clients would be let into that tailnet"
 
 
 def broken(readiness: object = READY, node: object = NODE, **differences: object) -> dict[str, str]:
