@@ -53,7 +53,11 @@ NEEDED: Needed = {
 A program is looked for where the lab's daemons find theirs, a file at its path.
 """
 
-ONLY_TESTS: Needed = {"faketime": ("faketime",), "prometheus": ("prometheus", "promtool")}
+ONLY_TESTS: Needed = {
+    "faketime": ("faketime",),
+    "openvpn": ("openvpn",),
+    "prometheus": ("prometheus", "promtool"),
+}
 """Packages that the lab runs without: the test that needs one brings it."""
 
 SEARCH = environment.SYSTEM_PATH

@@ -1,0 +1,221 @@
+"""A real OpenVPN server, stock clients, each in a network namespace of its own, and who is on the list."""
+
+import itertools
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from gateway.agent.protocols.openvpn.sessions import Grant
+from lab.tools import debian_packages
+from tests.contract.agent.world import Namespace
+from tests.deadlines import wait_for
+
+SERVER = "10.213.8.1"
+GATEWAY_4, GATEWAY_6 = "10.90.0.1", "fd00:90::1"
+SERVER_CONFIGURATION = f"""
+mode server
+tls-server
+proto udp4
+local {SERVER}
+port 1194
+dev-type tun
+disable-dco
+topology subnet
+ifconfig {GATEWAY_4} 255.255.255.0
+ifconfig-ipv6 {GATEWAY_6}/64 fd00:90::2
+push "topology subnet"
+push "route-gateway {GATEWAY_4}"
+keepalive 2 6
+persist-key
+persist-tun
+explicit-exit-notify 1
+dh none
+tls-version-min 1.3
+remote-cert-tls client
+data-ciphers AES-256-GCM:CHACHA20-POLY1305
+management-client-auth
+auth-user-pass-optional
+script-security 1
+"""
+CLIENT_CONFIGURATION = f"""
+client
+dev-type tun
+nobind
+persist-tun
+persist-key
+remote {SERVER} 1194 udp4
+explicit-exit-notify 1
+remote-cert-tls server
+verify-x509-name gateway name
+tls-version-min 1.3
+"""
+_counter = itertools.count()
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A certificate with its key, in files."""
+
+    name: str
+    directory: Path
+    fingerprint: str
+    """As OpenVPN tells it."""
+
+    def lines(self, directory: Path) -> str:
+        """What a configuration says of it and of its CA."""
+        return f"ca {directory / 'ca.crt'}\ncert {self.directory / 'cert.pem'}\nkey {self.directory / 'key.pem'}\n"
+
+
+class CertificateAuthority:
+    """Signs what the tests need."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a CA for tests")])
+        certificate = (
+            self._draft("a CA for tests", self._key)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .sign(self._key, hashes.SHA256())
+        )
+        (directory / "ca.crt").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+
+    def issue(self, name: str, use: x509.ObjectIdentifier = ExtendedKeyUsageOID.CLIENT_AUTH) -> Certificate:
+        """A certificate of a new key."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        usage = x509.KeyUsage(
+            digital_signature=True,
+            **dict.fromkeys(("content_commitment", "key_encipherment", "data_encipherment", "key_agreement"), False),
+            **dict.fromkeys(("key_cert_sign", "crl_sign", "encipher_only", "decipher_only"), False),
+        )
+        certificate = (
+            self._draft(name, key)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(usage, critical=True)
+            .add_extension(x509.ExtendedKeyUsage([use]), critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+        directory = self.directory / f"certificate-{next(_counter)}"
+        directory.mkdir()
+        (directory / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        secret = directory / "key.pem"
+        secret.touch(mode=0o600)
+        secret.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        )
+        return Certificate(name, directory, certificate.fingerprint(hashes.SHA256()).hex(":"))
+
+    def _draft(self, name: str, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+        now = datetime.now(UTC)
+        return (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+            .issuer_name(self._name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(minutes=5))
+            .not_valid_after(now + timedelta(days=1))
+        )
+
+
+class AllowList:
+    """Devices by their certificates; each has a number, which is its place in the networks."""
+
+    def __init__(self) -> None:
+        self.devices: dict[str, Grant] = {}
+
+    def add(self, certificate: Certificate, number: int) -> None:
+        options = (
+            f"ifconfig-push 10.90.0.{number} 255.255.255.0",
+            f"ifconfig-ipv6-push fd00:90::{number:x}/64 {GATEWAY_6}",
+        )
+        self.devices[certificate.fingerprint] = Grant(certificate.name, options)
+
+    def grant(self, fingerprint: str) -> Grant | None:
+        return self.devices.get(fingerprint)
+
+    def has(self, name: str) -> bool:
+        return any(grant.name == name for grant in self.devices.values())
+
+
+class Client:
+    """A stock client, made from its certificate alone."""
+
+    def __init__(self, namespace: Namespace, certificate: Certificate, authority: Path, *options: str) -> None:
+        self.namespace = namespace
+        self.device = f"ov{next(_counter)}"
+        self.log = certificate.directory / f"{self.device}.log"
+        configuration = certificate.directory / f"{self.device}.conf"
+        configuration.write_text(
+            "\n".join((CLIENT_CONFIGURATION, certificate.lines(authority), f"dev {self.device}", *options))
+        )
+        self.process = namespace.start("openvpn", "--config", str(configuration), "--log", str(self.log))
+
+    def says(self, text: str) -> bool:
+        return self.log.exists() and text in self.log.read_text()
+
+    def is_up(self) -> bool:
+        return self.says("Initialization Sequence Completed")
+
+    def reaches(self, address: str) -> bool:
+        return self.namespace.tried("ping", "-n", "-c1", "-W1", "-I", self.device, address).returncode == 0
+
+    def addresses(self) -> set[str]:
+        listed = self.namespace.run("ip", "-brief", "address", "show", "dev", self.device)
+        return set(re.findall(r"(10\.90\.0\.\d+|fd00:90::[\da-f]+)/", listed))
+
+
+class OpenVpnWorld:
+    """The server's process, the socket that it is told by, and the clients around it."""
+
+    def __init__(self, directory: Path) -> None:
+        debian_packages.ensure({"openvpn": debian_packages.ONLY_TESTS["openvpn"]})
+        self._tag = f"mo{os.getpid() % 100000}x{next(_counter)}"
+        self.directory = directory
+        self.server = Namespace(f"{self._tag}-gw")
+        self.server.run("ip", "link", "add", "lan", "type", "bridge")
+        self._join(self.server, "lan", f"{SERVER}/24")
+        self._clients: list[Namespace] = []
+        self.authority = CertificateAuthority(directory)
+        self.certificate = self.authority.issue("gateway", ExtendedKeyUsageOID.SERVER_AUTH)
+        self.socket = directory / "management.sock"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *options: str) -> None:
+        configuration = self.directory / "server.conf"
+        own = ("dev ovserver", f"management {self.socket} unix", f"tmp-dir {self.directory}")
+        configuration.write_text(
+            "\n".join((SERVER_CONFIGURATION, self.certificate.lines(self.directory), *own, *options))
+        )
+        log = self.directory / "server.log"
+        log.unlink(missing_ok=True)
+        self.process = self.server.start("openvpn", "--config", str(configuration), "--log", str(log))
+        wait_for(lambda: log.exists() and "Initialization Sequence Completed" in log.read_text(), "OpenVPN", log=log)
+
+    def connect(self, certificate: Certificate, *options: str) -> Client:
+        number = len(self._clients) + 2
+        namespace = Namespace(f"{self._tag}-c{number}")
+        self._clients.append(namespace)
+        port = f"lan{number}"
+        self.server.run("ip", "link", "add", port, "type", "veth", "peer", "name", "lan", "netns", namespace.name)
+        self.server.run("ip", "link", "set", port, "master", "lan", "up")
+        self._join(namespace, "lan", f"10.213.8.{number}/24")
+        return Client(namespace, certificate, self.directory, *options)
+
+    def _join(self, namespace: Namespace, link: str, address: str) -> None:
+        namespace.run("ip", "address", "add", address, "dev", link)
+        namespace.run("ip", "link", "set", link, "up")
+
+    def delete(self) -> None:
+        for namespace in (*self._clients, self.server):
+            namespace.delete()
