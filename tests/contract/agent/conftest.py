@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 
 from lab.tools import go_builds, pinned_tools
+from tests.contract.agent.namespaces import sweep
 from tests.contract.agent.world import Client, World
+
+
+@pytest.fixture(scope="session", autouse=True)
+def swept() -> None:
+    """Nothing is left of runs that were killed."""
+    sweep()
 
 
 @pytest.fixture(scope="session")

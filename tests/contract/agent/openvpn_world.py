@@ -1,7 +1,6 @@
 """A real OpenVPN server, stock clients, each in a network namespace of its own, and who is on the list."""
 
 import itertools
-import os
 import re
 import subprocess
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from gateway.agent.protocols.openvpn.sessions import Grant
 from lab.tools import debian_packages
-from tests.contract.agent.world import Namespace
+from tests.contract.agent.namespaces import Namespace
 from tests.deadlines import wait_for
 
 SERVER = "10.213.8.1"
@@ -180,9 +179,8 @@ class OpenVpnWorld:
 
     def __init__(self, directory: Path) -> None:
         debian_packages.ensure({"openvpn": debian_packages.ONLY_TESTS["openvpn"]})
-        self._tag = f"mo{os.getpid() % 100000}x{next(_counter)}"
         self.directory = directory
-        self.server = Namespace(f"{self._tag}-gw")
+        self.server = Namespace("gw")
         self.server.run("ip", "link", "add", "lan", "type", "bridge")
         self._join(self.server, "lan", f"{SERVER}/24")
         self._clients: list[Namespace] = []
@@ -204,7 +202,7 @@ class OpenVpnWorld:
 
     def connect(self, certificate: Certificate, *options: str) -> Client:
         number = len(self._clients) + 2
-        namespace = Namespace(f"{self._tag}-c{number}")
+        namespace = Namespace(f"c{number}")
         self._clients.append(namespace)
         port = f"lan{number}"
         self.server.run("ip", "link", "add", port, "type", "veth", "peer", "name", "lan", "netns", namespace.name)

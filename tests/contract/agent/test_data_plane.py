@@ -8,7 +8,8 @@ from gateway.agent.command import CommandError
 from gateway.agent.protocol import AwayError
 from gateway.agent.protocols.wireguard.sockets import listens
 from gateway.agent.protocols.wireguard.wg import CHUNK, SeenPeer, WantedPeer, WireGuard
-from tests.contract.agent.world import World, in_namespace
+from tests.contract.agent.namespaces import in_namespace
+from tests.contract.agent.world import World
 from tests.deadlines import wait_for
 from tests.unit.agent.fakes import FakeDataPlane, key_pair
 

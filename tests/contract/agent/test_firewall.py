@@ -1,6 +1,5 @@
 """The firewall's table, put in place and read back by nft itself."""
 
-import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +8,7 @@ import pytest
 
 from gateway.agent.firewall import Firewall, list_table, rules
 from gateway.agent.settings import AgentSettings
-from tests.contract.agent.world import Namespace, in_namespace
+from tests.contract.agent.namespaces import Namespace, in_namespace
 from tests.unit.agent.fakes import SERVER_KEY
 
 BOTH = "10.77.0.0/24,fd77::/64"
@@ -18,7 +17,7 @@ BOTH = "10.77.0.0/24,fd77::/64"
 @pytest.fixture
 def namespace() -> Iterator[Namespace]:
     """A network namespace for nft alone, entered."""
-    namespace = Namespace(f"mg{os.getpid()}-nft")
+    namespace = Namespace("nft")
     with in_namespace(namespace.name):
         yield namespace
     namespace.delete()

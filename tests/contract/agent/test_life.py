@@ -13,7 +13,8 @@ from pathlib import Path
 import httpx
 
 from tests.contract.agent.disks import filled, small_disk
-from tests.contract.agent.world import FAR_4, Client, World, in_namespace
+from tests.contract.agent.namespaces import in_namespace
+from tests.contract.agent.world import FAR_4, Client, World
 from tests.deadlines import wait_for
 from tests.unit.agent.fakes import key_pair
 

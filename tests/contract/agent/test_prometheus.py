@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from lab.tools import debian_packages
-from tests.contract.agent.world import FAR_4, NO_TLS, PROBE_PORT, Client, World, in_namespace
+from tests.contract.agent.namespaces import in_namespace
+from tests.contract.agent.world import FAR_4, NO_TLS, PROBE_PORT, Client, World
 from tests.deadlines import wait_for
 from tests.unit.agent.fakes import key_pair
 from tests.unit.docs.commands import ROOT, bash, console

@@ -5,7 +5,6 @@ destination, and none is ever accepted: the kernel's own handshake shows that th
 """
 
 import contextlib
-import os
 import select
 import socket
 import time
@@ -20,8 +19,8 @@ from gateway.agent.closed_networks import CLOSED, CLOSED_NETWORKS
 from gateway.agent.firewall import rules
 from gateway.agent.pool import Network
 from gateway.agent.settings import Address
+from tests.contract.agent.namespaces import Namespace, in_namespace
 from tests.contract.agent.test_firewall import made
-from tests.contract.agent.world import Namespace, in_namespace
 
 LISTEN_PORT, HTTP_PORT, HEALTH_PORT, PROBE_PORT = 51820, 8080, 9002, 8081
 API_SERVER, KUBELET, NODE_PORT = 6443, 10250, 30080
@@ -173,7 +172,7 @@ class Crossing:
             self._listen(namespace)
 
     def _namespace(self, name: str) -> Namespace:
-        namespace = Namespace(f"mgr{os.getpid()}-{name}")
+        namespace = Namespace(name)
         self._ends.callback(namespace.delete)
         return namespace
 

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.contract.agent.world import FAR_4, HTTP_PORT, LAN_GATEWAY, Client, World, in_namespace
+from tests.contract.agent.namespaces import in_namespace
+from tests.contract.agent.world import FAR_4, HTTP_PORT, LAN_GATEWAY, Client, World
 from tests.unit.agent.fakes import key_pair
 
 PROGRAM = str(Path(__file__).with_name("flood.py"))

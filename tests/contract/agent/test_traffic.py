@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.contract.agent.namespaces import in_namespace
 from tests.contract.agent.world import (
     FAR_4,
     FAR_6,
@@ -16,7 +17,6 @@ from tests.contract.agent.world import (
     ROOT,
     Client,
     World,
-    in_namespace,
 )
 from tests.deadlines import wait_for
 

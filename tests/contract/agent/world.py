@@ -5,7 +5,6 @@ keeps its sockets in one directory for all namespaces.
 """
 
 import contextlib
-import ctypes
 import itertools
 import json
 import os
@@ -21,6 +20,7 @@ from typing import Any, BinaryIO
 import httpx
 
 from gateway.agent.protocols.wireguard.sockets import listens
+from tests.contract.agent.namespaces import Namespace, in_namespace
 from tests.deadlines import wait_for
 from tests.pings import Pings, pinging
 from tests.unit.agent.fakes import key_pair
@@ -39,44 +39,6 @@ PROBE_URL = f"http://127.0.0.1:{PROBE_PORT}"
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # made once: loading the usual certificates takes long
 
 _counter = itertools.count()
-
-
-def command(*arguments: str, stdin: str = "") -> str:
-    """Run a tool that must succeed; its output."""
-    done = subprocess.run(arguments, input=stdin, capture_output=True, text=True, check=False, timeout=30)
-    assert done.returncode == 0, f"{arguments} ended with {done.returncode}: {done.stderr}{done.stdout}"
-    return done.stdout
-
-
-class Namespace:
-    """A network namespace and the processes in it."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.inside = ("ip", "netns", "exec", name)
-        self._processes: list[subprocess.Popen[bytes]] = []
-        command("ip", "netns", "add", name)
-        self.run("ip", "link", "set", "lo", "up")
-
-    def run(self, *arguments: str, stdin: str = "") -> str:
-        return command(*self.inside, *arguments, stdin=stdin)
-
-    def tried(self, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        words = [*self.inside, *arguments]
-        return subprocess.run(words, env=env, capture_output=True, text=True, check=False, timeout=60)
-
-    def start(
-        self, *arguments: str, env: dict[str, str] | None = None, stderr: BinaryIO | None = None
-    ) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen([*self.inside, *arguments], env=env, stderr=stderr)
-        self._processes.append(process)
-        return process
-
-    def delete(self) -> None:
-        for process in self._processes:
-            process.kill()
-            process.wait()
-        command("ip", "netns", "delete", self.name)
 
 
 class Client:
@@ -130,7 +92,7 @@ class World:
         self.directory = directory
         self.wireguard_go = wireguard_go
         self.keys = key_pair()
-        tag = f"mg{os.getpid() % 100000}x{next(_counter)}"
+        tag = f"mg{os.getpid()}x{next(_counter)}"
         self.interface = f"{tag}w"
         self._tag = tag
         self._clients = itertools.count()
@@ -139,10 +101,10 @@ class World:
         """What the agent alone has besides, and not who makes the interface."""
         self.agent: subprocess.Popen[bytes] | None = None
         self.holder: subprocess.Popen[bytes] | None = None
-        self.gateway = Namespace(f"{tag}-gw")
-        self.client = Namespace(f"{tag}-cl")
-        self.neighbour = Namespace(f"{tag}-nb")
-        self.far = Namespace(f"{tag}-far")
+        self.gateway = Namespace("gw")
+        self.client = Namespace("cl")
+        self.neighbour = Namespace("nb")
+        self.far = Namespace("far")
         self._connect()
         (directory / "private-key").write_text(self.keys.private + "\n")
         self.tokens = directory / "tokens"
@@ -304,21 +266,3 @@ class World:
             self.holder.wait(10)
         for namespace in (self.client, self.neighbour, self.far, self.gateway):
             namespace.delete()
-
-
-@contextlib.contextmanager
-def in_namespace(name: str) -> Iterator[None]:
-    """Sockets that this thread opens inside the block are the namespace's (they stay so afterwards)."""
-    clone_newnet = 0x40000000
-    with Path("/proc/thread-self/ns/net").open() as home, Path(f"/run/netns/{name}").open() as there:
-        _setns(there.fileno(), clone_newnet)
-        try:
-            yield
-        finally:
-            _setns(home.fileno(), clone_newnet)
-
-
-def _setns(descriptor: int, kind: int) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.setns(descriptor, kind) != 0:
-        raise OSError(ctypes.get_errno(), "setns")
