@@ -240,15 +240,15 @@ def table(measured: Mapping[int, Capacity]) -> str:
     return "\n".join(lines)
 
 
-def main(counts: list[int]) -> None:
-    """Measure and print."""
+def measured_table(counts: list[int]) -> str:
+    """The table of these numbers of devices."""
     wireguard_go = str(go_builds.resolve(pinned_tools.WIREGUARD_GO))
     measured = {}
     for count in counts:
         with tempfile.TemporaryDirectory() as directory:
             measured[count] = measure(Path(directory), wireguard_go, count)
-    print(table(measured))  # noqa: T201
+    return table(measured)
 
 
 if __name__ == "__main__":
-    main([int(word) for word in sys.argv[1:]] or list(COUNTS))
+    print(measured_table([int(word) for word in sys.argv[1:]] or list(COUNTS)))  # noqa: T201

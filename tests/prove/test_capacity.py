@@ -3,8 +3,9 @@
 import pytest
 
 from tests.prove import capacity
+from tests.prove.figures import show
 
 
 @pytest.mark.timeout(1200)
 def test_capacity() -> None:
-    capacity.main(list(capacity.COUNTS))
+    show(capacity.measured_table(list(capacity.COUNTS)))

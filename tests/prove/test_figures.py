@@ -25,6 +25,7 @@ from lab.pulumi.stack import Stack
 from tests.e2e import lab_world
 from tests.prove import throughput
 from tests.prove.bare_gateway import MTU, bare_gateway
+from tests.prove.figures import show
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -35,10 +36,6 @@ from infra.resources.token import Token
 pulumi_kubernetes.Provider("kubernetes")
 Token("token")
 """
-
-
-def show(figure: str) -> None:
-    print(f"\n{figure}")  # noqa: T201
 
 
 def test_a_preview_without_changes_against_an_empty_program(stack: Stack, tmp_path: Path) -> None:

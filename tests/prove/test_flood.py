@@ -11,7 +11,7 @@ from tests.contract.agent.conftest import wireguard_go, world
 from tests.contract.agent.namespaces import in_namespace
 from tests.contract.agent.test_strangers import strangers
 from tests.contract.agent.world import BASE_URL, HTTP_PORT, NO_TLS, TOKEN, World
-from tests.prove.test_figures import show
+from tests.prove.figures import show
 from tests.unit.agent.fakes import key_pair
 
 __all__ = ["wireguard_go", "world"]

@@ -7,6 +7,7 @@ import pytest
 
 from lab.pulumi.stack import Stack
 from tests.e2e import life
+from tests.prove.figures import show
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -22,6 +23,6 @@ def test_whatever_is_killed_the_next_up_finishes(stack: Stack, seed: int) -> Non
         life.destroy(stack)
     moment = time.monotonic() + chance.uniform(0.5, LONGEST[operation])
     killed = life.kill(stack, operation, lambda _: time.monotonic() > moment)
-    print(f"seed {seed}: {operation} {'killed' if killed else 'was faster'}")  # noqa: T201
+    show(f"seed {seed}: {operation} {'killed' if killed else 'was faster'}")
     life.up(stack)
     life.assert_whole(stack)

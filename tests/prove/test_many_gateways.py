@@ -17,7 +17,7 @@ from tests.contract.apiserver import ApiServer
 from tests.contract.pulumi_engine import Engine
 from tests.contract.real_headscale import RealHeadscale, running_headscale
 from tests.contract.test_program_errors import api, core, kubelet
-from tests.prove.test_figures import show
+from tests.prove.figures import show
 
 __all__ = ["api"]
 

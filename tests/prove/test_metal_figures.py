@@ -21,7 +21,7 @@ from tests.e2e import lab_world, metal_world
 from tests.e2e.metal_world import MetalGateway, Play
 from tests.prove import throughput
 from tests.prove.bare_gateway import MTU
-from tests.prove.test_figures import show
+from tests.prove.figures import show
 
 pytestmark = pytest.mark.timeout(400)
 

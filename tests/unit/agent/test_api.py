@@ -48,10 +48,10 @@ class Gateway:
         self.store = Store(directory / "peers.sqlite")
         self.missing: list[str] = []
         peers = Peers(self.plane, self.settings.client_networks)
-        devices = Devices(self.store, peers, self.settings.client_networks, SERVER_KEY)
+        self.devices = Devices(self.store, peers, self.settings.client_networks, SERVER_KEY)
         self.tokens = Tokens(f"admin {TOKEN}\nregister {APP}\nread {READER}\n")
-        self.app = create_app(lambda: self.settings, self.tokens.grant, devices)
-        self.registry = make_registry(devices, FakeAccess())
+        self.app = create_app(lambda: self.settings, self.tokens.grant, self.devices)
+        self.registry = make_registry(self.devices, FakeAccess())
         self.probes = create_probes(self.problems, self.registry)
 
     async def problems(self) -> list[str]:
