@@ -69,7 +69,7 @@ class World:
                 "name": GATEWAY,
                 "tags": [],
                 "registration_deadline": 30,
-                "tailscale": {"hostname": HOSTNAME},
+                "hostname": HOSTNAME,
                 **settings,
                 "headscale": {**headscale, **_dict(settings.get("headscale"))},
             },

@@ -181,7 +181,8 @@ class OpenVpnWorld:
         debian_packages.ensure({"openvpn": debian_packages.ONLY_TESTS["openvpn"]})
         self.directory = directory
         self.server = Namespace("gw")
-        self.server.run("ip", "link", "add", "lan", "type", "bridge")
+        # Else it takes the lowest address of its ports, and a client that comes changes it under all others.
+        self.server.run("ip", "link", "add", "lan", "address", "02:00:00:00:08:01", "type", "bridge")
         self._join(self.server, "lan", f"{SERVER}/24")
         self._clients: list[Namespace] = []
         self.authority = CertificateAuthority(directory)

@@ -100,7 +100,7 @@ async def test_renewed_keys_are_asked_for_again(world: OpenVpnWorld, allowed: Al
         with pinging(client.namespace.inside, GATEWAY_4, 0.1) as pings:
             await asyncio.sleep(8)
             assert client.process.poll() is None
-        assert len(pings.lost) <= 2
+        assert pings.longest_gap_s < 1, "of the packets on their way when keys change, OpenVPN loses one now and then"
         del allowed.devices[phone.fingerprint]
         await come_true(lambda: client.process.poll() is not None, "the end of the client", within=20)
 
