@@ -19,18 +19,13 @@ settings.load_profile("fresh-checkout")
 
 
 class RingsAtOnce(LoadFileScheduling):  # type: ignore[misc]  # without types
-    """Gives each worker whole files, and nearly all files of the e2e ring to one: there is one lab.
-
-    The long file of machines is another's. What the two may not do at once: tests/e2e/conftest.py.
-    """
+    """Gives each worker whole files, and all files of the e2e ring to one: there is one lab."""
 
     def _split_scope(self, nodeid: str) -> str:
-        file = str(super()._split_scope(nodeid))
-        return _LAB if file.startswith(_LAB) and file != _MACHINES else file
+        return _LAB if nodeid.startswith(_LAB) else str(super()._split_scope(nodeid))
 
 
 _LAB = "tests/e2e/"
-_MACHINES = "tests/e2e/test_metal.py"
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -11,16 +11,14 @@ other only through a gateway's masquerade.
 """
 
 import json
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from console.errors import StepError
 from console.run import capture
-from lab import machine_changes, paths
+from lab import machine_changes
 from lab.network.sandbox import in_network
-from lab.processes import lock
 
 NODE, MESH_PEER, INTERNET = "mg-node", "mg-peer", "mg-internet"
 """The network namespaces of the cluster's node, the mesh peer and the Internet host."""
@@ -154,22 +152,21 @@ def attach(name: str) -> Host:
     """Put a new namespace `mg-client-<name>` on the lan, with the first free client address."""
     namespace = CLIENT_PREFIX + name
     detach(name)
-    with choosing_a_number():
-        clients = [other for other in namespaces() if other.startswith(CLIENT_PREFIX)]
-        number = free_number(CLIENTS, set().union(*map(_addresses, clients)))
-        port = f"client{number}"
-        ipv4, ipv6 = on_lan(number)
-        _ip(f"netns add {namespace}\nlink add eth0 netns {namespace} type veth peer name {port} netns {NODE}")
-        _ip(f"link set {port} master lan up", NODE)
-        _ip(
-            f"""
-            link set lo up
-            link set eth0 up
-            address add {ipv4}/24 dev eth0
-            address add {ipv6}/64 dev eth0 nodad
-            """,
-            namespace,
-        )
+    clients = [other for other in namespaces() if other.startswith(CLIENT_PREFIX)]
+    number = free_number(CLIENTS, set().union(*map(_addresses, clients)))
+    port = f"client{number}"
+    ipv4, ipv6 = on_lan(number)
+    _ip(f"netns add {namespace}\nlink add eth0 netns {namespace} type veth peer name {port} netns {NODE}")
+    _ip(f"link set {port} master lan up", NODE)
+    _ip(
+        f"""
+        link set lo up
+        link set eth0 up
+        address add {ipv4}/24 dev eth0
+        address add {ipv6}/64 dev eth0 nodad
+        """,
+        namespace,
+    )
     return Host(namespace, ipv4)
 
 
@@ -222,11 +219,6 @@ def plug(number: int) -> None:
         """,
         METAL,
     )
-
-
-def choosing_a_number() -> AbstractContextManager[None]:
-    """No other process takes a host number of the lan until the block ends, by which the chosen one is taken."""
-    return lock.turn(paths.RUN)
 
 
 def free_number(numbers: range, taken: set[str]) -> int:

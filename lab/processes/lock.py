@@ -1,11 +1,10 @@
-"""One run at a time works on the machine's lab: who comes second is refused (`hold`), or waits (`turn`).
+"""One run at a time works on the machine's lab.
 
-Each lock is gone with its holder, however that ends, and it leaves no file behind. That of `hold` is a name in the
-kernel (an abstract unix socket), which tells who has it.
+The lock is a name in the kernel (an abstract unix socket): it is gone with its holder, however that
+ends, and it leaves no file behind.
 """
 
 import errno
-import fcntl
 import os
 import socket
 import struct
@@ -33,17 +32,6 @@ def hold(name: str = NAME) -> Iterator[None]:
             ) from error
         lock.listen()
         yield
-
-
-@contextmanager
-def turn(directory: Path, *, shared: bool = False) -> Iterator[None]:
-    """Wait until nobody else has the directory, or shares it with who may; it is this block's then (flock(2))."""
-    handle = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _holder(name: str) -> str:

@@ -9,12 +9,10 @@ import pytest
 
 from infra.headscale.client import Headscale
 from infra.headscale.models import Node
-from lab import paths
 from lab.cluster import node
 from lab.mesh import june, june_app, peer
 from lab.network import wireguard_client as clients
 from lab.network.wireguard_client import Client, Config
-from lab.processes import lock
 from lab.pulumi import pulumi_host
 from lab.pulumi.stack import Stack
 from tests.e2e import lab_world
@@ -27,18 +25,6 @@ def stack() -> Stack:
     if not node.running():
         pytest.fail("The lab does not run; `make test` and `make up` start it.")
     return Stack(pulumi_host.find())
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that need the lab to themselves come last: the other worker's file of machines has ended by then."""
-    items.sort(key=lambda item: item.get_closest_marker("alone") is not None)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def place_in_the_lab(request: pytest.FixtureRequest, stack: Stack) -> Iterator[None]:
-    """Each file shares the lab with another worker's, or has it to itself."""
-    with lock.turn(paths.STATE, shared=request.node.get_closest_marker("alone") is None):
-        yield
 
 
 @pytest.fixture

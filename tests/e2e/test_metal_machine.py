@@ -53,7 +53,7 @@ with metal.machine("third") as machine:
 
 @pytest.fixture(scope="module")
 def machine() -> Iterator[Machine]:
-    with metal.machine("first") as machine:
+    with metal.machine("edge") as machine:
         yield machine
 
 
@@ -112,7 +112,7 @@ def test_two_machines_have_nothing_in_common(machine: Machine) -> None:
         write(second, "/srv/second", "")
         assert "second" not in machine.ssh("ls", "/srv")
         assert machine.ipv4 != second.ipv4
-    assert machine.ssh("hostname") == "first\n"
+    assert machine.ssh("hostname") == "edge\n"
 
 
 def test_what_a_killed_run_left_is_removed_and_nothing_stays() -> None:

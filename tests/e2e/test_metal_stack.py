@@ -23,7 +23,7 @@ from lab.tools import go_builds, pinned_tools
 from tests.e2e import lab_world, life, metal_world
 from tests.e2e.metal_world import Play
 
-pytestmark = [pytest.mark.alone, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 NAME = "metal"
 

@@ -17,8 +17,6 @@ from tests.deadlines import wait_for
 from tests.e2e import lab_world, life
 from tests.pings import pinging
 
-pytestmark = pytest.mark.alone
-
 Connect = Callable[[str], Client]
 Register = Callable[[str], dict[str, Any]]
 

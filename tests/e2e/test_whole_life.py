@@ -20,7 +20,7 @@ from lab.pulumi.stack import Stack
 from lab.tools import go_builds, pinned_tools
 from tests.e2e import lab_world, life
 
-pytestmark = [pytest.mark.alone, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 Connect = Callable[[str], Client]
 

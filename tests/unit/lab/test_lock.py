@@ -2,7 +2,6 @@ import subprocess
 import sys
 import time
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -52,19 +51,3 @@ def test_a_child_does_not_inherit_the_lock(name: str) -> None:
     finally:
         child.kill()
         child.wait()
-
-
-def test_a_turn_is_waited_for_and_shared_only_by_those_who_may(tmp_path: Path) -> None:
-    order: list[str] = []
-
-    def take(name: str, shared: bool) -> None:
-        with lock.turn(tmp_path, shared=shared):
-            order.append(name)
-
-    with ThreadPoolExecutor(2) as others, lock.turn(tmp_path, shared=True):
-        others.submit(take, "shares", shared=True).result(5)
-        waits = others.submit(take, "waits", shared=False)
-        with pytest.raises(TimeoutError):
-            waits.result(0.2)
-        order.append("ends")
-    assert order == ["shares", "ends", "waits"]
