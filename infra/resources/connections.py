@@ -75,9 +75,7 @@ class Connections:
 
     def api_key(self) -> str:
         """The stack's API key. Raises KeyLostError, ClusterError, and ConnectionsError for settings without one."""
-        if self._settings.headscale is None:
-            raise NoServerError(STILL_IN_THE_MESH)
-        if key := self._settings.headscale_api_key:  # an existing server's, and only that
+        if not self.managed and (key := self._settings.headscale_api_key):
             return key.get_secret_value()
         namespace = self._settings.namespace
         secret = self.cluster.secret(namespace, API_KEY_SECRET)

@@ -1,7 +1,7 @@
 """Sessions of one OpenVPN process: exactly those of devices that are on the list.
 
-A client is asked for by the fingerprint of its certificate; the certificate's common name is the device's name here, by
-which OpenVPN ends a session. While no agent has the conversation nobody new gets in, and sessions go on.
+The fingerprint of its certificate tells which device a client is. The certificate's common name is the device's name
+here: OpenVPN ends sessions by it. While no agent has the conversation nobody new gets in, and sessions go on.
 """
 
 import asyncio
