@@ -8,6 +8,7 @@ from infra.components.orchestrator_env import OrchestratorEnv
 from infra.components.stack_cluster import StackCluster
 from infra.protection import protect
 from infra.pulumi_config import stack_settings
+from infra.resources.certificate_authority import CertificateAuthority
 from infra.resources.user import HeadscaleUser
 
 settings = stack_settings()
@@ -24,7 +25,12 @@ if headscale and any(gateway.mesh for gateway in settings.gateways):
         user=headscale.user or f"meshgate-{pulumi.get_stack()}",
         opts=pulumi.ResourceOptions(depends_on=server),
     )
-gateways = {gateway.name: WireGuardGateway(cluster, settings, gateway, user) for gateway in settings.gateways}
+authority = None
+if any(gateway.openvpn_ports for gateway in settings.gateways):
+    authority = CertificateAuthority("ca", common_name=f"Meshgate {pulumi.get_stack()}"[:64])
+gateways = {
+    gateway.name: WireGuardGateway(cluster, settings, gateway, user, authority) for gateway in settings.gateways
+}
 if settings.orchestrator:
     OrchestratorEnv(cluster, settings.orchestrator, {name: gateway.access for name, gateway in gateways.items()})
 

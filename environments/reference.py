@@ -64,7 +64,7 @@ At `/metrics` of the probes, in Prometheus' text format: sums over all devices, 
 def page() -> str:
     """The whole page."""
     openapi = _openapi()
-    models = ("PeerAnswer", "PeerPage", "Problem")
+    models = ("WireGuardAnswer", "CertifiedAnswer", "CertificateAnswer", "PeerPage", "Problem")
     calls = [_API, *_calls(openapi), *_models(openapi, models), _PROBES, *_calls(_probes()), _METRICS, _metrics()]
     parts = [_HEAD, *_settings(), _CLOSED, _closed_networks(), *calls]
     return "\n".join(part.strip() + "\n" for part in parts)
@@ -109,28 +109,34 @@ def _models(openapi: Schema, names: Sequence[str]) -> Iterator[str]:
 
 
 def _call(call: Schema, openapi: Schema) -> str:
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (f"`{one['name']}`", one["in"], _type(one["schema"]), _default(one["schema"], required=one["required"]), "")
         for one in call.get("parameters", [])
     ]
     if body := call.get("requestBody"):
-        name = body["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
-        schema = openapi["components"]["schemas"][name]
-        rows += [
-            (
-                f"`{field}`",
-                "body",
-                _type(one),
-                _default(one, required=field in schema["required"]),
-                one.get("description", ""),
-            )
-            for field, one in schema["properties"].items()
-        ]
+        rows += _body(body["content"]["application/json"]["schema"], openapi)
     answers = ", ".join(_answer(status, one["description"]) for status, one in sorted(call["responses"].items()))
     parts = [_sentence(call["description"])]
     if rows:
         parts.append(_table(("parameter", "in", "type", "default", ""), rows))
     return "\n\n".join([*parts, f"Answers: {answers}."])
+
+
+def _body(schema: Schema, openapi: Schema) -> list[tuple[str, ...]]:
+    """The fields of a body, or of each kind of it; those of one kind alone are told as that kind's."""
+    options = schema.get("oneOf") or schema.get("anyOf") or [schema]
+    names = [option["$ref"].rpartition("/")[2] for option in options]
+    kinds = {name.removesuffix("Body"): openapi["components"]["schemas"][name] for name in names}
+    shared = set.intersection(*(set(kind["properties"]) for kind in kinds.values()))
+    fields = {
+        (field, "body" if field in shared else f"body ({name})"): (one, field in kind.get("required", ()))
+        for name, kind in kinds.items()
+        for field, one in kind["properties"].items()
+    }
+    return [
+        (f"`{field}`", place, _type(one), _default(one, required=required), one.get("description", ""))
+        for (field, place), (one, required) in fields.items()
+    ]
 
 
 def _answer(status: str, description: str) -> str:
@@ -168,7 +174,7 @@ def _type(schema: Schema) -> str:
         return " or ".join(kinds)
     if "$ref" in schema:
         return "section"
-    if values := schema.get("enum"):
+    if values := schema.get("enum", [schema["const"]] if "const" in schema else []):
         return ", ".join(f"`{value}`" for value in values)
     if schema.get("type") == "array":
         return f"list of {_type(schema['items'])}"

@@ -9,7 +9,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from infra.settings.cluster import ClusterSettings
-from infra.settings.gateway import GatewaySettings
+from infra.settings.gateway import OPENVPN_PORT, GatewaySettings
 
 HTTP_PORT = 8080
 """The agent's, where the settings say no other."""
@@ -33,6 +33,10 @@ class Places:
     state_dir: str
     settings_dir: str | None = None
     """What `agent_settings` says, where the agent reads it again when it changes; None where its environment has it."""
+    issuing_certificate_file: str = ""
+    issuing_key_file: str = ""
+    openvpn_dir: str = ""
+    """Where the agent and OpenVPN's process meet."""
     interface: str | None = None
     """Of WireGuard; the agent's own default (wg0) when None."""
     http_host: str | None = None
@@ -64,6 +68,12 @@ def agent_environment(
         values["MESHGATE_HTTP_HOST"] = places.http_host
     if gateway.renumber:
         values["MESHGATE_RENUMBER"] = "true"
+    if gateway.openvpn_ports:
+        values |= {
+            **_openvpn(gateway, places),
+            "MESHGATE_ISSUING_CERTIFICATE_FILE": places.issuing_certificate_file,
+            "MESHGATE_ISSUING_KEY_FILE": places.issuing_key_file,
+        }
     return values | ({"MESHGATE_SETTINGS_DIR": places.settings_dir} if places.settings_dir else {})
 
 
@@ -73,7 +83,9 @@ def agent_settings(gateway: GatewaySettings, cluster: ClusterSettings | None = N
     A machine has no cluster around it.
     """
     around = cluster or ClusterSettings(pod_networks=(), service_networks=())
+    openvpn = {"MESHGATE_OPENVPN_ENDPOINTS": _listed(gateway.openvpn_endpoints)} if gateway.openvpn_ports else {}
     return {
+        **openvpn,
         "MESHGATE_ENDPOINT": gateway.endpoint,
         "MESHGATE_ALLOWED_IPS": _listed(gateway.allowed_ips),
         "MESHGATE_CLOSED_NETWORKS": _listed((*around.pod_networks, *around.service_networks)),
@@ -95,6 +107,11 @@ def token_file(orchestrators: Iterable[str], admin: str) -> str:
 def interface_environment(gateway: GatewaySettings, places: Places) -> dict[str, str]:
     """The environment of `python -m gateway.agent.protocols.wireguard.interface_process`."""
     return {**_interface(places), "MESHGATE_WIREGUARD": gateway.wireguard}
+
+
+def openvpn_environment(gateway: GatewaySettings, places: Places) -> dict[str, str]:
+    """The environment of `python -m gateway.agent.protocols.openvpn.server_process`."""
+    return {**_openvpn(gateway, places), "MESHGATE_CLIENT_NETWORKS": _listed(gateway.client_networks)}
 
 
 def tailscaled_arguments(gateway: GatewaySettings) -> tuple[str, ...]:
@@ -120,6 +137,11 @@ def metal_listener(gateway: GatewaySettings) -> tuple[str, int]:
 
 def _listed(values: Iterable[object]) -> str:
     return ",".join(map(str, values))
+
+
+def _openvpn(gateway: GatewaySettings, places: Places) -> dict[str, str]:
+    listeners = (f"{transport}:{OPENVPN_PORT}" for transport in gateway.openvpn_ports)
+    return {"MESHGATE_OPENVPN_LISTEN": _listed(listeners), "MESHGATE_OPENVPN_DIR": places.openvpn_dir}
 
 
 def _interface(places: Places) -> dict[str, str]:

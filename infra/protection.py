@@ -5,6 +5,10 @@ import pulumi
 KEPT = {
     "pulumi-python:dynamic/meshgate:WireGuardKey": "the gateway's private key: every client's config names its public "
     "key, and a new one makes them all useless",
+    "pulumi-python:dynamic/meshgate:CertificateAuthority": "the CA of all devices with certificates: each would need a "
+    "new profile",
+    "pulumi-python:dynamic/meshgate:IssuingCertificate": "what the gateway issues its devices' certificates with: each "
+    "would need a new profile",
     "pulumi-python:dynamic/meshgate:ExitNode": "the gateway's node in the mesh: its addresses are what others know",
     "pulumi-python:dynamic/meshgate:HeadscaleUser": "the Headscale user that owns the stack's nodes and keys",
     # Nothing depends on it, so that it is the first to go: while it stands, so does all else.

@@ -11,7 +11,7 @@ import os
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import httpx
 from fastapi import HTTPException
@@ -34,11 +34,26 @@ class Gateway(NamedTuple):
 
 
 class GatewayError(HTTPException):
-    """Why a gateway did not do it, as the app is told; `kept` says that it may have done it all the same."""
+    """Why a gateway did not do it, as the app is told.
 
-    def __init__(self, status: int, detail: str, *, kept: bool = False) -> None:
+    `kept` says that it may have done it all the same, `elsewhere` that another gateway may offer what this one lacks.
+    """
+
+    def __init__(self, status: int, detail: str, *, kept: bool = False, elsewhere: bool = False) -> None:
         super().__init__(status, detail)
         self.kept = kept
+        self.elsewhere = elsewhere
+
+
+class Device(Protocol):
+    """A device that is to come in; `devices` has the kinds of it."""
+
+    id: str
+    """As gateways know it."""
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """What a gateway is told of it besides its name and its time."""
 
 
 def configured(name: str | None = None) -> list[Gateway]:
@@ -69,19 +84,19 @@ class Gateways:
         self._client = client
         self.taking_back: set[asyncio.Task[None]] = set()
 
-    async def let_in(self, key: str, user: str, name: str, ttl_s: int, at: str | None = None) -> dict[str, Any]:
-        """Let a new key in at the first gateway that can, or at the one called `at`; what the gateway says of it."""
-        body = {"public_key": key, "name": f"{_owner(user)}{name}"[:MAX_NAME], "ttl_seconds": ttl_s}
+    async def let_in(self, device: Device, user: str, name: str, ttl_s: int, at: str | None = None) -> dict[str, Any]:
+        """Let a new device in at the first gateway that can, or at the one called `at`; what the gateway says of it."""
+        body = {**device.fields, "name": f"{_owner(user)}{name}"[:MAX_NAME], "ttl_seconds": ttl_s}
         refusals = []
         for gateway in configured(at):
             try:
                 return await self._ask(gateway, "POST", "/v1/peers", body)
             except GatewayError as refusal:
                 if refusal.kept:
-                    task = asyncio.create_task(self._take_back(gateway, key))
+                    task = asyncio.create_task(self._take_back(gateway, device.id))
                     self.taking_back.add(task)
                     task.add_done_callback(self.taking_back.discard)
-                if refusal.status_code < 500 and refusal.status_code not in {408, 429}:
+                if refusal.status_code < 500 and refusal.status_code not in {408, 429} and not refusal.elsewhere:
                     raise  # the next gateway would refuse it, too
                 refusals.append(refusal)
         raise _first_of_all(refusals)
@@ -132,7 +147,8 @@ class Gateways:
             raise GatewayError(502, "The VPN gateway refused.", kept=True)
         if answer.is_success:
             return said
-        raise GatewayError(answer.status_code, said["detail"], kept=answer.status_code in {500, 503})
+        kept, elsewhere = answer.status_code in {500, 503}, said.get("field") == "protocol"
+        raise GatewayError(answer.status_code, said["detail"], kept=kept, elsewhere=elsewhere)
 
 
 def _owner(user: str) -> str:

@@ -3,21 +3,20 @@
 It makes the device's key pair as June does, registers the public half with a gateway's peer API and answers with what
 the gateway said: its key and endpoint are those of HEADSCALE_SERVER_PUBLIC_KEY and HEADSCALE_SERVER_ENDPOINT, from
 which an unpatched June answers. A patched June has its own authentication in place of `user`.
-Where there are several gateways (GATEWAYS), `?gateway=` asks for one by name.
+Where there are several gateways (GATEWAYS), `?gateway=` asks for one by name. `?access=openvpn` asks for a profile.
 """
 
-import base64
 import os
 import re
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated
+from typing import Annotated, Literal
 
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from pydantic import BaseModel
 
+from .devices import OpenVpnDevice, OpenVpnRegistered, WireGuardDevice, WireGuardRegistered
 from .gateways import Gateways, connected
 
 USER_HEADER = "ORCHESTRATOR_USER_HEADER"
@@ -31,22 +30,6 @@ class DeviceRegistrationRequest(BaseModel):
     device_name: str | None = None
     device_os: str | None = None
     device_model: str | None = None
-
-
-class DeviceRegistrationResponse(BaseModel):
-    """What the app makes its WireGuard config of; comma-separated where WireGuard's own format is."""
-
-    success: bool
-    message: str
-    device_name: str
-    privateKey: str  # noqa: N815 (the app's field names)
-    publicKey: str  # noqa: N815
-    address: str
-    serverPublicKey: str  # noqa: N815
-    serverEndpoint: str  # noqa: N815
-    allowedIPs: str  # noqa: N815
-    dns: str
-    persistentKeepalive: int  # noqa: N815
 
 
 def user(request: Request) -> str:
@@ -68,7 +51,7 @@ def device_key(device_id: str) -> str:
     """The device's public key; in a query its `+` means a space, where the app has not encoded it."""
     key = device_id.translate(str.maketrans(" -_", "++/"))
     if not re.fullmatch(r"[A-Za-z0-9+/]{43}=", key):
-        raise HTTPException(422, "device_id is not a WireGuard key: it has to be the publicKey of the registration.")
+        raise HTTPException(422, "device_id names no device: it has to be the publicKey of the registration.")
     return key
 
 
@@ -93,26 +76,17 @@ router = APIRouter(prefix="/api/v1/device")
 
 @router.post("/register")
 async def register(
-    device: DeviceRegistrationRequest, user: User, gateways: AllGateways, gateway: str | None = None
-) -> DeviceRegistrationResponse:
-    """Make a key pair for the device and let its public key in at the first gateway that can."""
-    private = X25519PrivateKey.generate()
-    public_key = _base64(private.public_key().public_bytes_raw())
+    device: DeviceRegistrationRequest,
+    user: User,
+    gateways: AllGateways,
+    gateway: str | None = None,
+    access: Literal["wireguard", "openvpn"] = "wireguard",
+) -> WireGuardRegistered | OpenVpnRegistered:
+    """Make a key for the device and let it in at the first gateway that can."""
     name = device.device_name or "device"
-    peer = await gateways.let_in(public_key, user, name, device_ttl_s(), gateway)
-    return DeviceRegistrationResponse(
-        success=True,
-        message="Device registered",
-        device_name=name,
-        privateKey=_base64(private.private_bytes_raw()),
-        publicKey=public_key,
-        address=",".join(peer["addresses"]),
-        serverPublicKey=peer["server_public_key"],
-        serverEndpoint=peer["server_endpoint"],
-        allowedIPs=",".join(peer["allowed_ips"]),
-        dns=",".join(peer["dns"]),
-        persistentKeepalive=peer["persistent_keepalive"],
-    )
+    made = WireGuardDevice() if access == "wireguard" else OpenVpnDevice()
+    told = await gateways.let_in(made, user, name, device_ttl_s(), gateway)
+    return made.registered(name, told)
 
 
 @router.delete("/unregister")
@@ -120,10 +94,6 @@ async def unregister(user: User, key: DeviceKey, gateways: AllGateways) -> dict[
     """Shut the user's device out, wherever it is; `device_id` is its public key."""
     await gateways.shut_out(key, user)
     return {"success": True, "message": "Device unregistered"}
-
-
-def _base64(raw: bytes) -> str:
-    return base64.b64encode(raw).decode()
 
 
 @asynccontextmanager

@@ -19,7 +19,7 @@ key registers again it is a new device, with the old address. Revoking it makes 
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -33,7 +33,7 @@ from gateway.agent.pool import Network, addresses
 from gateway.agent.protocol import AccessControl, AwayError
 from gateway.agent.registration import Admission, Left, Registration, given
 from gateway.agent.renumbering import numbered
-from gateway.agent.store import Device, Sighting, Store, StoreError
+from gateway.agent.store import Device, ProtocolName, Sighting, Store, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +87,8 @@ class Devices:
     async def _register(self, wanted: Registration) -> Admission:
         async with self._changes:
             stored = self._by_key.get(wanted.public_key)
+            if stored and stored.protocol != wanted.protocol:
+                raise InvalidFieldError(f"a device of {stored.protocol} has this key already", "public_key")
             known = None if stored is None or self._lifetimes.is_over(stored) else stored
             device = self._renewed(known, wanted) if known else self._new(stored, wanted)
             if stored is None:
@@ -113,6 +115,8 @@ class Devices:
         return Device(
             number=stored.number if stored else self.pool.choose(),
             public_key=wanted.public_key,
+            protocol=wanted.protocol,
+            certified_key=wanted.certified_key,
             name=given(wanted.name, None),
             preshared_key=given(wanted.preshared_key, None),
             created_at=self._lifetimes.now(),
@@ -172,7 +176,7 @@ class Devices:
             over = self._lifetimes.over(self._by_key.values())
             if back := self._shut_out.difference(device.public_key for device in over):  # a clock was set right
                 self._shut_out -= back
-                self._access.reconsider(back)
+                self._access.reconsider([self._by_key[key] for key in back])
             trouble = None
             if new := [device for device in over if device.public_key not in self._shut_out]:
                 try:
@@ -187,10 +191,9 @@ class Devices:
                 raise trouble
 
     async def _put_out(self, devices: Sequence[Device]) -> None:
-        keys = [device.public_key for device in devices]
         with suppress(AwayError):  # then nobody is in
-            await self._access.shut_out(keys)
-        self._shut_out.update(keys)
+            await self._access.shut_out(devices)
+        self._shut_out.update(device.public_key for device in devices)
         self.left_behind.set()
 
     async def _forget(self, devices: Sequence[Device]) -> None:
@@ -229,9 +232,9 @@ class Devices:
         """The device's own addresses in the tunnel: 10.77.0.5/32, fd77::5/128."""
         return addresses(self._networks, device.number)
 
-    def keys(self) -> Iterable[str]:
-        """The public keys of all devices, those whose time is over among them."""
-        return self._by_key.keys()
+    def keys(self, protocol: ProtocolName) -> Iterator[str]:
+        """The public keys of all devices of a protocol, those whose time is over among them."""
+        return (key for key, device in self._by_key.items() if device.protocol == protocol)
 
     def among(self, public_keys: Iterable[str]) -> dict[str, Device]:
         """Those of these keys whose devices may be in."""

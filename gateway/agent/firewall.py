@@ -13,6 +13,7 @@ from typing import Any
 
 from gateway.agent.closed_networks import CLOSED_NETWORKS
 from gateway.agent.command import CommandError, run
+from gateway.agent.endpoints import Listener
 from gateway.agent.pool import Network
 from gateway.agent.settings import MESH_NETWORKS, Address, AgentSettings
 
@@ -25,15 +26,17 @@ add table inet meshgate
 delete table inet meshgate
 table inet meshgate {{
 {sets}
+    # The interfaces that clients come in by.
+    set ways {{ type ifname; {ways} }}
     set node_ports {{ type inet_service; flags interval; auto-merge; {node_ports} }}
 
     # Only clients have clients' addresses, and they have no others.
     chain spoofed {{
         type filter hook prerouting priority raw; policy accept;
         iifname "lo" return
-        iifname "{wg}" ip saddr @clients4 return
-        iifname "{wg}" ip6 saddr @clients6 return
-        iifname "{wg}" drop
+        iifname @ways ip saddr @clients4 return
+        iifname @ways ip6 saddr @clients6 return
+        iifname @ways drop
         ip saddr @clients4 drop
         ip6 saddr @clients6 drop
     }}
@@ -46,15 +49,15 @@ table inet meshgate {{
     }}
 
     # To the gateway itself. tailscaled takes what is for its peerapi (an exit node's DNS) out of the mesh before the
-    # kernel sees it, so the mesh needs no port but WireGuard's. Neighbour discovery is for links that have neighbours.
+    # kernel sees it, so the mesh needs clients' ports alone. Neighbour discovery is for links that have neighbours.
     chain input {{
         type filter hook input priority filter; policy accept;
-        iifname != {{ "{wg}", "{mesh}" }} accept
+        iifname != "{mesh}" iifname != @ways accept
         ct state established,related accept
         icmp type echo-request accept
         icmpv6 type {{ echo-request, nd-neighbor-solicit, nd-neighbor-advert }} accept
-        iifname "{mesh}" udp dport {listen_port} accept
-        iifname "{wg}" jump name_servers
+        iifname "{mesh}" meta l4proto . th dport {{ {listeners} }} accept
+        iifname @ways jump name_servers
         tcp dport {{ {http_port}, {probe_port} }} drop
         ip daddr @own4 drop
         ip6 daddr @own6 drop
@@ -65,15 +68,15 @@ table inet meshgate {{
     # Through the gateway: clients to the mesh and to the Internet, the mesh to the Internet, and only answers back.
     chain forward {{
         type filter hook forward priority filter; policy accept;
-        iifname "{wg}" goto from_clients
-        oifname "{wg}" goto to_clients
+        iifname @ways goto from_clients
+        oifname @ways goto to_clients
         iifname "{mesh}" goto outside
         oifname "{mesh}" ct state != {{ established, related }} drop
     }}
 
     # Path MTU discovery fails where ICMP is dropped, so TCP's MSS is clamped to the path's MTU in both directions.
     chain from_clients {{
-        oifname "{wg}" drop
+        oifname @ways drop
         tcp flags syn tcp option maxseg size set rt mtu
         jump name_servers
         ip daddr != @allowed4 drop
@@ -129,8 +132,8 @@ table inet meshgate {{
     # Mesh and Internet see the gateway's addresses only.
     chain postrouting {{
         type nat hook postrouting priority srcnat; policy accept;
-        ip saddr @clients4 oifname != "{wg}" masquerade
-        ip6 saddr @clients6 oifname != "{wg}" masquerade
+        ip saddr @clients4 oifname != @ways masquerade
+        ip6 saddr @clients6 oifname != @ways masquerade
     }}
 }}
 """
@@ -156,9 +159,12 @@ def rules(settings: AgentSettings) -> str:
         for version, kind in _TYPES.items()
     ]
     return _RULES.format(
-        wg=settings.interface,
+        ways=_elements(f'"{name}"' for name in settings.client_interfaces),
         mesh=settings.mesh_interface,
         listen_port=settings.listen_port,
+        listeners=", ".join(
+            f"{one.transport} . {one.port}" for one in (Listener("udp", settings.listen_port), *settings.openvpn_listen)
+        ),
         http_port=settings.http_port,
         probe_port=settings.probe_port,
         sets="\n".join(lines),

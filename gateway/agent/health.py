@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
@@ -26,10 +27,14 @@ class Health:
     """What the gateway needs to carry traffic."""
 
     def __init__(
-        self, settings: AgentSettings, access: AccessStatus, firewall: Firewall, http: httpx.AsyncClient
+        self,
+        settings: AgentSettings,
+        protocols: Mapping[str, AccessStatus],
+        firewall: Firewall,
+        http: httpx.AsyncClient,
     ) -> None:
         self._settings = settings
-        self._access = access
+        self._protocols = protocols
         self._firewall = firewall
         self._http = http
         self._asking = asyncio.Lock()
@@ -46,10 +51,7 @@ class Health:
             return self._found
 
     async def _look(self) -> dict[str, list[str]]:
-        try:
-            interface = await self._access.problems()
-        except CommandError as error:
-            interface = [str(error)]
+        access = {part: await _problems(protocol) for part, protocol in self._protocols.items()}
         versions = {network.version for network in self._settings.client_networks}
         forwarding = [
             f"the kernel does not forward IPv{version}: set the sysctl {FORWARDING[version]}=1 for this pod or host"
@@ -62,7 +64,14 @@ class Health:
         elif self._settings.tailscale_health_url is not None:
             mesh = await mesh_problems(self._http, self._settings.tailscale_health_url)
         firewall = await self._firewall.problems()
-        return {"interface": interface, "firewall": firewall, "forwarding": forwarding, "mesh": mesh}
+        return {**access, "firewall": firewall, "forwarding": forwarding, "mesh": mesh}
+
+
+async def _problems(protocol: AccessStatus) -> list[str]:
+    try:
+        return await protocol.problems()
+    except CommandError as error:
+        return [str(error)]
 
 
 def mesh_client(settings: AgentSettings) -> httpx.AsyncClient:

@@ -14,7 +14,7 @@ from gateway.agent.settings import PREFIX, AgentSettings, SettingsError, environ
 DIRECTORY = "MESHGATE_SETTINGS_DIR"
 LIVE = frozenset(
     {
-        *("endpoint", "allowed_ips", "dns", "mtu", "persistent_keepalive"),
+        *("endpoint", "openvpn_endpoints", "allowed_ips", "dns", "mtu", "persistent_keepalive"),
         *("closed_networks", "node_networks", "node_ports", "allow_networks", "block_networks"),
     }
 )

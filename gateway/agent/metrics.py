@@ -2,7 +2,7 @@
 
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
@@ -21,11 +21,11 @@ HANDSHAKE_AGES_S = (180, 900, 3600, 86400)
 
 
 class GatewayCollector(Collector):
-    """Asks devices and protocol at the time of the scrape."""
+    """Asks devices and protocols at the time of the scrape."""
 
-    def __init__(self, devices: Devices, access: AccessStatus) -> None:
+    def __init__(self, devices: Devices, protocols: Collection[AccessStatus]) -> None:
         self._devices = devices
-        self._access = access
+        self._protocols = protocols
 
     def describe(self) -> Iterator[Metric]:
         """All metrics about devices, without values."""
@@ -39,10 +39,10 @@ class GatewayCollector(Collector):
         families.addresses.add_metric([], pool.capacity)
         families.taken.add_metric([], len(pool.taken) + len(pool.resting))
         for limit in HANDSHAKE_AGES_S:
-            families.handshakes.add_metric([str(limit)], self._access.heard_within(limit))
-        if traffic := self._access.traffic():
-            families.received.add_metric([], traffic.received)
-            families.sent.add_metric([], traffic.sent)
+            families.handshakes.add_metric([str(limit)], sum(one.heard_within(limit) for one in self._protocols))
+        if traffic := [passed for one in self._protocols if (passed := one.traffic())]:
+            families.received.add_metric([], sum(passed.received for passed in traffic))
+            families.sent.add_metric([], sum(passed.sent for passed in traffic))
         families.build.add_metric([__version__, platform.python_version()], 1)
         yield from (family for family in vars(families).values() if family.samples)
 
@@ -116,10 +116,10 @@ def _method(method: str) -> str:
     return method if method in {"GET", "POST", "DELETE"} else "other"
 
 
-def make_registry(devices: Devices, access: AccessStatus) -> CollectorRegistry:
+def make_registry(devices: Devices, *protocols: AccessStatus) -> CollectorRegistry:
     """All that Prometheus is told: of devices, requests, the agent's work and its process."""
     registry = CollectorRegistry()
-    for collector in (GatewayCollector(devices, access), REQUESTS, REQUEST_SECONDS, *measures.ALL):
+    for collector in (GatewayCollector(devices, protocols), REQUESTS, REQUEST_SECONDS, *measures.ALL):
         registry.register(collector)
     ProcessCollector(registry=registry)
     return registry

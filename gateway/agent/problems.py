@@ -18,6 +18,8 @@ from gateway.agent.store import StoreError
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+NOT_FIELDS = {"body", "path", "query", "wireguard", "certified"}
+"""Parts of pydantic's places: where an input is, and of which kind a body is."""
 LONGEST_NAME = 64
 """A field that a caller made up is repeated so far."""
 EVERY_CALLS = {
@@ -137,7 +139,7 @@ def _with_problems(schema: dict[str, Any]) -> dict[str, Any]:
 
 def _field_error(found: dict[str, Any]) -> dict[str, str]:
     """Which field and why, without the value itself, which may be a secret."""
-    place = [_printable(str(part)) for part in found["loc"] if part not in {"body", "path", "query"}]
+    place = [_printable(str(part)) for part in found["loc"] if part not in NOT_FIELDS]
     if found["type"] == "json_invalid":
         return {"field": "body", "detail": "not JSON"}
     return {"field": ".".join(place) or "body", "detail": _printable(found["msg"].removeprefix("Value error, "))}

@@ -1,6 +1,6 @@
 """What the agent asks of a protocol by which devices get in. The protocols that answer are in `protocols`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -29,10 +29,10 @@ class AccessControl(Protocol):
     async def let_in(self, device: Device) -> None:
         """Let a device in. If it is in already, it gets what changed, and its session goes on."""
 
-    async def shut_out(self, public_keys: Sequence[str]) -> None:
+    async def shut_out(self, devices: Sequence[Device]) -> None:
         """Shut devices out and end their sessions, at once. Those that are not in are passed over."""
 
-    def reconsider(self, public_keys: Iterable[str]) -> None:
+    def reconsider(self, devices: Sequence[Device]) -> None:
         """What `Devices` says of these has changed: bring them in line within a second."""
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeVar
 
-from gateway.agent.store import Device
+from gateway.agent.store import Device, ProtocolName
 
 Value = TypeVar("Value")
 
@@ -20,6 +20,8 @@ class Registration:
     """A device that asks to come in. A field that is None is unset."""
 
     public_key: str
+    protocol: ProtocolName = "wireguard"
+    certified_key: bytes | None = None
     name: str | Left | None = Left.AS_IT_IS
     ttl_seconds: int | Left | None = Left.AS_IT_IS
     preshared_key: str | Left | None = field(default=Left.AS_IT_IS, repr=False)

@@ -12,6 +12,7 @@ import signal
 
 from gateway.agent import live_settings, logs, tokens
 from gateway.agent.api import create_app
+from gateway.agent.certificates import load_issuer
 from gateway.agent.command import CommandError
 from gateway.agent.devices import Devices
 from gateway.agent.expiry import expire
@@ -21,6 +22,9 @@ from gateway.agent.health import Health, mesh_client
 from gateway.agent.live_settings import LiveSettings
 from gateway.agent.metrics import make_registry
 from gateway.agent.probes import create_probes
+from gateway.agent.protocol import AccessStatus
+from gateway.agent.protocols.dispatch import Dispatch
+from gateway.agent.protocols.openvpn.access import OpenVpn
 from gateway.agent.protocols.wireguard.key_pair import check_key_pair
 from gateway.agent.protocols.wireguard.peers import Peers
 from gateway.agent.protocols.wireguard.tunnel import Tunnel
@@ -53,8 +57,11 @@ async def run(live: LiveSettings, stop: asyncio.Event) -> None:
     store = Store(settings.state_dir / STORE_FILE)
     wireguard = WireGuard(settings.interface)
     peers = Peers(wireguard, settings.client_networks)
+    issuer = load_issuer(settings)
+    openvpn = OpenVpn(live, issuer) if issuer and settings.openvpn_listen else None
+    access = Dispatch({"wireguard": peers, **({"openvpn": openvpn} if openvpn else {})})
     try:
-        devices = Devices(store, peers, settings.client_networks, settings.public_key, renumber=settings.renumber)
+        devices = Devices(store, access, settings.client_networks, settings.public_key, renumber=settings.renumber)
     except ValueError as error:
         raise SettingsError(f"MESHGATE_CLIENT_NETWORKS: {error}") from error
     firewall = Firewall(settings)
@@ -65,16 +72,18 @@ async def run(live: LiveSettings, stop: asyncio.Event) -> None:
     if live.path:
         read = live_settings.read_directory
         watched.append(WatchedFile(live_settings.DIRECTORY, live.path, live.lines, live.take_up, read))
-    registry = make_registry(devices, tunnel)
+    protocols: dict[str, AccessStatus] = {"interface": tunnel, **({"openvpn": openvpn} if openvpn else {})}
+    registry = make_registry(devices, *protocols.values())
     async with mesh_client(settings) as http:
-        health = Health(settings, tunnel, firewall, http)
-        app = create_app(live, good_tokens.grant, devices)
+        health = Health(settings, protocols, firewall, http)
+        app = create_app(live, good_tokens.grant, devices, issuer)
         readiness = Readiness(health.parts, devices.store_problems)
         probes = create_probes(readiness.problems, registry)
         first = await run_until_first_ends(
             {
                 "signal": _ended(stop),
                 "tunnel": tunnel.keep(),
+                **({"openvpn": openvpn.keep(devices)} if openvpn else {}),
                 "expiry": expire(devices),
                 "flows": Flows(devices, settings.client_networks).keep(),
                 "files": watch(watched),

@@ -12,6 +12,13 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, Va
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from gateway.agent.endpoints import (
+    Listener,
+    TransportEndpoint,
+    check_endpoint,
+    parse_listener,
+    parse_transport_endpoint,
+)
 from gateway.agent.pool import Network
 from gateway.agent.protocols.wireguard.keys import PublicKey
 
@@ -40,22 +47,18 @@ def _address(value: object) -> IPv4Address | IPv6Address:
     return ip_address(str(value))
 
 
-def _endpoint(text: str) -> str:
-    host, colon, port = text.rpartition(":")
-    bare_ipv6 = ":" in host and not (host.startswith("[") and host.endswith("]"))
-    if not (host and colon and port.isdecimal() and 0 < int(port) < 65536) or bare_ipv6:
-        raise ValueError("not host:port (an IPv6 address stands in brackets), for example vpn.example.org:51820")
-    return text
-
-
 List = (NoDecode, BeforeValidator(_split))
 Networks = Annotated[tuple[Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)], ...], *List]
 Address = IPv4Address | IPv6Address
 Addresses = Annotated[tuple[Annotated[Address, BeforeValidator(_address)], ...], *List]
-Endpoint = Annotated[str, AfterValidator(_endpoint)]
+Endpoint = Annotated[str, AfterValidator(check_endpoint)]
 InterfaceName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,14}$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Ports = Annotated[tuple[Port, ...], *List]
+Listeners = Annotated[tuple[Annotated[Listener, BeforeValidator(parse_listener)], ...], *List]
+TransportEndpoints = Annotated[
+    tuple[Annotated[TransportEndpoint, BeforeValidator(parse_transport_endpoint)], ...], *List
+]
 
 
 class AgentSettings(BaseSettings):
@@ -96,6 +99,15 @@ class AgentSettings(BaseSettings):
     tls_certificate_file: Path | None = None
     """PEM of the API's certificate and its chain; with it the API answers HTTPS and nothing else."""
     tls_private_key_file: Path | None = Field(default=None, validate_default=True)
+    openvpn_listen: Listeners = ()
+    """Where OpenVPN listens, for example udp:1194,tcp:1194; empty without OpenVPN."""
+    openvpn_endpoints: TransportEndpoints = ()
+    """Where OpenVPN's clients find the gateway, for example udp:vpn.example.org:1194,tcp:vpn.example.org:443."""
+    openvpn_dir: Path = Path("/run/meshgate-openvpn")
+    """Where the agent and OpenVPN's process meet."""
+    issuing_certificate_file: Path | None = None
+    """PEM of the certificate that the gateway issues others with, and of the CA above it."""
+    issuing_key_file: Path | None = Field(default=None, validate_default=True)
     mesh_interface: InterfaceName = "tailscale0"
     closed_networks: Networks = ()
     """Closed besides those of the module closed_networks: the cluster's pods and Services."""
@@ -114,6 +126,11 @@ class AgentSettings(BaseSettings):
     tailscale_socket: Path | None = None
     """tailscaled's own socket, asked in place of the URL where no containerboot answers that."""
 
+    @property
+    def client_interfaces(self) -> tuple[str, ...]:
+        """The interfaces that clients come in by."""
+        return (self.interface, *(listener.interface for listener in self.openvpn_listen))
+
     @field_validator("client_networks")
     @classmethod
     def _client_networks_can_work(cls, networks: tuple[Network, ...]) -> tuple[Network, ...]:
@@ -130,6 +147,16 @@ class AgentSettings(BaseSettings):
                         "tailscaled; choose another, for example 10.77.0.0/24"
                     )
         return networks
+
+    @field_validator("issuing_key_file")
+    @classmethod
+    def _openvpn_has_an_issuer(cls, key: Path | None, others: ValidationInfo) -> Path | None:
+        if others.data.get("openvpn_listen") and not (key and others.data.get("issuing_certificate_file")):
+            raise ValueError("OpenVPN needs an issuing certificate and its key")
+        listening = {one.transport for one in others.data.get("openvpn_listen", ())}
+        if listening != {one.transport for one in others.data.get("openvpn_endpoints", ())}:
+            raise ValueError("MESHGATE_OPENVPN_ENDPOINTS needs one endpoint for each transport of OPENVPN_LISTEN")
+        return key
 
     @field_validator("tls_private_key_file")
     @classmethod

@@ -9,11 +9,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from gateway.agent.store_versions import bring_up_to_date
 from gateway.agent.store_watch import watched
 
-_COLUMNS = "number, public_key, name, preshared_key, created_at, expires_at, endpoint, last_handshake"
+_COLUMNS = (
+    "number, public_key, protocol, certified_key, name, preshared_key, created_at, expires_at, endpoint, last_handshake"
+)
+_VALUES = ", ".join(f":{column}" for column in _COLUMNS.split(", "))
+
+
+ProtocolName = Literal["wireguard", "openvpn"]
 
 
 class StoreError(Exception):
@@ -26,6 +33,10 @@ class Device:
 
     number: int
     public_key: str
+    """Its WireGuard key, or the digest of the key that its certificate is for (`certificate_requests`)."""
+    protocol: ProtocolName = "wireguard"
+    certified_key: bytes | None = None
+    """The key that its certificate is for, as SubjectPublicKeyInfo in DER; None of a WireGuard device."""
     name: str | None = None
     preshared_key: str | None = field(default=None, repr=False)
     created_at: int
@@ -69,14 +80,13 @@ class Store:
         """Add a device that is not known yet, under a number that is free."""
         with self._transaction():
             self._db.execute(
-                f"INSERT INTO peers ({_COLUMNS}) VALUES (:number, :public_key, :name, :preshared_key, :created_at, "  # noqa: S608 - a constant
-                ":expires_at, :endpoint, :last_handshake)",
+                f"INSERT INTO peers ({_COLUMNS}) VALUES ({_VALUES})",  # noqa: S608 - constants
                 asdict(device),
             )
             self._db.execute("UPDATE pool SET newest = ?", (device.number,))
 
     def replace(self, device: Device) -> None:
-        """Change all that is known of a device but its number."""
+        """Change all that is known of a device but its number, its protocol and its key."""
         with self._transaction():
             self._db.execute(
                 "UPDATE peers SET name = :name, preshared_key = :preshared_key, created_at = :created_at, "

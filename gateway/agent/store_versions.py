@@ -41,6 +41,10 @@ _STEPS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE labelled RENAME TO peers",
     ),
     ("CREATE TABLE client_networks (network TEXT PRIMARY KEY) STRICT",),
+    (  # devices come in by several protocols
+        "ALTER TABLE peers ADD COLUMN protocol TEXT NOT NULL DEFAULT 'wireguard'",
+        "ALTER TABLE peers ADD COLUMN certified_key BLOB",
+    ),
 )
 
 

@@ -13,6 +13,7 @@ from infra.components.component import Component
 from infra.components.gateway_identity import GatewayIdentity, MeshIdentity
 from infra.components.orchestrator_env import GatewayAccess
 from infra.components.stack_cluster import StackCluster
+from infra.resources.certificate_authority import CertificateAuthority, IssuingCertificate
 from infra.resources.exit_node import ExitNode
 from infra.resources.pre_auth_key import PreAuthKey
 from infra.resources.token import Token
@@ -32,7 +33,12 @@ class WireGuardGateway(Component):
     """What the playbook is to know of a gateway on a machine."""
 
     def __init__(
-        self, cluster: StackCluster, settings: StackSettings, gateway: GatewaySettings, user: HeadscaleUser | None
+        self,
+        cluster: StackCluster,
+        settings: StackSettings,
+        gateway: GatewaySettings,
+        user: HeadscaleUser | None,
+        authority: CertificateAuthority | None,
     ) -> None:
         super().__init__("meshgate:access:Gateway", gateway.name)
         self._gateway = gateway
@@ -53,6 +59,7 @@ class WireGuardGateway(Component):
             ),
             admin_token=token.admin,
             mesh=self._mesh_identity(server, user, target) if server and user else None,
+            issuer=self._issuer(authority) if authority and gateway.openvpn_ports else None,
         )
         found = target.declare(identity, self.child())
         exit_node = self._exit_node(identity.mesh, target, found) if identity.mesh else None
@@ -72,6 +79,7 @@ class WireGuardGateway(Component):
             **(_in_the_mesh(exit_node, server) if exit_node and server else {}),
             "peers_url": found.peers_url,
             "client_networks": list(map(str, gateway.client_networks)),
+            **({"openvpn_endpoints": gateway.openvpn_endpoints} if gateway.openvpn_ports else {}),
         }
         self.register_outputs(self.outputs)
 
@@ -86,6 +94,15 @@ class WireGuardGateway(Component):
             opts=self.child(user),
         )
         return MeshIdentity(server=server, pre_auth_key=key.key, pre_auth_key_id=key.id, user=user.user)
+
+    def _issuer(self, authority: CertificateAuthority) -> IssuingCertificate:
+        return IssuingCertificate(
+            f"{self._gateway.name}-issuer",
+            common_name=f"Meshgate {pulumi.get_stack()}: gateway {self._gateway.name}"[:64],
+            authority=authority,
+            rotation=self._gateway.key_rotation,
+            opts=self.child(),
+        )
 
     def _exit_node(self, mesh: MeshIdentity, target: Target, found: Whereabouts) -> ExitNode:
         return ExitNode(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import pulumi
 
+from infra.resources.certificate_authority import IssuingCertificate
 from infra.settings.headscale import HeadscaleSettings
 
 
@@ -18,6 +19,8 @@ class GatewayIdentity:
     public_key: pulumi.Output[str]
     mesh: "MeshIdentity | None"
     """None of a plain gateway."""
+    issuer: IssuingCertificate | None = None
+    """What devices get their certificates from; None where none has one."""
 
 
 @dataclass(frozen=True)

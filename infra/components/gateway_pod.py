@@ -1,8 +1,8 @@
-"""The gateway's pod: tailscaled, the WireGuard interface and the agent, each with NET_ADMIN and nothing more.
+"""The gateway's pod: tailscaled, WireGuard's interface, OpenVPN and the agent, each with NET_ADMIN and nothing more.
 
-A plain gateway has no tailscaled. The interface has a container of its own so that tunnels outlive the agent. State is
-on the volume. A pod without it would be a new node to Headscale, and its pre-auth key is used up (tailscale#1686).
-Capabilities, sysctls, probes and volumes are declared here.
+OpenVPN is there where it is offered. A plain gateway has no tailscaled. Interface and OpenVPN have containers of their
+own so that tunnels outlive the agent. State is on the volume. A pod without it would be a new node to Headscale, and
+its pre-auth key is used up (tailscale#1686). Capabilities, sysctls, probes and volumes are declared here.
 """
 
 import hashlib
@@ -13,11 +13,12 @@ import pulumi
 
 from infra import gateway_programs
 from infra.components.gateway_identity import GatewayIdentity
-from infra.settings.gateway import GatewaySettings
+from infra.settings.gateway import OPENVPN_PORT, GatewaySettings
 from infra.settings.headscale import HeadscaleSettings
 from infra.settings.stack import StackSettings
 
 PRIVATE_KEY, TOKENS, PRE_AUTH_KEY, CA_CERTIFICATE = "private-key", "tokens", "pre-auth-key", "ca.crt"
+ISSUING_CERTIFICATE, ISSUING_KEY = "issuing.crt", "issuing.key"
 ADMIN_TOKEN = "admin-token"  # noqa: S105 (a name)
 TAILSCALE_SOCKET = "/tmp/tailscaled.sock"  # noqa: S108 (an emptyDir of the container)
 IDENTITY = "/etc/meshgate"
@@ -26,11 +27,15 @@ SETTINGS = "/etc/meshgate-settings"
 AGENT_STATE = "/var/lib/meshgate"
 TAILSCALE_STATE = "/var/lib/tailscale"
 WIREGUARD_SOCKETS = "/var/run/wireguard"
+OPENVPN_MEETING = "/run/meshgate-openvpn"
 PLACES = gateway_programs.Places(
     private_key_file=f"{IDENTITY}/{PRIVATE_KEY}",
     token_file=f"{IDENTITY}/{TOKENS}",
     settings_dir=SETTINGS,
     state_dir=AGENT_STATE,
+    issuing_certificate_file=f"{IDENTITY}/{ISSUING_CERTIFICATE}",
+    issuing_key_file=f"{IDENTITY}/{ISSUING_KEY}",
+    openvpn_dir=OPENVPN_MEETING,
 )
 NODE_ADDRESSES = {
     "name": "MESHGATE_NODE_ADDRESSES",
@@ -49,6 +54,8 @@ def annotations(identity: GatewayIdentity) -> dict[str, pulumi.Input[str]]:
         # The digest of a random key tells nothing of it.
         noticed["meshgate/pre-auth-key"] = pulumi.Output.unsecret(identity.mesh.pre_auth_key.apply(_digest))
         noticed["meshgate/ca-certificate"] = _digest(identity.mesh.server.ca_certificate or "")
+    if identity.issuer:
+        noticed["meshgate/issuing-certificate"] = identity.issuer.chain.apply(_digest)
     return noticed
 
 
@@ -59,6 +66,8 @@ def secrets(identity: GatewayIdentity) -> dict[str, pulumi.Input[str]]:
         TOKENS: identity.tokens,
         ADMIN_TOKEN: identity.admin_token,
     }
+    if identity.issuer:
+        own |= {ISSUING_CERTIFICATE: identity.issuer.chain, ISSUING_KEY: identity.issuer.key}
     return own | ({PRE_AUTH_KEY: identity.mesh.pre_auth_key} if identity.mesh else {})
 
 
@@ -71,14 +80,18 @@ def config(settings: StackSettings, gateway: GatewaySettings, identity: GatewayI
 
 def spec(gateway: GatewaySettings, name: str, identity: GatewayIdentity) -> dict[str, object]:
     """The PodSpec; `name` is that of the Secret, the ConfigMap and the volume claim."""
+    issuing = (ISSUING_CERTIFICATE, ISSUING_KEY) if identity.issuer else ()
     volumes: list[dict[str, object]] = [
-        {"name": "identity", "secret": _secret(name, PRIVATE_KEY, TOKENS)},
+        {"name": "identity", "secret": _secret(name, PRIVATE_KEY, TOKENS, *issuing)},
         {"name": "settings", "config_map": _config_map(name, *gateway_programs.agent_settings(gateway))},
         {"name": "state", "persistent_volume_claim": {"claim_name": name}},
         {"name": "tun", "host_path": {"path": "/dev/net/tun", "type": "CharDevice"}},
         {"name": "wireguard", "empty_dir": {"medium": "Memory"}},
     ]
     containers = [_wireguard(gateway), _agent(gateway, identity)]
+    if identity.issuer:
+        containers.insert(1, _openvpn(gateway))
+        volumes.append({"name": "openvpn", "empty_dir": {"medium": "Memory"}})
     if identity.mesh:
         containers.insert(0, _tailscale(identity.mesh.server, gateway))
         volumes += [
@@ -186,6 +199,29 @@ def _wireguard(gateway: GatewaySettings) -> dict[str, object]:
     )
 
 
+def _openvpn(gateway: GatewaySettings) -> dict[str, object]:
+    return _container(
+        "openvpn",
+        gateway.image,
+        command=["python3", "-m", "gateway.agent.protocols.openvpn.server_process"],
+        env=_environment(gateway_programs.openvpn_environment(gateway, PLACES)),
+        ports=[
+            {
+                "name": f"openvpn-{transport}",
+                "container_port": OPENVPN_PORT,
+                "protocol": transport.upper(),
+                **({"host_port": port} if gateway.exposure == "HostPort" else {}),
+            }
+            for transport, port in gateway.openvpn_ports.items()
+        ],
+        resources={"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": _openvpn_limit(gateway)}},
+        volume_mounts=[
+            {"name": "tun", "mount_path": "/dev/net/tun"},
+            {"name": "openvpn", "mount_path": OPENVPN_MEETING},
+        ],
+    )
+
+
 def _agent(gateway: GatewaySettings, identity: GatewayIdentity) -> dict[str, object]:
     probe = {"port": "probes"}
     environment = gateway_programs.agent_environment(
@@ -214,8 +250,14 @@ def _agent(gateway: GatewaySettings, identity: GatewayIdentity) -> dict[str, obj
             {"name": "settings", "mount_path": SETTINGS, "read_only": True},
             {"name": "state", "mount_path": AGENT_STATE, "sub_path": "agent"},
             {"name": "wireguard", "mount_path": WIREGUARD_SOCKETS},
+            *([{"name": "openvpn", "mount_path": OPENVPN_MEETING}] if identity.issuer else []),
         ],
     )
+
+
+def _openvpn_limit(gateway: GatewaySettings) -> str:
+    """As much as OpenVPN takes when every device has a session: measured 153 kB each."""
+    return _limit(128, 160, gateway)
 
 
 def _wireguard_limit(gateway: GatewaySettings) -> str:

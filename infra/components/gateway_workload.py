@@ -10,7 +10,7 @@ from infra.components import gateway_monitoring, gateway_pod
 from infra.components.gateway_identity import GatewayIdentity
 from infra.components.gateway_monitoring import GatewayMonitoring
 from infra.components.stack_cluster import NamespacedComponent, StackCluster
-from infra.settings.gateway import ApiCaller, GatewaySettings
+from infra.settings.gateway import OPENVPN_PORT, ApiCaller, GatewaySettings
 from infra.settings.stack import StackSettings
 
 NOT_AWAITED = {"pulumi.com/skipAwait": "true"}
@@ -73,7 +73,7 @@ class GatewayWorkload(NamespacedComponent):
         self.register_outputs({})
 
     def _services(self) -> None:
-        """The peer API inside the cluster, and the WireGuard port outside it.
+        """The peer API inside the cluster, and the clients' ports outside it.
 
         They are not awaited: the Deployment's rollout and the exit node prove that they have a ready pod.
         """
@@ -90,8 +90,9 @@ class GatewayWorkload(NamespacedComponent):
         )
         if self._gateway.exposure == "HostPort":
             return
-        port = self._gateway.port
-        node_port = {"node_port": port} if self._gateway.exposure == "NodePort" else {}
+        ports = [("wireguard", "UDP", self._gateway.port, self._gateway.port)]
+        for transport, port in self._gateway.openvpn_ports.items():
+            ports.append((f"openvpn-{transport}", transport.upper(), port, OPENVPN_PORT))
         Service(
             f"{self._gateway.name}-wireguard",
             metadata=self.metadata(self.name, NOT_AWAITED | self._gateway.service_annotations),
@@ -102,19 +103,26 @@ class GatewayWorkload(NamespacedComponent):
                 "external_traffic_policy": "Local",
                 # There is one pod: its tunnels need not wait until it is ready in all its parts.
                 "publish_not_ready_addresses": True,
-                "ports": [{"name": "wireguard", "port": port, "target_port": port, "protocol": "UDP"} | node_port],
+                "ports": [
+                    {"name": name, "port": port, "target_port": target, "protocol": protocol}
+                    | ({"node_port": port} if self._gateway.exposure == "NodePort" else {})
+                    for name, protocol, port, target in ports
+                ],
             },
             opts=self.opts(),
         )
 
     def _network_policy(self, settings: StackSettings) -> NetworkPolicy:
-        """In: WireGuard and tailscaled from anywhere, the peer API from who may. Out: its own firewall judges.
+        """In: clients and tailscaled from anywhere, the peer API from who may. Out: its own firewall judges.
 
         Egress rules would be judged after Services' addresses are translated, and by each CNI in its own way: what
         tailscaled needs of Headscale, DNS and peers near by could not be named for every cluster.
         """
         ports = [self._gateway.port, *([self._gateway.tailscale_port] if settings.mesh(self._gateway) else [])]
-        ingress: list[dict[str, object]] = [{"ports": [{"port": port, "protocol": "UDP"} for port in ports]}]
+        openvpn = [{"port": OPENVPN_PORT, "protocol": transport.upper()} for transport in self._gateway.openvpn_ports]
+        ingress: list[dict[str, object]] = [
+            {"ports": [*({"port": port, "protocol": "UDP"} for port in ports), *openvpn]}
+        ]
         callers = [*map(_policy_peer, self._gateway.api_from)]
         if settings.orchestrator:
             callers.insert(0, _policy_peer(ApiCaller(namespace=settings.orchestrator.namespace)))

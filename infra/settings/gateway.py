@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from infra.settings.monitoring import MonitoringSettings
+from infra.settings.openvpn import OpenVpnSettings
 from infra.settings.section import Section
 from infra.settings.value_types import (
     NODE_PORTS,
@@ -28,6 +29,9 @@ from infra.settings.value_types import (
 
 MAX_DEVICES = 65_536
 """wireguard-go holds no more peers than this (its device/constants.go)."""
+
+OPENVPN_PORT = 1194
+"""What OpenVPN listens on in a pod, UDP and TCP."""
 
 
 class ApiCaller(Section):
@@ -69,6 +73,9 @@ class GatewaySettings(Section):
     mesh: bool = True
     """Whether it is an exit node of the mesh, where the stack has `headscale`. One that is not is plain: its clients
     reach the Internet alone."""
+    access: Annotated[tuple[Literal["wireguard", "openvpn"], ...], NotEmpty] = ("wireguard",)
+    """The ways that devices get in: WireGuard always, and OpenVPN where `openvpn` is in the list."""
+    openvpn: OpenVpnSettings | None = None
     host: Host | None = None
     """What SSH dials to reach a machine; the endpoint's host when not set."""
     peers_url: PeersUrl | None = None
@@ -136,6 +143,17 @@ class GatewaySettings(Section):
         return split_endpoint(self.endpoint)[1]
 
     @property
+    def openvpn_ports(self) -> dict[str, int]:
+        """OpenVPN's published ports, by their transports; none without OpenVPN."""
+        return (self.openvpn or OpenVpnSettings()).ports if "openvpn" in self.access else {}
+
+    @property
+    def openvpn_endpoints(self) -> list[str]:
+        """What OpenVPN's clients dial, such as udp:vpn.example.com:31194."""
+        host = self.endpoint.rpartition(":")[0]
+        return [f"{transport}:{host}:{port}" for transport, port in self.openvpn_ports.items()]
+
+    @property
     def hostname(self) -> str:
         """The node's name in Headscale."""
         return f"meshgate-{self.name}"
@@ -174,6 +192,26 @@ class GatewaySettings(Section):
             raise ValueError(f"tailscale_port {self.port} is also the endpoint's port; they need two ports")
         if metal and self.probe_port == (peers_port := url_port(self.peers_url)):
             raise ValueError(f"probe_port {peers_port} is also the port of peers_url; they need two ports")
+        return self
+
+    @model_validator(mode="after")
+    def _ways_fit(self) -> Self:
+        if "wireguard" not in self.access:
+            raise ValueError("access lacks wireguard, which every gateway offers; add it")
+        if self.openvpn and "openvpn" not in self.access:
+            raise ValueError("openvpn is set, but `access` does not have it; add it there, or leave the section out")
+        if self.openvpn_ports and self.target == "metal":
+            raise ValueError("access has openvpn, which gateways in the cluster offer; leave it out on a machine")
+        for transport, port in self.openvpn_ports.items():
+            name = f"openvpn.{transport}_port"
+            if self.exposure == "NodePort" and port not in NODE_PORTS:
+                raise ValueError(
+                    f"{name} {port} is no NodePort; use {NODE_PORTS.start}-{NODE_PORTS[-1]} or another exposure"
+                )
+            if transport == "udp" and port == self.port:
+                raise ValueError(f"{name} {port} is also the endpoint's port; they need two ports")
+        if self.openvpn_ports and OPENVPN_PORT in {self.port, self.tailscale_port}:
+            raise ValueError(f"port {OPENVPN_PORT} is OpenVPN's inside the pod; publish WireGuard on another one")
         return self
 
     @model_validator(mode="after")

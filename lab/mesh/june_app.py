@@ -13,9 +13,11 @@ USER = "somebody@lab.example"
 _PATH = "/api/v1/device"
 
 
-def register(orchestrator: str, device_name: str, gateway: str | None = None) -> dict[str, Any]:
+def register(
+    orchestrator: str, device_name: str, gateway: str | None = None, access: str | None = None
+) -> dict[str, Any]:
     """Register a device, at a gateway of several by its name, and return the answer (June's field names)."""
-    params = {"gateway": gateway} if gateway else {}
+    params = {name: value for name, value in (("gateway", gateway), ("access", access)) if value}
     answer = _ask(
         orchestrator, "POST", "register", params=params, json={"device_name": device_name, "device_os": "linux"}
     )

@@ -4,21 +4,18 @@ It runs wireguard-go whatever the kernel can, so it is the same on every machine
 the lan by itself; all else has to go through the tunnel.
 """
 
-import json
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Self
 
 from console.errors import StepError
 from console.run import capture
 from console.waiting import until
-from lab import paths
 from lab.network import topology
 from lab.network.sandbox import Sandbox, in_network
+from lab.network.tunnel_client import DIRECTORY, TunnelClient
 from lab.processes.daemon import Daemon
 from lab.tools import go_builds, pinned_tools
 
@@ -26,7 +23,6 @@ INTERFACE = "wg0"
 DEFAULT_MTU = 1420
 """What wg-quick takes on a link of 1500 bytes when a config names none."""
 
-DIRECTORY = paths.STATE / "clients"
 START_SECONDS = 5.0
 
 
@@ -98,50 +94,8 @@ class Config:
         return "\n".join(lines) + "\n"
 
 
-@dataclass(frozen=True)
-class Client:
+class Client(TunnelClient):
     """A connected client."""
-
-    name: str
-    host: topology.Host
-    pid: int
-
-    @property
-    def inside(self) -> list[str]:
-        """What to put before an argument list to run it where the client is."""
-        return ["nsenter", f"--target={self.pid}", "--net", "--mount", "--"]
-
-    def run(self, command: Sequence[str | Path], doing: str = "run a command in the client") -> str:
-        """Run a command where the client is and return its stdout; raise StepError if it fails."""
-        return capture([*self.inside, *command], doing=f"{doing} {self.name}")
-
-    def fetch(self, url: str, seconds: float = 5) -> str:
-        """Return a web page as the client sees it; raise StepError when it does not come in time."""
-        # curl's own proxy settings must not lead around the tunnel.
-        curl = ("curl", "--silent", "--show-error", "--fail", "--globoff", "--noproxy", "*")
-        return self.run([*curl, "--max-time", str(seconds), url], doing=f"fetch {url} from the client")
-
-    def identify(self, url: str, seconds: float = 5) -> dict[str, str]:
-        """Return what the lab's web server at `url` says: {host, caller}."""
-        answer: dict[str, str] = json.loads(self.fetch(url, seconds))
-        return answer
-
-    def download(self, url: str, seconds: float = 30) -> int:
-        """Fetch `url` and return how many bytes came."""
-        curl = ("curl", "--silent", "--show-error", "--fail", "--globoff", "--noproxy", "*", "--output", os.devnull)
-        counted = self.run(
-            [*curl, "--write-out", "%{size_download}", "--max-time", str(seconds), url],
-            doing=f"download {url} in the client",
-        )
-        return int(counted)
-
-    def reaches(self, address: str, seconds: float = 1) -> bool:
-        """Say whether one ping to an address is answered."""
-        try:
-            self.run(["ping", "-n", "-c", "1", "-W", str(seconds), address], doing=f"ping {address} from the client")
-        except StepError:
-            return False
-        return True
 
     def handshake_seconds(self) -> float | None:
         """Return the age of the latest handshake; None when there never was one."""

@@ -15,7 +15,8 @@ from lab.cluster import kube
 from lab.cluster.startup import PKI
 from lab.mesh import june, june_app, peer
 from lab.network import topology
-from lab.network.wireguard_client import Client, Config
+from lab.network.tunnel_client import TunnelClient
+from lab.network.wireguard_client import Config
 from tests.deadlines import wait_for
 
 NAMESPACE, GATEWAY = "meshgate", "meshgate-lab"
@@ -97,12 +98,12 @@ def orchestrator_env() -> dict[str, Any]:
     return {one["name"]: one.get("value", one.get("valueFrom")) for one in container["env"]}
 
 
-_REGISTER = """
+_CALL = """
 import json, sys, urllib.request
 token = next(line.split()[1] for line in open("/etc/meshgate/tokens") if line.startswith("register"))
 headers = {"Authorization": "Bearer " + token, "Content-Type": "application/json"}
-body = json.dumps({"public_key": sys.argv[1]}).encode()
-request = urllib.request.Request("http://127.0.0.1:8080/v1/peers", body, headers)
+method, path, body = sys.argv[1:]
+request = urllib.request.Request("http://127.0.0.1:8080" + path, body.encode() or None, headers, method=method)
 print(urllib.request.urlopen(request).read().decode())
 """
 
@@ -110,12 +111,17 @@ print(urllib.request.urlopen(request).read().decode())
 def let_in_by_hand(namespace: str, deployment: str) -> Config:
     """A config for a device that the operator lets in from within the gateway's pod."""
     private_key = curve25519.generate_private_key()
+    body = {"public_key": curve25519.public_key(private_key)}
+    return Config.from_peer(private_key, json.loads(call_by_hand(namespace, deployment, "POST", "/v1/peers", body)))
+
+
+def call_by_hand(namespace: str, deployment: str, method: str, path: str, body: object = None) -> str:
+    """What the peer API answers the operator within the gateway's pod."""
     agent = ("exec", "-n", namespace, f"deploy/{deployment}", "-c", "agent", "--")
-    answer = kube.kubectl(*agent, "python3", "-c", _REGISTER, curve25519.public_key(private_key))
-    return Config.from_peer(private_key, json.loads(answer))
+    return kube.kubectl(*agent, "python3", "-c", _CALL, method, path, json.dumps(body) if body else "")
 
 
-def passes(client: Client, url: str, seconds: float = 1) -> bool:
+def passes(client: TunnelClient, url: str, seconds: float = 1) -> bool:
     """Whether a page comes through the tunnel."""
     try:
         client.fetch(url, seconds)

@@ -15,6 +15,8 @@ from urllib.parse import quote
 import httpx
 import pytest
 import respx
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from fastapi import FastAPI
 
 from examples.orchestrator import gateways
@@ -367,7 +369,7 @@ async def test_a_key_is_understood_however_the_app_writes_it(
 async def test_what_is_no_key_reaches_no_gateway(device_id: str, server: respx.MockRouter, june: June) -> None:
     refused = await june.unregister(device_id)
     assert refused.status_code == 422
-    assert refused.json()["detail"].startswith("device_id is not a WireGuard key")
+    assert refused.json()["detail"].startswith("device_id names no device")
     assert not server.calls
 
 
@@ -424,3 +426,31 @@ async def test_no_proxy_of_the_environment_sees_the_token(
     server.post(f"{ONE}/v1/peers").respond(201, json=PEER)
     async with running() as june:
         assert (await june.register()).is_success
+
+
+@pytest.mark.usefixtures("several")
+async def test_a_device_by_openvpn_gets_a_profile_with_its_key(server: respx.MockRouter, june: June) -> None:
+    missing = {"detail": "this gateway does not offer openvpn", "field": "protocol"}
+    first = server.post(f"{ONE}/v1/peers").respond(422, json=missing)
+    second = server.post(f"{EDGE}/v1/peers").respond(201, json={**PEER, "profile": "client\n"})
+    answer = (await june.register(access="openvpn")).json()
+    assert first.called
+    request = x509.load_pem_x509_csr(sent(second)["certificate_request"].encode())
+    assert request.is_signature_valid
+    assert sent(second)["protocol"] == "openvpn"
+    profile, _, key = answer["profile"].partition("<key>\n")
+    assert profile == "client\n"
+    private = serialization.load_pem_private_key(key.removesuffix("</key>\n").encode(), None)
+    form = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    public = private.public_key().public_bytes(*form)
+    assert public == request.public_key().public_bytes(*form)
+    assert base64.b64decode(answer["publicKey"]) == hashlib.sha256(public).digest()
+
+
+@pytest.mark.usefixtures("single")
+async def test_a_way_that_nobody_offers_is_told_to_the_app(server: respx.MockRouter, june: June) -> None:
+    missing = {"detail": "this gateway does not offer openvpn", "field": "protocol"}
+    server.post(f"{ONE}/v1/peers").respond(422, json=missing)
+    answer = await june.register(access="openvpn")
+    assert (answer.status_code, answer.json()["detail"]) == (422, missing["detail"])
+    assert (await june.register(access="pptp")).status_code == 422

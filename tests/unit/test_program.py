@@ -48,10 +48,19 @@ LEARNED: dict[str, dict[str, Any]] = {
     "Token": {"value": "the token", "previous": "", "next": "the next token", "admin": "the admin token"},
     "PreAuthKey": {"key": "the pre-auth key"},
     "ExitNode": {"node_id": "7"},
+    "CertificateAuthority": {"certificate": "the CA\n", "key": "the CA's key"},
+    "IssuingCertificate": {"chain": "the issuer\nthe CA\n", "key": "the issuing key"},
 }
 SECRET = "4dabf18193072939515e22adb298388d"
 """The SDK's mark of a secret value."""
-SECRETS = ("the private key", "the token", "the next token", "the admin token", "the pre-auth key")
+SECRETS = (
+    *("the private key", "the token", "the next token", "the admin token", "the pre-auth key"),
+    *("the CA's key", "the issuing key"),
+)
+OPENVPN: dict[str, Any] = {
+    "access": ["wireguard", "openvpn"],
+    "openvpn": {"udp_port": 31194, "tcp_port": 31443},
+}
 TOKEN_KEY = f"token-{hashlib.sha256(b'the token').hexdigest()[:16]}"
 
 Declared = dict[str, MockResourceArgs]
@@ -171,6 +180,41 @@ async def test_every_container_of_the_gateway_has_net_admin_and_nothing_more() -
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
 
 
+async def test_openvpn_is_a_container_of_its_own_that_never_sees_the_issuing_key() -> None:
+    declared, outputs = await run(gateways=[CONFIG["gateways"][0] | OPENVPN])
+    pod = gateway_pod(declared)
+    assert [container["name"] for container in pod["containers"]] == ["tailscale", "wireguard", "openvpn", "agent"]
+    openvpn, agent = pod["containers"][2:]
+    assert openvpn["securityContext"] == pod["containers"][0]["securityContext"]
+    assert openvpn["ports"] == [
+        {"name": "openvpn-udp", "containerPort": 1194, "protocol": "UDP"},
+        {"name": "openvpn-tcp", "containerPort": 1194, "protocol": "TCP"},
+    ]
+    assert {mount["name"] for mount in openvpn["volumeMounts"]} == {"tun", "openvpn"}
+    assert "openvpn" in {mount["name"] for mount in agent["volumeMounts"]}
+    held = one(declared, "Secret", "one-identity")["stringData"]["value"]
+    assert (held["issuing.crt"], held["issuing.key"]) == ("the issuer\nthe CA\n", "the issuing key")
+    assert "the CA's key" not in json.dumps(one(declared, "Secret", "one-identity"))
+    told = one(declared, "ConfigMap", "one-config")["data"]["MESHGATE_OPENVPN_ENDPOINTS"]
+    assert told == "udp:vpn.example.com:31194,tcp:vpn.example.com:31443"
+    assert outputs["openvpn_endpoints"] == told.split(",")
+    for port in one(declared, "Service", "one-wireguard")["spec"]["ports"]:
+        assert (port["port"], port["nodePort"]) == (port["port"], port["port"])
+    ways = one(declared, "Service", "one-wireguard")["spec"]["ports"]
+    assert [(way["port"], way["targetPort"], way["protocol"]) for way in ways] == [
+        (31820, 31820, "UDP"),
+        (31194, 1194, "UDP"),
+        (31443, 1194, "TCP"),
+    ]
+    open_to_all = one(declared, "NetworkPolicy", "one-policy")["spec"]["ingress"][0]["ports"]
+    assert {"port": 1194, "protocol": "TCP"} in open_to_all
+
+
+async def test_who_has_no_openvpn_has_no_ca() -> None:
+    kinds = {key.partition("::")[0].rpartition(":")[2] for key in await declare()}
+    assert kinds.isdisjoint({"CertificateAuthority", "IssuingCertificate"})
+
+
 async def test_the_agents_probes_are_apart_from_what_the_service_leads_to() -> None:
     declared = await declare(orchestrator={"deployment": "june-orchestrator"})
     agent = gateway_pod(declared)["containers"][2]
@@ -186,16 +230,19 @@ async def test_the_agents_probes_are_apart_from_what_the_service_leads_to() -> N
 
 
 async def test_secrets_are_in_secrets_and_nowhere_else() -> None:
-    declared = await declare()
+    declared = await declare(gateways=[CONFIG["gateways"][0] | OPENVPN])
     # Pulumi wraps what it will encrypt.
     assert one(declared, "Secret", "one-identity")["stringData"]["value"] == {
         "private-key": "the private key",
         "tokens": "register the token\nregister the next token\nadmin the admin token\n",
         "admin-token": "the admin token",
         "pre-auth-key": "the pre-auth key",
+        "issuing.crt": "the issuer\nthe CA\n",
+        "issuing.key": "the issuing key",
     }
     for key, args in declared.items():
-        if ":Secret::" not in key:
+        # A resource of ours takes the CA's key as an input, wrapped.
+        if ":Secret::" not in key and "IssuingCertificate" not in key:
             assert not any(secret in json.dumps(args.inputs) for secret in SECRETS), key
 
 

@@ -16,6 +16,7 @@ GOOD: dict[str, Any] = {
     "headscale": {"managed": True, "url": "https://headscale.example.com"},
     "gateways": [GATEWAY],
 }
+BOTH = ["wireguard", "openvpn"]
 PLAIN: dict[str, Any] = {"gateways": [GATEWAY]}
 
 
@@ -77,7 +78,7 @@ def test_a_number_like_api_key_stays_text() -> None:
             with_headscale(ingress={"tls_secret": "one", "tls": "two"}),
             "meshgate:headscale.ingress.tls: there is no such setting; known here are class_name, tls_secret",
         ),
-        (with_gateway(mtuu=1), "meshgate:gateways[0].mtuu: there is no such setting; known here are allow_networks"),
+        (with_gateway(mtuu=1), "meshgate:gateways[0].mtuu: there is no such setting; known here are access"),
         (GOOD | {"gateways": []}, "meshgate:gateways: "),
         (with_gateway(client_networks=["100.100.0.0/16"]), "meshgate:gateways[0].client_networks[0]: 100.100.0.0/16"),
         (with_gateway(client_networks=["10.244.8.0/24"]), "overlaps 10.244.0.0/16 of cluster.pod_networks"),
@@ -181,6 +182,18 @@ def test_a_number_like_api_key_stays_text() -> None:
         (GOOD | {"headscale_api_key": "k"}, "a managed server makes its own"),
         (PLAIN | {"headscale_api_key": "k"}, "headscale_api_key is set, but there is no `headscale`"),
         ({"gateways": [GATEWAY | {"tags": ["tag:a"]}]}, "gateways[0]: tags describe a node of the mesh"),
+        (with_gateway(access=["openvpn"]), "gateways[0]: access lacks wireguard"),
+        (with_gateway(access=["wireguard", "pptp"]), "gateways[0].access"),
+        (with_gateway(openvpn={"udp_port": 31194}), "openvpn is set, but `access` does not have it"),
+        (with_gateway(access=BOTH), "openvpn.udp_port 1194 is no NodePort; use 30000-32767 or another exposure"),
+        (with_gateway(access=BOTH, openvpn={"udp_port": 31194, "tcp_port": 443}), "openvpn.tcp_port 443 is no NodeP"),
+        (with_gateway(access=BOTH, openvpn={"udp_port": None}), "there is neither udp_port nor tcp_port"),
+        (with_gateway(access=BOTH, openvpn={"udp_port": 31820}), "openvpn.udp_port 31820 is also the endpoint's port"),
+        (
+            with_gateway(access=BOTH, openvpn={"udp_port": 31194}, tailscale_port=1194),
+            "port 1194 is OpenVPN's inside the pod",
+        ),
+        (with_metal(access=BOTH), "access has openvpn, which gateways in the cluster offer"),
         (with_gateway(mesh=False, tags=["tag:a"], tailscale_port=41700), "gateways[0]: tags, tailscale_port describe"),
     ],
 )

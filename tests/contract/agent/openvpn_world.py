@@ -3,16 +3,15 @@
 import itertools
 import re
 import subprocess
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from gateway.agent.protocols.openvpn.sessions import Grant
+from gateway.agent.certificates import Credentials, Issuer, certified, common_name, device_id, new_key, pem
+from infra import certificate_authority
 from lab.tools import debian_packages
 from tests.contract.agent.namespaces import Namespace
 from tests.deadlines import wait_for
@@ -61,90 +60,71 @@ _counter = itertools.count()
 
 @dataclass(frozen=True)
 class Certificate:
-    """A certificate with its key, in files."""
+    """A device's certificate with its key, in files."""
 
-    name: str
+    key: ec.EllipticCurvePrivateKey
     directory: Path
-    fingerprint: str
-    """As OpenVPN tells it."""
+
+    @property
+    def name(self) -> str:
+        """The certificate's common name."""
+        return common_name(device_id(certified(self.key)))
 
     def lines(self, directory: Path) -> str:
         """What a configuration says of it and of its CA."""
         return f"ca {directory / 'ca.crt'}\ncert {self.directory / 'cert.pem'}\nkey {self.directory / 'key.pem'}\n"
 
 
-class CertificateAuthority:
-    """Signs what the tests need."""
+class Authority:
+    """A CA with the issuers of two gateways."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a CA for tests")])
-        certificate = (
-            self._draft("a CA for tests", self._key)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .sign(self._key, hashes.SHA256())
-        )
-        (directory / "ca.crt").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        ca = certificate_authority.make("a CA for tests")
+        (directory / "ca.crt").write_text(ca.certificate)
+        below = [certificate_authority.issuing(ca, name) for name in ("the gateway's", "another gateway's")]
+        self.issuer, self.other = (Issuer(one.certificate + ca.certificate, one.key) for one in below)
 
-    def issue(self, name: str, use: x509.ObjectIdentifier = ExtendedKeyUsageOID.CLIENT_AUTH) -> Certificate:
+    def issue(self) -> Certificate:
         """A certificate of a new key."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        usage = x509.KeyUsage(
-            digital_signature=True,
-            **dict.fromkeys(("content_commitment", "key_encipherment", "data_encipherment", "key_agreement"), False),
-            **dict.fromkeys(("key_cert_sign", "crl_sign", "encipher_only", "decipher_only"), False),
-        )
-        certificate = (
-            self._draft(name, key)
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(usage, critical=True)
-            .add_extension(x509.ExtendedKeyUsage([use]), critical=False)
-            .sign(self._key, hashes.SHA256())
-        )
+        return self.certify(new_key(), self.issuer)
+
+    def certify(self, key: ec.EllipticCurvePrivateKey, issuer: Issuer) -> Certificate:
+        chain = issuer.for_device(certified(key), int(time.time()), None)
+        return Certificate(key, self._write(Credentials(chain, pem(key))))
+
+    def server(self) -> Path:
+        """Where the server's certificate and key are."""
+        return self._write(self.issuer.for_server("gateway"))
+
+    def _write(self, credentials: Credentials) -> Path:
         directory = self.directory / f"certificate-{next(_counter)}"
         directory.mkdir()
-        (directory / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        (directory / "cert.pem").write_text(credentials.chain)
         secret = directory / "key.pem"
         secret.touch(mode=0o600)
-        secret.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-        )
-        return Certificate(name, directory, certificate.fingerprint(hashes.SHA256()).hex(":"))
-
-    def _draft(self, name: str, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-        now = datetime.now(UTC)
-        return (
-            x509.CertificateBuilder()
-            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
-            .issuer_name(self._name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(minutes=5))
-            .not_valid_after(now + timedelta(days=1))
-        )
+        secret.write_text(credentials.key)
+        return directory
 
 
 class AllowList:
-    """Devices by their certificates; each has a number, which is its place in the networks."""
+    """Devices by their certificates' names; each has a number, which is its place in the networks."""
 
     def __init__(self) -> None:
-        self.devices: dict[str, Grant] = {}
+        self.devices: dict[str, int] = {}
 
     def add(self, certificate: Certificate, number: int) -> None:
-        options = (
+        self.devices[certificate.name] = number
+
+    def has(self, name: str) -> bool:
+        return name in self.devices
+
+    async def welcome(self, name: str) -> Sequence[str]:
+        number = self.devices[name]
+        return (
             f"ifconfig-push 10.90.0.{number} 255.255.255.0",
             f"ifconfig-ipv6-push fd00:90::{number:x}/64 {GATEWAY_6}",
         )
-        self.devices[certificate.fingerprint] = Grant(certificate.name, options)
-
-    def grant(self, fingerprint: str) -> Grant | None:
-        return self.devices.get(fingerprint)
-
-    def has(self, name: str) -> bool:
-        return any(grant.name == name for grant in self.devices.values())
 
 
 class Client:
@@ -185,21 +165,23 @@ class OpenVpnWorld:
         self.server.run("ip", "link", "add", "lan", "address", "02:00:00:00:08:01", "type", "bridge")
         self._join(self.server, "lan", f"{SERVER}/24")
         self._clients: list[Namespace] = []
-        self.authority = CertificateAuthority(directory)
-        self.certificate = self.authority.issue("gateway", ExtendedKeyUsageOID.SERVER_AUTH)
+        self.authority = Authority(directory)
+        self.certificate = self.authority.server()
         self.socket = directory / "management.sock"
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, *options: str) -> None:
         configuration = self.directory / "server.conf"
         own = ("dev ovserver", f"management {self.socket} unix", f"tmp-dir {self.directory}")
-        configuration.write_text(
-            "\n".join((SERVER_CONFIGURATION, self.certificate.lines(self.directory), *own, *options))
-        )
+        configuration.write_text("\n".join((SERVER_CONFIGURATION, self._credentials(), *own, *options)))
         log = self.directory / "server.log"
         log.unlink(missing_ok=True)
         self.process = self.server.start("openvpn", "--config", str(configuration), "--log", str(log))
         wait_for(lambda: log.exists() and "Initialization Sequence Completed" in log.read_text(), "OpenVPN", log=log)
+
+    def _credentials(self) -> str:
+        own = self.certificate
+        return f"ca {self.directory / 'ca.crt'}\ncert {own / 'cert.pem'}\nkey {own / 'key.pem'}\n"
 
     def connect(self, certificate: Certificate, *options: str) -> Client:
         number = len(self._clients) + 2

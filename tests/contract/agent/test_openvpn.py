@@ -38,7 +38,7 @@ def allowed() -> AllowList:
 @asynccontextmanager
 async def agent(world: OpenVpnWorld, allowed: AllowList) -> AsyncIterator[Sessions]:
     """What keeps the sessions, for the time of the block."""
-    sessions = Sessions(world.socket, allowed)
+    sessions = Sessions(world.socket, world.authority.issuer.fingerprint, allowed)
     keeping = asyncio.create_task(sessions.keep())
     try:
         await come_true(lambda: sessions.is_kept, "the conversation")
@@ -56,8 +56,8 @@ async def come_true(condition: Callable[[], bool], what: str, within: float = 10
 async def test_who_is_on_the_list_gets_its_addresses_and_nobody_else_gets_in(
     world: OpenVpnWorld, allowed: AllowList
 ) -> None:
-    phone, stranger = world.authority.issue("phone"), world.authority.issue("stranger")
-    namesake = world.authority.issue("phone")
+    phone, stranger = world.authority.issue(), world.authority.issue()
+    namesake = world.authority.certify(phone.key, world.authority.other)
     allowed.add(phone, 17)
     world.start()
     async with agent(world, allowed):
@@ -70,11 +70,11 @@ async def test_who_is_on_the_list_gets_its_addresses_and_nobody_else_gets_in(
             refused = world.connect(certificate)
             assert await asyncio.to_thread(refused.process.wait, 10) == 0
             assert refused.says(REFUSED)
-        assert await asyncio.to_thread(client.reaches, GATEWAY_4), "a namesake ends nobody's session"
+        assert await asyncio.to_thread(client.reaches, GATEWAY_4), "who is refused ends nobody's session"
 
 
 async def test_who_is_revoked_is_out_at_once_and_told_so(world: OpenVpnWorld, allowed: AllowList) -> None:
-    phone, tablet = world.authority.issue("phone"), world.authority.issue("tablet")
+    phone, tablet = world.authority.issue(), world.authority.issue()
     allowed.add(phone, 17)
     allowed.add(tablet, 18)
     world.start()
@@ -82,7 +82,7 @@ async def test_who_is_revoked_is_out_at_once_and_told_so(world: OpenVpnWorld, al
         client, other = world.connect(phone), world.connect(tablet)
         await come_true(lambda: client.is_up() and other.is_up(), "both clients")
         with pinging(other.namespace.inside, GATEWAY_6, 0.05) as pings:
-            del allowed.devices[phone.fingerprint]
+            del allowed.devices[phone.name]
             await sessions.end([phone.name])
             assert not await asyncio.to_thread(client.reaches, GATEWAY_4)
             await come_true(lambda: client.says(REFUSED), "the refusal", within=5)
@@ -91,7 +91,7 @@ async def test_who_is_revoked_is_out_at_once_and_told_so(world: OpenVpnWorld, al
 
 
 async def test_renewed_keys_are_asked_for_again(world: OpenVpnWorld, allowed: AllowList) -> None:
-    phone = world.authority.issue("phone")
+    phone = world.authority.issue()
     allowed.add(phone, 17)
     world.start("reneg-sec 3")
     async with agent(world, allowed):
@@ -101,14 +101,14 @@ async def test_renewed_keys_are_asked_for_again(world: OpenVpnWorld, allowed: Al
             await asyncio.sleep(8)
             assert client.process.poll() is None
         assert pings.longest_gap_s < 1, "of the packets on their way when keys change, OpenVPN loses one now and then"
-        del allowed.devices[phone.fingerprint]
+        del allowed.devices[phone.name]
         await come_true(lambda: client.process.poll() is not None, "the end of the client", within=20)
 
 
 async def test_while_no_agent_is_there_sessions_go_on_and_the_next_one_sees_to_the_rest(
     world: OpenVpnWorld, allowed: AllowList
 ) -> None:
-    stays, goes, comes = (world.authority.issue(name) for name in ("stays", "goes", "comes"))
+    stays, goes, comes = (world.authority.issue() for _ in range(3))
     for number, certificate in enumerate((stays, goes), 17):
         allowed.add(certificate, number)
     world.start()
@@ -118,7 +118,7 @@ async def test_while_no_agent_is_there_sessions_go_on_and_the_next_one_sees_to_t
     with pytest.raises(CommandError, match="does not talk to the agent"):
         await sessions.end([goes.name])
     with pinging(staying.namespace.inside, GATEWAY_4, 0.1) as pings:
-        del allowed.devices[goes.fingerprint]
+        del allowed.devices[goes.name]
         allowed.add(comes, 19)
         coming = world.connect(comes)
         await asyncio.sleep(3)
@@ -130,7 +130,7 @@ async def test_while_no_agent_is_there_sessions_go_on_and_the_next_one_sees_to_t
 
 
 async def test_a_killed_server_is_served_again(world: OpenVpnWorld, allowed: AllowList) -> None:
-    phone = world.authority.issue("phone")
+    phone = world.authority.issue()
     allowed.add(phone, 17)
     world.start()
     async with agent(world, allowed) as sessions:

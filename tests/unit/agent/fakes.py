@@ -1,16 +1,36 @@
 """Key pairs, a protocol without an interface, and a data plane that keeps peers and fails when told to."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
+from gateway.agent.certificates import Issuer
 from gateway.agent.command import CommandError
 from gateway.agent.protocol import AwayError, Traffic
 from gateway.agent.protocols.wireguard.wg import SeenInterface, SeenPeer, WantedPeer, parse_dump
+from gateway.agent.settings import AgentSettings
 from gateway.agent.store import Device
-from infra import curve25519
+from infra import certificate_authority, curve25519
 
 SERVER_KEY = "c2VydmVyIHB1YmxpYyBrZXkgZm9yIHRlc3RzISEhISE="
+
+
+def agent_settings(directory: Path = Path("nowhere"), **more: object) -> AgentSettings:
+    """Settings of an agent that keeps its files in a directory."""
+    values: dict[str, Any] = {
+        "listen_port": 51820,
+        "endpoint": "vpn.example.org:51820",
+        "client_networks": "10.77.0.0/29,fd77::/64",
+        "dns": "100.100.100.100",
+        "private_key_file": directory / "private-key",
+        "public_key": SERVER_KEY,
+        "token_file": directory / "token",
+        "state_dir": directory,
+        **more,
+    }
+    return AgentSettings(**values)
 
 
 @dataclass(frozen=True)
@@ -35,10 +55,10 @@ class FakeAccess:
     async def let_in(self, device: Device) -> None:
         pass
 
-    async def shut_out(self, public_keys: Sequence[str]) -> None:
+    async def shut_out(self, devices: Sequence[Device]) -> None:
         pass
 
-    def reconsider(self, public_keys: Iterable[str]) -> None:
+    def reconsider(self, devices: Sequence[Device]) -> None:
         pass
 
     async def problems(self) -> list[str]:
@@ -123,3 +143,10 @@ def _line(public_key: str, peer: SeenPeer) -> str:
         *("0", "0", str(peer.keepalive or "off")),
     )
     return "\t".join(fields)
+
+
+def made_issuer() -> Issuer:
+    """The issuer of a gateway, below a CA of its own."""
+    ca = certificate_authority.make("a CA for tests")
+    issuing = certificate_authority.issuing(ca, "a gateway's")
+    return Issuer(issuing.certificate + ca.certificate, issuing.key)

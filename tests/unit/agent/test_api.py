@@ -18,11 +18,10 @@ from gateway.agent.metrics import make_registry
 from gateway.agent.probes import create_probes
 from gateway.agent.protocols.wireguard.peers import Peers
 from gateway.agent.request_limits import MAX_BODY_BYTES, MAX_DISCARDED_BYTES, BodyLimits
-from gateway.agent.settings import AgentSettings
 from gateway.agent.store import Store
 from gateway.agent.tokens import Tokens
 from tests.unit.agent import api_fuzz
-from tests.unit.agent.fakes import SERVER_KEY, FakeAccess, FakeDataPlane, key_pair
+from tests.unit.agent.fakes import SERVER_KEY, FakeAccess, FakeDataPlane, agent_settings, key_pair
 
 TOKEN, APP, READER = "the-operators-token", "a-token-of-the-app", "a-token-of-a-reader"
 PRESHARED = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
@@ -34,16 +33,7 @@ class Gateway:
     """The application with all that it stands on."""
 
     def __init__(self, directory: Path) -> None:
-        self.settings = AgentSettings(
-            listen_port=51820,
-            endpoint="vpn.example.org:51820",
-            client_networks="10.77.0.0/29,fd77::/64",
-            dns="100.100.100.100",
-            private_key_file=directory / "private-key",
-            public_key=SERVER_KEY,
-            token_file=directory / "token",
-            state_dir=directory,
-        )
+        self.settings = agent_settings(directory)
         self.plane = FakeDataPlane()
         self.store = Store(directory / "peers.sqlite")
         self.missing: list[str] = []
@@ -92,6 +82,8 @@ async def test_a_new_peer_gets_all_it_needs(http: httpx.AsyncClient) -> None:
     created, expires = datetime.fromisoformat(peer.pop("created_at")), datetime.fromisoformat(peer.pop("expires_at"))
     assert (expires - created).total_seconds() == 60
     assert peer == {
+        "protocol": "wireguard",
+        "id": key,
         "name": "Anna's phone",
         "public_key": key,
         "has_preshared_key": True,
@@ -129,7 +121,7 @@ async def test_without_the_token_nobody_learns_anything(gateway: Gateway, author
         everything = [("GET", "/openapi.json"), ("GET", "/"), ("GET", "/v1/nothing"), ("PUT", "/v1/peers")]
         routes = gateway.app.openapi()["paths"]
         everything += [(method, path.format(public_key="x")) for path, calls in routes.items() for method in calls]
-        assert len(everything) == 8
+        assert len(everything) == 9
         for method, path in everything:
             for body in (f'{{"public_key": "{SLASHED}"}}', "{", "x" * (MAX_BODY_BYTES + 1), "{}"):
                 answer = await http.request(method, path, content=body)
@@ -294,6 +286,7 @@ async def test_the_openapi_has_every_answer(http: httpx.AsyncClient) -> None:
         ("post", "/v1/peers"): {200, 201, 202, 507} | every,
         ("get", "/v1/peers"): {200} | every,
         ("get", "/v1/peers/{public_key}"): {200, 404} | every,
+        ("get", "/v1/peers/{public_key}/profile"): {200, 404} | every,
         ("delete", "/v1/peers/{public_key}"): {204, 404} | every,
     }
     for calls in openapi["paths"].values():

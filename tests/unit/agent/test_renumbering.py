@@ -32,7 +32,7 @@ async def start(gateway: Gateway, text: str, *, renumber: bool = False) -> dict[
     gateway.store.close()
     gateway.networks = networks(text)
     gateway.start(renumber=renumber)
-    known = gateway.devices.among(gateway.devices.keys())
+    known = gateway.devices.among(gateway.devices.keys("wireguard"))
     return {key: gateway.devices.addresses(device) for key, device in known.items()}
 
 

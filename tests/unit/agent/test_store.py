@@ -13,6 +13,7 @@ from gateway.agent.store import Device, Sighting, Store, StoreError
 
 FIRST = Device(number=2, public_key="first", name="a", preshared_key="secret", created_at=10, expires_at=20)
 SECOND = Device(number=3, public_key="second", name="a", created_at=11)
+CERTIFIED = Device(number=4, public_key="third", protocol="openvpn", certified_key=b"a key", created_at=12)
 
 
 @pytest.fixture
@@ -24,14 +25,16 @@ def test_devices_come_back_as_they_were(path: Path) -> None:
     store = Store(path)
     store.add(FIRST)
     store.add(SECOND)
+    store.add(CERTIFIED)
     store.note([Sighting("second", "192.0.2.1:5", 12), Sighting("gone", "192.0.2.1:6", 13)])
     store.remove(["first", "never"])
     store.close()
     store = Store(path)
     assert store.everyone() == [
-        Device(number=3, public_key="second", name="a", created_at=11, endpoint="192.0.2.1:5", last_handshake=12)
+        Device(number=3, public_key="second", name="a", created_at=11, endpoint="192.0.2.1:5", last_handshake=12),
+        CERTIFIED,
     ]
-    assert store.newest_number() == 3
+    assert store.newest_number() == 4
     store.close()
 
 
@@ -143,16 +146,21 @@ class TestVersions:
         db.commit()
         db.close()
 
-    @pytest.mark.parametrize("version", range(1, len(store_versions._STEPS)))
-    def test_a_file_of_any_version_is_brought_up_to_date(
-        self, path: Path, version: int, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        with monkeypatch.context() as old:
-            old.setattr(store_versions, "_STEPS", store_versions._STEPS[:version])
-            store = Store(path)
-            store.add(FIRST)
-            store.close()
+    def write_with_first(self, path: Path, version: int) -> None:
+        """A file as an agent of this version left it."""
+        columns = "number, public_key, name, preshared_key, created_at, expires_at, endpoint, last_handshake"
+        self.run(
+            path,
+            *(statement for step in store_versions._STEPS[:version] for statement in step),
+            f"INSERT INTO peers ({columns}) VALUES (2, 'first', 'a', 'secret', 10, 20, NULL, 0)",  # noqa: S608
+            "UPDATE pool SET newest = 2",
+            f"PRAGMA user_version = {version}",
+        )
         assert self.version(path) == version
+
+    @pytest.mark.parametrize("version", range(1, len(store_versions._STEPS)))
+    def test_a_file_of_any_version_is_brought_up_to_date(self, path: Path, version: int) -> None:
+        self.write_with_first(path, version)
         store = Store(path)
         store.add(SECOND)
         assert store.everyone() == [FIRST, SECOND]
@@ -181,11 +189,7 @@ class TestVersions:
 
     @pytest.mark.parametrize("statement", range(6))
     def test_killed_in_a_step_the_next_start_goes_on(self, path: Path, statement: int) -> None:
-        with pytest.MonkeyPatch.context() as old:
-            old.setattr(store_versions, "_STEPS", store_versions._STEPS[:1])
-            store = Store(path)
-            store.add(FIRST)
-            store.close()
+        self.write_with_first(path, 1)
         killed = subprocess.run(
             [sys.executable, "-c", KILLED, str(path), str(statement)],
             check=False,

@@ -20,7 +20,8 @@ def test_every_setting_and_every_call_is_in_it() -> None:
         assert f"### `{call}`" in page
     assert "| `persistent_keepalive` | number 0-65535 | `25` | Seconds between a client's keepalives" in page
     assert "| `meshgate_problem` | gauge | `part` | 1 while this part keeps it from that" in page
-    assert "| `public_key` | body | text | **required** |" in page
+    assert "| `public_key` | body (WireGuard) | text | **required** |" in page
+    assert "| `certificate_request` | body (Certified) | text |" in page
 
 
 def test_every_setting_says_what_it_is() -> None:
@@ -41,6 +42,7 @@ def test_sections_are_found_wherever_they_stand() -> None:
         "headscale",
         "headscale.ingress",
         "gateways[]",
+        "gateways[].openvpn",
         "gateways[].api_from[]",
         "gateways[].monitoring",
         "orchestrator",

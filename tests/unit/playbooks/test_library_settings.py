@@ -99,7 +99,7 @@ def test_refusals_name_the_setting_as_the_playbooks_do() -> None:
         "meshgate_gateway: storage describe a pod; leave them out or set target: kubernetes."
     ]
     (unknown,) = _refused({"networks": []})
-    assert unknown.startswith("meshgate_gateway.networks: there is no such setting; known here are allow_networks, ")
+    assert unknown.startswith("meshgate_gateway.networks: there is no such setting; known here are access, ")
     assert _refused(headscale={"url": "http://headscale.example.com"}) == [
         "meshgate_headscale.url: 'http://headscale.example.com' would carry the API key in clear text; use https:// "
         "(a private CA goes into ca_certificate)."

@@ -1,10 +1,14 @@
-"""WireGuardKey and Token: made once, kept in the state."""
+"""WireGuardKey, Token, CertificateAuthority and IssuingCertificate: made once, kept in the state."""
+
+from datetime import timedelta
 
 import pytest
 from pulumi.dynamic import ConfigureRequest
 from pulumi.dynamic.config import Config
 
-from infra import curve25519
+from gateway.agent.certificates import Issuer
+from infra import certificate_authority, curve25519
+from infra.resources.certificate_authority import CertificateAuthorityProvider, IssuingCertificateProvider
 from infra.resources.connections import STILL_IN_THE_MESH
 from infra.resources.token import TokenProvider
 from infra.resources.wireguard_key import WireGuardKeyProvider
@@ -107,3 +111,24 @@ def test_a_rotated_token_was_known_before_and_the_old_one_is_known_afterwards() 
         assert after["previous"] == before["value"]
         assert not {after["next"], after["admin"]} & set(before.values())
     assert first["value"] not in third.values(), "the one before the last is void"
+
+
+def test_an_issuing_certificate_is_what_a_gateway_can_use() -> None:
+    ca = configured(CertificateAuthorityProvider).create({"name": "Meshgate lab"}).outs
+    assert ca
+    wanted = {"rotation": "", "name": "gateway one", "ca_certificate": ca["certificate"], "ca_key": ca["key"]}
+    issuing = configured(IssuingCertificateProvider).create(wanted).outs
+    assert issuing
+    assert Issuer(issuing["chain"], issuing["key"]).ca == ca["certificate"]
+    provider = configured(IssuingCertificateProvider)
+    assert provider.diff("gateway one", issuing, {**wanted, "rotation": "2"}).replaces == ["rotation"]
+    assert not provider.diff("gateway one", issuing, wanted).changes
+
+
+def test_below_a_ca_that_has_ended_nothing_is_issued(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(certificate_authority, "VALID_FOR", timedelta(seconds=-1))
+    old = certificate_authority.make("old")
+    provider = configured(IssuingCertificateProvider)
+    (failure,) = provider.check({}, {"name": "one", "rotation": "", "ca_certificate": old.certificate}).failures
+    assert failure.reason.startswith("the stack's CA has ended on ")
+    assert not provider.check({}, {"name": "one", "rotation": "", "ca_certificate": UNKNOWN}).failures

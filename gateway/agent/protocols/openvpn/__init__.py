@@ -2,3 +2,10 @@
 
 The agent answers each client that connects or renews its keys, by the management interface. No CRL, script or pool.
 """
+
+from pathlib import Path
+
+
+def socket(directory: Path, transport: str) -> Path:
+    """Where a transport's process takes commands."""
+    return directory / f"{transport}.sock"

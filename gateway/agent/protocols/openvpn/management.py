@@ -44,6 +44,8 @@ class Session:
     """The common name of its certificate; empty before the handshake."""
     is_in: bool
     """Whether it was given an address."""
+    endpoint: str
+    """Where it is: address:port."""
 
 
 class Management:
@@ -96,7 +98,7 @@ class Management:
             rows = []
             while (line := await self._line()) != "END":
                 rows.append(line.split("\t"))
-        return [Session(int(row[10]), row[1], bool(row[3])) for row in rows if row[0] == _CLIENT_LIST]
+        return [Session(int(row[10]), row[1], bool(row[3]), row[2]) for row in rows if row[0] == _CLIENT_LIST]
 
     async def _send(self, lines: tuple[str, ...]) -> None:
         try:

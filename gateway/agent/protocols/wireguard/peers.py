@@ -69,14 +69,15 @@ class Peers:
         with self._changing([device.public_key]):
             await self._data_plane.set_peer(self._wanted(device))
 
-    async def shut_out(self, public_keys: Sequence[str]) -> None:
+    async def shut_out(self, devices: Sequence[Device]) -> None:
         """Remove peers, and with them their sessions; CommandError when the interface is not there."""
-        with self._changing(public_keys):
-            await self._data_plane.remove_peers(public_keys)
+        keys = [device.public_key for device in devices]
+        with self._changing(keys):
+            await self._data_plane.remove_peers(keys)
 
-    def reconsider(self, public_keys: Iterable[str]) -> None:
+    def reconsider(self, devices: Sequence[Device]) -> None:
         """Look soon whether these are in or out as the store now has it."""
-        self._doubt(public_keys)
+        self._doubt(device.public_key for device in devices)
         self.is_unsettled = True
 
     def heard_within(self, seconds: int) -> int:
@@ -93,7 +94,13 @@ class Peers:
         again = self._calls.unanswered(seen)
         self.is_unsettled = self._calls.is_waiting
         changed, gone = await asyncio.to_thread(_difference, self._lines or {}, seen.lines)
-        doubtful = {*changed, *gone, *again, *self._in_doubt, *(devices.keys() if self._lines is None else ())}
+        doubtful = {
+            *changed,
+            *gone,
+            *again,
+            *self._in_doubt,
+            *(devices.keys("wireguard") if self._lines is None else ()),
+        }
         self._doubt(doubtful - self._in_doubt.keys(), since=0)
         stored = devices.among(doubtful)
         self._lines = _updated(self._lines or {}, seen.lines, stored, changed, gone)

@@ -9,13 +9,12 @@ import asyncio
 import logging
 import time
 
-from gateway.agent import measures
+from gateway.agent import link, measures
 from gateway.agent.command import CommandError
 from gateway.agent.devices import Devices
 from gateway.agent.firewall import Firewall
 from gateway.agent.pool import GATEWAY_NUMBER
 from gateway.agent.protocol import Traffic
-from gateway.agent.protocols.wireguard import link
 from gateway.agent.protocols.wireguard.pace import Pace, Pauses
 from gateway.agent.protocols.wireguard.peers import Peers
 from gateway.agent.protocols.wireguard.wg import SeenInterface, WireGuard

@@ -13,9 +13,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
+from gateway.agent import link
 from gateway.agent.command import CommandError, run
 from gateway.agent.protocol import AwayError
-from gateway.agent.protocols.wireguard import link
 from gateway.agent.protocols.wireguard.sockets import is_starting
 
 CHUNK = 250

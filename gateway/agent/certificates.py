@@ -1,0 +1,178 @@
+"""Certificates that the gateway issues: of devices, for their own keys, and of its own servers.
+
+The stack's CA signs the gateway's issuing certificate and no other: whoever gets hold of the issuing key can be shut
+out by a new one, and the CA goes on. A device's certificate is not kept: it is made anew from its key whenever it is
+asked for, and is as good as the ones before. Being on the list of devices decides, not having a certificate.
+"""
+
+import base64
+import datetime
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, timedelta
+from typing import cast
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from gateway.agent.settings import AgentSettings, SettingsError, read_secret
+
+LEEWAY = timedelta(hours=1)
+"""By so much a clock may be late."""
+LONGEST = timedelta(days=3650)
+"""A certificate of a device without a ttl."""
+SERVERS = timedelta(days=365)
+
+
+def device_id(certified_key: bytes) -> str:
+    """The id of the device that has this key (SubjectPublicKeyInfo in DER): its SHA-256 in base64, 44 characters."""
+    return base64.b64encode(hashlib.sha256(certified_key).digest()).decode()
+
+
+def common_name(device: str) -> str:
+    """A device's id as the common name of its certificate: URL-safe and without padding, 43 characters."""
+    return device.rstrip("=").replace("+", "-").replace("/", "_")
+
+
+def device_named(name: str) -> str:
+    """The id of a device whose certificate has this common name."""
+    return name.replace("-", "+").replace("_", "/") + "="
+
+
+def new_key() -> ec.EllipticCurvePrivateKey:
+    """A private key on P-256, which every client takes."""
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def pem(key: ec.EllipticCurvePrivateKey) -> str:
+    """A private key as PKCS #8 in PEM."""
+    kind = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return key.private_bytes(*kind).decode()
+
+
+def certified(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """The public half of a key, as certificates have it."""
+    return key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """A certificate with those that lead to the CA, and its private key; all in PEM."""
+
+    chain: str
+    key: str
+
+
+def load_issuer(settings: AgentSettings) -> "Issuer | None":
+    """The gateway's issuer, if it has one; SettingsError if that cannot be used."""
+    if settings.issuing_certificate_file is None or settings.issuing_key_file is None:
+        return None
+    chain = read_secret("MESHGATE_ISSUING_CERTIFICATE_FILE", settings.issuing_certificate_file)
+    key = read_secret("MESHGATE_ISSUING_KEY_FILE", settings.issuing_key_file)
+    try:
+        return Issuer(chain, key)
+    except (ValueError, TypeError, InvalidSignature) as error:
+        raise SettingsError(
+            f"MESHGATE_ISSUING_CERTIFICATE_FILE: {settings.issuing_certificate_file} and {settings.issuing_key_file} "
+            f"are not an issuing certificate, its CA's and its key: {error}"
+        ) from error
+
+
+class Issuer:
+    """The gateway's issuing certificate and key."""
+
+    def __init__(self, chain: str, key: str) -> None:
+        """`chain` is the issuing certificate and then the CA's; ValueError if these three do not belong together."""
+        certificates = x509.load_pem_x509_certificates(chain.encode())
+        private = serialization.load_pem_private_key(key.encode(), None)
+        if len(certificates) != 2 or not isinstance(private, ec.EllipticCurvePrivateKey):
+            raise ValueError("an issuing certificate is followed by its CA's, and its key is on an elliptic curve")
+        self._certificate, self._root = certificates
+        self._certificate.verify_directly_issued_by(self._root)
+        if self._certificate.public_key() != private.public_key():
+            raise ValueError("the issuing key is another certificate's")
+        self._key = private
+
+    @property
+    def ca(self) -> str:
+        """The CA's certificate, in PEM: what devices trust."""
+        return _pem(self._root)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the issuing certificate, as OpenVPN writes it: ad:c6:…"""
+        return self._certificate.fingerprint(hashes.SHA256()).hex(":")
+
+    @property
+    def expires_at(self) -> datetime.datetime:
+        """When nothing that it issued is good any more."""
+        return min(self._certificate.not_valid_after_utc, self._root.not_valid_after_utc)
+
+    @property
+    def secret(self) -> bytes:
+        """32 bytes that only the issuing key's owner knows, to derive other keys from."""
+        return self._key.private_numbers().private_value.to_bytes(32, "big")
+
+    def for_device(self, certified_key: bytes, created_at: int, expires_at: int | None) -> str:
+        """A device's certificate with the issuing one, in PEM; good until its time is over (seconds since 1970)."""
+        begin = datetime.datetime.fromtimestamp(created_at, UTC)
+        end = datetime.datetime.fromtimestamp(expires_at, UTC) if expires_at else begin + LONGEST
+        key = cast("CertificatePublicKeyTypes", serialization.load_der_public_key(certified_key))
+        name = common_name(device_id(certified_key))
+        certificate = self._issue(key, name, ExtendedKeyUsageOID.CLIENT_AUTH, begin, end)
+        return _pem(certificate) + _pem(self._certificate)
+
+    def for_server(self, name: str, names: Sequence[x509.GeneralName] = ()) -> Credentials:
+        """A server's certificate, of a new key, under a common name and more names of the kinds that clients check."""
+        key, now = new_key(), datetime.datetime.now(UTC)
+        certificate = self._issue(key.public_key(), name, ExtendedKeyUsageOID.SERVER_AUTH, now, now + SERVERS, names)
+        return Credentials(_pem(certificate) + _pem(self._certificate), pem(key))
+
+    def issued(self, chain: str) -> datetime.datetime | None:
+        """When a certificate in PEM ends, if it is of this issuer; None else."""
+        try:
+            certificate = x509.load_pem_x509_certificates(chain.encode())[0]
+            certificate.verify_directly_issued_by(self._certificate)
+        except (ValueError, TypeError, IndexError, InvalidSignature):
+            return None
+        return certificate.not_valid_after_utc
+
+    def _issue(
+        self,
+        key: CertificatePublicKeyTypes,
+        name: str,
+        usage: x509.ObjectIdentifier,
+        begin: datetime.datetime,
+        end: datetime.datetime,
+        names: Sequence[x509.GeneralName] = (),
+    ) -> x509.Certificate:
+        signs_only = x509.KeyUsage(
+            digital_signature=True,
+            **dict.fromkeys(("content_commitment", "key_encipherment", "data_encipherment", "key_agreement"), False),
+            **dict.fromkeys(("key_cert_sign", "crl_sign", "encipher_only", "decipher_only"), False),
+        )
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+            .issuer_name(self._certificate.subject)
+            .public_key(key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(begin - LEEWAY)
+            .not_valid_after(min(end, self.expires_at))
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(signs_only, critical=True)
+            .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
+        )
+        if names:
+            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        return builder.sign(self._key, hashes.SHA256())
+
+
+def _pem(certificate: x509.Certificate) -> str:
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()

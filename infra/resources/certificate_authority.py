@@ -1,0 +1,94 @@
+"""CertificateAuthority and IssuingCertificate: what devices trust and are certified by, kept in the state.
+
+The CA's key never leaves the state. A gateway holds its issuing key alone: if that is lost, `rotation` makes another.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from pulumi import Input, Output, ResourceOptions, contains_unknowns
+from pulumi.dynamic import Resource
+from typing_extensions import override
+
+from infra import certificate_authority
+from infra.certificate_authority import Authority
+from infra.resources.base import Props, Provider, secret_outputs
+from infra.resources.connections import Connections
+
+
+class CertificateAuthorityProvider(Provider):
+    """Makes CAs; nothing outside the state knows of their keys."""
+
+    INPUTS = ("name",)
+    REPLACING = INPUTS
+
+    @override
+    def make(self, connections: Connections, props: Props) -> tuple[str, dict[str, Any]]:
+        """The id is the CA's name."""
+        made = certificate_authority.make(props["name"])
+        return props["name"], {"certificate": made.certificate, "key": made.key}
+
+
+class CertificateAuthority(Resource, module="meshgate", name="CertificateAuthority"):
+    """A CA of this common name, for 20 years; its key is secret. Both outputs are PEM."""
+
+    certificate: Output[str]
+    key: Output[str]
+
+    def __init__(self, name: str, *, common_name: str, opts: ResourceOptions | None = None) -> None:
+        props = {"name": common_name, "certificate": None, "key": None}
+        super().__init__(CertificateAuthorityProvider(), name, props, secret_outputs(opts, "key"))
+
+
+class IssuingCertificateProvider(Provider):
+    """Makes issuing certificates below a CA."""
+
+    INPUTS = ("rotation", "name", "ca_certificate")
+    REPLACING = INPUTS
+
+    @override
+    def refusals(self, connections: Connections, olds: Props, news: Props) -> Iterator[tuple[str, str]]:
+        """Nothing can be issued below a CA that has ended."""
+        ca = news.get("ca_certificate")
+        if not ca or contains_unknowns(ca):
+            return
+        try:
+            certificate_authority.check(ca)
+        except ValueError as error:
+            yield "", str(error)
+
+    @override
+    def make(self, connections: Connections, props: Props) -> tuple[str, dict[str, Any]]:
+        """The id is the gateway's name."""
+        authority = Authority(props["ca_certificate"], props["ca_key"])
+        made = certificate_authority.issuing(authority, props["name"])
+        return props["name"], {"chain": made.certificate + authority.certificate, "key": made.key}
+
+
+class IssuingCertificate(Resource, module="meshgate", name="IssuingCertificate"):
+    """What a gateway issues certificates with. Inputs: `rotation`, any text; another text makes a new one."""
+
+    chain: Output[str]
+    """The certificate and its CA's, in PEM."""
+    key: Output[str]
+    """In PEM; secret."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        common_name: str,
+        authority: CertificateAuthority,
+        rotation: Input[str] = "",
+        opts: ResourceOptions | None = None,
+    ) -> None:
+        inputs = {
+            "rotation": rotation,
+            "name": common_name,
+            "ca_certificate": authority.certificate,
+            "ca_key": authority.key,
+        }
+        outputs = {"chain": None, "key": None}
+        super().__init__(
+            IssuingCertificateProvider(), name, {**inputs, **outputs}, secret_outputs(opts, "ca_key", "key")
+        )

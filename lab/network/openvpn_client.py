@@ -1,0 +1,66 @@
+"""A stock OpenVPN client on the lab's lan, made from its profile alone: a user's laptop, as a network namespace."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from console.errors import StepError
+from console.waiting import until
+from lab.network import topology
+from lab.network.sandbox import Sandbox
+from lab.network.tunnel_client import DIRECTORY, TunnelClient
+from lab.processes.daemon import Daemon
+from lab.tools import debian_packages
+
+UP = "Initialization Sequence Completed"
+START_SECONDS = 20.0
+
+
+class OpenVpnClient(TunnelClient):
+    """A client that was connected."""
+
+    @property
+    def log(self) -> Path:
+        """What it says, of former clients of this name too."""
+        return _daemon(self.name).log
+
+
+def connect(name: str, profile: str) -> OpenVpnClient:
+    """Bring a client up (one of that name is replaced) and wait until its tunnel stands."""
+    debian_packages.ensure({"openvpn": debian_packages.ONLY_TESTS["openvpn"]})
+    disconnect(name)
+    host = topology.attach(name)
+    settings = DIRECTORY / f"{name}.ovpn"
+    DIRECTORY.mkdir(parents=True, exist_ok=True)
+    settings.touch(mode=0o600)
+    settings.write_text(profile)
+    daemon = _daemon(name)
+    daemon.log.unlink(missing_ok=True)
+    sandbox = Sandbox(network=host.namespace, hostname=f"client-{name}", empty=("/run",))
+    process = daemon.start(sandbox.command(["openvpn", "--config", str(settings)]))
+    until(
+        lambda: UP in daemon.log.read_text(),
+        deadline=START_SECONDS,
+        otherwise=lambda: StepError(f"The OpenVPN client {name} does not come up.", daemon.log),
+    )
+    return OpenVpnClient(name, host, process.pid)
+
+
+def disconnect(name: str) -> None:
+    """End a client and take it off the lan; nothing happens when there is none."""
+    _daemon(name).stop()
+    topology.detach(name)
+    (DIRECTORY / f"{name}.ovpn").unlink(missing_ok=True)
+
+
+@contextmanager
+def connected(name: str, profile: str) -> Iterator[OpenVpnClient]:
+    """Give a client for the time of the block."""
+    try:
+        yield connect(name, profile)
+    finally:
+        disconnect(name)
+
+
+def _daemon(name: str) -> Daemon:
+    return Daemon(f"openvpn-client-{name}")

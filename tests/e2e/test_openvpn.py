@@ -1,0 +1,120 @@
+"""A gateway that lets devices in by WireGuard and by OpenVPN: one stack, one list, stock clients."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from infra.headscale.models import Node
+from lab.cluster import kube
+from lab.network import openvpn_client, topology
+from lab.network import wireguard_client as clients
+from lab.pulumi import pulumi_host
+from lab.pulumi.stack import Stack
+from tests.deadlines import wait_for
+from tests.e2e import lab_world, life
+
+pytestmark = pytest.mark.timeout(400)
+
+NAME = "openvpn"
+NAMESPACE, GATEWAY = f"meshgate-{NAME}", f"meshgate-{NAME}"
+PORTS = {"udp_port": 31194, "tcp_port": 31443}
+BACK_S = 30
+"""OpenVPN tells its clients when its pod ends; they try again at once and go on trying."""
+MIB_5 = f"{lab_world.INTERNET[0]}/download/5000000"
+
+
+@pytest.fixture
+def settings(stack: Stack) -> dict[str, Any]:
+    """The lab's, in the same mesh, but for what two stacks must not share."""
+    lab = stack.settings()
+    server = lab["headscale"]
+    gateway = lab["gateways"][0] | {
+        "name": NAME,
+        "endpoint": f"{topology.NODE_IPV4}:31825",
+        "client_networks": ["10.82.0.0/16", "fd82::/64"],
+        "access": ["wireguard", "openvpn"],
+        "openvpn": PORTS,
+    }
+    return {
+        "cluster": lab["cluster"],
+        "namespace": NAMESPACE,
+        "headscale": {"managed": False, "url": server["url"], "ca_certificate": server["ca_certificate"]},
+        "gateways": [gateway],
+    }
+
+
+@pytest.fixture
+def both(settings: dict[str, Any]) -> Iterator[Stack]:
+    both = Stack(pulumi_host.find(), NAME)
+    both.prepare(settings)
+    both.set_secret("headscale_api_key", lab_world.api_key())
+    yield both
+    life.destroy(both)
+    both.remove()
+
+
+def test_devices_come_by_either_protocol_until_they_are_revoked(
+    both: Stack, settings: dict[str, Any], mesh_peer: Node
+) -> None:
+    life.up(both)
+    life.assert_settled(both)
+    host = topology.NODE_IPV4
+    assert both.outputs()["openvpn_endpoints"] == [f"udp:{host}:31194", f"tcp:{host}:31443"]
+    assert containers() == {"tailscale", "wireguard", "openvpn", "agent"}
+
+    native = lab_world.let_in_by_hand(NAMESPACE, GATEWAY)
+    device, other = register(), register()
+    by_tcp = "\n".join(line for line in other["profile"].splitlines() if not line.endswith(" udp")) + "\n"
+    everywhere = (*lab_world.INTERNET, *lab_world.urls(mesh_peer))
+    with (
+        clients.connected(NAME, native) as phone,
+        openvpn_client.connected("laptop", device["profile"]) as laptop,
+        openvpn_client.connected("hotel", by_tcp) as hotel,
+    ):
+        for client in (phone, laptop, hotel):
+            for url in everywhere:
+                assert lab_world.passes(client, url, 10), f"{client.name}: {url}"
+            assert client.download(MIB_5) == 5_000_000
+            assert not lab_world.passes(client, f"https://{kubernetes()}:443", 1), "nothing of the cluster"
+
+        kube.kubectl("delete", "pod", "-n", NAMESPACE, "-l", f"app.kubernetes.io/instance={NAME}")
+        for client in (phone, laptop, hotel):
+            wait_for(lambda client=client: lab_world.passes(client, everywhere[0], 2), client.name, BACK_S)  # type: ignore[misc]
+
+        lab_world.call_by_hand(NAMESPACE, GATEWAY, "DELETE", path(device))
+        assert not lab_world.passes(laptop, everywhere[0], 2)
+        wait_for(lambda: "AUTH_FAILED" in laptop.log.read_text(), "the refusal", 15)
+        assert lab_world.passes(hotel, everywhere[0], 5)
+
+        (gateway,) = settings["gateways"]
+        without = {name: value for name, value in gateway.items() if name not in {"access", "openvpn"}}
+        both.write(both.settings() | {"gateways": [without]})
+        life.up(both)
+        life.assert_settled(both)
+        assert containers() == {"tailscale", "wireguard", "agent"}
+        assert lab_world.passes(phone, everywhere[0], 20), "with the config that the device has"
+        assert not lab_world.passes(hotel, everywhere[0], 2)
+        assert not any("Certificate" in resource["type"] for resource in both.resources())
+
+
+def register() -> dict[str, Any]:
+    """A device by OpenVPN, whose key the gateway makes."""
+    body = {"protocol": "openvpn", "make_key": True}
+    return dict(json.loads(lab_world.call_by_hand(NAMESPACE, GATEWAY, "POST", "/v1/peers", body)))
+
+
+def path(device: dict[str, Any]) -> str:
+    return f"/v1/peers/{device['id'].replace('/', '_').replace('+', '-')}"
+
+
+def kubernetes() -> str:
+    """The API server's address inside the cluster."""
+    return kube.kubectl("get", "service", "kubernetes", "-o", "jsonpath={.spec.clusterIP}").strip()
+
+
+def containers() -> set[str]:
+    """Of the gateway's Deployment."""
+    names = "{.spec.template.spec.containers[*].name}"
+    return set(kube.kubectl("get", "deploy", "-n", NAMESPACE, GATEWAY, "-o", f"jsonpath={names}").split())

@@ -1,0 +1,169 @@
+"""Devices with certificates at the API: what they send, what they get, and that their keys are nowhere else."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from gateway.agent.api import create_app
+from gateway.agent.certificates import Issuer, certified, device_id, new_key
+from gateway.agent.devices import Devices
+from gateway.agent.protocol import AccessControl
+from gateway.agent.protocols.dispatch import Dispatch
+from gateway.agent.store import Store
+from gateway.agent.tokens import Tokens
+from tests.unit.agent.fakes import SERVER_KEY, FakeAccess, agent_settings, key_pair, made_issuer
+from tests.unit.agent.test_certificates import request
+
+TOKEN, READER = "the-operators-token", "a-token-of-a-reader"
+ENDPOINTS = "udp:vpn.example.org:31194,tcp:[2001:db8::1]:443"
+
+
+@pytest.fixture
+def issuer() -> Issuer:
+    return made_issuer()
+
+
+@pytest.fixture
+async def http(tmp_path: Path, issuer: Issuer) -> AsyncIterator[httpx.AsyncClient]:
+    settings = agent_settings(
+        tmp_path,
+        openvpn_listen="udp:1194,tcp:1195",
+        openvpn_endpoints=ENDPOINTS,
+        issuing_certificate_file=tmp_path / "chain",
+        issuing_key_file=tmp_path / "key",
+    )
+    store = Store(tmp_path / "peers.sqlite")
+    both: AccessControl = Dispatch({"wireguard": FakeAccess(), "openvpn": FakeAccess()})
+    devices = Devices(store, both, settings.client_networks, SERVER_KEY)
+    app = create_app(lambda: settings, Tokens(f"admin {TOKEN}\nread {READER}\n").grant, devices, issuer)
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://agent", headers=headers
+    ) as client:
+        yield client
+    store.close()
+
+
+def stored(directory: Path) -> bytes:
+    return b"".join(file.read_bytes() for file in directory.glob("peers.sqlite*"))
+
+
+async def test_a_request_is_answered_with_all_that_its_device_needs(http: httpx.AsyncClient, issuer: Issuer) -> None:
+    key = new_key()
+    body = {"protocol": "openvpn", "certificate_request": request(key, "phone"), "name": "phone", "ttl_seconds": 600}
+    answer = await http.post("/v1/peers", json=body)
+    assert answer.status_code == 201
+    device = answer.json()
+    leaf, issuing = x509.load_pem_x509_certificates(device.pop("certificate").encode())
+    leaf.verify_directly_issued_by(issuing)
+    assert (leaf.not_valid_after_utc - leaf.not_valid_before_utc).total_seconds() == 600 + 3600
+    profile = device.pop("profile")
+    assert "# Put the device's private key here" in profile
+    for line in (
+        "remote vpn.example.org 31194 udp",
+        "remote 2001:db8::1 443 tcp",
+        "verify-x509-name gateway name",
+        "-----BEGIN OpenVPN tls-crypt-v2 client key-----",
+    ):
+        assert line in profile.splitlines()
+    assert profile.index("31194 udp") < profile.index("443 tcp")
+    for moment in ("created_at", "expires_at"):
+        device.pop(moment)
+    assert device == {
+        "protocol": "openvpn",
+        "id": device_id(certified(key)),
+        "name": "phone",
+        "addresses": ["10.77.0.2/32", "fd77::2/128"],
+        "allowed_ips": ["0.0.0.0/0", "::/0"],
+        "dns": ["100.100.100.100"],
+        "mtu": 1280,
+        "last_endpoint": None,
+        "last_handshake_at": None,
+        "server_endpoints": ENDPOINTS.split(","),
+        "ca_certificate": issuer.ca,
+        "private_key": None,
+    }
+    again = await http.post("/v1/peers", json=body)
+    assert (again.status_code, again.json()["id"]) == (200, device["id"])
+
+
+async def test_a_key_that_the_gateway_makes_is_said_once(http: httpx.AsyncClient, tmp_path: Path) -> None:
+    made = (await http.post("/v1/peers", json={"protocol": "openvpn", "make_key": True})).json()
+    key = serialization.load_pem_private_key(made["private_key"].encode(), None)
+    leaf = x509.load_pem_x509_certificates(made["certificate"].encode())[0]
+    assert leaf.public_key() == key.public_key()
+    assert made["private_key"] in made["profile"]
+    path = f"/v1/peers/{made['id'].replace('/', '_').replace('+', '-')}"
+    for there in (path, f"{path}/profile", "/v1/peers"):
+        answer = await http.get(there)
+        assert answer.status_code == 200
+        assert "PRIVATE KEY" not in answer.text
+    own_key = "<tls-crypt-v2>" + made["profile"].partition("<tls-crypt-v2>")[2]
+    assert own_key in (await http.get(f"{path}/profile")).text
+    assert b"PRIVATE KEY" not in stored(tmp_path)
+    assert (await http.delete(path)).status_code == 204
+    assert (await http.get(path)).status_code == 404
+
+
+async def test_a_profile_is_for_those_who_register(http: httpx.AsyncClient) -> None:
+    made = (await http.post("/v1/peers", json={"protocol": "openvpn", "make_key": True})).json()
+    path = f"/v1/peers/{made['id'].replace('/', '_').replace('+', '-')}/profile"
+    assert (await http.get(path, headers={"Authorization": f"Bearer {READER}"})).status_code == 403
+    assert (await http.get(f"{path}?format=exe")).json()["field"] == "format"
+
+
+async def test_one_list_has_devices_of_every_protocol(http: httpx.AsyncClient) -> None:
+    key = key_pair().public
+    assert (await http.post("/v1/peers", json={"public_key": key})).status_code == 201
+    await http.post("/v1/peers", json={"protocol": "openvpn", "make_key": True})
+    listed = (await http.get("/v1/peers")).json()["peers"]
+    assert [one["protocol"] for one in listed] == ["wireguard", "openvpn"]
+    assert [one["addresses"][0] for one in listed] == ["10.77.0.2/32", "10.77.0.3/32"]
+    assert "certificate" not in listed[1]
+    refused = await http.get(f"/v1/peers/{key.replace('/', '_').replace('+', '-')}/profile")
+    assert (refused.status_code, refused.json()["field"]) == (422, "format")
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "sentence"),
+    [
+        ({"protocol": "pptp"}, "protocol", "wireguard"),
+        ({"protocol": "openvpn"}, "certificate_request", "or make_key: true"),
+        ({"protocol": "openvpn", "make_key": True, "certificate_request": "x"}, "certificate_request", "make_key"),
+        ({"protocol": "openvpn", "certificate_request": "x"}, "certificate_request", "not a certificate request"),
+        ({"protocol": "openvpn", "make_key": True, "public_key": "x"}, "public_key", "not permitted"),
+        ({"protocol": "openvpn", "make_key": True, "ttl_seconds": 0}, "ttl_seconds", "greater than"),
+        ({"protocol": 7, "make_key": True}, "protocol", "wireguard"),
+    ],
+)
+async def test_bad_input_names_its_field(
+    http: httpx.AsyncClient, body: dict[str, object], field: str, sentence: str
+) -> None:
+    answer = await http.post("/v1/peers", json=body)
+    assert answer.status_code == 422
+    problem = answer.json()
+    assert field in [problem["field"], *(one["field"] for one in problem.get("errors", ()))]
+    assert sentence in problem["detail"]
+
+
+async def test_a_key_belongs_to_one_protocol(http: httpx.AsyncClient) -> None:
+    made = (await http.post("/v1/peers", json={"protocol": "openvpn", "make_key": True})).json()
+    answer = await http.post("/v1/peers", json={"public_key": made["id"]})
+    assert (answer.status_code, answer.json()["field"]) == (422, "public_key")
+
+
+async def test_a_gateway_without_certificates_says_so(tmp_path: Path) -> None:
+    settings = agent_settings(tmp_path)
+    store = Store(tmp_path / "peers.sqlite")
+    devices = Devices(store, FakeAccess(), settings.client_networks, SERVER_KEY)
+    app = create_app(lambda: settings, Tokens(f"admin {TOKEN}\n").grant, devices)
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://agent", headers=headers) as http:
+        answer = await http.post("/v1/peers", json={"protocol": "openvpn", "make_key": True})
+    assert answer.json()["detail"] == "this gateway does not offer openvpn"
+    assert answer.json()["field"] == "protocol"
+    store.close()
