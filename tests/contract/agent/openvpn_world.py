@@ -168,16 +168,20 @@ class OpenVpnWorld:
         self.authority = Authority(directory)
         self.certificate = self.authority.server()
         self.socket = directory / "management.sock"
+        self.log = directory / "server.log"
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, *options: str) -> None:
         configuration = self.directory / "server.conf"
         own = ("dev ovserver", f"management {self.socket} unix", f"tmp-dir {self.directory}")
         configuration.write_text("\n".join((SERVER_CONFIGURATION, self._credentials(), *own, *options)))
-        log = self.directory / "server.log"
+        log = self.log
         log.unlink(missing_ok=True)
         self.process = self.server.start("openvpn", "--config", str(configuration), "--log", str(log))
         wait_for(lambda: log.exists() and "Initialization Sequence Completed" in log.read_text(), "OpenVPN", log=log)
+
+    def says(self, text: str) -> bool:
+        return text in self.log.read_text()
 
     def _credentials(self) -> str:
         own = self.certificate

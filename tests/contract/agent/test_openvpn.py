@@ -143,3 +143,21 @@ async def test_a_killed_server_is_served_again(world: OpenVpnWorld, allowed: All
         world.start()
         await come_true(lambda: sessions.is_kept, "the conversation")
         await come_true(lambda: client.reaches(GATEWAY_4), "the client", within=20)
+
+
+async def test_keys_that_are_renewed_while_no_agent_is_there_log_nobody_out(
+    world: OpenVpnWorld, allowed: AllowList
+) -> None:
+    phone = world.authority.issue()
+    allowed.add(phone, 17)
+    world.start("reneg-sec 20", "hand-window 8", "keepalive 10 60", "verb 3")
+    async with agent(world, allowed):
+        client = world.connect(phone)
+        await come_true(client.is_up, "the client")
+    await come_true(lambda: world.says("TLS: soft reset"), "a renewal", within=30)
+    await asyncio.sleep(1)
+    async with agent(world, allowed):
+        await asyncio.sleep(12)
+        assert client.process.poll() is None, "it would have ended: AUTH_FAILED"
+        assert not client.says("AUTH_FAILED")
+        await come_true(lambda: client.reaches(GATEWAY_4), "the client's packets", within=20)

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from gateway.agent.command import CommandError
 from gateway.agent.protocol import AwayError
+from gateway.agent.protocols.openvpn.handshakes import Handshakes
 from gateway.agent.protocols.openvpn.management import GoneError, Management, Request, Session
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class Sessions:
         self._socket = socket
         self._issuer = issuer
         self._list = allow_list
+        self._handshakes = Handshakes(socket.with_suffix(".handshakes"))
         self._management: Management | None = None
         self._is_there = True
         """Whether there is a process, as far as is known."""
@@ -97,10 +99,14 @@ class Sessions:
         """See to what happened while nobody had the conversation."""
         sessions = await management.sessions()
         await _end(management, {one.name for one in sessions if one.name and not self._list.has(one.name)})
-        for session in sessions:
-            if session.name and self._list.has(session.name) and not session.is_in:
-                # Its request went unheard: it makes another one.
+        staying = [one for one in sessions if one.name and self._list.has(one.name)]
+        for session in staying:
+            if not session.is_in:  # its request went unheard: it makes another one
                 await _tolerated(management, f"client-kill {session.client}")
+                continue
+            for handshake in self._handshakes.unheard(session.client):
+                await _tolerated(management, f"client-auth-nt {session.client} {handshake}")
+        self._handshakes.keep([session.client for session in staying])
 
     async def _answer(self, management: Management, request: Request) -> None:
         name = request.env.get("common_name", "")
@@ -110,6 +116,7 @@ class Sessions:
             await _tolerated(management, f"client-deny {handshake} {REFUSAL}")
         elif request.again:
             await _tolerated(management, f"client-auth-nt {handshake}")
+            self._handshakes.answered(request.client, request.key)
         else:
             try:
                 options = await self._list.welcome(name)
@@ -118,6 +125,7 @@ class Sessions:
                 await _tolerated(management, f"client-deny {handshake} {NOT_NOW}")
             else:
                 await _tolerated(management, f"client-auth {handshake}", *options, "END")
+                self._handshakes.answered(request.client, request.key)
 
 
 async def _end(management: Management, names: Collection[str]) -> None:

@@ -1,0 +1,51 @@
+"""Which handshake of each session was answered last: in a file that outlives the agent, beside OpenVPN's socket.
+
+A renewal of keys that OpenVPN asks about while no agent is there is not asked about again, and the client would be
+logged out a minute later. So the next agent answers what it has not heard: the handshakes after the last one.
+"""
+
+import logging
+import tempfile
+from collections.abc import Collection
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+AHEAD = 8
+"""More can hardly have begun meanwhile: a client whose renewal goes unanswered for a minute is out."""
+
+
+class Handshakes:
+    """Numbers of sessions and of their handshakes, as one OpenVPN process counts them."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._last: dict[int, int] = {}
+        if path.exists():
+            numbers = [line.split() for line in path.read_text().splitlines()]
+            self._last = {int(one[0]): int(one[1]) for one in numbers if len(one) == 2}  # a killed agent's may be cut
+
+    def answered(self, client: int, handshake: int) -> None:
+        """This one was answered."""
+        self._last[client] = handshake
+        try:
+            with self._path.open("a") as file:
+                file.write(f"{client} {handshake}\n")
+        except OSError as error:
+            log.warning("the handshakes of OpenVPN cannot be kept in %s: %s", self._path, error.strerror)
+
+    def unheard(self, client: int) -> range:
+        """The numbers of those that may wait for an answer."""
+        first = self._last.get(client, -1) + 1
+        return range(first, first + AHEAD)
+
+    def keep(self, clients: Collection[int]) -> None:
+        """Forget all other sessions."""
+        self._last = {client: self._last[client] for client in clients if client in self._last}
+        lines = "".join(f"{client} {handshake}\n" for client, handshake in self._last.items())
+        try:
+            with tempfile.NamedTemporaryFile("w", dir=self._path.parent, delete=False) as draft:
+                draft.write(lines)
+            Path(draft.name).replace(self._path)
+        except OSError as error:
+            log.warning("the handshakes of OpenVPN cannot be kept in %s: %s", self._path, error.strerror)
