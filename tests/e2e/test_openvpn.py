@@ -14,6 +14,7 @@ from lab.pulumi import pulumi_host
 from lab.pulumi.stack import Stack
 from tests.deadlines import wait_for
 from tests.e2e import lab_world, life
+from tests.e2e.test_pod import NET_ADMIN
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -63,6 +64,8 @@ def test_devices_come_by_either_protocol_until_they_are_revoked(
     host = topology.NODE_IPV4
     assert both.outputs()["openvpn_endpoints"] == [f"udp:{host}:31194", f"tcp:{host}:31443"]
     assert containers() == {"tailscale", "wireguard", "openvpn", "agent"}
+    status = kube.kubectl("exec", "-n", NAMESPACE, f"deploy/{GATEWAY}", "-c", "openvpn", "--", "cat", "/proc/1/status")
+    assert f"CapEff:\t{NET_ADMIN:016x}" in status
 
     native = lab_world.let_in_by_hand(NAMESPACE, GATEWAY)
     device, other = register(), register()

@@ -1,36 +1,26 @@
 """Devices by OpenVPN at a whole gateway: real agent, real OpenVPN, stock clients with nothing but their profile."""
 
-import itertools
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from infra import certificate_authority
-from lab.tools import debian_packages
 from tests.contract.agent.conftest import made_world
-from tests.contract.agent.namespaces import Namespace
+from tests.contract.agent.openvpn_gateway import UDP, Gateway
 from tests.contract.agent.world import (
     FAR_4,
     FAR_6,
     LAN_CLIENT,
-    LAN_GATEWAY,
     LAN_NEIGHBOUR,
     MESH_4,
     MESH_6,
     PRIVATE_4,
-    World,
 )
 from tests.deadlines import wait_for
 
-UDP, TCP = 1194, 1443
 REFUSED = "AUTH_FAILED"
 IMPATIENT = "pull-filter ignore ping\nping 1\nping-restart 5\n"
 """Nothing but the ping timer tells a client that its server was killed: here it is 5 s, by default 60 s."""
@@ -42,99 +32,6 @@ table inet blocked {{
     }}
 }}
 """
-_counter = itertools.count()
-
-
-class Gateway:
-    """A world whose gateway lets devices in by WireGuard and by OpenVPN, the latter by two transports."""
-
-    def __init__(self, world: World) -> None:
-        debian_packages.ensure({"openvpn": debian_packages.ONLY_TESTS["openvpn"]})
-        self.world = world
-        self.directory = world.directory
-        ca = certificate_authority.make("a CA for tests")
-        issuing = certificate_authority.issuing(ca, "a gateway's")
-        (self.directory / "issuing.pem").write_text(issuing.certificate + ca.certificate)
-        (self.directory / "issuing.key").write_text(issuing.key)
-        meeting = self.directory / "openvpn"
-        meeting.mkdir(mode=0o700)
-        world.environment |= {
-            "MESHGATE_OPENVPN_LISTEN": f"udp:{UDP},tcp:{TCP}",
-            "MESHGATE_OPENVPN_DIR": str(meeting),
-            "MESHGATE_ISSUING_CERTIFICATE_FILE": str(self.directory / "issuing.pem"),
-            "MESHGATE_ISSUING_KEY_FILE": str(self.directory / "issuing.key"),
-        }
-        self.offer("udp", "tcp")
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def offer(self, *transports: str) -> None:
-        """Where clients find the gateway; the other transport leads nowhere."""
-        ports = {"udp": UDP, "tcp": TCP}
-        told = (f"{name}:{LAN_GATEWAY}:{port if name in transports else 9}" for name, port in ports.items())
-        self.world.environment["MESHGATE_OPENVPN_ENDPOINTS"] = ",".join(told)
-
-    def start(self) -> None:
-        self.start_process()
-        self.world.start()
-
-    def start_process(self) -> None:
-        module = "gateway.agent.protocols.openvpn.server_process"
-        self.process = self.world.gateway.start(sys.executable, "-m", module, env=self.world.agent_environment())
-
-    def children(self) -> list[int]:
-        assert self.process is not None
-        return [
-            int(pid) for pid in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        ]
-
-    def register(self, **more: object) -> dict[str, Any]:
-        answer = self.world.call("POST", "/v1/peers", json={"protocol": "openvpn", "make_key": True, **more})
-        assert answer.status_code == 201, answer.text
-        return dict(answer.json())
-
-    def seen_at(self, device: dict[str, Any]) -> str:
-        return self.world.call("GET", path(device)).json()["last_endpoint"] or ""
-
-    def revoke(self, device: dict[str, Any]) -> None:
-        assert self.world.call("DELETE", path(device)).status_code == 204
-
-    @contextmanager
-    def connected(self, device: dict[str, Any], namespace: Namespace | None = None) -> Iterator["OpenVpnClient"]:
-        client = OpenVpnClient(self.directory, namespace or self.world.client, device["profile"])
-        try:
-            yield client
-        finally:
-            client.stop()
-
-
-class OpenVpnClient:
-    """A stock client in a namespace; its log is all that it says."""
-
-    def __init__(self, directory: Path, namespace: Namespace, profile: str) -> None:
-        self.namespace = namespace
-        name = f"client{next(_counter)}"
-        self.log = directory / f"{name}.log"
-        self.file = directory / f"{name}.ovpn"
-        self.file.touch(mode=0o600)
-        self.file.write_text(profile)
-        self.process = namespace.start("openvpn", "--config", str(self.file), "--log", str(self.log))
-
-    def says(self, text: str) -> int:
-        return self.log.read_text().count(text) if self.log.exists() else 0
-
-    def comes_up(self, within: float = 20) -> None:
-        wait_for(lambda: self.says("Initialization Sequence Completed"), "the client", within, log=self.log)
-
-    def reaches(self, address: str) -> bool:
-        return self.namespace.tried("ping", "-n", "-c1", "-W1", address).returncode == 0
-
-    def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait(10)
-
-
-def path(device: dict[str, Any]) -> str:
-    return f"/v1/peers/{device['id'].replace('/', '_').replace('+', '-')}"
 
 
 @pytest.fixture
@@ -144,9 +41,7 @@ def gateway(tmp_path: Path, wireguard_go: str) -> Iterator[Gateway]:
         try:
             yield gateway
         finally:
-            if gateway.process and gateway.process.poll() is None:
-                gateway.process.terminate()
-                gateway.process.wait(10)
+            gateway.stop_process()
 
 
 def test_a_device_is_in_with_nothing_but_its_profile_until_it_is_revoked(gateway: Gateway) -> None:
