@@ -9,7 +9,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from infra.settings.cluster import ClusterSettings
-from infra.settings.gateway import OPENVPN_PORT, GatewaySettings
+from infra.settings.gateway import GatewaySettings
 
 HTTP_PORT = 8080
 """The agent's, where the settings say no other."""
@@ -140,7 +140,7 @@ def _listed(values: Iterable[object]) -> str:
 
 
 def _openvpn(gateway: GatewaySettings, places: Places) -> dict[str, str]:
-    listeners = (f"{transport}:{OPENVPN_PORT}" for transport in gateway.openvpn_ports)
+    listeners = (f"{transport}:{port}" for transport, port in gateway.openvpn_listen.items())
     return {"MESHGATE_OPENVPN_LISTEN": _listed(listeners), "MESHGATE_OPENVPN_DIR": places.openvpn_dir}
 
 

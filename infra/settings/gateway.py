@@ -148,6 +148,14 @@ class GatewaySettings(Section):
         return (self.openvpn or OpenVpnSettings()).ports if "openvpn" in self.access else {}
 
     @property
+    def openvpn_listen(self) -> dict[str, int]:
+        """Where OpenVPN listens: a machine publishes that very port, a pod's is translated."""
+        return {
+            transport: OPENVPN_PORT if self.target == "kubernetes" else port
+            for transport, port in self.openvpn_ports.items()
+        }
+
+    @property
     def openvpn_endpoints(self) -> list[str]:
         """What OpenVPN's clients dial, such as udp:vpn.example.com:31194."""
         host = self.endpoint.rpartition(":")[0]
@@ -200,19 +208,26 @@ class GatewaySettings(Section):
             raise ValueError("access lacks wireguard, which every gateway offers; add it")
         if self.openvpn and "openvpn" not in self.access:
             raise ValueError("openvpn is set, but `access` does not have it; add it there, or leave the section out")
-        if self.openvpn_ports and self.target == "metal":
-            raise ValueError("access has openvpn, which gateways in the cluster offer; leave it out on a machine")
         for transport, port in self.openvpn_ports.items():
             name = f"openvpn.{transport}_port"
-            if self.exposure == "NodePort" and port not in NODE_PORTS:
+            if self.target == "kubernetes" and self.exposure == "NodePort" and port not in NODE_PORTS:
                 raise ValueError(
                     f"{name} {port} is no NodePort; use {NODE_PORTS.start}-{NODE_PORTS[-1]} or another exposure"
                 )
-            if transport == "udp" and port == self.port:
-                raise ValueError(f"{name} {port} is also the endpoint's port; they need two ports")
-        if self.openvpn_ports and OPENVPN_PORT in {self.port, self.tailscale_port}:
+            for other, what in self._neighbours(transport):
+                if port == other:
+                    raise ValueError(f"{name} {port} is also {what}; they need two ports")
+        if self.openvpn_ports and self.target == "kubernetes" and OPENVPN_PORT in {self.port, self.tailscale_port}:
             raise ValueError(f"port {OPENVPN_PORT} is OpenVPN's inside the pod; publish WireGuard on another one")
         return self
+
+    def _neighbours(self, transport: str) -> list[tuple[int | None, str]]:
+        """The other ports of a transport, where OpenVPN listens as well."""
+        if transport == "udp":
+            return [(self.port, "the endpoint's port"), (self.tailscale_port, "tailscale_port")]
+        if self.target == "kubernetes":
+            return []
+        return [(self.probe_port, "probe_port"), (url_port(self.peers_url), "the port of peers_url")]
 
     @model_validator(mode="after")
     def _networks_fit(self) -> Self:

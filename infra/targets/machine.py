@@ -7,6 +7,7 @@ import pulumi
 
 from infra.components.gateway_identity import GatewayIdentity, MeshIdentity
 from infra.components.stack_cluster import StackCluster
+from infra.resources.certificate_authority import IssuingCertificate
 from infra.settings.gateway import GatewaySettings
 from infra.settings.stack import StackSettings
 from infra.targets.target import MACHINE_JOIN_HOURS, Whereabouts
@@ -41,7 +42,12 @@ class Machine:
             "public_key": identity.public_key,
             "tokens": identity.tokens,
             **(_of_the_mesh(identity.mesh) if identity.mesh else {}),
+            **(_issuing(identity.issuer) if identity.issuer else {}),
         }
+
+
+def _issuing(issuer: IssuingCertificate) -> dict[str, pulumi.Input[object]]:
+    return {"issuing_certificate": issuer.chain, "issuing_key": issuer.key}
 
 
 def _of_the_mesh(mesh: MeshIdentity) -> dict[str, pulumi.Input[object]]:

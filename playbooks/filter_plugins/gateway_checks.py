@@ -16,6 +16,7 @@ SYSTEMD = 247
 """The first that has RootDirectory= and LoadCredential= together."""
 MESH_INTERFACE = "tailscale0"
 WIREGUARD, AGENT, TAILSCALE = "meshgate-wireguard.service", "meshgate-agent.service", "meshgate-tailscale.service"
+OPENVPN = "meshgate-openvpn.service"
 VENDOR = "tailscaled.service"
 OURS = "meshgate-"
 EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - with a certificate, and a token guards the API
@@ -95,7 +96,13 @@ def _interfaces(host: Host, interface: str) -> Iterator[str]:
             yield f"The interface {name} is there already, and not the gateway's: end what made it."
 
 
-def _ports(host: Host, settings: Settings) -> Iterator[str]:
+def gateway_ports(settings: Settings, protocol: str) -> list[int]:
+    """The ports that a gateway listens on."""
+    return [port for transport, port in _wanted_ports(settings) if transport == protocol]
+
+
+def _wanted_ports(settings: Settings) -> dict[tuple[str, int], tuple[str, str]]:
+    """Each port, whose it is, and what else could be chosen."""
     wanted = {
         ("udp", settings["port"]): ("the endpoint's", "another port in `endpoint`"),
         ("tcp", settings["http_port"]): ("the peer API's", "another port in `peers_url`"),
@@ -103,6 +110,14 @@ def _ports(host: Host, settings: Settings) -> Iterator[str]:
     }
     if settings["in_mesh"]:
         wanted["udp", settings["tailscale"]["port"]] = ("tailscaled's", "another tailscale_port")
+    if settings["openvpn"]:
+        for transport, port in settings["openvpn"]["ports"].items():
+            wanted[transport, port] = ("OpenVPN's", f"another openvpn.{transport}_port")
+    return wanted
+
+
+def _ports(host: Host, settings: Settings) -> Iterator[str]:
+    wanted = _wanted_ports(settings)
     taken = set()
     for socket in host["sockets"]:
         place = socket["protocol"], socket["port"]
@@ -151,6 +166,7 @@ def gateway_parts(
         *((unit, _unit(host["units"][unit])) for unit in (WIREGUARD, AGENT)),
         (f"interface {settings['interface']}", _interface(host, settings)),
         (f"UDP port {settings['port']}", _listens(host, "udp", settings["port"])),
+        *(_by_openvpn(host, settings["openvpn"]["ports"]) if settings["openvpn"] else ()),
         (f"nft table {TABLE}", _table(host)),
         ("forwarding", _forwarding(host, settings)),
         ("the host's firewall", _firewall(host, settings["interface"])),
@@ -158,6 +174,12 @@ def gateway_parts(
         (f"peer API {settings['peers_url']}", _api(readiness)),
     )
     return [{"part": part, "works": not why, "why": why} for part, why in found]
+
+
+def _by_openvpn(host: Host, ports: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    yield OPENVPN, _unit(host["units"][OPENVPN])
+    for transport, port in ports.items():
+        yield f"{transport.upper()} port {port}", _listens(host, transport, port)
 
 
 def _in_the_mesh(host: Host, settings: Settings, node: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -281,5 +303,8 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """The filters by their names."""
-        filters = (gateway_problems, gateway_parts, gateway_report, gateway_tls_listener, gateway_probe_url)
+        filters = (
+            *(gateway_ports, gateway_problems, gateway_parts, gateway_report),
+            *(gateway_tls_listener, gateway_probe_url),
+        )
         return {function.__name__: function for function in filters}

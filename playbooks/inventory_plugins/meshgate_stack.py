@@ -201,6 +201,7 @@ def variables(handover: dict[str, Any], api_key: str | None) -> dict[str, Any]:
         "meshgate_public_key": handover["public_key"],
         "meshgate_tokens": handover["tokens"],
         **(_of_the_mesh(handover, api_key) if "headscale" in handover else {}),
+        **{f"meshgate_{name}": handover[name] for name in ("issuing_certificate", "issuing_key") if name in handover},
     }
 
 

@@ -67,6 +67,7 @@ kernel_wireguard: {description: Whether the kernel has WireGuard., returned: suc
 tailscaled: {description: Path of the tailscaled that is installed., returned: success, type: str}
 releases: {description: Artifacts that are unpacked here., returned: success, type: list}
 interface_release: {description: The one of them that the WireGuard unit uses., returned: success, type: str}
+openvpn_release: {description: The one of them that the OpenVPN unit uses., returned: success, type: str}
 units: {description: "Of each unit of ours, and of tailscaled.service: active, enabled.", returned: success, type: dict}
 interfaces: {description: Kind of each network interface., returned: success, type: dict}
 networks: {description: "Networks that the host has a route or an address in, each with its device.", type: list}
@@ -81,7 +82,8 @@ forward_drops: {description: "Chains that drop what is forwarded, and know neith
 
 ROOT = Path("/opt/meshgate")
 UNIT_FILES = Path("/etc/systemd/system")
-UNITS = ("meshgate-wireguard.service", "meshgate-agent.service", "meshgate-tailscale.service")
+WIREGUARD, OPENVPN = "meshgate-wireguard.service", "meshgate-openvpn.service"
+UNITS = (WIREGUARD, OPENVPN, "meshgate-agent.service", "meshgate-tailscale.service")
 VENDOR_UNIT = "tailscaled.service"
 VENDOR_SOCKET, VENDOR_STATE = Path("/run/tailscale/tailscaled.sock"), Path("/var/lib/tailscale/tailscaled.state")
 VENDOR_BINARY = Path("/usr/sbin/tailscaled")
@@ -161,10 +163,10 @@ def units() -> dict[str, dict[str, bool]]:
     return {name: found.get(name, {"active": False, "enabled": False}) for name in (*UNITS, VENDOR_UNIT)}
 
 
-def interface_release() -> str:
-    """The release that the WireGuard unit uses, which may be older than the agent's."""
+def release_of(unit: str) -> str:
+    """The release that a unit uses, which may be older than the agent's."""
     try:
-        text = (UNIT_FILES / UNITS[0]).read_text()
+        text = (UNIT_FILES / unit).read_text()
     except OSError:
         return ""
     found = re.search(rf"^RootDirectory={ROOT}/(\w+)$", text, re.MULTILINE)
@@ -282,7 +284,8 @@ def look(interface: str, udp_ports: list[int], tcp_ports: list[int]) -> dict[str
         "kernel_wireguard": has_kernel_wireguard(),
         "tailscaled": str(VENDOR_BINARY) if VENDOR_BINARY.exists() else "",
         "releases": releases,
-        "interface_release": interface_release(),
+        "interface_release": release_of(WIREGUARD),
+        "openvpn_release": release_of(OPENVPN),
         "units": of_units,
         "interfaces": {
             link["ifname"]: link.get("linkinfo", {}).get("info_kind", "") for link in listed("-details", "link", "show")

@@ -15,11 +15,11 @@ DOCUMENTATION = r"""
 module: gateway_identity
 short_description: A gateway's private key and the tokens of its peer API
 description:
-  - Keeps both in files that root alone can read. What is given replaces what is there; what is not given is made once.
+  - Keeps them in files that root alone can read. What is given replaces what is there; what is not given is made once.
 author: Meshgate
 options:
   directory:
-    description: Where the files C(private-key) and C(tokens) are.
+    description: Where the files C(private-key), C(tokens), C(issuing-certificate) and C(issuing-key) are.
     type: path
     default: /etc/meshgate
   private_key:
@@ -28,6 +28,14 @@ options:
   tokens:
     description: The bearer tokens of the peer API, a line C(SCOPES TOKEN) each.
     type: str
+  issuing_certificate:
+    description: What the gateway issues certificates with; empty where it issues none, and then there is no file of it.
+    type: str
+    default: ""
+  issuing_key:
+    description: The key of that certificate; empty where there is none.
+    type: str
+    default: ""
   root:
     description: The release whose C(wg) tells the public key.
     type: path
@@ -106,6 +114,14 @@ def hold(path: Path, secret: str) -> None:
     draft.rename(path)
 
 
+def replace(path: Path, secret: str) -> None:
+    """Put a secret into a file, or take the file away if there is none."""
+    if secret:
+        hold(path, secret)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def public_key(module: AnsibleModule, private_key: str) -> str:
     """The public key, of the release's own `wg`; empty where there is none yet."""
     root = module.params["root"]
@@ -123,6 +139,8 @@ def main() -> None:
         "directory": {"type": "path", "default": "/etc/meshgate"},
         "private_key": {"type": "str", "no_log": True},
         "tokens": {"type": "str", "no_log": True},
+        "issuing_certificate": {"type": "str", "default": ""},
+        "issuing_key": {"type": "str", "default": "", "no_log": True},
         "root": {"type": "path", "required": True},
     }
     module = AnsibleModule(argument_spec=arguments, supports_check_mode=True)
@@ -143,6 +161,12 @@ def main() -> None:
         if after[name] != before[name] and not module.check_mode:
             hold(path, after[name])
     changes = [name for name in makers if not before[name] or after[name] != before[name]]
+    for name in ("issuing-certificate", "issuing-key"):
+        path, wanted = Path(module.params["directory"], name), module.params[name.replace("-", "_")].strip()
+        if held(path) != wanted:
+            changes.append(name)
+            if not module.check_mode:
+                replace(path, wanted)
     module.exit_json(
         changed=bool(changes),
         public_key=public_key(module, after["private-key"]),

@@ -6,6 +6,7 @@ import filecmp
 import os
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
@@ -31,6 +32,10 @@ options:
     description: The release that the WireGuard unit uses now; empty if there is none.
     type: str
     default: ""
+  openvpn_release:
+    description: The release that the OpenVPN unit uses now; empty if there is none.
+    type: str
+    default: ""
 attributes:
   check_mode:
     support: full
@@ -50,6 +55,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 interface_release: {description: The release for the WireGuard unit., returned: success, type: str}
+openvpn_release: {description: The release for the OpenVPN unit., returned: success, type: str}
 """
 
 ROOT = Path("/opt/meshgate")
@@ -60,11 +66,14 @@ _AGENT = "opt/meshgate/app/gateway/agent"
 _INTERFACE = ("protocols/wireguard/interface_process", "protocols/wireguard/sockets", "settings")
 INTERFACE_FILES = ("usr/local/bin/wireguard-go", *(f"{_AGENT}/{name}.py" for name in _INTERFACE))
 """What the WireGuard unit runs."""
+_OPENVPN = ("protocols/openvpn/server_process", "protocols/openvpn/server_files", "endpoints", "settings")
+OPENVPN_FILES = ("usr/sbin/openvpn", *(f"{_AGENT}/{name}.py" for name in _OPENVPN))
+"""What the OpenVPN unit runs."""
 
 
-def same_interface(one: Path, other: Path) -> bool:
-    """Whether two releases have the same programs for the WireGuard unit."""
-    _, different, missing = filecmp.cmpfiles(one, other, INTERFACE_FILES, shallow=False)
+def same(one: Path, other: Path, files: Sequence[str]) -> bool:
+    """Whether two releases have the same programs for a unit."""
+    _, different, missing = filecmp.cmpfiles(one, other, files, shallow=False)
     return not different and not missing
 
 
@@ -89,22 +98,30 @@ def main() -> None:
         "release": {"type": "str", "required": True},
         "archive": {"type": "path", "required": True},
         "interface_release": {"type": "str", "default": ""},
+        "openvpn_release": {"type": "str", "default": ""},
     }
     module = AnsibleModule(argument_spec=arguments, supports_check_mode=True)
-    release, current = module.params["release"], module.params["interface_release"]
+    release = module.params["release"]
     archive = Path(module.params["archive"])
     if not re.fullmatch(r"[0-9a-f]{12}", release):
         module.fail_json(msg=f"release: {release!r} is not what gateway_artifact says: 12 hexadecimal digits.")
-    target, used = ROOT / release, ROOT / current
+    target = ROOT / release
     absent = not target.is_dir()
     if not module.check_mode:
         if absent:
             unpack(module, archive, target)
         archive.unlink(missing_ok=True)
-    keeps = bool(current) and used.is_dir() and (not target.is_dir() or same_interface(used, target))
+
+    def kept(current: str, files: Sequence[str]) -> str:
+        """A unit's release: the one that it uses, if its programs are the same there."""
+        used = ROOT / current
+        keeps = bool(current) and used.is_dir() and (not target.is_dir() or same(used, target, files))
+        return current if keeps else release
+
     module.exit_json(
         changed=absent,
-        interface_release=current if keeps else release,
+        interface_release=kept(module.params["interface_release"], INTERFACE_FILES),
+        openvpn_release=kept(module.params["openvpn_release"], OPENVPN_FILES),
         diff={"before": "", "after": f"{target}\n"} if absent else {},
     )
 

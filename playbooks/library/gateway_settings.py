@@ -48,6 +48,26 @@ options:
     description: Where the agent reads the tokens of its peer API.
     type: str
     default: /etc/meshgate/tokens
+  issuing_certificate:
+    description:
+      - What the gateway issues certificates with, and then its CA's certificate, both PEM. In the playbooks it is
+        C(meshgate_issuing_certificate). It is needed where C(access) has C(openvpn).
+    type: str
+  issuing_key:
+    description: The key of that certificate, C(meshgate_issuing_key) in the playbooks.
+    type: str
+  issuing_certificate_file:
+    description: Where the agent reads the issuing certificate.
+    type: str
+    default: /etc/meshgate/issuing-certificate
+  issuing_key_file:
+    description: Where the agent reads the issuing key.
+    type: str
+    default: /etc/meshgate/issuing-key
+  openvpn_dir:
+    description: Where the agent and OpenVPN's process meet.
+    type: str
+    default: /run/meshgate
   state_dir:
     description: Where the agent keeps its peers.
     type: str
@@ -99,6 +119,13 @@ interface_environment:
   returned: success
   type: dict
   sample: {MESHGATE_WIREGUARD: auto}
+openvpn:
+  description: How devices come in by OpenVPN; null where they do not.
+  returned: success
+  type: dict
+  contains:
+    ports: {description: "By C(udp) and C(tcp), where it listens.", type: dict, sample: {udp: 1194}}
+    environment: {description: What the process that runs OpenVPN is told., type: dict}
 http_host: {description: The address that the peer API listens on., returned: success, type: str, sample: 10.0.0.5}
 http_port: {description: The port that the peer API listens on., returned: success, type: int, sample: 8080}
 probe_port:
@@ -145,6 +172,11 @@ ARGUMENTS = {
     "public_key": {"type": "str"},
     "private_key_file": {"type": "str", "default": "/etc/meshgate/private-key", "no_log": False},
     "token_file": {"type": "str", "default": "/etc/meshgate/tokens", "no_log": False},
+    "issuing_certificate": {"type": "str"},
+    "issuing_key": {"type": "str", "no_log": True},
+    "issuing_certificate_file": {"type": "str", "default": "/etc/meshgate/issuing-certificate"},
+    "issuing_key_file": {"type": "str", "default": "/etc/meshgate/issuing-key", "no_log": False},
+    "openvpn_dir": {"type": "str", "default": "/run/meshgate"},
     "state_dir": {"type": "str", "default": "/var/lib/meshgate"},
     "interface": {"type": "str", "default": "meshgate0"},
 }
@@ -169,6 +201,11 @@ def checked(params: Params) -> "tuple[GatewaySettings, StackSettings]":
     (gateway,) = settings.gateways
     if gateway.target != "metal":
         raise SettingsError("meshgate_gateway.target: a kubernetes gateway is made by `pulumi up`; a machine is metal.")
+    if gateway.openvpn_ports and not (params["issuing_certificate"] and params["issuing_key"]):
+        raise SettingsError(
+            "meshgate_issuing_certificate, meshgate_issuing_key: access has openvpn, whose devices get their "
+            "certificates from these; give both (a stack hands them over, docs/metal.md says how to make them)."
+        )
     return gateway, settings
 
 
@@ -182,6 +219,9 @@ def facts(gateway: "GatewaySettings", stack: "StackSettings", params: Params) ->
         private_key_file=params["private_key_file"],
         token_file=params["token_file"],
         state_dir=params["state_dir"],
+        issuing_certificate_file=params["issuing_certificate_file"],
+        issuing_key_file=params["issuing_key_file"],
+        openvpn_dir=params["openvpn_dir"],
         interface=params["interface"],
         http_host=host,
         http_port=port,
@@ -197,6 +237,7 @@ def facts(gateway: "GatewaySettings", stack: "StackSettings", params: Params) ->
         "interface": params["interface"],
         "environment": _environment(gateway, params["public_key"], places, in_mesh=mesh is not None),
         "interface_environment": gateway_programs.interface_environment(gateway, places),
+        "openvpn": _openvpn(gateway, places),
         "http_host": host,
         "http_port": port,
         "probe_port": gateway.probe_port,
@@ -205,6 +246,17 @@ def facts(gateway: "GatewaySettings", stack: "StackSettings", params: Params) ->
         "in_mesh": mesh is not None,
         "tailscale": _tailscale(gateway, mesh) if mesh else None,
         "headscale": server and {"url": server.url, "ca_certificate": server.ca_certificate, "user": server.user},
+    }
+
+
+def _openvpn(gateway: "GatewaySettings", places: "Places") -> dict[str, object] | None:
+    from infra import gateway_programs
+
+    if not gateway.openvpn_ports:
+        return None
+    return {
+        "ports": gateway.openvpn_listen,
+        "environment": gateway_programs.openvpn_environment(gateway, places),
     }
 
 

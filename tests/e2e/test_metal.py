@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from infra import certificate_authority
 from lab.machines.metal import Machine
 from lab.mesh import peer
-from lab.network import topology
+from lab.network import openvpn_client, topology
+from lab.network.tunnel_client import TunnelClient
 from lab.network.wireguard_client import Client
 from lab.tools import go_builds, pinned_tools
 from tests.deadlines import wait_for
@@ -71,7 +73,7 @@ def client(gateway: MetalGateway) -> Iterator[Client]:
         yield client
 
 
-def assert_passes(gateway: MetalGateway, client: Client) -> None:
+def assert_passes(gateway: MetalGateway, client: TunnelClient) -> None:
     """To the mesh as the node, to the Internet as the machine, IPv4 and IPv6, with large packets too."""
     with lab_world.headscale() as headscale:
         mesh_peer = lab_world.node_named(headscale, peer.HOSTNAME)
@@ -167,6 +169,44 @@ def test_out_of_the_mesh_and_into_it_again_devices_keep_their_configs(gateway: M
         assert client.identify(url, 20) == {"host": "internet-host", "caller": address}
     assert not lab_world.passes(client, lab_world.urls(mesh_peer)[0], 2)
     gateway.play("gateway")
+    assert_passes(gateway, client)
+
+
+def test_devices_come_by_openvpn_too_until_it_is_taken_back(gateway: MetalGateway, client: Client) -> None:
+    both = MetalGateway(
+        gateway.machine,
+        gateway.directory,
+        {"access": ["wireguard", "openvpn"], "openvpn": {"udp_port": 1194, "tcp_port": 443}},
+    )
+    assert both.try_to_play("gateway").complaint[0].startswith("meshgate_issuing_certificate, meshgate_issuing_key: ")
+    ca = certificate_authority.make("a CA of these tests")
+    issuing = certificate_authority.issuing(ca, "edge")
+    secrets = {
+        "meshgate_issuing_certificate": issuing.certificate + ca.certificate,
+        "meshgate_issuing_key": issuing.key,
+    }
+    played = both.play("gateway", **secrets)
+    assert {"wireguard : Run OpenVPN", "wireguard : Run the agent"} <= set(played.changed)
+    assert issuing.key.splitlines()[1] not in played.output
+    assert both.play("gateway", **secrets).changed == []
+    assert both.play("verify", **secrets).output.count(": works") == 16
+
+    device = both.api("POST", "/v1/peers", {"protocol": "openvpn", "make_key": True}).json()
+    by_tcp = "".join(f"{line}\n" for line in device["profile"].splitlines() if not line.endswith(" udp"))
+    for profile in (device["profile"], by_tcp):
+        with openvpn_client.connected("laptop", profile) as laptop:
+            assert_passes(both, laptop)
+    with openvpn_client.connected("laptop", device["profile"]) as laptop:
+        gateway.machine.ssh("systemctl", "restart", "meshgate-agent.service")
+        assert lab_world.passes(laptop, lab_world.INTERNET[0], 5), "sessions outlive the agent"
+        wait_for(both.ready, "the agent", within=30)
+        where = f"/v1/peers/{device['id'].replace('/', '_').replace('+', '-')}"
+        assert both.api("DELETE", where).is_success
+        assert not lab_world.passes(laptop, lab_world.INTERNET[0], 2)
+
+    gateway.play("gateway")
+    assert "meshgate-openvpn" not in gateway.machine.ssh("ls", "/etc/systemd/system")
+    assert "issuing" not in gateway.machine.ssh("ls", "/etc/meshgate")
     assert_passes(gateway, client)
 
 

@@ -193,7 +193,13 @@ def test_a_number_like_api_key_stays_text() -> None:
             with_gateway(access=BOTH, openvpn={"udp_port": 31194}, tailscale_port=1194),
             "port 1194 is OpenVPN's inside the pod",
         ),
-        (with_metal(access=BOTH), "access has openvpn, which gateways in the cluster offer"),
+        (with_metal(access=BOTH, openvpn={"udp_port": 51820}), "openvpn.udp_port 51820 is also the endpoint's port"),
+        (with_metal(access=BOTH, openvpn={"udp_port": 41642}), "openvpn.udp_port 41642 is also tailscale_port"),
+        (with_metal(access=BOTH, openvpn={"tcp_port": 8081}), "openvpn.tcp_port 8081 is also probe_port"),
+        (
+            with_metal(access=BOTH, openvpn={"tcp_port": 8080}, peers_url="http://10.0.0.5:8080"),
+            "openvpn.tcp_port 8080 is also the port of peers_url",
+        ),
         (with_gateway(mesh=False, tags=["tag:a"], tailscale_port=41700), "gateways[0]: tags, tailscale_port describe"),
     ],
 )

@@ -131,6 +131,14 @@ def test_an_ended_ca_issues_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         certificate_authority.issuing(certificate_authority.make("old"), "gateway")
 
 
+def test_the_pages_commands_make_an_issuer(tmp_path: Path) -> None:
+    bash("\n".join(console("docs/openvpn.md", "Without a stack")), tmp_path, os.environ)
+    issuer = Issuer((tmp_path / "issuing-chain.crt").read_text(), (tmp_path / "issuing.key").read_text())
+    assert issuer.ca == (tmp_path / "ca.crt").read_text()
+    chain = issuer.for_device(certified(new_key()), NOW, None)
+    assert issuer.issued(chain)
+
+
 def test_the_pages_command_makes_a_request_that_is_taken(tmp_path: Path) -> None:
     (command,) = console("docs/openvpn.md", "A device")
     bash(command, tmp_path, os.environ)

@@ -25,6 +25,7 @@ SETTINGS: dict[str, Any] = {
     "interface_environment": {"MESHGATE_WIREGUARD": "auto"},
     "environment": {"MESHGATE_HTTP_HOST": "10.0.0.5"},
     "in_mesh": True,
+    "openvpn": None,
     "tailscale": {"port": 41642},
     "headscale": {"url": "https://headscale.test"},
 }
@@ -40,6 +41,7 @@ FRESH: dict[str, Any] = {
     "tailscaled": "/usr/sbin/tailscaled",
     "releases": [],
     "interface_release": "",
+    "openvpn_release": "",
     "units": dict.fromkeys((*host_module.UNITS, host_module.VENDOR_UNIT), OFF),
     "interfaces": {"lo": "", "eth0": ""},
     "networks": [{"network": "10.0.0.0/24", "device": "eth0"}, {"network": "127.0.0.0/8", "device": "lo"}],
@@ -59,7 +61,13 @@ WORKING = FRESH | {
     "networks": [*FRESH["networks"], {"network": "10.77.0.0/16", "device": "meshgate0"}],
     "sockets": [
         {"protocol": "udp", "port": 51820, "address": EVERYWHERE, "process": "wg", "unit": host_module.UNITS[0]},
-        {"protocol": "tcp", "port": 8080, "address": "10.0.0.5", "process": "python3", "unit": host_module.UNITS[1]},
+        {
+            "protocol": "tcp",
+            "port": 8080,
+            "address": "10.0.0.5",
+            "process": "python3",
+            "unit": judge.AGENT,
+        },
     ],
     "sysctls": {"net.ipv4.ip_forward": "1", "net.ipv6.conf.all.forwarding": "1"},
     "tailscale": {"joined": True, "state": "Running", "url": "https://headscale.test", "node_key": "nodekey:1"},
@@ -79,6 +87,21 @@ def socket(protocol: str, port: int, address: str = EVERYWHERE, **owner: str) ->
 
 def units(**states: dict[str, bool]) -> dict[str, Any]:
     return {"units": FRESH["units"] | {f"{name.replace('_', '-')}.service": state for name, state in states.items()}}
+
+
+OPENVPN = SETTINGS | {"openvpn": {"ports": {"udp": 1194, "tcp": 443}}}
+
+
+def test_openvpns_ports_have_to_be_free_and_are_looked_at() -> None:
+    assert set(judge.gateway_ports(OPENVPN, "udp")) == {51820, 41642, 1194}
+    assert set(judge.gateway_ports(OPENVPN, "tcp")) == {8080, 8081, 443}
+    taken = FRESH | {"sockets": [socket("tcp", 443)]}
+    assert judge.gateway_problems(taken, OPENVPN, ARTIFACT) == [
+        "TCP port 443, OpenVPN's, is taken by nginx: end that, or choose another openvpn.tcp_port."
+    ]
+    parts = {part["part"]: part["why"] for part in judge.gateway_parts(WORKING, OPENVPN, ARTIFACT, READY, NODE)}
+    assert parts["meshgate-openvpn.service"] == ""
+    assert parts["UDP port 1194"] == parts["TCP port 443"] == "nothing listens on it"
 
 
 def test_a_fresh_host_and_a_working_one_can_be_gateways() -> None:
@@ -340,9 +363,9 @@ def test_networks_are_those_of_addresses_and_routes(monkeypatch: pytest.MonkeyPa
 
 def test_the_release_of_the_interface_is_read_from_its_unit(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:  # noqa: ANN401
     monkeypatch.setattr(host_module, "UNIT_FILES", tmp_path)
-    assert host_module.interface_release() == ""
-    (tmp_path / host_module.UNITS[0]).write_text(f"[Service]\nRootDirectory=/opt/meshgate/{RELEASE}\n")
-    assert host_module.interface_release() == RELEASE
+    assert host_module.release_of(host_module.WIREGUARD) == ""
+    (tmp_path / host_module.WIREGUARD).write_text(f"[Service]\nRootDirectory=/opt/meshgate/{RELEASE}\n")
+    assert host_module.release_of(host_module.WIREGUARD) == RELEASE
 
 
 def test_the_module_documents_its_options() -> None:

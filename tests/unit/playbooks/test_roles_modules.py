@@ -152,6 +152,14 @@ class TestRelease:
         assert not draft.exists()
         assert not (root / ("a" * 12) / "half").exists()
 
+    def test_openvpn_stays_with_its_release_while_its_programs_are_the_same(self, root: Path) -> None:
+        for release, program in (("a" * 12, b"1"), ("b" * 12, b"1"), ("c" * 12, b"2")):
+            files = {path.replace("/", "__"): program for path in gateway_release.OPENVPN_FILES}
+            packed = archive(root / ".artifact.tar.gz", **files)
+            given = {"release": release, "archive": str(packed), "openvpn_release": "a" * 12}
+            kept = run(gateway_release, given)["openvpn_release"]
+            assert kept == ("c" * 12 if program == b"2" else "a" * 12)
+
     def test_the_interface_stays_with_its_release_while_its_programs_are_the_same(self, root: Path) -> None:
         self.unpack(root, "a" * 12)
         assert self.unpack(root, "b" * 12, "a" * 12)["interface_release"] == "a" * 12
@@ -200,6 +208,17 @@ class TestIdentity:
         assert {(tmp_path / name).stat().st_mode & 0o777 for name in first} == {0o600}
         assert self.give(tmp_path)["changed"] is False
         assert self.held(tmp_path) == first
+
+    def test_what_certificates_are_issued_with_comes_and_goes(self, tmp_path: Path, root: Path) -> None:
+        self.give(tmp_path)
+        given = {"issuing_certificate": "a chain\n", "issuing_key": "a key\n"}
+        added = self.give(tmp_path, False, **given)
+        assert added["diff"]["after"] == "new issuing-certificate\nnew issuing-key\n"
+        assert (tmp_path / "issuing-key").read_text() == "a key\n"
+        assert (tmp_path / "issuing-key").stat().st_mode & 0o777 == 0o600
+        assert self.give(tmp_path, False, **given)["changed"] is False
+        assert self.give(tmp_path)["changed"] is True
+        assert not (tmp_path / "issuing-key").exists()
 
     def test_what_is_given_replaces_what_is_there_and_is_never_shown(self, tmp_path: Path, root: Path) -> None:
         self.give(tmp_path)
