@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
+from fastapi.responses import PlainTextResponse
 from fastapi.security import HTTPBearer
 
 from gateway.agent import problems
@@ -18,10 +19,10 @@ from gateway.agent.bodies import (
     answer,
 )
 from gateway.agent.certificates import Issuer
-from gateway.agent.certified import ready_profile, registered, wanted
 from gateway.agent.devices import Devices
 from gateway.agent.errors import InvalidFieldError, ScopeError
 from gateway.agent.metrics import RequestMetrics
+from gateway.agent.onboarding import Format, ready_profile, registered, wanted
 from gateway.agent.protocols.wireguard.keys import key_from_path
 from gateway.agent.request_audit import RequestAudit
 from gateway.agent.request_limits import BodyLimits
@@ -29,7 +30,6 @@ from gateway.agent.settings import AgentSettings
 from gateway.agent.tokens import READ, REGISTER
 
 MAX_PAGE = 1000
-PROFILE_TYPE = "application/x-openvpn-profile"
 
 
 def _key(public_key: str) -> str:
@@ -95,11 +95,16 @@ def peer_routes(devices: Devices, settings: Callable[[], AgentSettings], issuer:
             next_cursor=str(page[limit - 1].number) if more else None,
         )
 
-    @router.get("/{public_key:path}/profile", dependencies=[needs(REGISTER)], responses=KEY_UNKNOWN)
-    async def get_profile(public_key: str, format: Literal["ovpn"] = "ovpn") -> Response:  # noqa: A002, ARG001 - its name
+    @router.get(
+        "/{public_key:path}/profile",
+        dependencies=[needs(REGISTER)],
+        responses=KEY_UNKNOWN,
+        response_class=PlainTextResponse,
+    )
+    async def get_profile(public_key: str, format: Format | None = None) -> PlainTextResponse:  # noqa: A002 - its name
         """A file that the stock client takes, once the device's private key is put into it."""
         device = await devices.find(_key(public_key))
-        return Response(ready_profile(device, settings(), issuer), media_type=PROFILE_TYPE)
+        return PlainTextResponse(ready_profile(device, devices, settings(), issuer, format))
 
     @router.get("/{public_key:path}", dependencies=[needs(REGISTER, READ)], responses=KEY_UNKNOWN)
     async def get_peer(public_key: str) -> WireGuardAnswer | CertifiedAnswer:

@@ -124,7 +124,27 @@ async def test_one_list_has_devices_of_every_protocol(http: httpx.AsyncClient) -
     assert [one["protocol"] for one in listed] == ["wireguard", "openvpn"]
     assert [one["addresses"][0] for one in listed] == ["10.77.0.2/32", "10.77.0.3/32"]
     assert "certificate" not in listed[1]
-    refused = await http.get(f"/v1/peers/{key.replace('/', '_').replace('+', '-')}/profile")
+
+
+async def test_a_wireguard_devices_profile_is_what_wg_quick_reads(http: httpx.AsyncClient) -> None:
+    key = key_pair().public
+    await http.post("/v1/peers", json={"public_key": key, "preshared_key": key_pair().private})
+    path = f"/v1/peers/{key.replace('/', '_').replace('+', '-')}/profile"
+    assert (await http.get(path)).text.splitlines() == [
+        "[Interface]",
+        "# PrivateKey = the device's own",
+        "Address = 10.77.0.2/32, fd77::2/128",
+        "DNS = 100.100.100.100",
+        "MTU = 1280",
+        "",
+        "[Peer]",
+        "# PresharedKey = the one that the device was registered with",
+        f"PublicKey = {SERVER_KEY}",
+        "Endpoint = vpn.example.org:51820",
+        "AllowedIPs = 0.0.0.0/0, ::/0",
+        "PersistentKeepalive = 25",
+    ]
+    refused = await http.get(f"{path}?format=ovpn")
     assert (refused.status_code, refused.json()["field"]) == (422, "format")
 
 

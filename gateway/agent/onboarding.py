@@ -1,4 +1,6 @@
-"""Devices as they are registered: by a key of their own, or with a certificate that the gateway issues."""
+"""A device comes on board: what a caller asks as a registration, and what a registered device is given."""
+
+from typing import Literal
 
 from gateway.agent import certificate_requests
 from gateway.agent.bodies import (
@@ -12,7 +14,8 @@ from gateway.agent.bodies import (
 from gateway.agent.certificates import Issuer, certified, device_id, new_key, pem
 from gateway.agent.devices import Devices
 from gateway.agent.errors import InvalidFieldError
-from gateway.agent.protocols.openvpn.profile import profile
+from gateway.agent.protocols.openvpn import profile as openvpn
+from gateway.agent.protocols.wireguard import profile as wireguard
 from gateway.agent.registration import Registration
 from gateway.agent.settings import AgentSettings
 from gateway.agent.store import Device
@@ -41,20 +44,30 @@ def registered(
     """All that a device needs, once it is registered."""
     if issuer is None or device.certified_key is None:
         return wireguard_answer(device, devices, settings)
-    credentials = {
+    credentials: dict[str, str | None] = {
         "certificate": issuer.for_device(device.certified_key, device.created_at, device.expires_at),
         "ca_certificate": issuer.ca,
         "private_key": private_key,
-        "profile": ready_profile(device, settings, issuer, private_key),
     }
+    credentials["profile"] = openvpn.profile(
+        settings, issuer, device.public_key, str(credentials["certificate"]), private_key
+    )
     return certificate_answer(device, devices, settings, credentials)
 
 
+Format = Literal["conf", "ovpn"]
+
+
 def ready_profile(
-    device: Device, settings: AgentSettings, issuer: Issuer | None, private_key: str | None = None
+    device: Device, devices: Devices, settings: AgentSettings, issuer: Issuer | None, wanted: Format | None
 ) -> str:
-    """A file that the device's stock client takes; InvalidFieldError if it has none."""
-    if issuer is None or device.certified_key is None:
-        raise InvalidFieldError(f"a device of {device.protocol} has no profile of this format", "format")
+    """A file that the device's stock client takes, but for its private key; InvalidFieldError if it has none."""
+    own: Format = "conf" if device.protocol == "wireguard" else "ovpn"
+    if wanted not in {None, own}:
+        raise InvalidFieldError(f"the profile of a device of {device.protocol} is of the format {own}", "format")
+    if device.certified_key is None:
+        return wireguard.profile(settings, device, devices.addresses(device))
+    if issuer is None:
+        raise InvalidFieldError(f"this gateway does not offer {device.protocol} any more", "format")
     certificate = issuer.for_device(device.certified_key, device.created_at, device.expires_at)
-    return profile(settings, issuer, device.public_key, certificate, private_key)
+    return openvpn.profile(settings, issuer, device.public_key, certificate, None)
