@@ -178,12 +178,14 @@ class Devices:
                 self._shut_out -= back
                 self._access.reconsider([self._by_key[key] for key in back])
             trouble = None
-            if new := [device for device in over if device.public_key not in self._shut_out]:
+            new = [device for device in over if device.public_key not in self._shut_out]
+            for protocol in {device.protocol for device in new}:
+                own = [device for device in new if device.protocol == protocol]
                 try:
-                    await self._put_out(new)
-                    audit.expired(new)
+                    await self._put_out(own)
+                    audit.expired(own)
                 except CommandError as error:
-                    trouble = error  # one that cannot be shut out holds up no other
+                    trouble = error  # those that cannot be shut out hold up no others
             if done := [one for one in over if one.public_key in self._shut_out and self._lifetimes.is_done(one)]:
                 await self._forget(done)
                 log.info("%d devices are forgotten, since their time is over", len(done))

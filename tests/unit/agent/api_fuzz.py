@@ -11,10 +11,14 @@ from hypothesis import strategies as st
 from starlette.types import Message
 
 from gateway.agent import audit, request_audit
+from gateway.agent.certificates import new_key
+from tests.unit.agent.test_certificates import request
 
 MEDIA_TYPE = "application/problem+json"
 KEY = "//8AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA+8="
-ROUTES = ("/v1/peers", "/v1/peers/{public_key}")
+ROUTES = ("/v1/peers", "/v1/peers/{public_key}", "/v1/peers/{public_key}/profile")
+REQUEST = request(new_key())
+"""A certificate request as it should be."""
 UNROUTED = {401, 404, 405, 408, 413}
 """What may be answered where there is no call."""
 
@@ -42,7 +46,8 @@ def calls(token: str) -> st.SearchStrategy[Call]:
     visible = st.characters(min_codepoint=0x21, max_codepoint=0x7E)
     anything = st.binary(max_size=40).map(quote_from_bytes) | st.text(visible, max_size=40)
     keys = st.sampled_from([KEY, KEY.replace("/", "_").replace("+", "-"), KEY[:-1]]) | anything
-    paths = st.just("/v1/peers") | keys.map(lambda key: f"/v1/peers/{key}") | anything.map(lambda path: f"/{path}")
+    below = st.tuples(keys, st.sampled_from(["", "/profile"])).map("".join)
+    paths = st.just("/v1/peers") | below.map(lambda path: f"/v1/peers/{path}") | anything.map(lambda path: f"/{path}")
     values = st.binary(max_size=40).map(lambda value: bytes(byte for byte in value if byte not in b"\r\n\0").strip())
     good = st.just(f"Bearer {token}".encode())
     authorization = good | good | good | values | values.map(lambda value: b"Bearer " + value)
@@ -52,7 +57,7 @@ def calls(token: str) -> st.SearchStrategy[Call]:
         kinds.map(lambda value: (b"content-type", value)),
         st.tuples(st.sampled_from([b"accept", b"content-length", b"expect", b"x-forwarded-for"]), values),
     ).map(list)
-    names = st.sampled_from([b"limit", b"cursor"])
+    names = st.sampled_from([b"limit", b"cursor", b"format"])
     queries = st.tuples(names, anything.map(str.encode)).map(b"=".join) | anything.map(str.encode)
     return st.builds(
         Call,
@@ -67,7 +72,7 @@ def calls(token: str) -> st.SearchStrategy[Call]:
 
 def _bodies() -> st.SearchStrategy[bytes]:
     scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just(KEY)
-    fields = st.sampled_from(["public_key", "name", "ttl_seconds", "preshared_key"]) | st.text()
+    fields = st.sampled_from(["public_key", "name", "ttl_seconds", "preshared_key", "protocol", "make_key"]) | st.text()
     values = st.recursive(scalars, lambda inner: st.dictionaries(fields, inner) | st.lists(inner), max_leaves=6)
     nearly = st.fixed_dictionaries(
         {"public_key": st.just(KEY)},
@@ -77,7 +82,17 @@ def _bodies() -> st.SearchStrategy[bytes]:
             "preshared_key": st.just(KEY) | scalars,
         },
     )
-    return (values | nearly).map(lambda value: json.dumps(value).encode()) | st.binary(max_size=200)
+    cut = st.integers(0, len(REQUEST)).map(lambda length: REQUEST[:length])
+    certified = st.fixed_dictionaries(
+        {"protocol": st.just("openvpn") | st.just("openvpn") | scalars},
+        optional={
+            "certificate_request": st.just(REQUEST) | cut | scalars,
+            "make_key": st.booleans() | scalars,
+            "name": st.text() | scalars,
+            "ttl_seconds": st.integers() | scalars,
+        },
+    )
+    return (values | nearly | certified).map(lambda value: json.dumps(value).encode()) | st.binary(max_size=200)
 
 
 async def ask(app: FastAPI, call: Call) -> Answer:
@@ -148,5 +163,7 @@ def _declared(openapi: dict[str, Any], call: Call) -> set[int] | None:
     """The statuses that the OpenAPI has for this call; None if there is no such call."""
     path = unquote(call.raw_path.partition("?")[0])
     route = path if path == ROUTES[0] else ROUTES[1] if path.startswith(f"{ROUTES[0]}/") else ""
+    if route == ROUTES[1] and path.endswith("/profile") and call.method == "GET":
+        route = ROUTES[2]
     found = openapi["paths"].get(route, {}).get(call.method.lower())
     return None if found is None else {int(status) for status in found["responses"]}

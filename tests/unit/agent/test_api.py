@@ -16,12 +16,13 @@ from gateway.agent.api import create_app
 from gateway.agent.devices import Devices
 from gateway.agent.metrics import make_registry
 from gateway.agent.probes import create_probes
+from gateway.agent.protocols.dispatch import Dispatch
 from gateway.agent.protocols.wireguard.peers import Peers
 from gateway.agent.request_limits import MAX_BODY_BYTES, MAX_DISCARDED_BYTES, BodyLimits
 from gateway.agent.store import Store
 from gateway.agent.tokens import Tokens
 from tests.unit.agent import api_fuzz
-from tests.unit.agent.fakes import SERVER_KEY, FakeAccess, FakeDataPlane, agent_settings, key_pair
+from tests.unit.agent.fakes import SERVER_KEY, FakeAccess, FakeDataPlane, agent_settings, key_pair, made_issuer
 
 TOKEN, APP, READER = "the-operators-token", "a-token-of-the-app", "a-token-of-a-reader"
 PRESHARED = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
@@ -38,9 +39,10 @@ class Gateway:
         self.store = Store(directory / "peers.sqlite")
         self.missing: list[str] = []
         peers = Peers(self.plane, self.settings.client_networks)
-        self.devices = Devices(self.store, peers, self.settings.client_networks, SERVER_KEY)
+        both = Dispatch({"wireguard": peers, "openvpn": FakeAccess()})
+        self.devices = Devices(self.store, both, self.settings.client_networks, SERVER_KEY)
         self.tokens = Tokens(f"admin {TOKEN}\nregister {APP}\nread {READER}\n")
-        self.app = create_app(lambda: self.settings, self.tokens.grant, self.devices)
+        self.app = create_app(lambda: self.settings, self.tokens.grant, self.devices, made_issuer())
         self.registry = make_registry(self.devices, FakeAccess())
         self.probes = create_probes(self.problems, self.registry)
 

@@ -1,14 +1,18 @@
 """Each device is let in and shut out by its own protocol."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from gateway.agent.command import CommandError
+from gateway.agent.devices import Devices
 from gateway.agent.protocol import AwayError
 from gateway.agent.protocols.dispatch import Dispatch
-from gateway.agent.store import Device
-from tests.unit.agent.fakes import FakeAccess
+from gateway.agent.registration import Registration
+from gateway.agent.store import Device, Store
+from tests.unit.agent.fakes import SERVER_KEY, FakeAccess
+from tests.unit.agent.gateway import NETWORKS
 
 NATIVE = Device(number=2, public_key="native", created_at=1)
 CERTIFIED = Device(number=3, public_key="certified", protocol="openvpn", created_at=1)
@@ -59,3 +63,19 @@ async def test_a_protocol_that_was_given_up_has_nobody_in() -> None:
     with pytest.raises(AwayError, match="does not offer openvpn any more"):
         await alone.let_in(CERTIFIED)
     await alone.shut_out([CERTIFIED])
+
+
+async def test_a_device_that_cannot_be_shut_out_holds_up_none_of_another_protocol(tmp_path: Path) -> None:
+    wireguard, openvpn = Remembering(), Remembering()
+    now = 100.0
+    store = Store(tmp_path / "peers.sqlite")
+    both = Dispatch({"wireguard": wireguard, "openvpn": openvpn})
+    devices = Devices(store, both, NETWORKS, SERVER_KEY, clock=lambda: now, monotonic=lambda: now)
+    await devices.register(Registration(public_key="native", ttl_seconds=10))
+    await devices.register(Registration(public_key="certified", protocol="openvpn", ttl_seconds=10))
+    now = 110.0
+    wireguard.error = CommandError("wg failed")
+    with pytest.raises(CommandError, match="wg failed"):
+        await devices.expire()
+    assert [device.public_key for device in store.everyone()] == ["native"]
+    store.close()
