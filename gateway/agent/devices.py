@@ -247,10 +247,10 @@ class Devices:
         """Those of these keys that are stored and not shut out: one that may not be in waits for `expire`."""
         return {key for key in public_keys if key in self._by_key and key not in self._shut_out}
 
-    def holds(self, number: int) -> bool:
-        """Whether a device that may be in has this number."""
+    def holder(self, number: int) -> Device | None:
+        """The device that has this number, if it may be in."""
         device = self._by_number.get(number)
-        return device is not None and bool(self.among([device.public_key]))
+        return device if device and self.among([device.public_key]) else None
 
     @asynccontextmanager
     async def unchanging(self, public_keys: Iterable[str]) -> AsyncIterator[dict[str, Device]]:

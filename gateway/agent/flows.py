@@ -69,7 +69,7 @@ class Flows:
 
     def _without_device(self, network: Network, addresses: set[str]) -> Iterator[str]:
         first = int(network.network_address)
-        return (address for address in addresses if not self._devices.holds(int(ip_address(address)) - first))
+        return (address for address in addresses if not self._devices.holder(int(ip_address(address)) - first))
 
     def _say(self, trouble: str) -> None:
         if trouble != self._trouble:

@@ -80,6 +80,19 @@ def test_where_udp_is_blocked_a_device_comes_by_tcp_with_the_same_address(gatewa
             wait_for(lambda: gateway.seen_at(device).startswith(f"{LAN_NEIGHBOUR}:"), "a sighting", within=10)
 
 
+def test_no_route_outlives_its_device(gateway: Gateway) -> None:
+    """The next device at that address may come by WireGuard."""
+    gateway.start()
+    device = gateway.register()
+    own = device["addresses"][0]
+    with gateway.connected(device) as client:
+        client.comes_up()
+        assert "dev ovpn-udp" in gateway.world.gateway.run("ip", "route", "show", own)
+        gateway.revoke(device)
+        gateway.world.gateway.run("ip", "route", "add", own, "dev", "ovpn-udp")  # as of an agent that was killed
+        wait_for(lambda: not gateway.world.gateway.run("ip", "route", "show", own), "the end of the route", within=10)
+
+
 def test_both_protocols_stand_side_by_side(gateway: Gateway) -> None:
     gateway.start()
     world = gateway.world

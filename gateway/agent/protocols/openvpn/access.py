@@ -7,17 +7,16 @@ by which it came. OpenVPN itself takes no packets from a device but those with t
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from gateway.agent import link
 from gateway.agent.certificates import Issuer, common_name, device_named
-from gateway.agent.command import CommandError, run
+from gateway.agent.command import CommandError
 from gateway.agent.devices import Devices
 from gateway.agent.endpoints import Listener
-from gateway.agent.pool import addresses
 from gateway.agent.protocol import AwayError, Traffic
-from gateway.agent.protocols.openvpn import server_files, socket
+from gateway.agent.protocols.openvpn import routes, server_files, socket
 from gateway.agent.protocols.openvpn.options import options
 from gateway.agent.protocols.openvpn.sessions import Sessions
 from gateway.agent.settings import AgentSettings
@@ -68,8 +67,8 @@ class OpenVpn:
                     await sessions.end(names)
             except CommandError as error:
                 trouble = error
-        with suppress(CommandError):
-            await self._route("delete", devices)
+        with suppress(CommandError):  # a device that was never in has none
+            await routes.forget(devices, self._settings().client_networks)
         if trouble:
             raise trouble
 
@@ -101,7 +100,7 @@ class OpenVpn:
         device = self.listed(name)
         if device is None:
             raise CommandError("the device has left the list")
-        await self._route("replace", [device], listener)
+        await routes.lead(device, self._settings().client_networks, listener.interface)
         for other, sessions in self._sessions.items():
             if other != listener:
                 with suppress(CommandError):
@@ -145,12 +144,14 @@ class OpenVpn:
             await asyncio.sleep(LINKS_EVERY_S)
 
     async def _keep_looking(self, devices: Devices) -> None:
-        """Learn who is there, and keep it."""
+        """Learn who is there, and keep it; end routes of those who may not be."""
         while True:
             seen: dict[str, str] = {}
-            for sessions in self._sessions.values():
+            for listener, sessions in self._sessions.items():
                 with suppress(CommandError):
                     seen |= {device_named(one.name): one.endpoint for one in await sessions.all() if one.is_in}
+                with suppress(CommandError):
+                    await routes.end_strays(devices, self._settings().client_networks, listener.interface)
             now = self._clock()
             known = devices.among(seen)
             self._seen |= dict.fromkeys(known, now)
@@ -164,13 +165,6 @@ class OpenVpn:
                 with suppress(StoreError):
                     await devices.note(news)
             await asyncio.sleep(LOOK_EVERY_S)
-
-    async def _route(self, verb: str, devices: Iterable[Device], by: Listener | None = None) -> None:
-        """Change the routes to devices; CommandError."""
-        networks = self._settings().client_networks
-        to = f" dev {by.interface}" if by else ""
-        lines = [f"route {verb} {address}{to}" for device in devices for address in addresses(networks, device.number)]
-        await run("ip", "-force", "-batch", "-", stdin="\n".join(lines) + "\n")
 
 
 class Way:

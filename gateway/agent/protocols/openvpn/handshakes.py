@@ -14,6 +14,9 @@ log = logging.getLogger(__name__)
 AHEAD = 8
 """More can hardly have begun meanwhile: a client whose renewal goes unanswered for a minute is out."""
 
+OLD_LINES = 100
+"""So many may stand in the file besides."""
+
 
 class Handshakes:
     """Numbers of sessions and of their handshakes, as one OpenVPN process counts them."""
@@ -21,13 +24,16 @@ class Handshakes:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._last: dict[int, int] = {}
+        self._lines = 0
         if path.exists():
             numbers = [line.split() for line in path.read_text().splitlines()]
+            self._lines = len(numbers)
             self._last = {int(one[0]): int(one[1]) for one in numbers if len(one) == 2}  # a killed agent's may be cut
 
     def answered(self, client: int, handshake: int) -> None:
         """This one was answered."""
         self._last[client] = handshake
+        self._lines += 1
         try:
             with self._path.open("a") as file:
                 file.write(f"{client} {handshake}\n")
@@ -40,8 +46,11 @@ class Handshakes:
         return range(first, first + AHEAD)
 
     def keep(self, clients: Collection[int]) -> None:
-        """Forget all other sessions."""
+        """Forget all other sessions. The file is written anew once most of it is old."""
         self._last = {client: self._last[client] for client in clients if client in self._last}
+        if self._lines <= 2 * len(self._last) + OLD_LINES:
+            return
+        self._lines = len(self._last)
         lines = "".join(f"{client} {handshake}\n" for client, handshake in self._last.items())
         try:
             with tempfile.NamedTemporaryFile("w", dir=self._path.parent, delete=False) as draft:

@@ -86,7 +86,9 @@ class Sessions:
 
     async def all(self) -> list[Session]:
         """Everybody who is there; errors as of `end`."""
-        return await self._conversation().sessions()
+        found = await self._conversation().sessions()
+        self._handshakes.keep([one.client for one in found])
+        return found
 
     def _conversation(self) -> Management:
         if self._management:

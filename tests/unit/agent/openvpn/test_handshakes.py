@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from gateway.agent.protocols.openvpn.handshakes import AHEAD, Handshakes
+from gateway.agent.protocols.openvpn.handshakes import AHEAD, OLD_LINES, Handshakes
 
 
 def test_the_next_agent_knows_what_the_last_one_answered(tmp_path: Path) -> None:
@@ -20,9 +20,12 @@ def test_the_next_agent_knows_what_the_last_one_answered(tmp_path: Path) -> None
 def test_sessions_that_are_gone_are_forgotten(tmp_path: Path) -> None:
     path = tmp_path / "udp.handshakes"
     handshakes = Handshakes(path)
-    for client in range(100):
+    handshakes.answered(3, 1)
+    handshakes.keep([3])
+    assert path.read_text() == "3 1\n"
+    for client in range(4, 4 + OLD_LINES + 2):
         handshakes.answered(client, 1)
-    handshakes.keep([3, 200])
+    handshakes.keep([3, 2000])
     assert path.read_text() == "3 1\n"
     assert list(tmp_path.iterdir()) == [path]
 
