@@ -1,0 +1,198 @@
+"""The containers of the gateway's pod: each with NET_ADMIN and nothing more, its probes, its share of memory.
+
+Interface and OpenVPN have containers of their own so that tunnels outlive the agent.
+"""
+
+import math
+from collections.abc import Mapping
+
+import pulumi
+
+from infra import gateway_programs
+from infra.components.gateway_identity import GatewayIdentity
+from infra.settings.gateway import OPENVPN_PORT, GatewaySettings
+from infra.settings.headscale import HeadscaleSettings
+
+PRIVATE_KEY, TOKENS, PRE_AUTH_KEY, CA_CERTIFICATE = "private-key", "tokens", "pre-auth-key", "ca.crt"
+ISSUING_CERTIFICATE, ISSUING_KEY = "issuing.crt", "issuing.key"
+TAILSCALE_SOCKET = "/tmp/tailscaled.sock"  # noqa: S108 (an emptyDir of the container)
+IDENTITY = "/etc/meshgate"
+CERTIFICATES = "/etc/meshgate-certificates"
+SETTINGS = "/etc/meshgate-settings"
+AGENT_STATE = "/var/lib/meshgate"
+TAILSCALE_STATE = "/var/lib/tailscale"
+WIREGUARD_SOCKETS = "/var/run/wireguard"
+OPENVPN_MEETING = "/run/meshgate-openvpn"
+PLACES = gateway_programs.Places(
+    private_key_file=f"{IDENTITY}/{PRIVATE_KEY}",
+    token_file=f"{IDENTITY}/{TOKENS}",
+    settings_dir=SETTINGS,
+    state_dir=AGENT_STATE,
+    issuing_certificate_file=f"{IDENTITY}/{ISSUING_CERTIFICATE}",
+    issuing_key_file=f"{IDENTITY}/{ISSUING_KEY}",
+    openvpn_dir=OPENVPN_MEETING,
+)
+NODE_ADDRESSES = {
+    "name": "MESHGATE_NODE_ADDRESSES",
+    "value_from": {"field_ref": {"api_version": "v1", "field_path": "status.hostIPs"}},
+}
+"""The node's addresses as the pod starts, IPv4 and IPv6; of Kubernetes 1.29 and later."""
+
+
+def _container(name: str, image: str, **more: object) -> dict[str, object]:
+    return {
+        "name": name,
+        "image": image,
+        "security_context": {
+            "run_as_user": 0,
+            "privileged": False,
+            "allow_privilege_escalation": False,
+            "read_only_root_filesystem": True,
+            "capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN"]},
+        },
+        **more,
+    }
+
+
+def tailscale(server: HeadscaleSettings, gateway: GatewaySettings) -> dict[str, object]:
+    """tailscaled in kernel-TUN mode, exit node of the mesh."""
+    environment = {
+        "TS_AUTHKEY": f"file:/run/meshgate/{PRE_AUTH_KEY}",
+        "TS_AUTH_ONCE": "true",
+        "TS_HOSTNAME": gateway.hostname,
+        "TS_STATE_DIR": TAILSCALE_STATE,
+        "TS_SOCKET": TAILSCALE_SOCKET,
+        "TS_KUBE_SECRET": "",
+        "TS_USERSPACE": "false",
+        **gateway_programs.TAILSCALED_ENVIRONMENT,
+        "TS_ENABLE_HEALTH_CHECK": "true",
+        "TS_LOCAL_ADDR_PORT": f"0.0.0.0:{gateway_programs.TAILSCALE_HEALTH_PORT}",
+        "TS_EXTRA_ARGS": " ".join(gateway_programs.tailscale_up_arguments(server.url)),
+        "TS_TAILSCALED_EXTRA_ARGS": " ".join(gateway_programs.tailscaled_arguments(gateway)),
+    }
+    mounts = [
+        {"name": "pre-auth-key", "mount_path": "/run/meshgate", "read_only": True},
+        {"name": "state", "mount_path": TAILSCALE_STATE, "sub_path": "tailscale"},
+        {"name": "tun", "mount_path": "/dev/net/tun"},
+        {"name": "tailscale-run", "mount_path": "/var/run/tailscale"},
+        {"name": "tmp", "mount_path": "/tmp"},  # noqa: S108
+    ]
+    if server.ca_certificate:
+        # Go reads files of SSL_CERT_FILE instead of the system's, directories of SSL_CERT_DIR as well.
+        environment["SSL_CERT_DIR"] = f"/etc/ssl/certs:{CERTIFICATES}"
+        mounts.append({"name": "certificates", "mount_path": CERTIFICATES, "read_only": True})
+    health = {"http_get": {"path": "/healthz", "port": gateway_programs.TAILSCALE_HEALTH_PORT}}
+    return _container(
+        "tailscale",
+        gateway.tailscale_image,
+        env=_environment(environment),
+        ports=[{"name": "tailscale", "container_port": gateway.tailscale_port, "protocol": "UDP"}],
+        readiness_probe=health | {"period_seconds": 1},
+        resources={"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
+        volume_mounts=mounts,
+    )
+
+
+def wireguard(gateway: GatewaySettings) -> dict[str, object]:
+    """Makes the WireGuard interface and holds it."""
+    port: dict[str, object] = {"name": "wireguard", "container_port": gateway.port, "protocol": "UDP"}
+    if gateway.exposure == "HostPort":
+        port["host_port"] = gateway.port
+    return _container(
+        "wireguard",
+        gateway.image,
+        command=["python3", "-m", "gateway.agent.protocols.wireguard.interface_process"],
+        env=_environment(gateway_programs.interface_environment(gateway, PLACES)),
+        ports=[port],
+        resources={"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": _wireguard_limit(gateway)}},
+        volume_mounts=[
+            {"name": "tun", "mount_path": "/dev/net/tun"},
+            {"name": "wireguard", "mount_path": WIREGUARD_SOCKETS},
+        ],
+    )
+
+
+def openvpn(gateway: GatewaySettings) -> dict[str, object]:
+    """Runs OpenVPN; it never sees the issuing key."""
+    return _container(
+        "openvpn",
+        gateway.image,
+        command=["python3", "-m", "gateway.agent.protocols.openvpn.server_process"],
+        env=_environment(gateway_programs.openvpn_environment(gateway, PLACES)),
+        ports=[
+            {
+                "name": f"openvpn-{transport}",
+                "container_port": OPENVPN_PORT,
+                "protocol": transport.upper(),
+                **({"host_port": port} if gateway.exposure == "HostPort" else {}),
+            }
+            for transport, port in gateway.openvpn_ports.items()
+        ],
+        resources={"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": _openvpn_limit(gateway)}},
+        volume_mounts=[
+            {"name": "tun", "mount_path": "/dev/net/tun"},
+            {"name": "openvpn", "mount_path": OPENVPN_MEETING},
+        ],
+    )
+
+
+def agent(gateway: GatewaySettings, identity: GatewayIdentity) -> dict[str, object]:
+    """Lets devices in, by the API."""
+    probe = {"port": "probes"}
+    environment = gateway_programs.agent_environment(
+        gateway, identity.public_key, PLACES, in_mesh=identity.mesh is not None
+    )
+    return _container(
+        "agent",
+        gateway.image,
+        env=[*_environment(environment), NODE_ADDRESSES],
+        ports=[
+            {"name": "http", "container_port": gateway_programs.HTTP_PORT},
+            {"name": gateway_programs.PROBE_PORT_NAME, "container_port": gateway_programs.PROBE_PORT},
+        ],
+        startup_probe={"http_get": probe | {"path": "/healthz"}, "period_seconds": 1, "failure_threshold": 60},
+        liveness_probe={"http_get": probe | {"path": "/healthz"}, "period_seconds": 10},
+        readiness_probe={
+            "http_get": probe | {"path": "/readyz"},
+            "period_seconds": 1,
+            "timeout_seconds": 3,
+            "failure_threshold": 3,
+        },
+        resources={"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": _agent_limit(gateway)}},
+        volume_mounts=[
+            # Whole directories: the kubelet brings no change into a subPath.
+            {"name": "identity", "mount_path": IDENTITY, "read_only": True},
+            {"name": "settings", "mount_path": SETTINGS, "read_only": True},
+            {"name": "state", "mount_path": AGENT_STATE, "sub_path": "agent"},
+            {"name": "wireguard", "mount_path": WIREGUARD_SOCKETS},
+            *([{"name": "openvpn", "mount_path": OPENVPN_MEETING}] if identity.issuer else []),
+        ],
+    )
+
+
+def _openvpn_limit(gateway: GatewaySettings) -> str:
+    """As much as OpenVPN takes when every device has a session: measured 153 kB each."""
+    return _limit(128, 160, gateway)
+
+
+def _wireguard_limit(gateway: GatewaySettings) -> str:
+    """As much as wireguard-go takes when every address is taken: 2.7 GiB for a /16, 266 MiB for a /24.
+
+    Measured with 50,000 peers: 28 kB each, 33 kB when all had sessions. Go may double what is in use, 20 kB, before it
+    collects garbage. The rest is for packets on their way.
+    """
+    return _limit(256, 40, gateway)
+
+
+def _agent_limit(gateway: GatewaySettings) -> str:
+    """As much as the agent takes then: measured 60 MiB without devices, 135 MiB with 50,000, 145 MiB at its peak."""
+    return _limit(128, 3, gateway)
+
+
+def _limit(mib: int, kib_each: int, gateway: GatewaySettings) -> str:
+    return f"{mib + math.ceil(gateway.capacity * kib_each / 1024)}Mi"
+
+
+def _environment(values: Mapping[str, pulumi.Input[str]]) -> list[dict[str, pulumi.Input[str]]]:
+    # The API server keeps no empty value: to say one would differ from what is kept for ever.
+    return [{"name": name} if value == "" else {"name": name, "value": value} for name, value in values.items()]
