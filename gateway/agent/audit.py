@@ -105,6 +105,7 @@ def _write(event: str, device: Device, **more: object) -> None:
     request = _request.get()
     details = fields(
         key=shortened(device.public_key),
+        protocol=device.protocol,
         name=device.name,
         expires_at=datetime.fromtimestamp(device.expires_at, UTC).isoformat() if device.expires_at else None,
         **(request.caller if request else {}),

@@ -105,7 +105,7 @@ async def test_a_devices_life_is_a_line_each_without_its_key_or_a_secret(
     await http.post("/v1/peers", json=body)
     await http.post("/v1/peers", json=body)
     await http.delete(f"/v1/peers/{key}")
-    device = {"key": key[:8], "name": 'a "phone"', "expires_at": "1970-01-12T13:47:40+00:00"}
+    device = {"key": key[:8], "protocol": "wireguard", "name": 'a "phone"', "expires_at": "1970-01-12T13:47:40+00:00"}
     who = {**device, "address": "10.0.0.7", "scopes": ["admin", "read", "register"]}
     assert gateway.lines() == [
         ("registered", {**who, "let_in": True}),
@@ -127,7 +127,8 @@ async def test_an_expired_device_is_a_line_too_and_nobody_called(gateway: Gatewa
     gateway.now += 61
     await gateway.devices.expire()
     event, told = gateway.lines()[-1]
-    assert (event, told) == ("expired", {"key": key[:8], "expires_at": "1970-01-12T13:47:40+00:00"})
+    device = {"key": key[:8], "protocol": "wireguard"}
+    assert (event, told) == ("expired", {**device, "expires_at": "1970-01-12T13:47:40+00:00"})
     assert gateway.counted("meshgate_expiries_total") - before == 1
 
 
