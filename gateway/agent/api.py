@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.responses import PlainTextResponse
@@ -18,7 +18,6 @@ from gateway.agent.bodies import (
     WireGuardAnswer,
     answer,
 )
-from gateway.agent.certificates import Issuer
 from gateway.agent.devices import Devices
 from gateway.agent.errors import InvalidFieldError, ScopeError
 from gateway.agent.metrics import RequestMetrics
@@ -28,6 +27,9 @@ from gateway.agent.request_audit import RequestAudit
 from gateway.agent.request_limits import BodyLimits
 from gateway.agent.settings import AgentSettings
 from gateway.agent.tokens import READ, REGISTER
+
+if TYPE_CHECKING:
+    from gateway.agent.certified_devices import CertifiedDevices
 
 MAX_PAGE = 1000
 
@@ -52,8 +54,10 @@ def needs(*scopes: str) -> Any:  # noqa: ANN401 - as FastAPI's own Depends
 KEY_UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"description": "No device has this key."}}
 
 
-def peer_routes(devices: Devices, settings: Callable[[], AgentSettings], issuer: Issuer | None) -> APIRouter:
-    """The routes; without an issuer no device gets a certificate.
+def peer_routes(
+    devices: Devices, settings: Callable[[], AgentSettings], certified: "CertifiedDevices | None"
+) -> APIRouter:
+    """The routes; without `certified` no device gets a certificate.
 
     Their dependency only tells the OpenAPI of the token: `Authentication` has seen it already.
     """
@@ -74,13 +78,13 @@ def peer_routes(devices: Devices, settings: Callable[[], AgentSettings], issuer:
     )
     async def register(body: Body, response: Response) -> WireGuardAnswer | CertificateAnswer:
         """Let a device in. A known key stays the same device; fields that the body gives replace its old ones."""
-        registration, private_key = wanted(body, issuer)
+        registration, private_key = wanted(body, certified)
         admission = await devices.register(registration)
         if not admission.is_in:
             response.status_code = HTTPStatus.ACCEPTED
         elif not admission.is_new:
             response.status_code = HTTPStatus.OK
-        return registered(admission.device, devices, settings(), issuer, private_key)
+        return registered(admission.device, devices, settings(), certified, private_key)
 
     @router.get("", dependencies=[needs(READ)])
     async def list_peers(
@@ -104,7 +108,7 @@ def peer_routes(devices: Devices, settings: Callable[[], AgentSettings], issuer:
     async def get_profile(public_key: str, format: Format | None = None) -> PlainTextResponse:  # noqa: A002 - its name
         """A file that the stock client takes, once the device's private key is put into it."""
         device = await devices.find(_key(public_key))
-        return PlainTextResponse(ready_profile(device, devices, settings(), issuer, format))
+        return PlainTextResponse(ready_profile(device, devices, settings(), certified, format))
 
     @router.get("/{public_key:path}", dependencies=[needs(REGISTER, READ)], responses=KEY_UNKNOWN)
     async def get_peer(public_key: str) -> WireGuardAnswer | CertifiedAnswer:
@@ -125,7 +129,7 @@ def peer_routes(devices: Devices, settings: Callable[[], AgentSettings], issuer:
 
 
 def create_app(
-    settings: Callable[[], AgentSettings], grant: Grant, devices: Devices, issuer: Issuer | None = None
+    settings: Callable[[], AgentSettings], grant: Grant, devices: Devices, certified: "CertifiedDevices | None" = None
 ) -> FastAPI:
     """The application, of which nothing answers without a token."""
     app = FastAPI(title="Meshgate gateway", version="1", docs_url=None, redoc_url=None)
@@ -136,5 +140,5 @@ def create_app(
     app.add_middleware(Authentication, grant=grant)
     app.add_middleware(RequestMetrics)
     app.add_middleware(RequestAudit)
-    app.include_router(peer_routes(devices, settings, issuer))
+    app.include_router(peer_routes(devices, settings, certified))
     return app

@@ -68,10 +68,10 @@ class Credentials:
     key: str
 
 
-def load_issuer(settings: AgentSettings) -> "Issuer | None":
-    """The gateway's issuer, if it has one; SettingsError if that cannot be used."""
+def load_issuer(settings: AgentSettings) -> "Issuer":
+    """The gateway's issuer; SettingsError if it has none that can be used."""
     if settings.issuing_certificate_file is None or settings.issuing_key_file is None:
-        return None
+        raise SettingsError("MESHGATE_ISSUING_CERTIFICATE_FILE and MESHGATE_ISSUING_KEY_FILE are not set")
     chain = read_secret("MESHGATE_ISSUING_CERTIFICATE_FILE", settings.issuing_certificate_file)
     key = read_secret("MESHGATE_ISSUING_KEY_FILE", settings.issuing_key_file)
     try:

@@ -9,10 +9,10 @@ tunnels, devices and firewall as they are.
 import asyncio
 import logging
 import signal
+from typing import TYPE_CHECKING
 
 from gateway.agent import live_settings, logs, tokens
 from gateway.agent.api import create_app
-from gateway.agent.certificates import load_issuer
 from gateway.agent.command import CommandError
 from gateway.agent.devices import Devices
 from gateway.agent.expiry import expire
@@ -24,7 +24,6 @@ from gateway.agent.metrics import make_registry
 from gateway.agent.probes import create_probes
 from gateway.agent.protocol import AccessStatus
 from gateway.agent.protocols.dispatch import Dispatch
-from gateway.agent.protocols.openvpn.access import OpenVpn
 from gateway.agent.protocols.wireguard.key_pair import check_key_pair
 from gateway.agent.protocols.wireguard.peers import Peers
 from gateway.agent.protocols.wireguard.tunnel import Tunnel
@@ -35,6 +34,10 @@ from gateway.agent.settings import SettingsError, read_file
 from gateway.agent.store import Store, StoreError
 from gateway.agent.tasks import run_until_first_ends
 from gateway.agent.watched_file import WatchedFile, watch
+
+if TYPE_CHECKING:
+    from gateway.agent.certified_devices import CertifiedDevices
+    from gateway.agent.protocols.openvpn.access import OpenVpn
 
 log = logging.getLogger(__name__)
 
@@ -57,8 +60,7 @@ async def run(live: LiveSettings, stop: asyncio.Event) -> None:
     store = Store(settings.state_dir / STORE_FILE)
     wireguard = WireGuard(settings.interface)
     peers = Peers(wireguard, settings.client_networks)
-    issuer = load_issuer(settings)
-    openvpn = OpenVpn(live, issuer) if issuer and settings.openvpn_listen else None
+    openvpn, certified = _openvpn(live) if settings.openvpn_listen else (None, None)
     access = Dispatch({"wireguard": peers, **({"openvpn": openvpn} if openvpn else {})})
     try:
         devices = Devices(store, access, settings.client_networks, settings.public_key, renumber=settings.renumber)
@@ -76,7 +78,7 @@ async def run(live: LiveSettings, stop: asyncio.Event) -> None:
     registry = make_registry(devices, *protocols.values())
     async with mesh_client(settings) as http:
         health = Health(settings, protocols, firewall, http)
-        app = create_app(live, good_tokens.grant, devices, issuer)
+        app = create_app(live, good_tokens.grant, devices, certified)
         readiness = Readiness(health.parts, devices.store_problems)
         probes = create_probes(readiness.problems, registry)
         first = await run_until_first_ends(
@@ -94,6 +96,16 @@ async def run(live: LiveSettings, stop: asyncio.Event) -> None:
         )
     if first != "signal":
         raise RuntimeError(f"the task {first} has ended unexpectedly")
+
+
+def _openvpn(live: LiveSettings) -> "tuple[OpenVpn, CertifiedDevices]":
+    """OpenVPN, and the certificates that its devices get. What these need is loaded where they are offered."""
+    from gateway.agent.certificates import load_issuer
+    from gateway.agent.certified_devices import CertifiedDevices
+    from gateway.agent.protocols.openvpn.access import OpenVpn
+
+    issuer = load_issuer(live())
+    return OpenVpn(live, issuer), CertifiedDevices(issuer)
 
 
 async def _ended(stop: asyncio.Event) -> None:

@@ -66,7 +66,7 @@ _AGENT = "opt/meshgate/app/gateway/agent"
 _INTERFACE = ("protocols/wireguard/interface_process", "protocols/wireguard/sockets", "settings")
 INTERFACE_FILES = ("usr/local/bin/wireguard-go", *(f"{_AGENT}/{name}.py" for name in _INTERFACE))
 """What the WireGuard unit runs."""
-_OPENVPN = ("protocols/openvpn/server_process", "protocols/openvpn/server_files", "endpoints", "settings")
+_OPENVPN = ("protocols/openvpn/server_process", "endpoints", "settings")
 OPENVPN_FILES = ("usr/sbin/openvpn", *(f"{_AGENT}/{name}.py" for name in _OPENVPN))
 """What the OpenVPN unit runs."""
 

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from starlette.types import Message
 
 from gateway.agent.api import create_app
+from gateway.agent.certified_devices import CertifiedDevices
 from gateway.agent.devices import Devices
 from gateway.agent.metrics import make_registry
 from gateway.agent.probes import create_probes
@@ -42,7 +43,7 @@ class Gateway:
         both = Dispatch({"wireguard": peers, "openvpn": FakeAccess()})
         self.devices = Devices(self.store, both, self.settings.client_networks, SERVER_KEY)
         self.tokens = Tokens(f"admin {TOKEN}\nregister {APP}\nread {READER}\n")
-        self.app = create_app(lambda: self.settings, self.tokens.grant, self.devices, made_issuer())
+        self.app = create_app(lambda: self.settings, self.tokens.grant, self.devices, CertifiedDevices(made_issuer()))
         self.registry = make_registry(self.devices, FakeAccess())
         self.probes = create_probes(self.problems, self.registry)
 

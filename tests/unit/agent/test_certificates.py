@@ -93,7 +93,8 @@ def test_what_does_not_belong_together_is_no_issuer(tmp_path: Path) -> None:
     (tmp_path / "chain").write_text(issuing.certificate + ca.certificate)
     (tmp_path / "key").write_text(issuing.key)
     assert isinstance(load_issuer(settings), Issuer)
-    assert load_issuer(agent_settings()) is None
+    with pytest.raises(SettingsError, match="are not set"):
+        load_issuer(agent_settings())
 
 
 def test_a_request_gives_its_key_and_no_name() -> None:

@@ -1,5 +1,7 @@
 """Devices with certificates at the API: what they send, what they get, and that their keys are nowhere else."""
 
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from cryptography.hazmat.primitives import serialization
 
 from gateway.agent.api import create_app
 from gateway.agent.certificates import Issuer, certified, device_id, new_key
+from gateway.agent.certified_devices import CertifiedDevices
 from gateway.agent.devices import Devices
 from gateway.agent.protocol import AccessControl
 from gateway.agent.protocols.dispatch import Dispatch
@@ -18,6 +21,7 @@ from gateway.agent.tokens import Tokens
 from tests.unit.agent.fakes import SERVER_KEY, FakeAccess, agent_settings, key_pair, made_issuer
 from tests.unit.agent.test_certificates import request
 
+ROOT = Path(__file__).parents[3]
 TOKEN, READER = "the-operators-token", "a-token-of-a-reader"
 ENDPOINTS = "udp:vpn.example.org:31194,tcp:[2001:db8::1]:443"
 
@@ -39,7 +43,8 @@ async def http(tmp_path: Path, issuer: Issuer) -> AsyncIterator[httpx.AsyncClien
     store = Store(tmp_path / "peers.sqlite")
     both: AccessControl = Dispatch({"wireguard": FakeAccess(), "openvpn": FakeAccess()})
     devices = Devices(store, both, settings.client_networks, SERVER_KEY)
-    app = create_app(lambda: settings, Tokens(f"admin {TOKEN}\nread {READER}\n").grant, devices, issuer)
+    tokens = Tokens(f"admin {TOKEN}\nread {READER}\n")
+    app = create_app(lambda: settings, tokens.grant, devices, CertifiedDevices(issuer))
     headers = {"Authorization": f"Bearer {TOKEN}"}
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app), base_url="http://agent", headers=headers
@@ -187,3 +192,9 @@ async def test_a_gateway_without_certificates_says_so(tmp_path: Path) -> None:
     assert answer.json()["detail"] == "this gateway does not offer openvpn"
     assert answer.json()["field"] == "protocol"
     store.close()
+
+
+def test_who_offers_no_certificates_does_not_pay_for_their_libraries() -> None:
+    """They take 9 MiB."""
+    program = "import gateway.agent.run, gateway.agent.api, sys; sys.exit('cryptography' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False, cwd=ROOT).returncode == 0

@@ -5,6 +5,9 @@ The agent answers each client that connects or renews its keys, by the managemen
 
 from pathlib import Path
 
+TOLD = "told.conf"
+"""The file, beside the sockets, by which the agent tells OpenVPN its credentials (`server_files`)."""
+
 
 def socket(directory: Path, transport: str) -> Path:
     """Where a transport's process takes commands."""

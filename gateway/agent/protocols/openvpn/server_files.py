@@ -12,14 +12,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from gateway.agent.certificates import Issuer
-from gateway.agent.protocols.openvpn import tls_crypt
+from gateway.agent.protocols.openvpn import TOLD, tls_crypt
 from gateway.agent.settings import AgentSettings
 
 log = logging.getLogger(__name__)
 
 SERVER_NAME = "gateway"
 """The common name of the server's certificate, which clients check."""
-FILE = "told.conf"
 RENEWED_BEFORE = timedelta(days=60)
 LOOK_EVERY_S = 1.0
 
@@ -41,7 +40,7 @@ async def keep(settings: Callable[[], AgentSettings], issuer: Issuer) -> None:
 
 def renew(issuer: Issuer, directory: Path, mtu: int) -> None:
     """Write the file unless there is a good one; OSError. A reader sees the old file or the new one, whole."""
-    file = directory / FILE
+    file = directory / TOLD
     wanted = _rest(issuer, mtu)
     if file.exists() and (text := file.read_text()).endswith(wanted):
         end = issuer.issued(text.partition("<cert>\n")[2].partition("</cert>")[0])

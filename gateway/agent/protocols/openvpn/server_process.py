@@ -19,8 +19,7 @@ from gateway.agent import logs
 from gateway.agent.command import CommandError, run
 from gateway.agent.endpoints import Listener
 from gateway.agent.pool import GATEWAY_NUMBER, Network
-from gateway.agent.protocols.openvpn import socket
-from gateway.agent.protocols.openvpn.server_files import FILE
+from gateway.agent.protocols.openvpn import TOLD, socket
 from gateway.agent.settings import Listeners, Networks, SettingsError, load
 from gateway.agent.tasks import run_until_first_ends
 
@@ -110,7 +109,7 @@ class Server:
 
     def __init__(self, listener: Listener, settings: ServerSettings) -> None:
         self._interface = listener.interface
-        self._told_file = settings.openvpn_dir / FILE
+        self._told_file = settings.openvpn_dir / TOLD
         self._file = settings.openvpn_dir / f"{listener.transport}.conf"
         self._file.write_text(configuration(listener, settings.client_networks, settings.openvpn_dir))
         self._transport = listener.transport
