@@ -67,7 +67,7 @@ _OF_TRANSPORT = {
 }
 _PROTOCOL = {"udp": ("udp4", "udp6"), "tcp": ("tcp4-server", "tcp6-server")}
 """Without and with IPv6; a socket of the latter takes IPv4, too."""
-IPV6 = Path("/proc/net/if_inet6")
+IPV6 = Path("/proc/self/net/if_inet6")
 
 
 class ServerSettings(BaseSettings):
