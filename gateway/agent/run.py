@@ -8,7 +8,6 @@ tunnels, devices and firewall as they are.
 
 import asyncio
 import logging
-import signal
 from typing import TYPE_CHECKING
 
 from gateway.agent import live_settings, logs, tokens
@@ -32,7 +31,7 @@ from gateway.agent.readiness import Readiness
 from gateway.agent.server import PROBE_BOUNDS, certificate, listen, serve
 from gateway.agent.settings import SettingsError, read_file
 from gateway.agent.store import Store, StoreError
-from gateway.agent.tasks import run_until_first_ends
+from gateway.agent.tasks import run_until_first_ends, stop_signal
 from gateway.agent.watched_file import WatchedFile, watch
 
 if TYPE_CHECKING:
@@ -83,7 +82,7 @@ async def run(live: LiveSettings, stop: asyncio.Event) -> None:
         probes = create_probes(readiness.problems, registry)
         first = await run_until_first_ends(
             {
-                "signal": _ended(stop),
+                "signal": stop.wait(),
                 "tunnel": tunnel.keep(),
                 **({"openvpn": openvpn.keep(devices)} if openvpn else {}),
                 "expiry": expire(devices),
@@ -108,14 +107,8 @@ def _openvpn(live: LiveSettings) -> "tuple[OpenVpn, CertifiedDevices]":
     return OpenVpn(live, issuer), CertifiedDevices(issuer)
 
 
-async def _ended(stop: asyncio.Event) -> None:
-    await stop.wait()
-
-
 async def _main() -> None:
-    stop = asyncio.Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    stop = stop_signal()
     await run(LiveSettings(), stop)
 
 

@@ -2,13 +2,22 @@
 
 import asyncio
 import logging
+import signal
 from collections.abc import Coroutine, Mapping
 from typing import Any
 
 log = logging.getLogger(__name__)
 
 
-async def run_until_first_ends(tasks: Mapping[str, Coroutine[Any, Any, None]]) -> str:
+def stop_signal() -> asyncio.Event:
+    """Set by SIGTERM or SIGINT, from now on."""
+    stop = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    return stop
+
+
+async def run_until_first_ends(tasks: Mapping[str, Coroutine[Any, Any, object]]) -> str:
     """Run all at once until one ends or fails, then cancel the others; the name of the first.
 
     Its exception, if it failed, is raised. Others that fail while they are cancelled are logged.

@@ -7,7 +7,6 @@ replace the process. If it dies, it is started again at once. If it keeps dying 
 
 import asyncio
 import logging
-import signal
 import sys
 import time
 from ipaddress import IPv4Network
@@ -21,7 +20,7 @@ from gateway.agent.endpoints import Listener
 from gateway.agent.pool import GATEWAY_NUMBER, Network
 from gateway.agent.protocols.openvpn import TOLD, socket
 from gateway.agent.settings import Listeners, Networks, SettingsError, load
-from gateway.agent.tasks import run_until_first_ends
+from gateway.agent.tasks import run_until_first_ends, stop_signal
 
 log = logging.getLogger(__name__)
 
@@ -172,17 +171,11 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 
 async def _main() -> None:
     settings = load(ServerSettings)
-    stop = asyncio.Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    stop = stop_signal()
     servers = {
         f"openvpn-{listener.transport}": Server(listener, settings).keep() for listener in settings.openvpn_listen
     }
-    await run_until_first_ends({"signal": _ended(stop), **servers})
-
-
-async def _ended(stop: asyncio.Event) -> None:
-    await stop.wait()
+    await run_until_first_ends({"signal": stop.wait(), **servers})
 
 
 def main() -> int:
