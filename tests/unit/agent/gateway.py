@@ -7,9 +7,10 @@ from pathlib import Path
 
 from gateway.agent.devices import Devices
 from gateway.agent.pool import Network
+from gateway.agent.protocols.dispatch import Dispatch
 from gateway.agent.protocols.wireguard.peers import Peers
 from gateway.agent.store import Store
-from tests.unit.agent.fakes import SERVER_KEY, FakeDataPlane
+from tests.unit.agent.fakes import SERVER_KEY, FakeAccess, FakeDataPlane
 
 NETWORKS: tuple[Network, ...] = (ip_network("10.77.0.0/29"), ip_network("fd77::/64"))
 NOW = 1_800_000_000
@@ -17,7 +18,7 @@ NOW = 1_800_000_000
 
 @dataclass
 class Gateway:
-    """An agent, and how to start the next on the same volume."""
+    """An agent, and how to start the next on the same volume. OpenVPN is always there."""
 
     path: Path
     networks: tuple[Network, ...] = NETWORKS
@@ -38,7 +39,7 @@ class Gateway:
         try:
             self.devices = Devices(
                 self.store,
-                self.peers,
+                Dispatch({"wireguard": self.peers, "openvpn": FakeAccess()}),
                 self.networks,
                 SERVER_KEY,
                 renumber=renumber,

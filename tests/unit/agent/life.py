@@ -20,11 +20,13 @@ from gateway.agent.errors import DeviceUnknownError, PoolFullError, UnavailableE
 from gateway.agent.lifetimes import KEPT_S, REVOKED
 from gateway.agent.protocols.wireguard.wg import WantedPeer
 from gateway.agent.registration import Admission, Registration
-from gateway.agent.store import Device, Store, StoreError
+from gateway.agent.store import Device, ProtocolName, Store, StoreError
 from tests.unit.agent.fakes import FakeDataPlane
 from tests.unit.agent.gateway import Gateway
 
 KEYS = [base64.b64encode(bytes([number]) * 32).decode() for number in (2, 3, 4)]
+OPENVPN = KEYS[2]
+"""This device comes by a protocol that is always well; the others by the interface."""
 SECRETS = [base64.b64encode(bytes([number]) * 32).decode() for number in (20, 21)]
 NETWORKS = (ip_network("10.77.0.0/29"), ip_network("fd77::/126"))
 CAPACITY = 2
@@ -158,7 +160,9 @@ class Life:
         before = self.now.get(key)
         is_new = before is None or self.is_over(before)
         wanted = self.registered(None if is_new else before, given)
-        result = self.attempt(self.gateway.devices.register(Registration(public_key=key, **given)))
+        result = self.attempt(
+            self.gateway.devices.register(Registration(public_key=key, protocol=protocol(key), **given))
+        )
         if isinstance(result, Killed):
             self.restart({key: [self.stored.get(key), replace(wanted, ends=None)]})
             return
@@ -170,7 +174,8 @@ class Life:
             assert self.gateway.disk_full
             return
         assert isinstance(result, Admission), result
-        assert (result.is_new, result.is_in) == (is_new, not self.plane.away and not self.plane.broken)
+        is_in = key == OPENVPN or not (self.plane.away or self.plane.broken)
+        assert (result.is_new, result.is_in) == (is_new, is_in)
         addresses = self.gateway.devices.addresses(result.device)
         if before is not None:
             assert addresses == before.addresses
@@ -188,7 +193,7 @@ class Life:
             self.restart({key: [self.stored[key], marked, None]})
         elif before is None:
             assert isinstance(result, DeviceUnknownError)
-        elif self.plane.broken and not self.plane.away:
+        elif not self.can_shut_out(key):
             assert isinstance(result, UnavailableError), result
             self.now[key] = replace(before, expires_at=REVOKED, is_out=False)
             if not self.gateway.disk_full:
@@ -208,13 +213,12 @@ class Life:
         if isinstance(result, Killed):
             self.restart({key: [self.stored[key], None] for key in over})
             return
-        can_shut_out = self.plane.away or not self.plane.broken
         for key, entry in self.now.items():
             since = entry.over_since if entry.over_since is not None else self.gateway.uptime
             self.now[key] = replace(
                 entry,
                 over_since=since if key in over else None,
-                is_out=key in over and (entry.is_out or can_shut_out),
+                is_out=key in over and (entry.is_out or self.can_shut_out(key)),
             )
         done = [key for key in over if self.now[key].is_out and self.is_done(self.now[key])]
         failed = bool(done and self.gateway.disk_full) or any(not self.now[key].is_out for key in over)
@@ -230,8 +234,9 @@ class Life:
             return
         if self.plane.away:
             return
-        alive = {key for key, entry in self.now.items() if not self.is_over(entry) and not entry.is_out}
-        unswept = {key for key, entry in self.now.items() if self.is_over(entry) and not entry.is_out}
+        staying = {key: entry for key, entry in self.now.items() if key != OPENVPN and not entry.is_out}
+        alive = {key for key, entry in staying.items() if not self.is_over(entry)}
+        unswept = staying.keys() - alive
         if isinstance(result, CommandError):
             assert self.plane.broken
         else:
@@ -322,7 +327,12 @@ class Life:
             fields["ends"] = None if ttl is None else self.gateway.uptime + ttl
         return replace(entry, over_since=None, is_out=False, **fields)
 
+    def can_shut_out(self, key: str) -> bool:
+        return key == OPENVPN or self.plane.away or not self.plane.broken
+
     def assert_is_in(self, key: str) -> None:
+        if key == OPENVPN:
+            return
         peer, entry = self.plane.peers[key], self.now[key]
         assert (peer.allowed_ips, peer.preshared_key) == (frozenset(entry.addresses), entry.preshared_key)
 
@@ -359,6 +369,10 @@ class Life:
             key: replace(entry, ends=None, over_since=None, is_out=False) for key, entry in self.stored.items()
         }
         self.now = dict(self.stored)
+
+
+def protocol(key: str) -> ProtocolName:
+    return "openvpn" if key == OPENVPN else "wireguard"
 
 
 def summary(entries: dict[str, Entry]) -> list[tuple[object, ...]]:
