@@ -12,7 +12,7 @@ again; the caller, who got no answer, revokes it again. Two things can fail, and
 - Shutting out: the store then says that the device's time is over. No later process lets it in.
 - The store, as on a full disk: this process alone knows of the revocation. The answer says that.
 
-A device whose time is over (`lifetimes`) is unknown to callers and is not let in, though it may still be stored. If its
+A device whose time is over (`expiry`) is unknown to callers and is not let in, though it may still be stored. If its
 key registers again it is a new device, with the old address. Revoking it makes sure that no clock brings it back.
 """
 
@@ -28,7 +28,7 @@ from typing import Any, TypeVar, TypeVarTuple
 from gateway.agent import audit
 from gateway.agent.command import CommandError
 from gateway.agent.errors import DeviceUnknownError, InvalidFieldError, UnavailableError
-from gateway.agent.lifetimes import REVOKED, Lifetimes
+from gateway.agent.expiry import REVOKED, Lifetimes
 from gateway.agent.pool import Network, addresses
 from gateway.agent.protocol import AccessControl, AwayError
 from gateway.agent.registration import Admission, Left, Registration, given

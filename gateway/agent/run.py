@@ -14,7 +14,7 @@ from gateway.agent import live_settings, logs, tokens
 from gateway.agent.api import create_app
 from gateway.agent.command import CommandError
 from gateway.agent.devices import Devices
-from gateway.agent.expiry import expire
+from gateway.agent.expiry import keep_expiring
 from gateway.agent.firewall import Firewall
 from gateway.agent.flows import Flows
 from gateway.agent.health import Health, mesh_client
@@ -85,7 +85,7 @@ async def run(live: LiveSettings, stop: asyncio.Event) -> None:
                 "signal": stop.wait(),
                 "tunnel": tunnel.keep(),
                 **({"openvpn": openvpn.keep(devices)} if openvpn else {}),
-                "expiry": expire(devices),
+                "expiry": keep_expiring(devices.expire),
                 "flows": Flows(devices, settings.client_networks).keep(),
                 "files": watch(watched),
                 "readiness": readiness.watch(),

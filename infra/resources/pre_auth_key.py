@@ -1,7 +1,4 @@
-"""PreAuthKey: the key by which a gateway joins the mesh without hands.
-
-Its lifetime is the target's to say: infra/targets/target.py.
-"""
+"""PreAuthKey: the key by which a gateway joins the mesh without hands, and how long it is valid."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -16,6 +13,9 @@ from infra.headscale.errors import HeadscaleError, NotFoundError
 from infra.kubernetes.client import ClusterError
 from infra.resources.base import Props, Provider, secret_outputs
 from infra.resources.connections import Connections, ConnectionsError
+
+POD_JOIN_HOURS, MACHINE_JOIN_HOURS = 1, 24
+"""The lifetime of a key: a pod joins the mesh within the `up`, a machine when its playbook runs."""
 
 
 class PreAuthKeyProvider(Provider):

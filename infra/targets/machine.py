@@ -8,9 +8,10 @@ import pulumi
 from infra.components.gateway_identity import GatewayIdentity, MeshIdentity
 from infra.components.stack_cluster import StackCluster
 from infra.resources.certificate_authority import IssuingCertificate
+from infra.resources.pre_auth_key import MACHINE_JOIN_HOURS
 from infra.settings.gateway import GatewaySettings
 from infra.settings.stack import StackSettings
-from infra.targets.target import MACHINE_JOIN_HOURS, Whereabouts
+from infra.targets.target import Whereabouts
 
 
 class Machine:

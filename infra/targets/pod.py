@@ -5,9 +5,10 @@ import pulumi
 from infra.components.gateway_identity import GatewayIdentity
 from infra.components.gateway_workload import GatewayWorkload
 from infra.components.stack_cluster import StackCluster
+from infra.resources.pre_auth_key import POD_JOIN_HOURS
 from infra.settings.gateway import GatewaySettings
 from infra.settings.stack import StackSettings
-from infra.targets.target import POD_JOIN_HOURS, Whereabouts
+from infra.targets.target import Whereabouts
 
 
 class Pod:

@@ -7,9 +7,6 @@ import pulumi
 
 from infra.components.gateway_identity import GatewayIdentity
 
-POD_JOIN_HOURS, MACHINE_JOIN_HOURS = 1, 24
-"""The lifetime of a pre-auth key: a pod joins the mesh within the `up`, a machine when its playbook runs."""
-
 
 @dataclass(frozen=True)
 class Whereabouts:

@@ -17,7 +17,7 @@ from typing import Any
 
 from gateway.agent.command import CommandError
 from gateway.agent.errors import DeviceUnknownError, PoolFullError, UnavailableError
-from gateway.agent.lifetimes import KEPT_S, REVOKED
+from gateway.agent.expiry import KEPT_S, REVOKED
 from gateway.agent.protocols.wireguard.wg import WantedPeer
 from gateway.agent.registration import Admission, Registration
 from gateway.agent.store import Device, ProtocolName, Store, StoreError

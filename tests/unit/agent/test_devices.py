@@ -9,7 +9,7 @@ from unittest.mock import Mock
 import pytest
 
 from gateway.agent.errors import DeviceUnknownError, InvalidFieldError, PoolFullError, UnavailableError
-from gateway.agent.lifetimes import KEPT_S
+from gateway.agent.expiry import KEPT_S
 from gateway.agent.protocols.wireguard import calls, wg
 from gateway.agent.protocols.wireguard.calls import CALL_BACK_WITHIN_S
 from gateway.agent.protocols.wireguard.wg import SeenPeer, parse_peer
