@@ -22,6 +22,8 @@ from tests.contract.agent.world import (
 from tests.deadlines import wait_for
 
 REFUSED = "AUTH_FAILED"
+TRIES_AGAIN_S = 20
+"""A client that tries again whatever it was told (auth-retry) pauses for 10 s before it does."""
 IMPATIENT = "pull-filter ignore ping\nping 1\nping-restart 5\n"
 """Nothing but the ping timer tells a client that its server was killed: here it is 5 s, by default 60 s."""
 BLOCK_UDP = f"""
@@ -60,7 +62,7 @@ def test_a_device_is_in_with_nothing_but_its_profile_until_it_is_revoked(gateway
         gateway.revoke(device)
         assert not client.reaches(FAR_4)
         assert time.monotonic() - start < 2.5
-        wait_for(lambda: client.says(REFUSED), "the refusal", within=10, log=client.log)
+        wait_for(lambda: client.says(REFUSED), "the refusal", TRIES_AGAIN_S, log=client.log)
     routes = gateway.world.gateway.run("ip", "route") + gateway.world.gateway.run("ip", "-6", "route")
     assert "ovpn" not in routes.replace("fe80::/64 dev ovpn", "")
 
