@@ -8,7 +8,6 @@ asked for, and is as good as the ones before. Being on the list of devices decid
 import base64
 import datetime
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, timedelta
 from typing import cast
@@ -127,10 +126,10 @@ class Issuer:
         certificate = self._issue(key, name, ExtendedKeyUsageOID.CLIENT_AUTH, begin, end)
         return _pem(certificate) + _pem(self._certificate)
 
-    def for_server(self, name: str, names: Sequence[x509.GeneralName] = ()) -> Credentials:
-        """A server's certificate, of a new key, under a common name and more names of the kinds that clients check."""
+    def for_server(self, name: str) -> Credentials:
+        """A server's certificate, of a new key, under a common name."""
         key, now = new_key(), datetime.datetime.now(UTC)
-        certificate = self._issue(key.public_key(), name, ExtendedKeyUsageOID.SERVER_AUTH, now, now + SERVERS, names)
+        certificate = self._issue(key.public_key(), name, ExtendedKeyUsageOID.SERVER_AUTH, now, now + SERVERS)
         return Credentials(_pem(certificate) + _pem(self._certificate), pem(key))
 
     def issued(self, chain: str) -> datetime.datetime | None:
@@ -149,14 +148,13 @@ class Issuer:
         usage: x509.ObjectIdentifier,
         begin: datetime.datetime,
         end: datetime.datetime,
-        names: Sequence[x509.GeneralName] = (),
     ) -> x509.Certificate:
         signs_only = x509.KeyUsage(
             digital_signature=True,
             **dict.fromkeys(("content_commitment", "key_encipherment", "data_encipherment", "key_agreement"), False),
             **dict.fromkeys(("key_cert_sign", "crl_sign", "encipher_only", "decipher_only"), False),
         )
-        builder = (
+        return (
             x509.CertificateBuilder()
             .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
             .issuer_name(self._certificate.subject)
@@ -168,10 +166,8 @@ class Issuer:
             .add_extension(signs_only, critical=True)
             .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
+            .sign(self._key, hashes.SHA256())
         )
-        if names:
-            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-        return builder.sign(self._key, hashes.SHA256())
 
 
 def _pem(certificate: x509.Certificate) -> str:

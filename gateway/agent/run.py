@@ -10,10 +10,11 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from gateway.agent import live_settings, logs, tokens
+from gateway.agent import live_settings, tokens
 from gateway.agent.api import create_app
 from gateway.agent.command import CommandError
 from gateway.agent.devices import Devices
+from gateway.agent.exit_status import exit_status
 from gateway.agent.expiry import keep_expiring
 from gateway.agent.firewall import Firewall
 from gateway.agent.flows import Flows
@@ -114,13 +115,4 @@ async def _main() -> None:
 
 def main() -> int:
     """Run the agent: 0 after SIGTERM, 2 if its settings cannot be used, 1 if it cannot go on."""
-    logs.configure()
-    try:
-        asyncio.run(_main())
-    except SettingsError as error:
-        logs.each_line(log, error)
-        return 2
-    except (StoreError, CommandError, RuntimeError) as error:
-        log.critical("%s", error)
-        return 1
-    return 0
+    return exit_status(log, lambda: asyncio.run(_main()), StoreError, CommandError, RuntimeError)

@@ -10,7 +10,7 @@ import pulumi
 
 from infra import gateway_programs
 from infra.components.gateway_identity import GatewayIdentity
-from infra.settings.gateway import OPENVPN_PORT, GatewaySettings
+from infra.settings.gateway import GatewaySettings
 from infra.settings.headscale import HeadscaleSettings
 
 PRIVATE_KEY, TOKENS, PRE_AUTH_KEY, CA_CERTIFICATE = "private-key", "tokens", "pre-auth-key", "ca.crt"
@@ -122,7 +122,7 @@ def openvpn(gateway: GatewaySettings) -> dict[str, object]:
         ports=[
             {
                 "name": f"openvpn-{transport}",
-                "container_port": OPENVPN_PORT,
+                "container_port": gateway.openvpn_listen[transport],
                 "protocol": transport.upper(),
                 **({"host_port": port} if gateway.exposure == "HostPort" else {}),
             }

@@ -10,7 +10,7 @@ from infra.components import gateway_monitoring, gateway_pod
 from infra.components.gateway_identity import GatewayIdentity
 from infra.components.gateway_monitoring import GatewayMonitoring
 from infra.components.stack_cluster import NamespacedComponent, StackCluster
-from infra.settings.gateway import OPENVPN_PORT, ApiCaller, GatewaySettings
+from infra.settings.gateway import ApiCaller, GatewaySettings
 from infra.settings.stack import StackSettings
 
 NOT_AWAITED = {"pulumi.com/skipAwait": "true"}
@@ -92,7 +92,7 @@ class GatewayWorkload(NamespacedComponent):
             return
         ports = [("wireguard", "UDP", self._gateway.port, self._gateway.port)]
         for transport, port in self._gateway.openvpn_ports.items():
-            ports.append((f"openvpn-{transport}", transport.upper(), port, OPENVPN_PORT))
+            ports.append((f"openvpn-{transport}", transport.upper(), port, self._gateway.openvpn_listen[transport]))
         Service(
             f"{self._gateway.name}-wireguard",
             metadata=self.metadata(self.name, NOT_AWAITED | self._gateway.service_annotations),
@@ -119,7 +119,9 @@ class GatewayWorkload(NamespacedComponent):
         tailscaled needs of Headscale, DNS and peers near by could not be named for every cluster.
         """
         ports = [self._gateway.port, *([self._gateway.tailscale_port] if settings.mesh(self._gateway) else [])]
-        openvpn = [{"port": OPENVPN_PORT, "protocol": transport.upper()} for transport in self._gateway.openvpn_ports]
+        openvpn = [
+            {"port": port, "protocol": transport.upper()} for transport, port in self._gateway.openvpn_listen.items()
+        ]
         ingress: list[dict[str, object]] = [
             {"ports": [*({"port": port, "protocol": "UDP"} for port in ports), *openvpn]}
         ]

@@ -8,7 +8,7 @@ from console.errors import StepError
 from console.waiting import until
 from lab.network import topology
 from lab.network.sandbox import Sandbox
-from lab.network.tunnel_client import DIRECTORY, TunnelClient
+from lab.network.tunnel_client import DIRECTORY, TunnelClient, write_config
 from lab.processes.daemon import Daemon
 from lab.tools import debian_packages
 
@@ -21,7 +21,7 @@ class OpenVpnClient(TunnelClient):
 
     @property
     def log(self) -> Path:
-        """What it says, of former clients of this name too."""
+        """What it says."""
         return _daemon(self.name).log
 
 
@@ -30,10 +30,7 @@ def connect(name: str, profile: str) -> OpenVpnClient:
     debian_packages.ensure({"openvpn": debian_packages.ONLY_TESTS["openvpn"]})
     disconnect(name)
     host = topology.attach(name)
-    settings = DIRECTORY / f"{name}.ovpn"
-    DIRECTORY.mkdir(parents=True, exist_ok=True)
-    settings.touch(mode=0o600)
-    settings.write_text(profile)
+    settings = write_config(f"{name}.ovpn", profile)
     daemon = _daemon(name)
     daemon.log.unlink(missing_ok=True)
     sandbox = Sandbox(network=host.namespace, hostname=f"client-{name}", empty=("/run",))

@@ -15,6 +15,15 @@ DIRECTORY = paths.STATE / "clients"
 """Their configs."""
 
 
+def write_config(name: str, text: str) -> Path:
+    """Write a client's config, which has its keys, for root alone; return where it is."""
+    DIRECTORY.mkdir(parents=True, exist_ok=True)
+    file = DIRECTORY / name
+    file.touch(mode=0o600)
+    file.write_text(text)
+    return file
+
+
 @dataclass(frozen=True)
 class TunnelClient:
     """A connected client, and what it sees of the world."""

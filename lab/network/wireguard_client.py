@@ -15,7 +15,7 @@ from console.run import capture
 from console.waiting import until
 from lab.network import topology
 from lab.network.sandbox import Sandbox, in_network
-from lab.network.tunnel_client import DIRECTORY, TunnelClient
+from lab.network.tunnel_client import DIRECTORY, TunnelClient, write_config
 from lab.processes.daemon import Daemon
 from lab.tools import go_builds, pinned_tools
 
@@ -121,10 +121,7 @@ def connect(name: str, config: Config) -> Client:
         otherwise=lambda: StepError(f"wireguard-go of client {name} made no interface.", _daemon(name).log),
         poll=0.05,
     )
-    settings = DIRECTORY / f"{name}.conf"
-    DIRECTORY.mkdir(parents=True, exist_ok=True)
-    settings.touch(mode=0o600)
-    settings.write_text(config.wg())
+    settings = write_config(f"{name}.conf", config.wg())
     client.run(["wg", "setconf", INTERFACE, settings], doing="configure the client")
     ip = ("ip", "-netns", host.namespace)
     for address in config.addresses:

@@ -121,6 +121,17 @@ def call_by_hand(namespace: str, deployment: str, method: str, path: str, body: 
     return kube.kubectl(*agent, "python3", "-c", _CALL, method, path, json.dumps(body) if body else "")
 
 
+def containers(namespace: str, deployment: str) -> set[str]:
+    """The containers of a Deployment."""
+    names = "{.spec.template.spec.containers[*].name}"
+    return set(kube.kubectl("get", "deploy", "-n", namespace, deployment, "-o", f"jsonpath={names}").split())
+
+
+def by_tcp(profile: str) -> str:
+    """An OpenVPN profile that leads there by TCP alone."""
+    return "".join(f"{line}\n" for line in profile.splitlines() if not line.endswith(" udp"))
+
+
 def passes(client: TunnelClient, url: str, seconds: float = 1) -> bool:
     """Whether a page comes through the tunnel."""
     try:

@@ -14,6 +14,7 @@ from lab.network.tunnel_client import TunnelClient
 from lab.network.wireguard_client import Client
 from lab.tools import go_builds, pinned_tools
 from tests.deadlines import wait_for
+from tests.device_paths import device_path
 from tests.e2e import lab_world, metal_world
 from tests.e2e.metal_world import MetalGateway
 from tests.pings import pinging
@@ -192,16 +193,14 @@ def test_devices_come_by_openvpn_too_until_it_is_taken_back(gateway: MetalGatewa
     assert both.play("verify", **secrets).output.count(": works") == 16
 
     device = both.api("POST", "/v1/peers", {"protocol": "openvpn", "make_key": True}).json()
-    by_tcp = "".join(f"{line}\n" for line in device["profile"].splitlines() if not line.endswith(" udp"))
-    for profile in (device["profile"], by_tcp):
+    for profile in (device["profile"], lab_world.by_tcp(device["profile"])):
         with openvpn_client.connected("laptop", profile) as laptop:
             assert_passes(both, laptop)
     with openvpn_client.connected("laptop", device["profile"]) as laptop:
         gateway.machine.ssh("systemctl", "restart", "meshgate-agent.service")
         assert lab_world.passes(laptop, lab_world.INTERNET[0], 5), "sessions outlive the agent"
         wait_for(both.ready, "the agent", within=30)
-        where = f"/v1/peers/{device['id'].replace('/', '_').replace('+', '-')}"
-        assert both.api("DELETE", where).is_success
+        assert both.api("DELETE", device_path(device["id"])).is_success
         assert not lab_world.passes(laptop, lab_world.INTERNET[0], 2)
 
     gateway.play("gateway")

@@ -13,6 +13,7 @@ from lab.network import wireguard_client as clients
 from lab.pulumi import pulumi_host
 from lab.pulumi.stack import Stack
 from tests.deadlines import wait_for
+from tests.device_paths import device_path
 from tests.e2e import lab_world, life
 from tests.e2e.test_pod import NET_ADMIN
 
@@ -63,18 +64,17 @@ def test_devices_come_by_either_protocol_until_they_are_revoked(
     life.assert_settled(both)
     host = topology.NODE_IPV4
     assert both.outputs()["openvpn_endpoints"] == [f"udp:{host}:31194", f"tcp:{host}:31443"]
-    assert containers() == {"tailscale", "wireguard", "openvpn", "agent"}
+    assert lab_world.containers(NAMESPACE, GATEWAY) == {"tailscale", "wireguard", "openvpn", "agent"}
     status = kube.kubectl("exec", "-n", NAMESPACE, f"deploy/{GATEWAY}", "-c", "openvpn", "--", "cat", "/proc/1/status")
     assert f"CapEff:\t{NET_ADMIN:016x}" in status
 
     native = lab_world.let_in_by_hand(NAMESPACE, GATEWAY)
     device, other = register(), register()
-    by_tcp = "\n".join(line for line in other["profile"].splitlines() if not line.endswith(" udp")) + "\n"
     everywhere = (*lab_world.INTERNET, *lab_world.urls(mesh_peer))
     with (
         clients.connected(NAME, native) as phone,
         openvpn_client.connected("laptop", device["profile"]) as laptop,
-        openvpn_client.connected("hotel", by_tcp) as hotel,
+        openvpn_client.connected("hotel", lab_world.by_tcp(other["profile"])) as hotel,
     ):
         for client in (phone, laptop, hotel):
             for url in everywhere:
@@ -86,7 +86,7 @@ def test_devices_come_by_either_protocol_until_they_are_revoked(
         for client in (phone, laptop, hotel):
             wait_for(lambda client=client: lab_world.passes(client, everywhere[0], 2), client.name, BACK_S)  # type: ignore[misc]
 
-        lab_world.call_by_hand(NAMESPACE, GATEWAY, "DELETE", path(device))
+        lab_world.call_by_hand(NAMESPACE, GATEWAY, "DELETE", device_path(device["id"]))
         assert not lab_world.passes(laptop, everywhere[0], 2)
         wait_for(lambda: "AUTH_FAILED" in laptop.log.read_text(), "the refusal", 20)
         assert lab_world.passes(hotel, everywhere[0], 5)
@@ -96,7 +96,7 @@ def test_devices_come_by_either_protocol_until_they_are_revoked(
         both.write(both.settings() | {"gateways": [without]})
         life.up(both)
         life.assert_settled(both)
-        assert containers() == {"tailscale", "wireguard", "agent"}
+        assert lab_world.containers(NAMESPACE, GATEWAY) == {"tailscale", "wireguard", "agent"}
         assert lab_world.passes(phone, everywhere[0], 20), "with the config that the device has"
         assert not lab_world.passes(hotel, everywhere[0], 2)
         assert not any("Certificate" in resource["type"] for resource in both.resources())
@@ -108,16 +108,6 @@ def register() -> dict[str, Any]:
     return dict(json.loads(lab_world.call_by_hand(NAMESPACE, GATEWAY, "POST", "/v1/peers", body)))
 
 
-def path(device: dict[str, Any]) -> str:
-    return f"/v1/peers/{device['id'].replace('/', '_').replace('+', '-')}"
-
-
 def kubernetes() -> str:
     """The API server's address inside the cluster."""
     return kube.kubectl("get", "service", "kubernetes", "-o", "jsonpath={.spec.clusterIP}").strip()
-
-
-def containers() -> set[str]:
-    """Of the gateway's Deployment."""
-    names = "{.spec.template.spec.containers[*].name}"
-    return set(kube.kubectl("get", "deploy", "-n", NAMESPACE, GATEWAY, "-o", f"jsonpath={names}").split())

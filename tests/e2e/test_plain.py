@@ -9,7 +9,6 @@ from console.errors import StepError
 from infra.headscale.client import Headscale
 from infra.headscale.errors import NotFoundError
 from infra.headscale.models import Node
-from lab.cluster import kube
 from lab.network import topology
 from lab.network import wireguard_client as clients
 from lab.pulumi import pulumi_host
@@ -52,7 +51,7 @@ def test_it_needs_no_headscale_and_joins_and_leaves_a_mesh(
     life.up(plain)
     life.assert_settled(plain)
     assert plain.outputs().keys() == {"server_public_key", "server_endpoint", "peers_url", "client_networks"}
-    assert containers() == {"wireguard", "agent"}
+    assert lab_world.containers(NAMESPACE, GATEWAY) == {"wireguard", "agent"}
 
     config = lab_world.let_in_by_hand(NAMESPACE, GATEWAY)
     assert config.server_public_key == plain.outputs()["server_public_key"]
@@ -76,7 +75,7 @@ def test_it_needs_no_headscale_and_joins_and_leaves_a_mesh(
         with pytest.raises(StepError):
             plain.up()
         assert "Set it again, take every gateway out of the mesh" in plain.log.read_text()
-        assert containers() == {"tailscale", "wireguard", "agent"}, "nothing is half done"
+        assert lab_world.containers(NAMESPACE, GATEWAY) == {"tailscale", "wireguard", "agent"}, "nothing is half done"
 
         plain.write(joined)
         plain.set_secret("headscale_api_key", lab_world.api_key())
@@ -89,11 +88,5 @@ def test_it_needs_no_headscale_and_joins_and_leaves_a_mesh(
         assert GATEWAY not in [node.given_name for node in headscale.nodes()]
         with pytest.raises(NotFoundError):
             headscale.user(GATEWAY)
-        assert containers() == {"wireguard", "agent"}
+        assert lab_world.containers(NAMESPACE, GATEWAY) == {"wireguard", "agent"}
         assert lab_world.passes(client, lab_world.INTERNET[0], 10)
-
-
-def containers() -> set[str]:
-    """Of the gateway's Deployment."""
-    names = "{.spec.template.spec.containers[*].name}"
-    return set(kube.kubectl("get", "deploy", "-n", NAMESPACE, GATEWAY, "-o", f"jsonpath={names}").split())

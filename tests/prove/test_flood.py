@@ -11,6 +11,7 @@ from tests.contract.agent.conftest import wireguard_go, world
 from tests.contract.agent.namespaces import in_namespace
 from tests.contract.agent.test_strangers import strangers
 from tests.contract.agent.world import BASE_URL, HTTP_PORT, NO_TLS, TOKEN, World
+from tests.device_paths import device_path
 from tests.prove.figures import show
 from tests.unit.agent.fakes import key_pair
 
@@ -46,7 +47,7 @@ def _milliseconds(world: World, *, pooled: bool, flooded: int | None) -> list[fl
         with httpx.Client(base_url=BASE_URL, headers=headers, limits=limits, trust_env=False, verify=NO_TLS) as http:
             due = time.monotonic()
             for key in keys:
-                path = f"/v1/peers/{key.replace('/', '_').replace('+', '-')}"
+                path = device_path(key)
                 for method, where, body in (("POST", "/v1/peers", {"public_key": key}), ("DELETE", path, None)):
                     time.sleep(max(0.0, due - time.monotonic()))
                     start = time.perf_counter()

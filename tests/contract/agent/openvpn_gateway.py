@@ -13,6 +13,7 @@ from lab.tools import debian_packages
 from tests.contract.agent.namespaces import Namespace
 from tests.contract.agent.world import LAN_GATEWAY, World
 from tests.deadlines import wait_for
+from tests.device_paths import device_path
 
 UDP, TCP = 1194, 1443
 _counter = itertools.count()
@@ -75,10 +76,10 @@ class Gateway:
         return dict(answer.json())
 
     def seen_at(self, device: dict[str, Any]) -> str:
-        return self.world.call("GET", device_path(device)).json()["last_endpoint"] or ""
+        return self.world.call("GET", device_path(device["id"])).json()["last_endpoint"] or ""
 
     def revoke(self, device: dict[str, Any]) -> None:
-        assert self.world.call("DELETE", device_path(device)).status_code == 204
+        assert self.world.call("DELETE", device_path(device["id"])).status_code == 204
 
     @contextmanager
     def connected(self, device: dict[str, Any], namespace: Namespace | None = None) -> Iterator["OpenVpnClient"]:
@@ -113,8 +114,3 @@ class OpenVpnClient:
     def stop(self) -> None:
         self.process.terminate()
         self.process.wait(10)
-
-
-def device_path(device: dict[str, Any]) -> str:
-    """Where the peer API has a device."""
-    return f"/v1/peers/{device['id'].replace('/', '_').replace('+', '-')}"

@@ -18,6 +18,7 @@ from gateway.agent.protocol import AccessControl
 from gateway.agent.protocols.dispatch import Dispatch
 from gateway.agent.store import Store
 from gateway.agent.tokens import Tokens
+from tests.device_paths import device_path
 from tests.unit.agent.fakes import SERVER_KEY, FakeAccess, agent_settings, key_pair, made_issuer
 from tests.unit.agent.test_certificates import request
 
@@ -102,7 +103,7 @@ async def test_a_key_that_the_gateway_makes_is_said_once(http: httpx.AsyncClient
     leaf = x509.load_pem_x509_certificates(made["certificate"].encode())[0]
     assert leaf.public_key() == key.public_key()
     assert made["private_key"] in made["profile"]
-    path = f"/v1/peers/{made['id'].replace('/', '_').replace('+', '-')}"
+    path = device_path(made["id"])
     for there in (path, f"{path}/profile", "/v1/peers"):
         answer = await http.get(there)
         assert answer.status_code == 200
@@ -116,7 +117,7 @@ async def test_a_key_that_the_gateway_makes_is_said_once(http: httpx.AsyncClient
 
 async def test_a_profile_is_for_those_who_register(http: httpx.AsyncClient) -> None:
     made = (await http.post("/v1/peers", json={"protocol": "openvpn", "make_key": True})).json()
-    path = f"/v1/peers/{made['id'].replace('/', '_').replace('+', '-')}/profile"
+    path = f"{device_path(made['id'])}/profile"
     assert (await http.get(path, headers={"Authorization": f"Bearer {READER}"})).status_code == 403
     assert (await http.get(f"{path}?format=exe")).json()["field"] == "format"
 
@@ -134,7 +135,7 @@ async def test_one_list_has_devices_of_every_protocol(http: httpx.AsyncClient) -
 async def test_a_wireguard_devices_profile_is_what_wg_quick_reads(http: httpx.AsyncClient) -> None:
     key = key_pair().public
     await http.post("/v1/peers", json={"public_key": key, "preshared_key": key_pair().private})
-    path = f"/v1/peers/{key.replace('/', '_').replace('+', '-')}/profile"
+    path = f"{device_path(key)}/profile"
     assert (await http.get(path)).text.splitlines() == [
         "[Interface]",
         "# PrivateKey = the device's own",

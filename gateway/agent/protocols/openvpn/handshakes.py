@@ -5,15 +5,15 @@ logged out a minute later. So the next agent answers what it has not heard: the 
 """
 
 import logging
-import tempfile
 from collections.abc import Collection
 from pathlib import Path
+
+from gateway.agent.protocols.openvpn import whole_file
 
 log = logging.getLogger(__name__)
 
 AHEAD = 8
 """More can hardly have begun meanwhile: a client whose renewal goes unanswered for a minute is out."""
-
 OLD_LINES = 100
 """So many may stand in the file besides."""
 
@@ -53,8 +53,6 @@ class Handshakes:
         self._lines = len(self._last)
         lines = "".join(f"{client} {handshake}\n" for client, handshake in self._last.items())
         try:
-            with tempfile.NamedTemporaryFile("w", dir=self._path.parent, delete=False) as draft:
-                draft.write(lines)
-            Path(draft.name).replace(self._path)
+            whole_file.write(self._path, lines)
         except OSError as error:
             log.warning("the handshakes of OpenVPN cannot be kept in %s: %s", self._path, error.strerror)

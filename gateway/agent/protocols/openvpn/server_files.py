@@ -5,14 +5,12 @@ The process that holds the issuing key is not the one that strangers talk to. A 
 
 import asyncio
 import logging
-import os
-import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from gateway.agent.certificates import Issuer
-from gateway.agent.protocols.openvpn import TOLD, tls_crypt
+from gateway.agent.protocols.openvpn import TOLD, tls_crypt, whole_file
 from gateway.agent.settings import AgentSettings
 
 log = logging.getLogger(__name__)
@@ -39,7 +37,7 @@ async def keep(settings: Callable[[], AgentSettings], issuer: Issuer) -> None:
 
 
 def renew(issuer: Issuer, directory: Path, mtu: int) -> None:
-    """Write the file unless there is a good one; OSError. A reader sees the old file or the new one, whole."""
+    """Write the file unless there is a good one; OSError."""
     file = directory / TOLD
     wanted = _rest(issuer, mtu)
     if file.exists() and (text := file.read_text()).endswith(wanted):
@@ -47,10 +45,7 @@ def renew(issuer: Issuer, directory: Path, mtu: int) -> None:
         if end and end - datetime.now(UTC) > RENEWED_BEFORE:
             return
     made = issuer.for_server(SERVER_NAME)
-    handle, name = tempfile.mkstemp(dir=directory)  # for the owner alone
-    with os.fdopen(handle, "w") as new:
-        new.write(f"<cert>\n{made.chain}</cert>\n<key>\n{made.key}</key>\n{wanted}")
-    Path(name).replace(file)
+    whole_file.write(file, f"<cert>\n{made.chain}</cert>\n<key>\n{made.key}</key>\n{wanted}")
     log.info("OpenVPN's server gets a new certificate")
 
 

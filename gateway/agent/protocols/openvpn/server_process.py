@@ -14,12 +14,12 @@ from pathlib import Path
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from gateway.agent import logs
 from gateway.agent.command import CommandError, run
 from gateway.agent.endpoints import Listener
+from gateway.agent.exit_status import exit_status
 from gateway.agent.pool import GATEWAY_NUMBER, Network
 from gateway.agent.protocols.openvpn import TOLD, socket
-from gateway.agent.settings import Listeners, Networks, SettingsError, load
+from gateway.agent.settings import Listeners, Networks, load
 from gateway.agent.tasks import run_until_first_ends, stop_signal
 
 log = logging.getLogger(__name__)
@@ -180,16 +180,7 @@ async def _main() -> None:
 
 def main() -> int:
     """Run OpenVPN until SIGTERM: 0 then, 2 if the settings cannot be used, 1 if it does not live."""
-    logs.configure()
-    try:
-        asyncio.run(_main())
-    except SettingsError as error:
-        logs.each_line(log, error)
-        return 2
-    except (ServerError, CommandError, OSError) as error:
-        log.critical("%s", error)
-        return 1
-    return 0
+    return exit_status(log, lambda: asyncio.run(_main()), ServerError, CommandError, OSError)
 
 
 if __name__ == "__main__":

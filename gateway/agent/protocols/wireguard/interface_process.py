@@ -18,9 +18,9 @@ from typing import Literal
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from gateway.agent import logs
+from gateway.agent.exit_status import exit_status
 from gateway.agent.protocols.wireguard import sockets
-from gateway.agent.settings import InterfaceName, SettingsError, load
+from gateway.agent.settings import InterfaceName, load
 
 log = logging.getLogger(__name__)
 
@@ -110,25 +110,19 @@ def _ip(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False, timeout=10)
 
 
+def _hold() -> None:
+    settings = load(InterfaceSettings)
+    if settings.wireguard != "userspace" and make_kernel_interface(settings.interface):
+        hold_kernel_interface(settings.interface)
+    elif settings.wireguard != "kernel":
+        hold_userspace_interface(settings.interface)
+    else:
+        raise InterfaceError("MESHGATE_WIREGUARD is kernel, but this kernel has no WireGuard: load its module")
+
+
 def main() -> int:
     """Hold the interface until SIGTERM: 0 then, 2 if the settings cannot be used, 1 if it cannot be made."""
-    logs.configure()
-    try:
-        settings = load(InterfaceSettings)
-        if settings.wireguard != "userspace" and make_kernel_interface(settings.interface):
-            hold_kernel_interface(settings.interface)
-        elif settings.wireguard != "kernel":
-            hold_userspace_interface(settings.interface)
-        else:
-            log.critical("MESHGATE_WIREGUARD is kernel, but this kernel has no WireGuard: load its module")
-            return 1
-    except SettingsError as error:
-        logs.each_line(log, error)
-        return 2
-    except InterfaceError as error:
-        log.critical("%s", error)
-        return 1
-    return 0
+    return exit_status(log, _hold, InterfaceError)
 
 
 if __name__ == "__main__":
