@@ -16,12 +16,14 @@ from gateway.agent.bodies import (
     CertifiedAnswer,
     PeerPage,
     WireGuardAnswer,
+    WireGuardBody,
     answer,
 )
 from gateway.agent.devices import Devices
 from gateway.agent.errors import InvalidFieldError, ScopeError
 from gateway.agent.metrics import RequestMetrics
-from gateway.agent.onboarding import Format, ready_profile, registered, wanted
+from gateway.agent.onboarding import ready_profile, registered, wanted
+from gateway.agent.protocol import ProfileFormat
 from gateway.agent.protocols.wireguard.keys import key_from_path
 from gateway.agent.request_audit import RequestAudit
 from gateway.agent.request_limits import BodyLimits
@@ -78,13 +80,14 @@ def peer_routes(
     )
     async def register(body: Body, response: Response) -> WireGuardAnswer | CertificateAnswer:
         """Let a device in. A known key stays the same device; fields that the body gives replace its old ones."""
-        registration, private_key = wanted(body, certified)
+        registration, private_key = wanted(body, settings(), certified)
         admission = await devices.register(registration)
         if not admission.is_in:
             response.status_code = HTTPStatus.ACCEPTED
         elif not admission.is_new:
             response.status_code = HTTPStatus.OK
-        return registered(admission.device, devices, settings(), certified, private_key)
+        profile_format = None if isinstance(body, WireGuardBody) else body.profile_format
+        return registered(admission.device, devices, settings(), certified, private_key, profile_format)
 
     @router.get("", dependencies=[needs(READ)])
     async def list_peers(
@@ -105,7 +108,7 @@ def peer_routes(
         responses=KEY_UNKNOWN,
         response_class=PlainTextResponse,
     )
-    async def get_profile(public_key: str, format: Format | None = None) -> PlainTextResponse:  # noqa: A002 - its name
+    async def get_profile(public_key: str, format: ProfileFormat | None = None) -> PlainTextResponse:  # noqa: A002 - its name
         """A file that the stock client takes, once the device's private key is put into it."""
         device = await devices.find(_key(public_key))
         return PlainTextResponse(ready_profile(device, devices, settings(), certified, format))

@@ -7,7 +7,9 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from gateway.agent.devices import Devices
+from gateway.agent.endpoints import ipsec_endpoints
 from gateway.agent.labels import LONGEST, label
+from gateway.agent.protocol import ProfileFormat
 from gateway.agent.protocols.wireguard.keys import PresharedKey, PublicKey
 from gateway.agent.settings import AgentSettings
 from gateway.agent.store import Device, ProtocolName
@@ -40,6 +42,7 @@ class CertifiedBody(DeviceBody):
 
     certificate_request: str | None = Field(None, description="PKCS #10 in PEM, signed with the device's own key")
     make_key: bool = Field(False, description="the gateway makes the key, says it once and does not keep it")
+    profile_format: ProfileFormat | None = Field(None, description="the kind of the answer's `profile`")
 
 
 def _kind(body: Any) -> str:  # noqa: ANN401 - whatever a caller sends
@@ -82,7 +85,7 @@ class WireGuardAnswer(DeviceAnswer):
 class CertifiedAnswer(DeviceAnswer):
     """A device with a certificate."""
 
-    protocol: Literal["openvpn"]
+    protocol: Literal["openvpn", "ipsec"]
     server_endpoints: list[str] = Field(description="transport:host:port, for example udp:vpn.example.org:1194")
 
 
@@ -130,7 +133,9 @@ def certificate_answer(
 
 
 def _certified(device: Device, settings: AgentSettings) -> dict[str, Any]:
-    return {"protocol": device.protocol, "server_endpoints": list(map(str, settings.openvpn_endpoints))}
+    openvpn = device.protocol == "openvpn"
+    endpoints = settings.openvpn_endpoints if openvpn else ipsec_endpoints(settings.host)
+    return {"protocol": device.protocol, "server_endpoints": list(map(str, endpoints))}
 
 
 def _common(device: Device, devices: Devices, settings: AgentSettings) -> dict[str, Any]:

@@ -8,6 +8,7 @@ asked for, and is as good as the ones before. Being on the list of devices decid
 import base64
 import datetime
 import hashlib
+import ipaddress
 from dataclasses import dataclass
 from datetime import UTC, timedelta
 from typing import cast
@@ -26,6 +27,8 @@ LEEWAY = timedelta(hours=1)
 LONGEST = timedelta(days=3650)
 """A certificate of a device without a ttl."""
 SERVERS = timedelta(days=365)
+RENEWED_BEFORE = timedelta(days=60)
+"""So long before its end a server's certificate is replaced."""
 
 
 def device_id(certified_key: bytes) -> str:
@@ -103,6 +106,11 @@ class Issuer:
         return _pem(self._root)
 
     @property
+    def issuing(self) -> str:
+        """The issuing certificate, in PEM."""
+        return _pem(self._certificate)
+
+    @property
     def fingerprint(self) -> str:
         """SHA-256 of the issuing certificate, as OpenVPN writes it: ad:c6:…"""
         return self._certificate.fingerprint(hashes.SHA256()).hex(":")
@@ -124,19 +132,25 @@ class Issuer:
         key = cast("CertificatePublicKeyTypes", serialization.load_der_public_key(certified_key))
         name = common_name(device_id(certified_key))
         certificate = self._issue(key, name, ExtendedKeyUsageOID.CLIENT_AUTH, begin, end)
-        return _pem(certificate) + _pem(self._certificate)
+        return _pem(certificate) + self.issuing
 
     def for_server(self, name: str) -> Credentials:
-        """A server's certificate, of a new key, under a common name."""
+        """A server's certificate, of a new key, for a name or an address."""
         key, now = new_key(), datetime.datetime.now(UTC)
         certificate = self._issue(key.public_key(), name, ExtendedKeyUsageOID.SERVER_AUTH, now, now + SERVERS)
-        return Credentials(_pem(certificate) + _pem(self._certificate), pem(key))
+        return Credentials(_pem(certificate) + self.issuing, pem(key))
 
-    def issued(self, chain: str) -> datetime.datetime | None:
-        """When a certificate in PEM ends, if it is of this issuer; None else."""
+    def is_due(self, end: datetime.datetime) -> bool:
+        """Whether a certificate that ends then is to be replaced: by one that ends later."""
+        return end < min(datetime.datetime.now(UTC) + RENEWED_BEFORE, self.expires_at)
+
+    def issued(self, chain: str, name: str) -> datetime.datetime | None:
+        """When a certificate in PEM ends, if it is of this issuer and for this name; None else."""
         try:
             certificate = x509.load_pem_x509_certificates(chain.encode())[0]
             certificate.verify_directly_issued_by(self._certificate)
+            if certificate.subject != _common_name(name):
+                return None
         except (ValueError, TypeError, IndexError, InvalidSignature):
             return None
         return certificate.not_valid_after_utc
@@ -156,7 +170,7 @@ class Issuer:
         )
         return (
             x509.CertificateBuilder()
-            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+            .subject_name(_common_name(name))
             .issuer_name(self._certificate.subject)
             .public_key(key)
             .serial_number(x509.random_serial_number())
@@ -164,6 +178,7 @@ class Issuer:
             .not_valid_after(min(end, self.expires_at))
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(signs_only, critical=True)
+            .add_extension(x509.SubjectAlternativeName([_alternative_name(name)]), critical=False)
             .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
             .sign(self._key, hashes.SHA256())
@@ -172,3 +187,15 @@ class Issuer:
 
 def _pem(certificate: x509.Certificate) -> str:
     return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def _common_name(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def _alternative_name(name: str) -> x509.GeneralName:
+    """IPsec clients look for the gateway's name, and it for theirs, here."""
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)

@@ -4,6 +4,10 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 Transport = Literal["udp", "tcp"]
+IKE_PORT, NAT_PORT = 500, 4500
+"""What IPsec's clients dial; they know no others."""
+IPSEC_INTERFACE = "ipsec0"
+"""charon's own tun device: the first in its network namespace. It takes no other name."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,11 @@ class TransportEndpoint:
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.transport}:{host}:{self.port}"
+
+
+def ipsec_endpoints(host: str) -> tuple[TransportEndpoint, ...]:
+    """What IPsec's clients dial: always these ports."""
+    return tuple(TransportEndpoint("udp", host, port) for port in (IKE_PORT, NAT_PORT))
 
 
 def _transport(value: object) -> tuple[Transport, str]:

@@ -13,7 +13,6 @@ from typing import Any
 
 from gateway.agent.closed_networks import CLOSED_NETWORKS
 from gateway.agent.command import CommandError, run
-from gateway.agent.endpoints import Listener
 from gateway.agent.pool import Network
 from gateway.agent.settings import MESH_NETWORKS, Address, AgentSettings
 
@@ -148,7 +147,7 @@ def rules(settings: AgentSettings) -> str:
         "allowed": settings.allowed_ips,
         "dns": settings.dns,
         "block": settings.block_networks,
-        "nodes": (*settings.node_addresses, *settings.node_networks, *_endpoint_address(settings.endpoint)),
+        "nodes": (*settings.node_addresses, *settings.node_networks, *_endpoint_address(settings.host)),
         "allow": settings.allow_networks,
         "closed": (*CLOSED_NETWORKS, *settings.closed_networks),
     }
@@ -162,9 +161,7 @@ def rules(settings: AgentSettings) -> str:
         ways=_elements(f'"{name}"' for name in settings.client_interfaces),
         mesh=settings.mesh_interface,
         listen_port=settings.listen_port,
-        listeners=", ".join(
-            f"{one.transport} . {one.port}" for one in (Listener("udp", settings.listen_port), *settings.openvpn_listen)
-        ),
+        listeners=", ".join(f"{transport} . {port}" for transport, port in settings.client_ports),
         http_port=settings.http_port,
         probe_port=settings.probe_port,
         sets="\n".join(lines),
@@ -172,10 +169,10 @@ def rules(settings: AgentSettings) -> str:
     )
 
 
-def _endpoint_address(endpoint: str) -> tuple[Address, ...]:
+def _endpoint_address(host: str) -> tuple[Address, ...]:
     """The endpoint's address, which is a node's or a load balancer's; none when the endpoint has a name."""
     try:
-        return (ip_address(endpoint.rpartition(":")[0].strip("[]")),)
+        return (ip_address(host),)
     except ValueError:
         return ()
 

@@ -1,12 +1,19 @@
 """The network side of the interface by way of `ip`: is it there, its addresses, its MTU, its counters."""
 
+import asyncio
 import json
+import logging
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from gateway.agent.command import run
+from gateway.agent.command import CommandError, run
 from gateway.agent.protocol import Traffic
+from gateway.agent.settings import AgentSettings
+
+log = logging.getLogger(__name__)
+
+LINKS_EVERY_S = 0.2
 
 IFF_UP = 1
 """In the flags of an interface (linux/if.h)."""
@@ -57,3 +64,18 @@ async def configure(interface: str, addresses: Iterable[str], mtu: int) -> None:
         await run("ip", "address", "replace", address, "dev", interface)
     if link["mtu"] != mtu or "UP" not in link["flags"]:
         await run("ip", "link", "set", "dev", interface, "mtu", str(mtu), "up")
+
+
+async def keep_mtu(names: Iterable[str], settings: Callable[[], AgentSettings]) -> None:
+    """Set each interface without addresses up as it appears, with the MTU of the settings, until cancelled."""
+    known: dict[str, tuple[int | None, int]] = {}
+    while True:
+        for name in names:
+            now = (index(name), settings().mtu)
+            if now != known.get(name) and now[0] is not None:
+                try:
+                    await configure(name, (), now[1])
+                    known[name] = now
+                except CommandError as error:
+                    log.warning("the interface %s is not as it should be: %s", name, error)
+        await asyncio.sleep(LINKS_EVERY_S)

@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from gateway.agent.command import CommandError
 from gateway.agent.store import Device
+
+ProfileFormat = Literal["conf", "ovpn", "swanctl", "mobileconfig", "sswan", "powershell"]
+"""The kinds of files by which stock clients get ready."""
 
 
 class AwayError(CommandError):

@@ -37,6 +37,7 @@ from gateway.agent.watched_file import WatchedFile, watch
 
 if TYPE_CHECKING:
     from gateway.agent.certified_devices import CertifiedDevices
+    from gateway.agent.protocols.ipsec.access import IpSec
     from gateway.agent.protocols.openvpn.access import OpenVpn
 
 log = logging.getLogger(__name__)
@@ -60,8 +61,8 @@ async def run(live: LiveSettings, stop: asyncio.Event) -> None:
     store = Store(settings.state_dir / STORE_FILE)
     wireguard = WireGuard(settings.interface)
     peers = Peers(wireguard, settings.client_networks)
-    openvpn, certified = _openvpn(live) if settings.openvpn_listen else (None, None)
-    access = Dispatch({"wireguard": peers, **({"openvpn": openvpn} if openvpn else {})})
+    certified, others = _certified(live) if settings.offered != ("wireguard",) else (None, {})
+    access = Dispatch({"wireguard": peers, **others})
     try:
         devices = Devices(store, access, settings.client_networks, settings.public_key, renumber=settings.renumber)
     except ValueError as error:
@@ -74,7 +75,7 @@ async def run(live: LiveSettings, stop: asyncio.Event) -> None:
     if live.path:
         read = live_settings.read_directory
         watched.append(WatchedFile(live_settings.DIRECTORY, live.path, live.lines, live.take_up, read))
-    protocols: dict[str, AccessStatus] = {"interface": tunnel, **({"openvpn": openvpn} if openvpn else {})}
+    protocols: dict[str, AccessStatus] = {"interface": tunnel, **others}
     registry = make_registry(devices, *protocols.values())
     async with mesh_client(settings) as http:
         health = Health(settings, protocols, firewall, http)
@@ -85,7 +86,7 @@ async def run(live: LiveSettings, stop: asyncio.Event) -> None:
             {
                 "signal": stop.wait(),
                 "tunnel": tunnel.keep(),
-                **({"openvpn": openvpn.keep(devices)} if openvpn else {}),
+                **{name: protocol.keep(devices) for name, protocol in others.items()},
                 "expiry": keep_expiring(devices.expire),
                 "flows": Flows(devices, settings.client_networks).keep(),
                 "files": watch(watched),
@@ -98,14 +99,21 @@ async def run(live: LiveSettings, stop: asyncio.Event) -> None:
         raise RuntimeError(f"the task {first} has ended unexpectedly")
 
 
-def _openvpn(live: LiveSettings) -> "tuple[OpenVpn, CertifiedDevices]":
-    """OpenVPN, and the certificates that its devices get. What these need is loaded where they are offered."""
+def _certified(live: LiveSettings) -> "tuple[CertifiedDevices, dict[str, OpenVpn | IpSec]]":
+    """Devices with certificates, and the protocols that they come in by.
+
+    What these need is loaded where they are offered.
+    """
     from gateway.agent.certificates import load_issuer
     from gateway.agent.certified_devices import CertifiedDevices
+    from gateway.agent.protocols.ipsec.access import IpSec
     from gateway.agent.protocols.openvpn.access import OpenVpn
 
     issuer = load_issuer(live())
-    return OpenVpn(live, issuer), CertifiedDevices(issuer)
+    all_protocols: dict[str, type[OpenVpn | IpSec]] = {"openvpn": OpenVpn, "ipsec": IpSec}
+    return CertifiedDevices(issuer), {
+        name: protocol(live, issuer) for name, protocol in all_protocols.items() if name in live().offered
+    }
 
 
 async def _main() -> None:

@@ -13,7 +13,10 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gateway.agent.endpoints import (
+    IPSEC_INTERFACE,
+    NAT_PORT,
     Listener,
+    Transport,
     TransportEndpoint,
     check_endpoint,
     parse_listener,
@@ -21,6 +24,7 @@ from gateway.agent.endpoints import (
 )
 from gateway.agent.pool import Network
 from gateway.agent.protocols.wireguard.keys import PublicKey
+from gateway.agent.store import ProtocolName
 
 PREFIX = "MESHGATE_"
 
@@ -105,6 +109,10 @@ class AgentSettings(BaseSettings):
     """Where OpenVPN's clients find the gateway, for example udp:vpn.example.org:1194,tcp:vpn.example.org:443."""
     openvpn_dir: Path = Path("/run/meshgate-openvpn")
     """Where the agent and OpenVPN's process meet."""
+    ipsec_port: Port | None = None
+    """UDP port of this pod or machine that IKE comes in by, besides 4500; none without IPsec. Clients dial 500."""
+    ipsec_dir: Path = Path("/run/meshgate-ipsec")
+    """Where the agent and charon meet."""
     issuing_certificate_file: Path | None = None
     """PEM of the certificate that the gateway issues others with, and of the CA above it."""
     issuing_key_file: Path | None = Field(default=None, validate_default=True)
@@ -129,7 +137,32 @@ class AgentSettings(BaseSettings):
     @property
     def client_interfaces(self) -> tuple[str, ...]:
         """The interfaces that clients come in by."""
-        return (self.interface, *(listener.interface for listener in self.openvpn_listen))
+        openvpn = (listener.interface for listener in self.openvpn_listen)
+        return (self.interface, *openvpn, *((IPSEC_INTERFACE,) if self.ipsec_port else ()))
+
+    @property
+    def client_ports(self) -> tuple[tuple[Transport, int], ...]:
+        """What clients dial, by transport, as this pod or machine listens."""
+        openvpn = ((one.transport, one.port) for one in self.openvpn_listen)
+        ike: tuple[tuple[Transport, int], ...] = (
+            (("udp", self.ipsec_port), ("udp", NAT_PORT)) if self.ipsec_port else ()
+        )
+        return (("udp", self.listen_port), *openvpn, *ike)
+
+    @property
+    def offered(self) -> tuple[ProtocolName, ...]:
+        """The protocols that devices come in by."""
+        own: dict[ProtocolName, object] = {
+            "wireguard": True,
+            "openvpn": self.openvpn_listen,
+            "ipsec": self.ipsec_port,
+        }
+        return tuple(name for name, value in own.items() if value)
+
+    @property
+    def host(self) -> str:
+        """The endpoint's name or address, without brackets."""
+        return self.endpoint.rpartition(":")[0].strip("[]")
 
     @field_validator("client_networks")
     @classmethod
@@ -150,9 +183,10 @@ class AgentSettings(BaseSettings):
 
     @field_validator("issuing_key_file")
     @classmethod
-    def _openvpn_has_an_issuer(cls, key: Path | None, others: ValidationInfo) -> Path | None:
-        if others.data.get("openvpn_listen") and not (key and others.data.get("issuing_certificate_file")):
-            raise ValueError("OpenVPN needs an issuing certificate and its key")
+    def _certificates_have_an_issuer(cls, key: Path | None, others: ValidationInfo) -> Path | None:
+        certified = others.data.get("openvpn_listen") or others.data.get("ipsec_port")
+        if certified and not (key and others.data.get("issuing_certificate_file")):
+            raise ValueError("OpenVPN and IPsec need an issuing certificate and its key")
         listening = {one.transport for one in others.data.get("openvpn_listen", ())}
         if listening != {one.transport for one in others.data.get("openvpn_endpoints", ())}:
             raise ValueError("MESHGATE_OPENVPN_ENDPOINTS needs one endpoint for each transport of OPENVPN_LISTEN")

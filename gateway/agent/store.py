@@ -20,7 +20,7 @@ _COLUMNS = (
 _VALUES = ", ".join(f":{column}" for column in _COLUMNS.split(", "))
 
 
-ProtocolName = Literal["wireguard", "openvpn"]
+ProtocolName = Literal["wireguard", "openvpn", "ipsec"]
 
 
 class StoreError(Exception):

@@ -53,10 +53,15 @@ NEEDED: Needed = {
 A program is looked for where the lab's daemons find theirs, a file at its path.
 """
 
+_STRONGSWAN_PLUGINS = "/usr/lib/ipsec/plugins/libstrongswan-"
 ONLY_TESTS: Needed = {
+    "charon-systemd": ("charon-systemd",),
     "faketime": ("faketime",),
+    "libcharon-extra-plugins": (f"{_STRONGSWAN_PLUGINS}kernel-libipsec.so",),
+    "libstrongswan-standard-plugins": (f"{_STRONGSWAN_PLUGINS}openssl.so",),
     "openvpn": ("openvpn",),
     "prometheus": ("prometheus", "promtool"),
+    "strongswan-swanctl": ("swanctl",),
 }
 """Packages that the lab runs without: the test that needs one brings it."""
 

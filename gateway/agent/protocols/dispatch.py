@@ -5,13 +5,13 @@ from contextlib import suppress
 
 from gateway.agent.command import CommandError
 from gateway.agent.protocol import AccessControl, AwayError
-from gateway.agent.store import Device, ProtocolName
+from gateway.agent.store import Device
 
 
 class Dispatch:
     """An AccessControl made of several, by the protocols' names."""
 
-    def __init__(self, protocols: Mapping[ProtocolName, AccessControl]) -> None:
+    def __init__(self, protocols: Mapping[str, AccessControl]) -> None:
         self._protocols = protocols
 
     async def let_in(self, device: Device) -> None:

@@ -8,12 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from infra import certificate_authority
 from lab.tools import debian_packages
+from tests.contract.agent.certified import give_issuer, register, revoke, seen_at
 from tests.contract.agent.namespaces import Namespace
 from tests.contract.agent.world import LAN_GATEWAY, World
 from tests.deadlines import wait_for
-from tests.device_paths import device_path
 
 UDP, TCP = 1194, 1443
 _counter = itertools.count()
@@ -26,17 +25,12 @@ class Gateway:
         debian_packages.ensure({"openvpn": debian_packages.ONLY_TESTS["openvpn"]})
         self.world = world
         self.directory = world.directory
-        ca = certificate_authority.make("a CA for tests")
-        issuing = certificate_authority.issuing(ca, "a gateway's")
-        (self.directory / "issuing.pem").write_text(issuing.certificate + ca.certificate)
-        (self.directory / "issuing.key").write_text(issuing.key)
+        give_issuer(world)
         meeting = self.directory / "openvpn"
         meeting.mkdir(mode=0o700)
         world.environment |= {
             "MESHGATE_OPENVPN_LISTEN": f"udp:{UDP},tcp:{TCP}",
             "MESHGATE_OPENVPN_DIR": str(meeting),
-            "MESHGATE_ISSUING_CERTIFICATE_FILE": str(self.directory / "issuing.pem"),
-            "MESHGATE_ISSUING_KEY_FILE": str(self.directory / "issuing.key"),
         }
         self.offer("udp", "tcp")
         self.process: subprocess.Popen[bytes] | None = None
@@ -71,15 +65,13 @@ class Gateway:
         ]
 
     def register(self, **more: object) -> dict[str, Any]:
-        answer = self.world.call("POST", "/v1/peers", json={"protocol": "openvpn", "make_key": True, **more})
-        assert answer.status_code == 201, answer.text
-        return dict(answer.json())
+        return register(self.world, "openvpn", **more)
 
     def seen_at(self, device: dict[str, Any]) -> str:
-        return self.world.call("GET", device_path(device["id"])).json()["last_endpoint"] or ""
+        return seen_at(self.world, device)
 
     def revoke(self, device: dict[str, Any]) -> None:
-        assert self.world.call("DELETE", device_path(device["id"])).status_code == 204
+        revoke(self.world, device)
 
     @contextmanager
     def connected(self, device: dict[str, Any], namespace: Namespace | None = None) -> Iterator["OpenVpnClient"]:

@@ -3,7 +3,7 @@
 import json
 import logging
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import quote_from_bytes, unquote
 
 from fastapi import FastAPI
@@ -12,6 +12,7 @@ from starlette.types import Message
 
 from gateway.agent import audit, request_audit
 from gateway.agent.certificates import new_key
+from gateway.agent.protocol import ProfileFormat
 from tests.unit.agent.test_certificates import request
 
 MEDIA_TYPE = "application/problem+json"
@@ -84,10 +85,11 @@ def _bodies() -> st.SearchStrategy[bytes]:
     )
     cut = st.integers(0, len(REQUEST)).map(lambda length: REQUEST[:length])
     certified = st.fixed_dictionaries(
-        {"protocol": st.just("openvpn") | st.just("openvpn") | scalars},
+        {"protocol": st.sampled_from(["openvpn", "ipsec"]) | scalars},
         optional={
             "certificate_request": st.just(REQUEST) | cut | scalars,
             "make_key": st.booleans() | scalars,
+            "profile_format": st.sampled_from(get_args(ProfileFormat)) | scalars,
             "name": st.text() | scalars,
             "ttl_seconds": st.integers() | scalars,
         },

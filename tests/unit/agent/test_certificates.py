@@ -65,11 +65,12 @@ def test_a_name_leads_back_to_the_device() -> None:
 def test_a_servers_certificate_is_known_again() -> None:
     issuer = made_issuer()
     made = issuer.for_server("gateway")
-    end = issuer.issued(made.chain)
+    end = issuer.issued(made.chain, "gateway")
     assert end is not None
     assert timedelta(days=364) < end - datetime.now(UTC) < timedelta(days=366)
-    assert made_issuer().issued(made.chain) is None
-    assert issuer.issued("") is None
+    assert made_issuer().issued(made.chain, "gateway") is None
+    assert issuer.issued(made.chain, "another") is None
+    assert issuer.issued("", "gateway") is None
 
 
 def test_what_does_not_belong_together_is_no_issuer(tmp_path: Path) -> None:
@@ -136,8 +137,9 @@ def test_the_pages_commands_make_an_issuer(tmp_path: Path) -> None:
     bash("\n".join(console("docs/openvpn.md", "Without a stack")), tmp_path, os.environ)
     issuer = Issuer((tmp_path / "issuing-chain.crt").read_text(), (tmp_path / "issuing.key").read_text())
     assert issuer.ca == (tmp_path / "ca.crt").read_text()
-    chain = issuer.for_device(certified(new_key()), NOW, None)
-    assert issuer.issued(chain)
+    key = new_key()
+    chain = issuer.for_device(certified(key), NOW, None)
+    assert issuer.issued(chain, common_name(device_id(certified(key))))
 
 
 def test_the_pages_command_makes_a_request_that_is_taken(tmp_path: Path) -> None:

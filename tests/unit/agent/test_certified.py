@@ -38,11 +38,12 @@ async def http(tmp_path: Path, issuer: Issuer) -> AsyncIterator[httpx.AsyncClien
         tmp_path,
         openvpn_listen="udp:1194,tcp:1195",
         openvpn_endpoints=ENDPOINTS,
+        ipsec_port=500,
         issuing_certificate_file=tmp_path / "chain",
         issuing_key_file=tmp_path / "key",
     )
     store = Store(tmp_path / "peers.sqlite")
-    both: AccessControl = Dispatch({"wireguard": FakeAccess(), "openvpn": FakeAccess()})
+    both: AccessControl = Dispatch({"wireguard": FakeAccess(), "openvpn": FakeAccess(), "ipsec": FakeAccess()})
     devices = Devices(store, both, settings.client_networks, SERVER_KEY)
     tokens = Tokens(f"admin {TOKEN}\nread {READER}\n")
     app = create_app(lambda: settings, tokens.grant, devices, CertifiedDevices(issuer))
@@ -122,6 +123,27 @@ async def test_a_profile_is_for_those_who_register(http: httpx.AsyncClient) -> N
     assert (await http.get(f"{path}?format=exe")).json()["field"] == "format"
 
 
+@pytest.mark.parametrize("wanted", ["swanctl", "mobileconfig", "sswan", "powershell"])
+async def test_a_device_by_ipsec_gets_the_profile_that_it_asks_for(http: httpx.AsyncClient, wanted: str) -> None:
+    body = {"protocol": "ipsec", "make_key": True, "profile_format": wanted}
+    made = (await http.post("/v1/peers", json=body)).json()
+    assert made["server_endpoints"] == ["udp:vpn.example.org:500", "udp:vpn.example.org:4500"]
+    assert "vpn.example.org" in made["profile"]
+    again = await http.get(f"{device_path(made['id'])}/profile?format={wanted}")
+    if wanted == "mobileconfig":
+        assert (again.status_code, again.json()["field"]) == (422, "format")
+        assert "have it made (make_key)" in again.json()["detail"]
+    else:
+        assert again.status_code == 200
+
+
+async def test_a_profile_that_cannot_be_is_refused_before_anything_is_kept(http: httpx.AsyncClient) -> None:
+    body = {"protocol": "ipsec", "certificate_request": request(new_key()), "profile_format": "mobileconfig"}
+    answer = await http.post("/v1/peers", json=body)
+    assert (answer.status_code, answer.json()["field"]) == (422, "profile_format")
+    assert (await http.get("/v1/peers")).json()["peers"] == []
+
+
 async def test_one_list_has_devices_of_every_protocol(http: httpx.AsyncClient) -> None:
     key = key_pair().public
     assert (await http.post("/v1/peers", json={"public_key": key})).status_code == 201
@@ -164,6 +186,8 @@ async def test_a_wireguard_devices_profile_is_what_wg_quick_reads(http: httpx.As
         ({"protocol": "openvpn", "make_key": True, "public_key": "x"}, "public_key", "not permitted"),
         ({"protocol": "openvpn", "make_key": True, "ttl_seconds": 0}, "ttl_seconds", "greater than"),
         ({"protocol": 7, "make_key": True}, "protocol", "wireguard"),
+        ({"protocol": "openvpn", "make_key": True, "profile_format": "sswan"}, "profile_format", "openvpn has ovpn"),
+        ({"protocol": "ipsec", "make_key": True, "profile_format": "exe"}, "profile_format", "swanctl"),
     ],
 )
 async def test_bad_input_names_its_field(

@@ -19,16 +19,14 @@ from gateway.agent.protocol import AwayError, Traffic
 from gateway.agent.protocols.openvpn import routes, server_files, socket
 from gateway.agent.protocols.openvpn.options import options
 from gateway.agent.protocols.openvpn.sessions import Sessions
+from gateway.agent.protocols.presence import Presence
 from gateway.agent.settings import AgentSettings
-from gateway.agent.store import Device, Sighting, StoreError
+from gateway.agent.store import Device
 from gateway.agent.tasks import run_until_first_ends
 
 log = logging.getLogger(__name__)
 
-LINKS_EVERY_S = 0.2
 LOOK_EVERY_S = 5.0
-NOTED_EVERY_S = 120
-"""How often it is kept that a device is still there."""
 
 
 class OpenVpn:
@@ -42,15 +40,13 @@ class OpenVpn:
     ) -> None:
         self._settings = settings
         self._issuer = issuer
-        self._clock = clock
+        self._presence = Presence(clock)
         self._devices: Devices | None = None
         now = settings()
         self._sessions: Mapping[Listener, Sessions] = {
             one: Sessions(socket(now.openvpn_dir, one.transport), issuer.fingerprint, Way(self, one))
             for one in now.openvpn_listen
         }
-        self._seen: dict[str, float] = {}
-        """When devices were last there, by the wall clock."""
 
     async def let_in(self, device: Device) -> None:  # noqa: ARG002 - the protocol's
         """It is on the list already. CommandError where OpenVPN does not ask the agent just now."""
@@ -81,7 +77,7 @@ class OpenVpn:
         await run_until_first_ends(
             {
                 "openvpn-files": server_files.keep(self._settings, self._issuer),
-                "openvpn-links": self._keep_links(),
+                "openvpn-links": link.keep_mtu([one.interface for one in self._sessions], self._settings),
                 "openvpn-looks": self._keep_looking(devices),
                 **{f"openvpn-{one.transport}": sessions.keep() for one, sessions in self._sessions.items()},
             }
@@ -118,8 +114,7 @@ class OpenVpn:
 
     def heard_within(self, seconds: int) -> int:
         """How many devices were there no longer ago, as of the last look."""
-        since = self._clock() - seconds
-        return sum(seen >= since for seen in self._seen.values())
+        return self._presence.heard_within(seconds)
 
     def traffic(self) -> Traffic | None:
         """Bytes to and from devices by all transports; None when there is no interface."""
@@ -127,21 +122,6 @@ class OpenVpn:
         if not found:
             return None
         return Traffic(sum(one.received for one in found), sum(one.sent for one in found))
-
-    async def _keep_links(self) -> None:
-        """Set each interface up as it appears, with the MTU of the settings."""
-        known: dict[str, tuple[int | None, int]] = {}
-        while True:
-            for listener in self._sessions:
-                name, mtu = listener.interface, self._settings().mtu
-                now = (link.index(name), mtu)
-                if now != known.get(name) and now[0] is not None:
-                    try:
-                        await link.configure(name, (), mtu)
-                        known[name] = now
-                    except CommandError as error:
-                        log.warning("the interface %s is not as it should be: %s", name, error)
-            await asyncio.sleep(LINKS_EVERY_S)
 
     async def _keep_looking(self, devices: Devices) -> None:
         """Learn who is there, and keep it; end routes of those who may not be."""
@@ -152,18 +132,7 @@ class OpenVpn:
                     seen |= {device_named(one.name): one.endpoint for one in await sessions.all() if one.is_in}
                 with suppress(CommandError):
                     await routes.end_strays(devices, self._settings().client_networks, listener.interface)
-            now = self._clock()
-            known = devices.among(seen)
-            self._seen |= dict.fromkeys(known, now)
-            self._seen = {key: when for key, when in self._seen.items() if key in known or now - when < 86400}
-            news = [
-                Sighting(key, seen[key], int(now))
-                for key, device in known.items()
-                if device.endpoint != seen[key] or now - device.last_handshake >= NOTED_EVERY_S
-            ]
-            if news:
-                with suppress(StoreError):
-                    await devices.note(news)
+            await self._presence.note(devices, seen)
             await asyncio.sleep(LOOK_EVERY_S)
 
 

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Collection
 from pathlib import Path
 
-from gateway.agent.protocols.openvpn import whole_file
+from gateway.agent import whole_file
 
 log = logging.getLogger(__name__)
 

@@ -6,18 +6,17 @@ The process that holds the issuing key is not the one that strangers talk to. A 
 import asyncio
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from gateway.agent import whole_file
 from gateway.agent.certificates import Issuer
-from gateway.agent.protocols.openvpn import TOLD, tls_crypt, whole_file
+from gateway.agent.protocols.openvpn import TOLD, tls_crypt
 from gateway.agent.settings import AgentSettings
 
 log = logging.getLogger(__name__)
 
 SERVER_NAME = "gateway"
 """The common name of the server's certificate, which clients check."""
-RENEWED_BEFORE = timedelta(days=60)
 LOOK_EVERY_S = 1.0
 
 
@@ -41,8 +40,8 @@ def renew(issuer: Issuer, directory: Path, mtu: int) -> None:
     file = directory / TOLD
     wanted = _rest(issuer, mtu)
     if file.exists() and (text := file.read_text()).endswith(wanted):
-        end = issuer.issued(text.partition("<cert>\n")[2].partition("</cert>")[0])
-        if end and end - datetime.now(UTC) > RENEWED_BEFORE:
+        end = issuer.issued(text.partition("<cert>\n")[2].partition("</cert>")[0], SERVER_NAME)
+        if end and not issuer.is_due(end):
             return
     made = issuer.for_server(SERVER_NAME)
     whole_file.write(file, f"<cert>\n{made.chain}</cert>\n<key>\n{made.key}</key>\n{wanted}")

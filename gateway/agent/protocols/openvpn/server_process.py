@@ -8,7 +8,6 @@ replace the process. If it dies, it is started again at once. If it keeps dying 
 import asyncio
 import logging
 import sys
-import time
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from gateway.agent.command import CommandError, run
 from gateway.agent.endpoints import Listener
 from gateway.agent.exit_status import exit_status
 from gateway.agent.pool import GATEWAY_NUMBER, Network
+from gateway.agent.protocols import daemon
 from gateway.agent.protocols.openvpn import TOLD, socket
 from gateway.agent.settings import Listeners, Networks, load
 from gateway.agent.tasks import run_until_first_ends, stop_signal
@@ -25,11 +25,6 @@ from gateway.agent.tasks import run_until_first_ends, stop_signal
 log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 0.5
-SHORT_LIFE_S = 1.0
-SHORT_LIVES = 3
-"""OpenVPN that lived shorter so many times in a row will not live."""
-GRACE_S = 5.0
-"""It tells its clients of its end, which takes it two seconds."""
 
 _CONFIGURATION = """\
 mode server
@@ -79,10 +74,6 @@ class ServerSettings(BaseSettings):
     client_networks: Networks
 
 
-class ServerError(Exception):
-    """OpenVPN does not live; its own words are in the log."""
-
-
 def configuration(listener: Listener, networks: tuple[Network, ...], directory: Path) -> str:
     """What OpenVPN is told of one transport. Addresses and routes of the interface are the agent's."""
     return _CONFIGURATION.format(
@@ -114,15 +105,10 @@ class Server:
         self._transport = listener.transport
 
     async def keep(self) -> None:
-        """Run OpenVPN until cancelled; ServerError if it does not live."""
+        """Run OpenVPN until cancelled; DaemonError if it does not live."""
         await self._make_interface()
         try:
-            short_lives = 0
-            while short_lives < SHORT_LIVES:
-                started = time.monotonic()
-                lived = await self._run()
-                short_lives = 0 if lived or time.monotonic() - started >= SHORT_LIFE_S else short_lives + 1
-            raise ServerError(f"OpenVPN for {self._transport} does not live: its own words are above")
+            await daemon.keep(f"OpenVPN for {self._transport}", self._run)
         finally:
             await run("ip", "link", "delete", "dev", self._interface)
 
@@ -152,21 +138,10 @@ class Server:
                     log.warning("OpenVPN for %s has ended with code %d", self._transport, code)
                     return False
         finally:
-            await _end(process)
+            await daemon.end(process)
 
     def _read(self) -> str | None:
         return self._told_file.read_text() if self._told_file.exists() else None
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        process.terminate()
-        try:
-            async with asyncio.timeout(GRACE_S):
-                await process.wait()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
 
 
 async def _main() -> None:
@@ -180,7 +155,7 @@ async def _main() -> None:
 
 def main() -> int:
     """Run OpenVPN until SIGTERM: 0 then, 2 if the settings cannot be used, 1 if it does not live."""
-    return exit_status(log, lambda: asyncio.run(_main()), ServerError, CommandError, OSError)
+    return exit_status(log, lambda: asyncio.run(_main()), daemon.DaemonError, CommandError, OSError)
 
 
 if __name__ == "__main__":

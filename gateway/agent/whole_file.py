@@ -1,4 +1,4 @@
-"""A file between the agent and OpenVPN's process: a reader sees the old one or the new one, whole."""
+"""A file between the agent and another process: a reader sees the old one or the new one, whole."""
 
 import os
 from pathlib import Path

@@ -1,0 +1,33 @@
+"""Nobody gets an answer from a charon that knows no devices yet: a client that is refused may give up for good.
+
+A charon that starts has no connections, so its ports are closed before it starts, and opened when all are loaded.
+Clients send again what was dropped. It is a table of its own: the process that runs charon closes, the agent opens.
+"""
+
+from collections.abc import Iterable
+
+from gateway.agent.command import run
+
+TABLE = "inet meshgate-ipsec"
+
+
+async def close(ports: Iterable[int]) -> None:
+    """Drop what comes in for these UDP ports; CommandError."""
+    await run(
+        *("nft", "-f", "-"),
+        stdin=f"""
+add table {TABLE}
+delete table {TABLE}
+table {TABLE} {{
+    chain input {{
+        type filter hook input priority filter - 2; policy accept;
+        udp dport {{ {", ".join(map(str, ports))} }} drop
+    }}
+}}
+""",
+    )
+
+
+async def open_() -> None:
+    """Let it in; CommandError."""
+    await run("nft", "-f", "-", stdin=f"add table {TABLE}\ndelete table {TABLE}\n")

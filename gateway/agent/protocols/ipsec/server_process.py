@@ -1,0 +1,116 @@
+"""Runs charon, strongSwan's IKE daemon, beside the agent and outliving it, so that sessions do too.
+
+`python -m gateway.agent.protocols.ipsec.server_process` starts charon with its ports closed (`gate`): it knows no
+device until the agent has loaded them. If it dies, it is started again at once. If it keeps dying at once, this process
+ends too.
+"""
+
+import asyncio
+import logging
+import os
+import sys
+from pathlib import Path
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from gateway.agent.command import CommandError
+from gateway.agent.endpoints import NAT_PORT
+from gateway.agent.exit_status import exit_status
+from gateway.agent.protocols import daemon
+from gateway.agent.protocols.ipsec import gate, socket
+from gateway.agent.settings import InterfaceName, Listeners, Port, load
+from gateway.agent.tasks import run_until_first_ends, stop_signal
+
+log = logging.getLogger(__name__)
+
+# interfaces_ignore: else MOBIKE tells clients the gateway's addresses inside its tunnels, and they try those.
+_CONFIGURATION = """\
+charon-systemd {{
+    load = random nonce openssl kdf pem pkcs1 pkcs8 x509 pubkey constraints kernel-libipsec kernel-netlink \
+socket-default vici
+    port = {port}
+    port_nat_t = {nat_port}
+    interfaces_ignore = {ignored}
+    block_threshold = 100
+    ikesa_table_size = 1024
+    ikesa_table_segments = 16
+    plugins {{
+        vici {{
+            socket = unix://{socket}
+        }}
+    }}
+    journal {{
+        default = -1
+    }}
+    syslog {{
+        daemon {{
+            default = -1
+        }}
+        auth {{
+            default = -1
+        }}
+    }}
+    filelog {{
+        stderr {{
+            path = stderr
+            default = 0
+            ike_name = no
+        }}
+    }}
+}}
+"""
+
+
+class ServerSettings(BaseSettings):
+    """What this process needs to know."""
+
+    model_config = SettingsConfigDict(env_prefix="MESHGATE_", frozen=True)
+
+    ipsec_port: Port
+    ipsec_dir: Path
+    interface: InterfaceName = "wg0"
+    mesh_interface: InterfaceName = "tailscale0"
+    openvpn_listen: Listeners = ()
+
+
+def configuration(settings: ServerSettings) -> str:
+    """What charon is told as it starts (strongswan.conf)."""
+    ignored = (settings.interface, settings.mesh_interface, *(one.interface for one in settings.openvpn_listen))
+    return _CONFIGURATION.format(
+        port=settings.ipsec_port,
+        nat_port=NAT_PORT,
+        ignored=", ".join(ignored),
+        socket=socket(settings.ipsec_dir),
+    )
+
+
+async def _life(settings: ServerSettings, file: Path) -> bool:
+    await gate.close((settings.ipsec_port, NAT_PORT))
+    process = await asyncio.create_subprocess_exec("charon-systemd", env={**os.environ, "STRONGSWAN_CONF": str(file)})
+    try:
+        code = await process.wait()
+        log.warning("charon has ended with code %d", code)
+        return False
+    finally:
+        await daemon.end(process)
+
+
+async def _main() -> None:
+    settings = load(ServerSettings)
+    stop = stop_signal()
+    file = settings.ipsec_dir / "strongswan.conf"
+    file.write_text(configuration(settings))
+    charon = daemon.keep("charon", lambda: _life(settings, file))
+    try:
+        await run_until_first_ends({"signal": stop.wait(), "charon": charon})
+    finally:
+        await gate.open_()
+
+
+def main() -> int:
+    """Run charon until SIGTERM: 0 then, 2 if the settings cannot be used, 1 if it does not live."""
+    return exit_status(log, lambda: asyncio.run(_main()), daemon.DaemonError, CommandError, OSError)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,132 @@
+"""A world whose gateway also lets devices in by IPsec, and stock clients with nothing but their profile."""
+
+import itertools
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lab.tools import debian_packages
+from tests.contract.agent.certified import give_issuer, register, revoke
+from tests.contract.agent.namespaces import Namespace
+from tests.contract.agent.world import World
+from tests.deadlines import wait_for
+
+PACKAGES = ("charon-systemd", "libcharon-extra-plugins", "libstrongswan-standard-plugins", "strongswan-swanctl")
+_counter = itertools.count()
+CLIENT = """\
+charon-systemd {{
+    load = random nonce openssl kdf pem pkcs1 pkcs8 x509 pubkey constraints kernel-libipsec kernel-netlink \
+socket-default vici
+    plugins {{
+        vici {{
+            socket = unix://{socket}
+        }}
+    }}
+    filelog {{
+        stderr {{
+            path = stderr
+            default = 1
+        }}
+    }}
+    include {settings}/*.conf
+}}
+swanctl {{
+    load = pem pkcs1 x509 pubkey openssl random
+    socket = unix://{socket}
+}}
+include {settings}/*.conf
+"""
+
+
+class Gateway:
+    """A world whose gateway lets devices in by WireGuard and by IPsec."""
+
+    def __init__(self, world: World) -> None:
+        debian_packages.ensure({name: debian_packages.ONLY_TESTS[name] for name in PACKAGES})
+        self.world = world
+        give_issuer(world)
+        meeting = world.directory / "ipsec"
+        meeting.mkdir(mode=0o700)
+        world.environment |= {"MESHGATE_IPSEC_PORT": "500", "MESHGATE_IPSEC_DIR": str(meeting)}
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self.start_process()
+        self.world.start()
+
+    def start_process(self) -> None:
+        module = "gateway.agent.protocols.ipsec.server_process"
+        self.process = self.world.gateway.start(sys.executable, "-m", module, env=self.world.agent_environment())
+
+    def stop_process(self) -> None:
+        if self.process and self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(10)
+
+    def charon(self) -> int:
+        """The process id of charon."""
+        assert self.process is not None
+        return int(Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()[0])
+
+    def register(self, **more: object) -> dict[str, Any]:
+        return register(self.world, "ipsec", **more)
+
+    def revoke(self, device: dict[str, Any]) -> None:
+        revoke(self.world, device)
+
+    @contextmanager
+    def connected(self, device: dict[str, Any], namespace: Namespace | None = None) -> Iterator["IpSecClient"]:
+        client = IpSecClient(self.world.directory, namespace or self.world.client, device["profile"])
+        try:
+            yield client
+        finally:
+            client.stop()
+
+
+class IpSecClient:
+    """A stock strongSwan in a namespace."""
+
+    def __init__(self, directory: Path, namespace: Namespace, profile: str) -> None:
+        self.namespace = namespace
+        own = directory / f"ipsec-client{next(_counter)}"
+        self.settings = own / "strongswan.d"
+        for name in ("strongswan.d", *(f"swanctl/{one}" for one in ("conf.d", "private", "x509", "x509ca"))):
+            (own / name).mkdir(parents=True)
+        (own / "swanctl/swanctl.conf").write_text("include conf.d/*.conf\n")
+        socket = own / "charon.vici"
+        (own / "strongswan.conf").write_text(CLIENT.format(socket=socket, settings=self.settings))
+        self.environment = {
+            **os.environ,
+            "SWANCTL_DIR": str(own / "swanctl"),
+            "STRONGSWAN_DIR": str(self.settings),
+            "STRONGSWAN_CONF": str(own / "strongswan.conf"),
+        }
+        self.log = own / "charon.log"
+        with self.log.open("wb") as log:
+            self.process = namespace.start("charon-systemd", env=self.environment, stderr=log)
+        wait_for(socket.exists, "the client's charon", log=self.log)
+        script = own / "profile.sh"
+        script.touch(mode=0o600)
+        script.write_text(profile)
+        done = namespace.tried("sh", str(script), env=self.environment)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def says(self, text: str) -> int:
+        return self.log.read_text().count(text)
+
+    def comes_up(self, within: float = 20) -> None:
+        wait_for(lambda: self.says("established with SPIs"), "the client", within, log=self.log)
+
+    def is_refused(self) -> bool:
+        return bool(self.says("N(AUTH_FAILED)") or self.says("N(NO_PROP)"))
+
+    def reaches(self, address: str) -> bool:
+        return self.namespace.tried("ping", "-n", "-c1", "-W1", address).returncode == 0
+
+    def stop(self) -> None:
+        self.process.terminate()  # passed over if it has been killed
+        self.process.wait(10)
