@@ -26,7 +26,7 @@ if headscale and any(gateway.mesh for gateway in settings.gateways):
         opts=pulumi.ResourceOptions(depends_on=server),
     )
 authority = None
-if any(gateway.openvpn_ports for gateway in settings.gateways):
+if any(gateway.has_certificates for gateway in settings.gateways):
     authority = CertificateAuthority("ca", common_name=f"Meshgate {pulumi.get_stack()}"[:64])
 gateways = {
     gateway.name: WireGuardGateway(cluster, settings, gateway, user, authority) for gateway in settings.gateways

@@ -37,6 +37,8 @@ class Places:
     issuing_key_file: str = ""
     openvpn_dir: str = ""
     """Where the agent and OpenVPN's process meet."""
+    ipsec_dir: str = ""
+    """Where the agent and charon meet."""
     interface: str | None = None
     """Of WireGuard; the agent's own default (wg0) when None."""
     http_host: str | None = None
@@ -68,9 +70,10 @@ def agent_environment(
         values["MESHGATE_HTTP_HOST"] = places.http_host
     if gateway.renumber:
         values["MESHGATE_RENUMBER"] = "true"
-    if gateway.openvpn_ports:
+    if gateway.has_certificates:
         values |= {
             **_openvpn(gateway, places),
+            **_ipsec(gateway, places),
             "MESHGATE_ISSUING_CERTIFICATE_FILE": places.issuing_certificate_file,
             "MESHGATE_ISSUING_KEY_FILE": places.issuing_key_file,
         }
@@ -114,6 +117,11 @@ def openvpn_environment(gateway: GatewaySettings, places: Places) -> dict[str, s
     return {**_openvpn(gateway, places), "MESHGATE_CLIENT_NETWORKS": _listed(gateway.client_networks)}
 
 
+def ipsec_environment(gateway: GatewaySettings, places: Places) -> dict[str, str]:
+    """The environment of `python -m gateway.agent.protocols.ipsec.server_process`."""
+    return {**_interface(places), **_openvpn(gateway, places), **_ipsec(gateway, places)}
+
+
 def tailscaled_arguments(gateway: GatewaySettings) -> tuple[str, ...]:
     """The arguments of tailscaled, but for where its state and its socket are."""
     return (f"--port={gateway.tailscale_port}", "--no-logs-no-support")
@@ -140,8 +148,15 @@ def _listed(values: Iterable[object]) -> str:
 
 
 def _openvpn(gateway: GatewaySettings, places: Places) -> dict[str, str]:
-    listeners = (f"{transport}:{port}" for transport, port in gateway.openvpn_listen.items())
+    listeners = [f"{port.transport}:{port.listened}" for port in gateway.client_ports if port.way == "openvpn"]
+    if not listeners:
+        return {}
     return {"MESHGATE_OPENVPN_LISTEN": _listed(listeners), "MESHGATE_OPENVPN_DIR": places.openvpn_dir}
+
+
+def _ipsec(gateway: GatewaySettings, places: Places) -> dict[str, str]:
+    ports = [port.listened for port in gateway.client_ports if port.way == "ipsec"]
+    return {"MESHGATE_IPSEC_PORT": str(ports[0]), "MESHGATE_IPSEC_DIR": places.ipsec_dir} if ports else {}
 
 
 def _interface(places: Places) -> dict[str, str]:

@@ -59,7 +59,7 @@ class WireGuardGateway(Component):
             ),
             admin_token=token.admin,
             mesh=self._mesh_identity(server, user, target) if server and user else None,
-            issuer=self._issuer(authority) if authority and gateway.openvpn_ports else None,
+            issuer=self._issuer(authority) if authority and gateway.has_certificates else None,
         )
         found = target.declare(identity, self.child())
         exit_node = self._exit_node(identity.mesh, target, found) if identity.mesh else None

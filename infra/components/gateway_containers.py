@@ -1,6 +1,6 @@
 """The containers of the gateway's pod: each with NET_ADMIN and nothing more, its probes, its share of memory.
 
-Interface and OpenVPN have containers of their own so that tunnels outlive the agent.
+Interface, OpenVPN and IPsec have containers of their own so that tunnels outlive the agent.
 """
 
 import math
@@ -23,6 +23,9 @@ AGENT_STATE = "/var/lib/meshgate"
 TAILSCALE_STATE = "/var/lib/tailscale"
 WIREGUARD_SOCKETS = "/var/run/wireguard"
 OPENVPN_MEETING = "/run/meshgate-openvpn"
+IPSEC_MEETING = "/run/meshgate-ipsec"
+MEETINGS = {"openvpn": OPENVPN_MEETING, "ipsec": IPSEC_MEETING}
+"""Where the agent meets the servers of other ways in."""
 PLACES = gateway_programs.Places(
     private_key_file=f"{IDENTITY}/{PRIVATE_KEY}",
     token_file=f"{IDENTITY}/{TOKENS}",
@@ -31,6 +34,7 @@ PLACES = gateway_programs.Places(
     issuing_certificate_file=f"{IDENTITY}/{ISSUING_CERTIFICATE}",
     issuing_key_file=f"{IDENTITY}/{ISSUING_KEY}",
     openvpn_dir=OPENVPN_MEETING,
+    ipsec_dir=IPSEC_MEETING,
 )
 NODE_ADDRESSES = {
     "name": "MESHGATE_NODE_ADDRESSES",
@@ -95,15 +99,12 @@ def tailscale(server: HeadscaleSettings, gateway: GatewaySettings) -> dict[str, 
 
 def wireguard(gateway: GatewaySettings) -> dict[str, object]:
     """Makes the WireGuard interface and holds it."""
-    port: dict[str, object] = {"name": "wireguard", "container_port": gateway.port, "protocol": "UDP"}
-    if gateway.exposure == "HostPort":
-        port["host_port"] = gateway.port
     return _container(
         "wireguard",
         gateway.image,
         command=["python3", "-m", "gateway.agent.protocols.wireguard.interface_process"],
         env=_environment(gateway_programs.interface_environment(gateway, PLACES)),
-        ports=[port],
+        ports=_client_ports(gateway, "wireguard"),
         resources={"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": _wireguard_limit(gateway)}},
         volume_mounts=[
             {"name": "tun", "mount_path": "/dev/net/tun"},
@@ -119,19 +120,27 @@ def openvpn(gateway: GatewaySettings) -> dict[str, object]:
         gateway.image,
         command=["python3", "-m", "gateway.agent.protocols.openvpn.server_process"],
         env=_environment(gateway_programs.openvpn_environment(gateway, PLACES)),
-        ports=[
-            {
-                "name": f"openvpn-{transport}",
-                "container_port": gateway.openvpn_listen[transport],
-                "protocol": transport.upper(),
-                **({"host_port": port} if gateway.exposure == "HostPort" else {}),
-            }
-            for transport, port in gateway.openvpn_ports.items()
-        ],
+        ports=_client_ports(gateway, "openvpn"),
         resources={"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": _openvpn_limit(gateway)}},
         volume_mounts=[
             {"name": "tun", "mount_path": "/dev/net/tun"},
             {"name": "openvpn", "mount_path": OPENVPN_MEETING},
+        ],
+    )
+
+
+def ipsec(gateway: GatewaySettings) -> dict[str, object]:
+    """Runs charon; it never sees the issuing key."""
+    return _container(
+        "ipsec",
+        gateway.image,
+        command=["python3", "-m", "gateway.agent.protocols.ipsec.server_process"],
+        env=_environment(gateway_programs.ipsec_environment(gateway, PLACES)),
+        ports=_client_ports(gateway, "ipsec"),
+        resources={"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": _ipsec_limit(gateway)}},
+        volume_mounts=[
+            {"name": "tun", "mount_path": "/dev/net/tun"},
+            {"name": "ipsec", "mount_path": IPSEC_MEETING},
         ],
     )
 
@@ -165,9 +174,27 @@ def agent(gateway: GatewaySettings, identity: GatewayIdentity) -> dict[str, obje
             {"name": "settings", "mount_path": SETTINGS, "read_only": True},
             {"name": "state", "mount_path": AGENT_STATE, "sub_path": "agent"},
             {"name": "wireguard", "mount_path": WIREGUARD_SOCKETS},
-            *([{"name": "openvpn", "mount_path": OPENVPN_MEETING}] if identity.issuer else []),
+            *({"name": way, "mount_path": place} for way, place in MEETINGS.items() if way in gateway.access),
         ],
     )
+
+
+def _client_ports(gateway: GatewaySettings, way: str) -> list[dict[str, object]]:
+    return [
+        {
+            "name": port.name,
+            "container_port": port.listened,
+            "protocol": port.transport.upper(),
+            **({"host_port": port.published} if gateway.exposure == "HostPort" else {}),
+        }
+        for port in gateway.client_ports
+        if port.way == way
+    ]
+
+
+def _ipsec_limit(gateway: GatewaySettings) -> str:
+    """As much as charon takes when every device has a session."""
+    return _limit(128, 128, gateway)
 
 
 def _openvpn_limit(gateway: GatewaySettings) -> str:

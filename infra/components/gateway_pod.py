@@ -1,7 +1,8 @@
-"""The gateway's pod: tailscaled, WireGuard's interface, OpenVPN and the agent; its volumes, secrets and sysctls.
+"""The gateway's pod: tailscaled, WireGuard's interface, OpenVPN, IPsec and the agent; volumes, secrets and sysctls.
 
-OpenVPN is there where it is offered. A plain gateway has no tailscaled. State is on the volume. A pod without it would
-be a new node to Headscale, and its pre-auth key is used up (tailscale#1686). `gateway_containers` has the containers.
+OpenVPN and IPsec are there where they are offered. A plain gateway has no tailscaled. State is on the volume. A pod
+without it would be a new node to Headscale, and its pre-auth key is used up (tailscale#1686). `gateway_containers` has
+the containers.
 """
 
 import hashlib
@@ -70,9 +71,10 @@ def spec(gateway: GatewaySettings, name: str, identity: GatewayIdentity) -> dict
         {"name": "wireguard", "empty_dir": {"medium": "Memory"}},
     ]
     running = [containers.wireguard(gateway), containers.agent(gateway, identity)]
-    if identity.issuer:
-        running.insert(1, containers.openvpn(gateway))
-        volumes.append({"name": "openvpn", "empty_dir": {"medium": "Memory"}})
+    for way, server in {"ipsec": containers.ipsec, "openvpn": containers.openvpn}.items():
+        if way in gateway.access:
+            running.insert(1, server(gateway))
+            volumes.append({"name": way, "empty_dir": {"medium": "Memory"}})
     if identity.mesh:
         running.insert(0, containers.tailscale(identity.mesh.server, gateway))
         volumes += [

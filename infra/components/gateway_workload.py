@@ -90,9 +90,6 @@ class GatewayWorkload(NamespacedComponent):
         )
         if self._gateway.exposure == "HostPort":
             return
-        ports = [("wireguard", "UDP", self._gateway.port, self._gateway.port)]
-        for transport, port in self._gateway.openvpn_ports.items():
-            ports.append((f"openvpn-{transport}", transport.upper(), port, self._gateway.openvpn_listen[transport]))
         Service(
             f"{self._gateway.name}-wireguard",
             metadata=self.metadata(self.name, NOT_AWAITED | self._gateway.service_annotations),
@@ -104,9 +101,14 @@ class GatewayWorkload(NamespacedComponent):
                 # There is one pod: its tunnels need not wait until it is ready in all its parts.
                 "publish_not_ready_addresses": True,
                 "ports": [
-                    {"name": name, "port": port, "target_port": target, "protocol": protocol}
-                    | ({"node_port": port} if self._gateway.exposure == "NodePort" else {})
-                    for name, protocol, port, target in ports
+                    {
+                        "name": port.name,
+                        "port": port.published,
+                        "target_port": port.listened,
+                        "protocol": port.transport.upper(),
+                        **({"node_port": port.published} if self._gateway.exposure == "NodePort" else {}),
+                    }
+                    for port in self._gateway.client_ports
                 ],
             },
             opts=self.opts(),
@@ -118,13 +120,10 @@ class GatewayWorkload(NamespacedComponent):
         Egress rules would be judged after Services' addresses are translated, and by each CNI in its own way: what
         tailscaled needs of Headscale, DNS and peers near by could not be named for every cluster.
         """
-        ports = [self._gateway.port, *([self._gateway.tailscale_port] if settings.mesh(self._gateway) else [])]
-        openvpn = [
-            {"port": port, "protocol": transport.upper()} for transport, port in self._gateway.openvpn_listen.items()
-        ]
-        ingress: list[dict[str, object]] = [
-            {"ports": [*({"port": port, "protocol": "UDP"} for port in ports), *openvpn]}
-        ]
+        ports = [{"port": port.listened, "protocol": port.transport.upper()} for port in self._gateway.client_ports]
+        if settings.mesh(self._gateway):
+            ports.insert(1, {"port": self._gateway.tailscale_port, "protocol": "UDP"})
+        ingress: list[dict[str, object]] = [{"ports": ports}]
         callers = [*map(_policy_peer, self._gateway.api_from)]
         if settings.orchestrator:
             callers.insert(0, _policy_peer(ApiCaller(namespace=settings.orchestrator.namespace)))

@@ -2,10 +2,12 @@
 
 import ipaddress
 import itertools
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from infra.settings import ways
 from infra.settings.monitoring import MonitoringSettings
 from infra.settings.openvpn import OpenVpnSettings
 from infra.settings.section import Section
@@ -32,6 +34,24 @@ MAX_DEVICES = 65_536
 
 OPENVPN_PORT = 1194
 """What OpenVPN listens on in a pod, UDP and TCP."""
+IKE_PORT, NAT_PORT = 500, 4500
+"""What IPsec's clients dial."""
+POD_IKE_PORT = 1500
+"""What IPsec listens on in a pod in place of 500, which would need a second capability."""
+
+
+@dataclass(frozen=True)
+class ClientPort:
+    """A port that clients dial."""
+
+    way: str
+    """Of `access`."""
+    name: str
+    """Among the ports of a container and of a Service."""
+    transport: str
+    published: int
+    listened: int
+    """The port of the pod or of the machine."""
 
 
 class ApiCaller(Section):
@@ -73,8 +93,9 @@ class GatewaySettings(Section):
     mesh: bool = True
     """Whether it is an exit node of the mesh, where the stack has `headscale`. One that is not is plain: its clients
     reach the Internet alone."""
-    access: Annotated[tuple[Literal["wireguard", "openvpn"], ...], NotEmpty] = ("wireguard",)
-    """The ways that devices get in: WireGuard always, and OpenVPN where `openvpn` is in the list."""
+    access: Annotated[tuple[Literal["wireguard", "openvpn", "ipsec"], ...], NotEmpty] = ("wireguard",)
+    """The ways that devices get in: WireGuard always, and OpenVPN or IPsec where `openvpn` or `ipsec` is in the list.
+    IPsec's clients dial the UDP ports 500 and 4500 of the endpoint's host."""
     openvpn: OpenVpnSettings | None = None
     host: Host | None = None
     """What SSH dials to reach a machine; the endpoint's host when not set."""
@@ -143,17 +164,27 @@ class GatewaySettings(Section):
         return split_endpoint(self.endpoint)[1]
 
     @property
+    def has_certificates(self) -> bool:
+        """Whether devices come in by certificates."""
+        return bool({"openvpn", "ipsec"}.intersection(self.access))
+
+    @property
     def openvpn_ports(self) -> dict[str, int]:
         """OpenVPN's published ports, by their transports; none without OpenVPN."""
         return (self.openvpn or OpenVpnSettings()).ports if "openvpn" in self.access else {}
 
     @property
-    def openvpn_listen(self) -> dict[str, int]:
-        """Where OpenVPN listens: a machine publishes that very port, a pod's is translated."""
-        return {
-            transport: OPENVPN_PORT if self.target == "kubernetes" else port
-            for transport, port in self.openvpn_ports.items()
-        }
+    def client_ports(self) -> tuple[ClientPort, ...]:
+        """All that clients dial. A machine publishes the very ports that it listens on."""
+        found = [ClientPort("wireguard", "wireguard", "udp", self.port, self.port)]
+        for transport, port in self.openvpn_ports.items():
+            found.append(ClientPort("openvpn", f"openvpn-{transport}", transport, port, OPENVPN_PORT))
+        if "ipsec" in self.access:
+            found.append(ClientPort("ipsec", "ipsec-ike", "udp", IKE_PORT, POD_IKE_PORT))
+            found.append(ClientPort("ipsec", "ipsec-nat", "udp", NAT_PORT, NAT_PORT))
+        if self.target == "metal":
+            return tuple(replace(port, listened=port.published) for port in found)
+        return tuple(found)
 
     @property
     def openvpn_endpoints(self) -> list[str]:
@@ -204,30 +235,9 @@ class GatewaySettings(Section):
 
     @model_validator(mode="after")
     def _ways_fit(self) -> Self:
-        if "wireguard" not in self.access:
-            raise ValueError("access lacks wireguard, which every gateway offers; add it")
-        if self.openvpn and "openvpn" not in self.access:
-            raise ValueError("openvpn is set, but `access` does not have it; add it there, or leave the section out")
-        for transport, port in self.openvpn_ports.items():
-            name = f"openvpn.{transport}_port"
-            if self.target == "kubernetes" and self.exposure == "NodePort" and port not in NODE_PORTS:
-                raise ValueError(
-                    f"{name} {port} is no NodePort; use {NODE_PORTS.start}-{NODE_PORTS[-1]} or another exposure"
-                )
-            for other, what in self._neighbours(transport):
-                if port == other:
-                    raise ValueError(f"{name} {port} is also {what}; they need two ports")
-        if self.openvpn_ports and self.target == "kubernetes" and OPENVPN_PORT in {self.port, self.tailscale_port}:
-            raise ValueError(f"port {OPENVPN_PORT} is OpenVPN's inside the pod; publish WireGuard on another one")
+        for problem in ways.problems(self):
+            raise ValueError(problem)
         return self
-
-    def _neighbours(self, transport: str) -> list[tuple[int | None, str]]:
-        """The other ports of a transport, where OpenVPN listens as well."""
-        if transport == "udp":
-            return [(self.port, "the endpoint's port"), (self.tailscale_port, "tailscale_port")]
-        if self.target == "kubernetes":
-            return []
-        return [(self.probe_port, "probe_port"), (url_port(self.peers_url), "the port of peers_url")]
 
     @model_validator(mode="after")
     def _networks_fit(self) -> Self:

@@ -16,7 +16,8 @@ SYSTEMD = 247
 """The first that has RootDirectory= and LoadCredential= together."""
 MESH_INTERFACE = "tailscale0"
 WIREGUARD, AGENT, TAILSCALE = "meshgate-wireguard.service", "meshgate-agent.service", "meshgate-tailscale.service"
-OPENVPN = "meshgate-openvpn.service"
+SERVERS = {"openvpn": "OpenVPN", "ipsec": "IPsec"}
+"""The ways in that have servers of their own."""
 VENDOR = "tailscaled.service"
 OURS = "meshgate-"
 EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - with a certificate, and a token guards the API
@@ -110,9 +111,10 @@ def _wanted_ports(settings: Settings) -> dict[tuple[str, int], tuple[str, str]]:
     }
     if settings["in_mesh"]:
         wanted["udp", settings["tailscale"]["port"]] = ("tailscaled's", "another tailscale_port")
-    if settings["openvpn"]:
-        for transport, port in settings["openvpn"]["ports"].items():
-            wanted[transport, port] = ("OpenVPN's", f"another openvpn.{transport}_port")
+    for way, server in settings["servers"].items():
+        for transport, port in server["ports"]:
+            instead = f"another openvpn.{transport}_port" if way == "openvpn" else f"to leave {way} out of `access`"
+            wanted[transport, port] = (f"{SERVERS[way]}'s", instead)
     return wanted
 
 
@@ -166,7 +168,7 @@ def gateway_parts(
         *((unit, _unit(host["units"][unit])) for unit in (WIREGUARD, AGENT)),
         (f"interface {settings['interface']}", _interface(host, settings)),
         (f"UDP port {settings['port']}", _listens(host, "udp", settings["port"])),
-        *(_by_openvpn(host, settings["openvpn"]["ports"]) if settings["openvpn"] else ()),
+        *(part for way, server in settings["servers"].items() for part in _server(host, way, server["ports"])),
         (f"nft table {TABLE}", _table(host)),
         ("forwarding", _forwarding(host, settings)),
         ("the host's firewall", _firewall(host, settings["interface"])),
@@ -176,9 +178,10 @@ def gateway_parts(
     return [{"part": part, "works": not why, "why": why} for part, why in found]
 
 
-def _by_openvpn(host: Host, ports: Mapping[str, int]) -> Iterator[tuple[str, str]]:
-    yield OPENVPN, _unit(host["units"][OPENVPN])
-    for transport, port in ports.items():
+def _server(host: Host, way: str, ports: Iterable[tuple[str, int]]) -> Iterator[tuple[str, str]]:
+    unit = f"{OURS}{way}.service"
+    yield unit, _unit(host["units"][unit])
+    for transport, port in ports:
         yield f"{transport.upper()} port {port}", _listens(host, transport, port)
 
 

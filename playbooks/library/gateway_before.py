@@ -54,7 +54,7 @@ NET = Path("/proc/sys/net")
 SWITCHES = (("ipv4", ("forwarding", "accept_redirects")), ("ipv6", ("forwarding", "accept_ra")))
 """The sysctls that forwarding changes (kernel: ip-sysctl.rst), for all interfaces at once and for each of them."""
 TAILSCALED = "tailscaled.service"
-TABLE = ("inet", "meshgate")
+TABLES = {("inet", "meshgate"), ("inet", "meshgate-ipsec")}
 IPTABLES = {(family, name) for family in ("ip", "ip6") for name in ("filter", "nat", "mangle")}
 """Tables that tailscaled makes in the form of iptables, and leaves behind empty."""
 
@@ -110,9 +110,9 @@ def tables(listing: list[dict[str, Any]]) -> set[tuple[str, str]]:
 
 
 def restore_tables(module: AnsibleModule, noted: list[list[str]]) -> list[str]:
-    """Delete our table, and what tailscaled has left of its own."""
+    """Delete our tables, and what tailscaled has left of its own."""
     listing = ruleset(module)
-    ours = {table for table in empty_tables(listing) if list(table) not in noted} | ({TABLE} & tables(listing))
+    ours = {table for table in empty_tables(listing) if list(table) not in noted} | (TABLES & tables(listing))
     for table in sorted(ours):
         if not module.check_mode:
             nft(module, "delete", "table", *table)

@@ -66,8 +66,11 @@ tun: {description: Whether /dev/net/tun can be opened., returned: success, type:
 kernel_wireguard: {description: Whether the kernel has WireGuard., returned: success, type: bool}
 tailscaled: {description: Path of the tailscaled that is installed., returned: success, type: str}
 releases: {description: Artifacts that are unpacked here., returned: success, type: list}
-interface_release: {description: The one of them that the WireGuard unit uses., returned: success, type: str}
-openvpn_release: {description: The one of them that the OpenVPN unit uses., returned: success, type: str}
+unit_releases:
+  description: Which of them the units of WireGuard, OpenVPN and IPsec use; empty of a unit that is not there.
+  returned: success
+  type: dict
+  sample: {wireguard: 97afef5b31cc, openvpn: "", ipsec: ""}
 units: {description: "Of each unit of ours, and of tailscaled.service: active, enabled.", returned: success, type: dict}
 interfaces: {description: Kind of each network interface., returned: success, type: dict}
 networks: {description: "Networks that the host has a route or an address in, each with its device.", type: list}
@@ -82,8 +85,9 @@ forward_drops: {description: "Chains that drop what is forwarded, and know neith
 
 ROOT = Path("/opt/meshgate")
 UNIT_FILES = Path("/etc/systemd/system")
-WIREGUARD, OPENVPN = "meshgate-wireguard.service", "meshgate-openvpn.service"
-UNITS = (WIREGUARD, OPENVPN, "meshgate-agent.service", "meshgate-tailscale.service")
+OUTLIVING = ("wireguard", "openvpn", "ipsec")
+"""Those of our units that a newer artifact need not restart."""
+UNITS = tuple(f"meshgate-{name}.service" for name in (*OUTLIVING, "agent", "tailscale"))
 VENDOR_UNIT = "tailscaled.service"
 VENDOR_SOCKET, VENDOR_STATE = Path("/run/tailscale/tailscaled.sock"), Path("/var/lib/tailscale/tailscaled.state")
 VENDOR_BINARY = Path("/usr/sbin/tailscaled")
@@ -284,8 +288,7 @@ def look(interface: str, udp_ports: list[int], tcp_ports: list[int]) -> dict[str
         "kernel_wireguard": has_kernel_wireguard(),
         "tailscaled": str(VENDOR_BINARY) if VENDOR_BINARY.exists() else "",
         "releases": releases,
-        "interface_release": release_of(WIREGUARD),
-        "openvpn_release": release_of(OPENVPN),
+        "unit_releases": {name: release_of(f"meshgate-{name}.service") for name in OUTLIVING},
         "units": of_units,
         "interfaces": {
             link["ifname"]: link.get("linkinfo", {}).get("info_kind", "") for link in listed("-details", "link", "show")

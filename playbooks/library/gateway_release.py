@@ -16,8 +16,8 @@ module: gateway_release
 short_description: The gateway's artifact, unpacked on a host
 description:
   - Unpacks it beside the releases that are there, whole or not at all.
-  - Says which release the WireGuard unit is to use. It keeps the one that it has while that unit's own programs are the
-    same in the new one. A restart would interrupt tunnels.
+  - Says which release the units of WireGuard, OpenVPN and IPsec are to use. Each keeps the one that it has while its
+    own programs are the same in the new one. A restart would interrupt tunnels.
 author: Meshgate
 options:
   release:
@@ -28,18 +28,14 @@ options:
     description: The artifact on the host. It is removed once it is unpacked.
     type: path
     required: true
-  interface_release:
-    description: The release that the WireGuard unit uses now; empty if there is none.
-    type: str
-    default: ""
-  openvpn_release:
-    description: The release that the OpenVPN unit uses now; empty if there is none.
-    type: str
-    default: ""
+  unit_releases:
+    description: The releases that C(wireguard), C(openvpn) and C(ipsec) use now, as of the module gateway_host.
+    type: dict
+    default: {}
 attributes:
   check_mode:
     support: full
-    description: Takes an artifact that is not unpacked yet for one with the same programs of the WireGuard unit.
+    description: Takes an artifact that is not unpacked yet for one with the same programs of the units.
   diff_mode:
     support: full
     description: Shows the release.
@@ -54,8 +50,7 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-interface_release: {description: The release for the WireGuard unit., returned: success, type: str}
-openvpn_release: {description: The release for the OpenVPN unit., returned: success, type: str}
+unit_releases: {description: The release for each of these units., returned: success, type: dict}
 """
 
 ROOT = Path("/opt/meshgate")
@@ -63,12 +58,18 @@ SOCKETS = "/run/meshgate"
 """The two units' runtime directory. wireguard-go and wg meet there, for /var/run/wireguard is written into both. A bind
 mount would not do: systemd 254 and later map a dynamic user's directories to it only where they are."""
 _AGENT = "opt/meshgate/app/gateway/agent"
-_INTERFACE = ("protocols/wireguard/interface_process", "protocols/wireguard/sockets", "settings")
-INTERFACE_FILES = ("usr/local/bin/wireguard-go", *(f"{_AGENT}/{name}.py" for name in _INTERFACE))
-"""What the WireGuard unit runs."""
-_OPENVPN = ("protocols/openvpn/server_process", "endpoints", "settings")
-OPENVPN_FILES = ("usr/sbin/openvpn", *(f"{_AGENT}/{name}.py" for name in _OPENVPN))
-"""What the OpenVPN unit runs."""
+_MODULES = {
+    "wireguard": ("protocols/wireguard/interface_process", "protocols/wireguard/sockets", "settings"),
+    "openvpn": ("protocols/openvpn/server_process", "protocols/daemon", "endpoints", "settings"),
+    "ipsec": ("protocols/ipsec/server_process", "protocols/ipsec/gate", "protocols/daemon", "endpoints", "settings"),
+}
+_PROGRAMS = {
+    "wireguard": ("usr/local/bin/wireguard-go",),
+    "openvpn": ("usr/sbin/openvpn",),
+    "ipsec": ("usr/sbin/charon-systemd", "usr/lib/ipsec/libcharon.so.0.0.0"),
+}
+FILES = {unit: (*_PROGRAMS[unit], *(f"{_AGENT}/{name}.py" for name in _MODULES[unit])) for unit in _PROGRAMS}
+"""What each unit runs."""
 
 
 def same(one: Path, other: Path, files: Sequence[str]) -> bool:
@@ -97,8 +98,7 @@ def main() -> None:
     arguments = {
         "release": {"type": "str", "required": True},
         "archive": {"type": "path", "required": True},
-        "interface_release": {"type": "str", "default": ""},
-        "openvpn_release": {"type": "str", "default": ""},
+        "unit_releases": {"type": "dict", "default": {}},
     }
     module = AnsibleModule(argument_spec=arguments, supports_check_mode=True)
     release = module.params["release"]
@@ -120,8 +120,9 @@ def main() -> None:
 
     module.exit_json(
         changed=absent,
-        interface_release=kept(module.params["interface_release"], INTERFACE_FILES),
-        openvpn_release=kept(module.params["openvpn_release"], OPENVPN_FILES),
+        unit_releases={
+            unit: kept(module.params["unit_releases"].get(unit, ""), files) for unit, files in FILES.items()
+        },
         diff={"before": "", "after": f"{target}\n"} if absent else {},
     )
 

@@ -51,7 +51,7 @@ options:
   issuing_certificate:
     description:
       - What the gateway issues certificates with, and then its CA's certificate, both PEM. In the playbooks it is
-        C(meshgate_issuing_certificate). It is needed where C(access) has C(openvpn).
+        C(meshgate_issuing_certificate). It is needed where C(access) has C(openvpn) or C(ipsec).
     type: str
   issuing_key:
     description: The key of that certificate, C(meshgate_issuing_key) in the playbooks.
@@ -64,8 +64,8 @@ options:
     description: Where the agent reads the issuing key.
     type: str
     default: /etc/meshgate/issuing-key
-  openvpn_dir:
-    description: Where the agent and OpenVPN's process meet.
+  meeting_dir:
+    description: Where the agent meets the servers of other ways in.
     type: str
     default: /run/meshgate
   state_dir:
@@ -119,13 +119,13 @@ interface_environment:
   returned: success
   type: dict
   sample: {MESHGATE_WIREGUARD: auto}
-openvpn:
-  description: How devices come in by OpenVPN; null where they do not.
+servers:
+  description:
+    - The servers of the ways in besides WireGuard, C(openvpn) and C(ipsec), those that are offered. Of each the ports
+      that it listens on, with their transports, and what the process that runs it is told.
   returned: success
   type: dict
-  contains:
-    ports: {description: "By C(udp) and C(tcp), where it listens.", type: dict, sample: {udp: 1194}}
-    environment: {description: What the process that runs OpenVPN is told., type: dict}
+  sample: {openvpn: {ports: [[udp, 1194]], environment: {MESHGATE_OPENVPN_LISTEN: "udp:1194"}}}
 http_host: {description: The address that the peer API listens on., returned: success, type: str, sample: 10.0.0.5}
 http_port: {description: The port that the peer API listens on., returned: success, type: int, sample: 8080}
 probe_port:
@@ -176,7 +176,7 @@ ARGUMENTS = {
     "issuing_key": {"type": "str", "no_log": True},
     "issuing_certificate_file": {"type": "str", "default": "/etc/meshgate/issuing-certificate"},
     "issuing_key_file": {"type": "str", "default": "/etc/meshgate/issuing-key", "no_log": False},
-    "openvpn_dir": {"type": "str", "default": "/run/meshgate"},
+    "meeting_dir": {"type": "str", "default": "/run/meshgate"},
     "state_dir": {"type": "str", "default": "/var/lib/meshgate"},
     "interface": {"type": "str", "default": "meshgate0"},
 }
@@ -201,9 +201,9 @@ def checked(params: Params) -> "tuple[GatewaySettings, StackSettings]":
     (gateway,) = settings.gateways
     if gateway.target != "metal":
         raise SettingsError("meshgate_gateway.target: a kubernetes gateway is made by `pulumi up`; a machine is metal.")
-    if gateway.openvpn_ports and not (params["issuing_certificate"] and params["issuing_key"]):
+    if gateway.has_certificates and not (params["issuing_certificate"] and params["issuing_key"]):
         raise SettingsError(
-            "meshgate_issuing_certificate, meshgate_issuing_key: access has openvpn, whose devices get their "
+            "meshgate_issuing_certificate, meshgate_issuing_key: access has openvpn or ipsec, whose devices get their "
             "certificates from these; give both (a stack hands them over, docs/metal.md says how to make them)."
         )
     return gateway, settings
@@ -221,7 +221,8 @@ def facts(gateway: "GatewaySettings", stack: "StackSettings", params: Params) ->
         state_dir=params["state_dir"],
         issuing_certificate_file=params["issuing_certificate_file"],
         issuing_key_file=params["issuing_key_file"],
-        openvpn_dir=params["openvpn_dir"],
+        openvpn_dir=params["meeting_dir"],
+        ipsec_dir=params["meeting_dir"],
         interface=params["interface"],
         http_host=host,
         http_port=port,
@@ -237,7 +238,7 @@ def facts(gateway: "GatewaySettings", stack: "StackSettings", params: Params) ->
         "interface": params["interface"],
         "environment": _environment(gateway, params["public_key"], places, in_mesh=mesh is not None),
         "interface_environment": gateway_programs.interface_environment(gateway, places),
-        "openvpn": _openvpn(gateway, places),
+        "servers": _servers(gateway, places),
         "http_host": host,
         "http_port": port,
         "probe_port": gateway.probe_port,
@@ -249,14 +250,20 @@ def facts(gateway: "GatewaySettings", stack: "StackSettings", params: Params) ->
     }
 
 
-def _openvpn(gateway: "GatewaySettings", places: "Places") -> dict[str, object] | None:
+def _servers(gateway: "GatewaySettings", places: "Places") -> dict[str, object]:
     from infra import gateway_programs
 
-    if not gateway.openvpn_ports:
-        return None
+    environments = {
+        "openvpn": gateway_programs.openvpn_environment(gateway, places),
+        "ipsec": gateway_programs.ipsec_environment(gateway, places),
+    }
     return {
-        "ports": gateway.openvpn_listen,
-        "environment": gateway_programs.openvpn_environment(gateway, places),
+        way: {
+            "ports": [[port.transport, port.listened] for port in gateway.client_ports if port.way == way],
+            "environment": environment,
+        }
+        for way, environment in environments.items()
+        if way in gateway.access
     }
 
 

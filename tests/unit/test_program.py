@@ -210,6 +210,33 @@ async def test_openvpn_is_a_container_of_its_own_that_never_sees_the_issuing_key
     assert {"port": 1194, "protocol": "TCP"} in open_to_all
 
 
+async def test_ipsec_is_a_container_of_its_own_at_the_ports_that_its_clients_dial() -> None:
+    ipsec = {"access": ["wireguard", "ipsec"], "exposure": "HostPort"}
+    declared, _ = await run(gateways=[CONFIG["gateways"][0] | ipsec])
+    pod = gateway_pod(declared)
+    assert [container["name"] for container in pod["containers"]] == ["tailscale", "wireguard", "ipsec", "agent"]
+    charon, agent = pod["containers"][2:]
+    assert charon["securityContext"] == pod["containers"][0]["securityContext"]
+    assert [(port["hostPort"], port["containerPort"], port["protocol"]) for port in charon["ports"]] == [
+        (500, 1500, "UDP"),
+        (4500, 4500, "UDP"),
+    ]
+    assert {mount["name"] for mount in charon["volumeMounts"]} == {"tun", "ipsec"}
+    told = {one["name"]: one.get("value") for one in agent["env"]}
+    assert told["MESHGATE_IPSEC_PORT"] == "1500"
+    assert "MESHGATE_OPENVPN_LISTEN" not in told
+    open_to_all = one(declared, "NetworkPolicy", "one-policy")["spec"]["ingress"][0]["ports"]
+    assert {1500, 4500} <= {port["port"] for port in open_to_all}
+
+
+async def test_a_load_balancer_leads_ipsecs_ports_to_the_pods() -> None:
+    ipsec = {"access": ["wireguard", "ipsec", "openvpn"], "exposure": "LoadBalancer"}
+    declared, _ = await run(gateways=[CONFIG["gateways"][0] | ipsec])
+    assert len(gateway_pod(declared)["containers"]) == 5
+    ways = one(declared, "Service", "one-wireguard")["spec"]["ports"]
+    assert [(way["port"], way["targetPort"]) for way in ways][2:] == [(500, 1500), (4500, 4500)]
+
+
 async def test_who_has_no_openvpn_has_no_ca() -> None:
     kinds = {key.partition("::")[0].rpartition(":")[2] for key in await declare()}
     assert kinds.isdisjoint({"CertificateAuthority", "IssuingCertificate"})

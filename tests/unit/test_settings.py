@@ -17,6 +17,7 @@ GOOD: dict[str, Any] = {
     "gateways": [GATEWAY],
 }
 BOTH = ["wireguard", "openvpn"]
+IPSEC = ["wireguard", "ipsec"]
 PLAIN: dict[str, Any] = {"gateways": [GATEWAY]}
 
 
@@ -192,6 +193,18 @@ def test_a_number_like_api_key_stays_text() -> None:
         (
             with_gateway(access=BOTH, openvpn={"udp_port": 31194}, tailscale_port=1194),
             "port 1194 is OpenVPN's inside the pod",
+        ),
+        (with_gateway(access=IPSEC), "access has ipsec, whose clients dial ports 500 and 4500, and no NodePort is one"),
+        (
+            with_gateway(access=IPSEC, exposure="HostPort", endpoint="a.example:4500"),
+            "ipsec's port 4500 is also the",
+        ),
+        (with_gateway(access=IPSEC, exposure="HostPort", endpoint="a.example:1500"), "port 1500 is IPsec's inside the"),
+        (with_gateway(access=IPSEC, exposure="HostPort", tailscale_port=1500), "port 1500 is IPsec's inside the pod"),
+        (with_gateway(access=IPSEC, exposure="HostPort", allowed_ips=["10.0.0.0/8"]), "allowed_ips lacks 0.0.0.0/0"),
+        (
+            with_metal(access=[*BOTH, "ipsec"], openvpn={"udp_port": 4500}),
+            "openvpn.udp_port 4500 is also ipsec's port; they need two ports",
         ),
         (with_metal(access=BOTH, openvpn={"udp_port": 51820}), "openvpn.udp_port 51820 is also the endpoint's port"),
         (with_metal(access=BOTH, openvpn={"udp_port": 41642}), "openvpn.udp_port 41642 is also tailscale_port"),

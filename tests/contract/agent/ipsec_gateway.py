@@ -9,44 +9,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lab.tools import debian_packages
+from lab.network import strongswan
 from tests.contract.agent.certified import give_issuer, register, revoke
 from tests.contract.agent.namespaces import Namespace
 from tests.contract.agent.world import World
 from tests.deadlines import wait_for
 
-PACKAGES = ("charon-systemd", "libcharon-extra-plugins", "libstrongswan-standard-plugins", "strongswan-swanctl")
 _counter = itertools.count()
-CLIENT = """\
-charon-systemd {{
-    load = random nonce openssl kdf pem pkcs1 pkcs8 x509 pubkey constraints kernel-libipsec kernel-netlink \
-socket-default vici
-    plugins {{
-        vici {{
-            socket = unix://{socket}
-        }}
-    }}
-    filelog {{
-        stderr {{
-            path = stderr
-            default = 1
-        }}
-    }}
-    include {settings}/*.conf
-}}
-swanctl {{
-    load = pem pkcs1 x509 pubkey openssl random
-    socket = unix://{socket}
-}}
-include {settings}/*.conf
-"""
 
 
 class Gateway:
     """A world whose gateway lets devices in by WireGuard and by IPsec."""
 
     def __init__(self, world: World) -> None:
-        debian_packages.ensure({name: debian_packages.ONLY_TESTS[name] for name in PACKAGES})
         self.world = world
         give_issuer(world)
         meeting = world.directory / "ipsec"
@@ -93,22 +68,11 @@ class IpSecClient:
     def __init__(self, directory: Path, namespace: Namespace, profile: str) -> None:
         self.namespace = namespace
         own = directory / f"ipsec-client{next(_counter)}"
-        self.settings = own / "strongswan.d"
-        for name in ("strongswan.d", *(f"swanctl/{one}" for one in ("conf.d", "private", "x509", "x509ca"))):
-            (own / name).mkdir(parents=True)
-        (own / "swanctl/swanctl.conf").write_text("include conf.d/*.conf\n")
-        socket = own / "charon.vici"
-        (own / "strongswan.conf").write_text(CLIENT.format(socket=socket, settings=self.settings))
-        self.environment = {
-            **os.environ,
-            "SWANCTL_DIR": str(own / "swanctl"),
-            "STRONGSWAN_DIR": str(self.settings),
-            "STRONGSWAN_CONF": str(own / "strongswan.conf"),
-        }
+        self.environment = os.environ | strongswan.prepare(own)
         self.log = own / "charon.log"
         with self.log.open("wb") as log:
             self.process = namespace.start("charon-systemd", env=self.environment, stderr=log)
-        wait_for(socket.exists, "the client's charon", log=self.log)
+        wait_for(strongswan.socket(own).exists, "the client's charon", log=self.log)
         script = own / "profile.sh"
         script.touch(mode=0o600)
         script.write_text(profile)
@@ -119,10 +83,10 @@ class IpSecClient:
         return self.log.read_text().count(text)
 
     def comes_up(self, within: float = 20) -> None:
-        wait_for(lambda: self.says("established with SPIs"), "the client", within, log=self.log)
+        wait_for(lambda: self.says(strongswan.UP), "the client", within, log=self.log)
 
     def is_refused(self) -> bool:
-        return bool(self.says("N(AUTH_FAILED)") or self.says("N(NO_PROP)"))
+        return any(map(self.says, strongswan.REFUSED))
 
     def reaches(self, address: str) -> bool:
         return self.namespace.tried("ping", "-n", "-c1", "-W1", address).returncode == 0

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway.agent.certificates import common_name
+from lab.network import strongswan
 from tests.contract.agent.certified import another_gateways, seen_at
 from tests.contract.agent.conftest import made_world
 from tests.contract.agent.ipsec_gateway import Gateway
@@ -98,7 +99,7 @@ def test_who_has_another_certificate_is_refused(gateway: Gateway) -> None:
     for profile in (revoked["profile"], foreign):
         with gateway.connected({"profile": profile}) as client:
             wait_for(client.is_refused, "the refusal", log=client.log)
-            assert not client.says("established with SPIs")
+            assert not client.says(strongswan.UP)
     with gateway.connected(device) as client:
         client.comes_up()
         assert client.reaches(MESH_4)
@@ -149,7 +150,7 @@ def test_a_new_charon_has_all_devices_before_it_answers(gateway: Gateway, how: s
         client.comes_up()
         first = gateway.charon()
         os.kill(first, how)
-        wait_for(lambda: client.says("established with SPIs") == 2, "the client", within, log=client.log)
+        wait_for(lambda: client.says(strongswan.UP) == 2, "the client", within, log=client.log)
         assert client.reaches(MESH_4)
         assert gateway.charon() != first
         assert not client.is_refused()
@@ -165,4 +166,4 @@ def test_name_servers_that_change_are_told_to_who_comes_next(gateway: Gateway) -
             second.comes_up()
             assert second.says("INTERNAL_IP4_DNS")
         assert client.reaches(MESH_4)
-        assert client.says("established with SPIs") == 1
+        assert client.says(strongswan.UP) == 1

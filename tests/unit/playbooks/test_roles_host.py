@@ -25,7 +25,7 @@ SETTINGS: dict[str, Any] = {
     "interface_environment": {"MESHGATE_WIREGUARD": "auto"},
     "environment": {"MESHGATE_HTTP_HOST": "10.0.0.5"},
     "in_mesh": True,
-    "openvpn": None,
+    "servers": {},
     "tailscale": {"port": 41642},
     "headscale": {"url": "https://headscale.test"},
 }
@@ -40,8 +40,7 @@ FRESH: dict[str, Any] = {
     "kernel_wireguard": False,
     "tailscaled": "/usr/sbin/tailscaled",
     "releases": [],
-    "interface_release": "",
-    "openvpn_release": "",
+    "unit_releases": {"wireguard": "", "openvpn": "", "ipsec": ""},
     "units": dict.fromkeys((*host_module.UNITS, host_module.VENDOR_UNIT), OFF),
     "interfaces": {"lo": "", "eth0": ""},
     "networks": [{"network": "10.0.0.0/24", "device": "eth0"}, {"network": "127.0.0.0/8", "device": "lo"}],
@@ -55,7 +54,7 @@ FRESH: dict[str, Any] = {
 }
 WORKING = FRESH | {
     "releases": [RELEASE],
-    "interface_release": RELEASE,
+    "unit_releases": {"wireguard": RELEASE, "openvpn": "", "ipsec": ""},
     "units": dict.fromkeys(host_module.UNITS, ON) | {host_module.VENDOR_UNIT: OFF},
     "interfaces": {"lo": "", "eth0": "", "meshgate0": "tun", "tailscale0": "tun"},
     "networks": [*FRESH["networks"], {"network": "10.77.0.0/16", "device": "meshgate0"}],
@@ -89,18 +88,21 @@ def units(**states: dict[str, bool]) -> dict[str, Any]:
     return {"units": FRESH["units"] | {f"{name.replace('_', '-')}.service": state for name, state in states.items()}}
 
 
-OPENVPN = SETTINGS | {"openvpn": {"ports": {"udp": 1194, "tcp": 443}}}
+ALL_WAYS = SETTINGS | {
+    "servers": {"openvpn": {"ports": [["udp", 1194], ["tcp", 443]]}, "ipsec": {"ports": [["udp", 500], ["udp", 4500]]}}
+}
 
 
-def test_openvpns_ports_have_to_be_free_and_are_looked_at() -> None:
-    assert set(judge.gateway_ports(OPENVPN, "udp")) == {51820, 41642, 1194}
-    assert set(judge.gateway_ports(OPENVPN, "tcp")) == {8080, 8081, 443}
-    taken = FRESH | {"sockets": [socket("tcp", 443)]}
-    assert judge.gateway_problems(taken, OPENVPN, ARTIFACT) == [
-        "TCP port 443, OpenVPN's, is taken by nginx: end that, or choose another openvpn.tcp_port."
+def test_the_servers_ports_have_to_be_free_and_are_looked_at() -> None:
+    assert set(judge.gateway_ports(ALL_WAYS, "udp")) == {51820, 41642, 1194, 500, 4500}
+    assert set(judge.gateway_ports(ALL_WAYS, "tcp")) == {8080, 8081, 443}
+    taken = FRESH | {"sockets": [socket("tcp", 443), socket("udp", 500, process="charon", unit="strongswan.service")]}
+    assert judge.gateway_problems(taken, ALL_WAYS, ARTIFACT) == [
+        "TCP port 443, OpenVPN's, is taken by nginx: end that, or choose another openvpn.tcp_port.",
+        "UDP port 500, IPsec's, is taken by charon: end that, or choose to leave ipsec out of `access`.",
     ]
-    parts = {part["part"]: part["why"] for part in judge.gateway_parts(WORKING, OPENVPN, ARTIFACT, READY, NODE)}
-    assert parts["meshgate-openvpn.service"] == ""
+    parts = {part["part"]: part["why"] for part in judge.gateway_parts(WORKING, ALL_WAYS, ARTIFACT, READY, NODE)}
+    assert parts["meshgate-openvpn.service"] == parts["meshgate-ipsec.service"] == ""
     assert parts["UDP port 1194"] == parts["TCP port 443"] == "nothing listens on it"
 
 
@@ -363,9 +365,9 @@ def test_networks_are_those_of_addresses_and_routes(monkeypatch: pytest.MonkeyPa
 
 def test_the_release_of_the_interface_is_read_from_its_unit(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:  # noqa: ANN401
     monkeypatch.setattr(host_module, "UNIT_FILES", tmp_path)
-    assert host_module.release_of(host_module.WIREGUARD) == ""
-    (tmp_path / host_module.WIREGUARD).write_text(f"[Service]\nRootDirectory=/opt/meshgate/{RELEASE}\n")
-    assert host_module.release_of(host_module.WIREGUARD) == RELEASE
+    assert host_module.release_of(host_module.UNITS[0]) == ""
+    (tmp_path / host_module.UNITS[0]).write_text(f"[Service]\nRootDirectory=/opt/meshgate/{RELEASE}\n")
+    assert host_module.release_of(host_module.UNITS[0]) == RELEASE
 
 
 def test_the_module_documents_its_options() -> None:

@@ -132,13 +132,14 @@ class TestRelease:
         return tmp_path / "opt"
 
     def unpack(self, root: Path, release: str, current: str = "", program: bytes = b"1", **how: bool) -> Outcome:
-        files = {path.replace("/", "__"): program for path in gateway_release.INTERFACE_FILES}
+        files = {path.replace("/", "__"): program for path in gateway_release.FILES["wireguard"]}
         packed = archive(root / ".artifact.tar.gz", **files)
-        return run(gateway_release, {"release": release, "archive": str(packed), "interface_release": current}, **how)
+        used = {"wireguard": current}
+        return run(gateway_release, {"release": release, "archive": str(packed), "unit_releases": used}, **how)
 
     def test_it_is_unpacked_once(self, root: Path) -> None:
         first = self.unpack(root, "a" * 12)
-        assert (first["changed"], first["interface_release"]) == (True, "a" * 12)
+        assert (first["changed"], first["unit_releases"]["wireguard"]) == (True, "a" * 12)
         assert (root / ("a" * 12) / "usr/local/bin/wireguard-go").read_bytes() == b"1"
         assert (root / ("a" * 12) / "var/run").readlink() == Path("/run/meshgate")
         assert self.unpack(root, "a" * 12)["changed"] is False
@@ -152,25 +153,27 @@ class TestRelease:
         assert not draft.exists()
         assert not (root / ("a" * 12) / "half").exists()
 
-    def test_openvpn_stays_with_its_release_while_its_programs_are_the_same(self, root: Path) -> None:
+    @pytest.mark.parametrize("unit", ["openvpn", "ipsec"])
+    def test_a_server_stays_with_its_release_while_its_programs_are_the_same(self, root: Path, unit: str) -> None:
         for release, program in (("a" * 12, b"1"), ("b" * 12, b"1"), ("c" * 12, b"2")):
-            files = {path.replace("/", "__"): program for path in gateway_release.OPENVPN_FILES}
+            files = {path.replace("/", "__"): program for path in gateway_release.FILES[unit]}
             packed = archive(root / ".artifact.tar.gz", **files)
-            given = {"release": release, "archive": str(packed), "openvpn_release": "a" * 12}
-            kept = run(gateway_release, given)["openvpn_release"]
+            given = {"release": release, "archive": str(packed), "unit_releases": {unit: "a" * 12}}
+            kept = run(gateway_release, given)["unit_releases"][unit]
             assert kept == ("c" * 12 if program == b"2" else "a" * 12)
 
     def test_the_interface_stays_with_its_release_while_its_programs_are_the_same(self, root: Path) -> None:
         self.unpack(root, "a" * 12)
-        assert self.unpack(root, "b" * 12, "a" * 12)["interface_release"] == "a" * 12
-        assert self.unpack(root, "c" * 12, "a" * 12, b"2")["interface_release"] == "c" * 12
+        assert self.unpack(root, "b" * 12, "a" * 12)["unit_releases"]["wireguard"] == "a" * 12
+        assert self.unpack(root, "c" * 12, "a" * 12, b"2")["unit_releases"]["wireguard"] == "c" * 12
         shutil.rmtree(root / ("a" * 12))
-        assert self.unpack(root, "b" * 12, "a" * 12)["interface_release"] == "b" * 12
+        assert self.unpack(root, "b" * 12, "a" * 12)["unit_releases"]["wireguard"] == "b" * 12
 
-    def test_the_interfaces_programs_are_those_that_the_image_has(self) -> None:
+    @pytest.mark.parametrize("unit", gateway_release.FILES)
+    def test_a_units_programs_are_those_that_the_image_has(self, unit: str) -> None:
         """A path that is in no release would never be the same, and cost every upgrade its tunnels."""
-        (wireguard_go, *programs) = gateway_release.INTERFACE_FILES
-        assert wireguard_go == "usr/local/bin/wireguard-go"
+        programs = [path for path in gateway_release.FILES[unit] if path.startswith("opt/")]
+        assert programs
         assert all((REPOSITORY / path.removeprefix("opt/meshgate/app/")).is_file() for path in programs)
 
     def test_check_mode_does_nothing(self, root: Path) -> None:
