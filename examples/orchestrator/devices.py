@@ -1,6 +1,7 @@
 """A device's own key, and what the app is told of its way in: one class for each `access` that the app can ask for.
 
-The private key is made here and goes to the app alone: a gateway gets the public half, or a certificate request.
+The private key is made here and goes to the app alone: a gateway gets the public half, or a certificate request. Only
+files that hold the key in a form of their own (IPsec's) are the gateway's to make, with the key.
 """
 
 import base64
@@ -13,6 +14,13 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from pydantic import BaseModel
+
+_FORMATS = {
+    **dict.fromkeys(("ios", "ipad", "mac", "darwin"), "mobileconfig"),
+    "android": "sswan",
+    "windows": "powershell",
+}
+"""By a word in the name of the device's system; for all others it is the script for strongSwan on Linux."""
 
 
 class Registered(BaseModel):
@@ -36,11 +44,12 @@ class WireGuardRegistered(Registered):
     persistentKeepalive: int  # noqa: N815
 
 
-class OpenVpnRegistered(Registered):
-    """What the app hands to an OpenVPN client: its profile. `publicKey` names the device when it is unregistered."""
+class ProfileRegistered(Registered):
+    """What the app hands to another client: its profile. `publicKey` names the device when it is unregistered."""
 
     publicKey: str  # noqa: N815
     profile: str
+    profileFormat: str  # noqa: N815
 
 
 class WireGuardDevice:
@@ -86,14 +95,40 @@ class OpenVpnDevice:
         )
         return {"protocol": "openvpn", "certificate_request": request.public_bytes(Encoding.PEM).decode()}
 
-    def registered(self, name: str, told: dict[str, Any]) -> OpenVpnRegistered:
+    def registered(self, name: str, told: dict[str, Any]) -> ProfileRegistered:
         """The gateway's profile, with the private key that it lacks."""
         key = self._private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-        return OpenVpnRegistered(
+        return ProfileRegistered(
             device_name=name,
             address=",".join(told["addresses"]),
             publicKey=self.id,
             profile=f"{told['profile']}<key>\n{key}</key>\n",
+            profileFormat="ovpn",
+        )
+
+
+class IpSecDevice:
+    """A system's own IPsec client, or strongSwan."""
+
+    id = None
+    """The gateway makes the key."""
+
+    def __init__(self, system: str) -> None:
+        self._format = next((kind for word, kind in _FORMATS.items() if word in system.lower()), "swanctl")
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """A key, and the file that the device's system takes."""
+        return {"protocol": "ipsec", "make_key": True, "profile_format": self._format}
+
+    def registered(self, name: str, told: dict[str, Any]) -> ProfileRegistered:
+        """The gateway's profile."""
+        return ProfileRegistered(
+            device_name=name,
+            address=",".join(told["addresses"]),
+            publicKey=told["id"],
+            profile=told["profile"],
+            profileFormat=self._format,
         )
 
 

@@ -48,8 +48,9 @@ class GatewayError(HTTPException):
 class Device(Protocol):
     """A device that is to come in; `devices` has the kinds of it."""
 
-    id: str
-    """As gateways know it."""
+    @property
+    def id(self) -> str | None:
+        """As gateways know it; None while none has made its key."""
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -92,7 +93,7 @@ class Gateways:
             try:
                 return await self._ask(gateway, "POST", "/v1/peers", body)
             except GatewayError as refusal:
-                if refusal.kept:
+                if refusal.kept and device.id:  # one without leaves by its ttl
                     task = asyncio.create_task(self._take_back(gateway, device.id))
                     self.taking_back.add(task)
                     task.add_done_callback(self.taking_back.discard)

@@ -3,7 +3,8 @@
 It makes the device's key pair as June does, registers the public half with a gateway's peer API and answers with what
 the gateway said: its key and endpoint are those of HEADSCALE_SERVER_PUBLIC_KEY and HEADSCALE_SERVER_ENDPOINT, from
 which an unpatched June answers. A patched June has its own authentication in place of `user`.
-Where there are several gateways (GATEWAYS), `?gateway=` asks for one by name. `?access=openvpn` asks for a profile.
+Where there are several gateways (GATEWAYS), `?gateway=` asks for one by name. `?access=openvpn` and
+`?access=ipsec` ask for a profile.
 """
 
 import os
@@ -16,7 +17,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from pydantic import BaseModel
 
-from .devices import OpenVpnDevice, OpenVpnRegistered, WireGuardDevice, WireGuardRegistered
+from .devices import IpSecDevice, OpenVpnDevice, ProfileRegistered, WireGuardDevice, WireGuardRegistered
 from .gateways import Gateways, connected
 
 USER_HEADER = "ORCHESTRATOR_USER_HEADER"
@@ -80,11 +81,18 @@ async def register(
     user: User,
     gateways: AllGateways,
     gateway: str | None = None,
-    access: Literal["wireguard", "openvpn"] = "wireguard",
-) -> WireGuardRegistered | OpenVpnRegistered:
+    access: Literal["wireguard", "openvpn", "ipsec"] = "wireguard",
+) -> WireGuardRegistered | ProfileRegistered:
     """Make a key for the device and let it in at the first gateway that can."""
     name = device.device_name or "device"
-    made = WireGuardDevice() if access == "wireguard" else OpenVpnDevice()
+    made: WireGuardDevice | OpenVpnDevice | IpSecDevice
+    match access:
+        case "wireguard":
+            made = WireGuardDevice()
+        case "openvpn":
+            made = OpenVpnDevice()
+        case "ipsec":
+            made = IpSecDevice(device.device_os or "")
     told = await gateways.let_in(made, user, name, device_ttl_s(), gateway)
     return made.registered(name, told)
 

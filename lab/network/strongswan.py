@@ -1,6 +1,7 @@
 """A stock strongSwan client's own directory: where a profile's script puts its files, and what charon is told.
 
-It has what Debian's packages bring, and ESP in user space, since this kernel may have none.
+It has what Debian's packages bring, and ESP in user space, since this kernel may have none. Its ports are free ones, so
+that several clients stand side by side.
 """
 
 from pathlib import Path
@@ -15,6 +16,8 @@ _SETTINGS = """\
 charon-systemd {{
     load = random nonce openssl kdf pem pkcs1 pkcs8 x509 pubkey constraints kernel-libipsec kernel-netlink \
 socket-default vici
+    port = 0
+    port_nat_t = 0
     plugins {{
         vici {{
             socket = unix://{socket}
@@ -24,6 +27,8 @@ socket-default vici
         stderr {{
             path = stderr
             default = 1
+            time_format = %s
+            time_add_ms = yes
         }}
     }}
 }}

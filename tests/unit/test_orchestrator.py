@@ -74,8 +74,11 @@ class June:
         self.service = service
         self.http = http
 
-    async def register(self, name: str | None = "phone", user: str = "ada", **query: str) -> httpx.Response:
-        return await self._ask("POST", "register", user, json={"device_name": name}, params=query)
+    async def register(
+        self, name: str | None = "phone", user: str = "ada", system: str | None = None, **query: str
+    ) -> httpx.Response:
+        body = {"device_name": name, "device_os": system}
+        return await self._ask("POST", "register", user, json=body, params=query)
 
     async def unregister(self, device_id: str = quote(KEY, safe=""), user: str = "ada") -> httpx.Response:
         return await self._ask("DELETE", f"unregister?device_id={device_id}", user)
@@ -445,6 +448,27 @@ async def test_a_device_by_openvpn_gets_a_profile_with_its_key(server: respx.Moc
     public = private.public_key().public_bytes(*form)
     assert public == request.public_key().public_bytes(*form)
     assert base64.b64decode(answer["publicKey"]) == hashlib.sha256(public).digest()
+
+
+@pytest.mark.usefixtures("single")
+@pytest.mark.parametrize(
+    ("system", "kind"),
+    [
+        ("iOS 19", "mobileconfig"),
+        ("macOS", "mobileconfig"),
+        ("Android", "sswan"),
+        ("Windows", "powershell"),
+        (None, "swanctl"),
+    ],
+)
+async def test_a_device_by_ipsec_gets_the_profile_of_its_system(
+    server: respx.MockRouter, june: June, system: str | None, kind: str
+) -> None:
+    asked = server.post(f"{ONE}/v1/peers").respond(201, json={**PEER, "id": KEY, "profile": "a file"})
+    answer = (await june.register(access="ipsec", system=system)).json()
+    assert (answer["publicKey"], answer["profile"], answer["profileFormat"]) == (KEY, "a file", kind)
+    told = sent(asked)
+    assert (told["protocol"], told["make_key"], told["profile_format"]) == ("ipsec", True, kind)
 
 
 @pytest.mark.usefixtures("single")

@@ -92,5 +92,10 @@ class IpSecClient:
         return self.namespace.tried("ping", "-n", "-c1", "-W1", address).returncode == 0
 
     def stop(self) -> None:
-        self.process.terminate()  # passed over if it has been killed
-        self.process.wait(10)
+        """End it; one that cannot end, as it does now and then, is killed."""
+        self.process.terminate()
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(5)

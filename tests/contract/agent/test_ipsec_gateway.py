@@ -167,3 +167,20 @@ def test_name_servers_that_change_are_told_to_who_comes_next(gateway: Gateway) -
             assert second.says("INTERNAL_IP4_DNS")
         assert client.reaches(MESH_4)
         assert client.says(strongswan.UP) == 1
+
+
+def test_a_session_moves_along_to_another_network(gateway: Gateway) -> None:
+    gateway.start()
+    world = gateway.world
+    client_side, bridge = world.client, world.gateway
+    bridge.run("ip", "link", "add", "lan9", "type", "veth", "peer", "name", "wifi", "netns", client_side.name)
+    bridge.run("ip", "link", "set", "lan9", "master", "lan", "up")
+    client_side.run("ip", "address", "add", "10.213.7.12/24", "dev", "wifi")
+    device = gateway.register()
+    with gateway.connected(device) as client:
+        client.comes_up()
+        client_side.run("ip", "link", "set", "wifi", "up")
+        client_side.run("ip", "link", "set", "lan", "down")
+        wait_for(lambda: client.reaches(MESH_4), "the client on its other network", within=10, log=client.log)
+        assert client.says(strongswan.UP) == 1, "it is the same session"
+        wait_for(lambda: seen_at(world, device).startswith("10.213.7.12:"), "a sighting", within=10)

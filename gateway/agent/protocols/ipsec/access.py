@@ -43,7 +43,7 @@ class IpSec:
         self._presence = Presence(clock)
         self._charon: Charon | None = None
         self._is_open = False
-        """Whether clients get in: all devices were loaded."""
+        """Whether clients get answers: all devices were loaded, by this agent or by one before."""
         self._in_doubt: set[str] = set()
         """Ids of devices that may have to be let in or shut out, and nobody did."""
 
@@ -105,6 +105,7 @@ class IpSec:
 
     async def _keep_loaded(self, charon: Charon, devices: Devices) -> None:
         """Have everything loaded as settings and devices are."""
+        self._is_open = await gate.is_open()
         told: object = None
         end = datetime.min.replace(tzinfo=UTC)
         while True:

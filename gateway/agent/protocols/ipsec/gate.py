@@ -6,7 +6,7 @@ Clients send again what was dropped. It is a table of its own: the process that 
 
 from collections.abc import Iterable
 
-from gateway.agent.command import run
+from gateway.agent.command import CommandError, run
 
 TABLE = "inet meshgate-ipsec"
 
@@ -26,6 +26,15 @@ table {TABLE} {{
 }}
 """,
     )
+
+
+async def is_open() -> bool:
+    """Whether clients get answers, as since an agent before this one."""
+    try:
+        await run("nft", "list", "table", *TABLE.split())
+    except CommandError:
+        return True
+    return False
 
 
 async def open_() -> None:
