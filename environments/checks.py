@@ -7,8 +7,8 @@ import yaml
 from kubernetes import config
 
 from environments.answers import AnswerError, Values, whole
-from infra.headscale.client import Headscale
-from infra.headscale.errors import HeadscaleError, UnauthorizedError
+from gateway.headscale.client import Headscale
+from gateway.headscale.errors import HeadscaleError, UnauthorizedError
 from infra.kubernetes import ownership
 from infra.kubernetes.client import ClusterError, ClusterUnavailableError, KubernetesClient
 from infra.kubernetes.labels import labels

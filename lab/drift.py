@@ -18,7 +18,7 @@ from kubernetes.dynamic.exceptions import NotFoundError, ResourceNotFoundError
 
 from console import project
 from console.errors import StepError
-from infra.headscale.errors import HeadscaleError
+from gateway.headscale.errors import HeadscaleError
 from lab import paths
 from lab.cluster import kube
 from lab.cluster.startup import PKI

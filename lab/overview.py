@@ -6,7 +6,7 @@ from typing import Any
 
 from console.errors import StepError
 from console.progress import console
-from infra.headscale.errors import HeadscaleError
+from gateway.headscale.errors import HeadscaleError
 from lab import paths
 from lab.cluster import kube, node
 from lab.cluster.startup import PKI

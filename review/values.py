@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from enum import Enum
 
-from infra.headscale.redaction import redact
+from gateway.headscale.redaction import redact
 
 Path = tuple[str | int, ...]
 """Where a value is in a resource, such as ("spec", "ports", 0, "port")."""

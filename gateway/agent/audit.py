@@ -101,14 +101,18 @@ def shortened(public_key: str | None) -> str | None:
     return public_key[:KEY_SHOWN] if public_key else None
 
 
-def _write(event: str, device: Device, **more: object) -> None:
+def done(event: str, **details: object) -> None:
+    """Something was changed, on behalf of whoever called."""
     request = _request.get()
-    details = fields(
+    log.info(event, extra=fields(**details, **(request.caller if request else {})))
+
+
+def _write(event: str, device: Device, **more: object) -> None:
+    done(
+        event,
         key=shortened(device.public_key),
         protocol=device.protocol,
         name=device.name,
         expires_at=datetime.fromtimestamp(device.expires_at, UTC).isoformat() if device.expires_at else None,
-        **(request.caller if request else {}),
         **more,
     )
-    log.info(event, extra=details)

@@ -25,15 +25,16 @@ STRANGERS_TOLD_EVERY_S = 60.0
 class RequestAudit:
     """Sees every request before all others do, and its answer's status after them."""
 
-    def __init__(self, app: ASGIApp, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, app: ASGIApp, path: str = PEERS, clock: Callable[[], float] = time.monotonic) -> None:
         self._app = app
+        self._path = path
         self._clock = clock
         self._strangers = 0
         self._told_at = -STRANGERS_TOLD_EVERY_S
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        is_change = scope["type"] == "http" and scope["path"].startswith(PEERS)
+        is_change = scope["type"] == "http" and scope["path"].startswith(self._path)
         action = ACTIONS.get(scope["method"]) if is_change else None
         if action is None:
             await self._app(scope, receive, send)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
-from infra.headscale.redaction import excerpt
+from gateway.headscale.redaction import excerpt
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient

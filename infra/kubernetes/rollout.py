@@ -6,8 +6,8 @@ Deployment and pods are dicts, as the API gives them.
 from collections.abc import Sequence
 from typing import Any
 
-from infra.headscale.polling import poll
-from infra.headscale.redaction import excerpt
+from gateway.headscale.polling import poll
+from gateway.headscale.redaction import excerpt
 from infra.kubernetes.client import KubernetesClient
 
 

@@ -14,9 +14,9 @@ from pulumi import Input, Output, ResourceOptions
 from pulumi.dynamic import Resource
 from typing_extensions import override
 
-from infra.headscale import markers
-from infra.headscale.errors import HeadscaleError, NotFoundError, UnauthorizedError, UnavailableError
-from infra.headscale.polling import poll
+from gateway.headscale import markers
+from gateway.headscale.errors import HeadscaleError, NotFoundError, UnauthorizedError, UnavailableError
+from gateway.headscale.polling import poll
 from infra.kubernetes.client import ClusterError
 from infra.resources.base import Props, Provider, ResourceError, log
 from infra.resources.connections import API_KEY, API_KEY_SECRET, Connections, NoServerError
@@ -59,7 +59,7 @@ class HeadscaleApiKeyProvider(Provider):
         if secret is None or API_KEY not in secret:
             return None
         # Here, so that a preview does not wait for the import of an HTTP client.
-        from infra.headscale.models import api_key_prefix
+        from gateway.headscale.models import api_key_prefix
 
         prefix = api_key_prefix(secret[API_KEY])
         try:
@@ -98,7 +98,7 @@ def _first_key(connections: Connections, props: Props) -> str:
 
 
 def _lasting_key(connections: Connections, props: Props, first_key: str) -> dict[str, Any]:
-    from infra.headscale.models import api_key_prefix  # see look_up
+    from gateway.headscale.models import api_key_prefix  # see look_up
 
     owner = f"api-key/{props['namespace']}"
     with connections.headscale_with(first_key) as headscale:

@@ -24,7 +24,7 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
-from infra.headscale.errors import HeadscaleError, UnauthorizedError
+from gateway.headscale.errors import HeadscaleError, UnauthorizedError
 from infra.kubernetes.client import ClusterError
 from infra.resources.connections import Connections, ConnectionsError, KeyLostError
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 from infra.kubernetes.client import KubernetesClient
 
 if TYPE_CHECKING:
-    from infra.headscale.client import Headscale
+    from gateway.headscale.client import Headscale
     from infra.settings.headscale import HeadscaleSettings
     from infra.settings.stack import StackSettings
 
@@ -88,7 +88,7 @@ class Connections:
     def headscale_with(self, api_key: str) -> "Headscale":
         """A client with another API key."""
         # Here, so that a preview which talks to no server does not wait for an HTTP client's import.
-        from infra.headscale.client import Headscale
+        from gateway.headscale.client import Headscale
 
         return Headscale(self._mesh.url, api_key, ca_certificate=self._mesh.ca_certificate)
 

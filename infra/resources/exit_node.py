@@ -11,15 +11,15 @@ from pulumi import Input, Output, ResourceOptions
 from pulumi.dynamic import Resource
 from typing_extensions import override
 
-from infra.headscale import EXIT_ROUTES, exit_nodes
-from infra.headscale.errors import NotFoundError
+from gateway.headscale import EXIT_ROUTES, exit_nodes
+from gateway.headscale.errors import NotFoundError
 from infra.resources import registration
 from infra.resources.base import Props, Provider, ResourceError, log
 from infra.resources.connections import Connections
 
 if TYPE_CHECKING:
-    from infra.headscale.client import Headscale
-    from infra.headscale.models import Node
+    from gateway.headscale.client import Headscale
+    from gateway.headscale.models import Node
 
 _NOT_JOINED: dict[str, Any] = {"node_id": "", "node_name": "", "addresses": [], "node_key": "", "routes": []}
 

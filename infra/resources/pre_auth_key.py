@@ -8,8 +8,8 @@ from pulumi import Input, Output, ResourceOptions, contains_unknowns
 from pulumi.dynamic import DiffResult, Resource
 from typing_extensions import override
 
-from infra.headscale import pre_auth_keys
-from infra.headscale.errors import HeadscaleError, NotFoundError
+from gateway.headscale import pre_auth_keys
+from gateway.headscale.errors import HeadscaleError, NotFoundError
 from infra.kubernetes.client import ClusterError
 from infra.resources.base import Props, Provider, secret_outputs
 from infra.resources.connections import Connections, ConnectionsError

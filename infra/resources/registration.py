@@ -2,13 +2,13 @@
 
 from typing import TYPE_CHECKING
 
-from infra.headscale import exit_nodes
-from infra.headscale.redaction import redact
+from gateway.headscale import exit_nodes
+from gateway.headscale.redaction import redact
 from infra.kubernetes.client import ClusterError, KubernetesClient
 from infra.resources.base import Props
 
 if TYPE_CHECKING:
-    from infra.headscale.client import Headscale
+    from gateway.headscale.client import Headscale
 
 LOG_LINES = 15
 LOG_CHARACTERS = 2000

@@ -7,7 +7,7 @@ from pulumi import Input, Output, ResourceOptions
 from pulumi.dynamic import Resource
 from typing_extensions import override
 
-from infra.headscale.errors import ConflictError, HeadscaleError, NotFoundError
+from gateway.headscale.errors import ConflictError, HeadscaleError, NotFoundError
 from infra.resources.base import Props, Provider, log, sentence
 from infra.resources.connections import Connections
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from console.errors import StepError
 from console.run import capture
 from console.waiting import until
-from infra.headscale.client import Headscale
-from infra.headscale.errors import UnavailableError
+from gateway.headscale.client import Headscale
+from gateway.headscale.errors import UnavailableError
 from infra.resources import connections
 from lab import paths
 from lab.cluster import kube, surroundings

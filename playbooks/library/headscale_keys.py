@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 from ansible.module_utils.meshgate import Params, Result, on_headscale
 
 if TYPE_CHECKING:
-    from infra.headscale.client import Headscale
-    from infra.headscale.models import Node
+    from gateway.headscale.client import Headscale
+    from gateway.headscale.models import Node
 
 DOCUMENTATION = r"""
 module: headscale_keys

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 from ansible.module_utils.meshgate import Params, Result, change, on_headscale
 
 if TYPE_CHECKING:
-    from infra.headscale.client import Headscale
-    from infra.headscale.exit_nodes import ExpectedNode
-    from infra.headscale.models import Node
+    from gateway.headscale.client import Headscale
+    from gateway.headscale.exit_nodes import ExpectedNode
+    from gateway.headscale.models import Node
 
 DOCUMENTATION = r"""
 module: headscale_node
@@ -95,7 +95,7 @@ ARGUMENTS = {
 
 def converge(headscale: "Headscale", params: Params, check: bool) -> Result:
     """Make the node what `state` says."""
-    from infra.headscale.exit_nodes import ExpectedNode
+    from gateway.headscale.exit_nodes import ExpectedNode
 
     expected = ExpectedNode(params["hostname"], params["user"], params["pre_auth_key_id"])
     if params["state"] == "absent":
@@ -104,8 +104,8 @@ def converge(headscale: "Headscale", params: Params, check: bool) -> Result:
 
 
 def _present(headscale: "Headscale", expected: "ExpectedNode", params: Params, check: bool) -> Result:
-    from infra.headscale import EXIT_ROUTES, exit_nodes
-    from infra.headscale.errors import HeadscaleError
+    from gateway.headscale import EXIT_ROUTES, exit_nodes
+    from gateway.headscale.errors import HeadscaleError
 
     deadline, tags = params["deadline_seconds"], params["tags"]
     node = exit_nodes.find(headscale, expected) if check else exit_nodes.wait(headscale, expected, deadline)
@@ -128,7 +128,7 @@ def _present(headscale: "Headscale", expected: "ExpectedNode", params: Params, c
 
 
 def _absent(headscale: "Headscale", expected: "ExpectedNode", check: bool) -> Result:
-    from infra.headscale import exit_nodes
+    from gateway.headscale import exit_nodes
 
     nodes = exit_nodes.candidates(headscale, expected)
     for node in nodes:

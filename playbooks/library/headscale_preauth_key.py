@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from ansible.module_utils.meshgate import Params, Result, change, on_headscale
 
 if TYPE_CHECKING:
-    from infra.headscale.client import Headscale
-    from infra.headscale.models import PreAuthKey, User
+    from gateway.headscale.client import Headscale
+    from gateway.headscale.models import PreAuthKey, User
 
 DOCUMENTATION = r"""
 module: headscale_preauth_key
@@ -95,7 +95,7 @@ ARGUMENTS = {
 
 def converge(headscale: "Headscale", params: Params, check: bool) -> Result:
     """Make the owner's keys what `state` says."""
-    from infra.headscale.errors import NotFoundError
+    from gateway.headscale.errors import NotFoundError
 
     if params["state"] == "present":
         return _present(headscale, params, check)
@@ -107,7 +107,7 @@ def converge(headscale: "Headscale", params: Params, check: bool) -> Result:
 
 
 def _present(headscale: "Headscale", params: Params, check: bool) -> Result:
-    from infra.headscale import pre_auth_keys
+    from gateway.headscale import pre_auth_keys
 
     key = pre_auth_keys.find(headscale, params["user"], params["id"]) if params["id"] else None
     if key and key.usable:
@@ -125,7 +125,7 @@ def _present(headscale: "Headscale", params: Params, check: bool) -> Result:
 
 
 def _absent(headscale: "Headscale", user: "User", params: Params, check: bool) -> Result:
-    from infra.headscale import pre_auth_keys
+    from gateway.headscale import pre_auth_keys
 
     keys = pre_auth_keys.removable(headscale, user, params["owner"], params["id"])
     for key in keys:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from ansible.module_utils.meshgate import Params, Result, change, on_headscale
 
 if TYPE_CHECKING:
-    from infra.headscale.client import Headscale
-    from infra.headscale.models import User
+    from gateway.headscale.client import Headscale
+    from gateway.headscale.models import User
 
 DOCUMENTATION = r"""
 module: headscale_user
@@ -67,7 +67,7 @@ ARGUMENTS = {
 
 def converge(headscale: "Headscale", params: Params, check: bool) -> Result:
     """Make the user what `state` says."""
-    from infra.headscale.errors import NotFoundError
+    from gateway.headscale.errors import NotFoundError
 
     name = params["name"]
     try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ansible.module_utils.basic import AnsibleModule
 
 if TYPE_CHECKING:
-    from infra.headscale.client import Headscale
+    from gateway.headscale.client import Headscale
 
 Params = Mapping[str, Any]
 Result = dict[str, Any]
@@ -47,8 +47,8 @@ def on_headscale(
     module = start({**SERVER, **arguments}, **rules)
     from pydantic import TypeAdapter, ValidationError
 
-    from infra.headscale.client import Headscale
-    from infra.headscale.errors import HeadscaleError, UnauthorizedError
+    from gateway.headscale.client import Headscale
+    from gateway.headscale.errors import HeadscaleError, UnauthorizedError
     from infra.settings.value_types import ServerUrl
 
     # A call that had to be repeated is no news for the user.

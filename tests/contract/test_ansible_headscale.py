@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 import yaml
 
+from gateway.headscale import EXIT_ROUTES
+from gateway.headscale.client import Headscale
+from gateway.headscale.errors import NotFoundError
 from infra.curve25519 import node_key_to_wireguard
-from infra.headscale import EXIT_ROUTES
-from infra.headscale.client import Headscale
-from infra.headscale.errors import NotFoundError
 from lab import paths
 from lab.tools import pinned_tools
 from tests.contract.real_headscale import RealHeadscale, running_headscale

@@ -14,10 +14,10 @@ from typing import Protocol
 import httpx
 import pytest
 
-from infra.headscale import EXIT_ROUTES
-from infra.headscale.client import Headscale
-from infra.headscale.errors import ConflictError, NotFoundError, RefusedError, UnauthorizedError
-from infra.headscale.models import Node, PreAuthKey, User, api_key_prefix
+from gateway.headscale import EXIT_ROUTES
+from gateway.headscale.client import Headscale
+from gateway.headscale.errors import ConflictError, NotFoundError, RefusedError, UnauthorizedError
+from gateway.headscale.models import Node, PreAuthKey, User, api_key_prefix
 from lab.tools import pinned_tools
 from tests.contract.real_headscale import running_headscale
 from tests.deadlines import wait_for

@@ -16,9 +16,9 @@ from typing import Any
 import httpx
 import pytest
 
-from infra.headscale import EXIT_ROUTES
-from infra.headscale.client import Headscale
-from infra.headscale.errors import NotFoundError
+from gateway.headscale import EXIT_ROUTES
+from gateway.headscale.client import Headscale
+from gateway.headscale.errors import NotFoundError
 from lab import paths
 from lab.pulumi import pulumi_host
 from tests.contract.apiserver import ApiServer

@@ -21,9 +21,9 @@ import pytest
 import trustme
 from kubernetes.client import ApiextensionsV1Api, AppsV1Api, CoreV1Api, StorageV1Api
 
-from infra.headscale import EXIT_ROUTES
-from infra.headscale.client import Headscale
-from infra.headscale.models import api_key_prefix
+from gateway.headscale import EXIT_ROUTES
+from gateway.headscale.client import Headscale
+from gateway.headscale.models import api_key_prefix
 from infra.kubernetes.client import KubernetesClient
 from infra.resources.base import ResourceError
 from infra.resources.connections import Connections

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from infra.headscale import EXIT_ROUTES
+from gateway.headscale import EXIT_ROUTES
 from infra.protection import KEPT
 from lab import paths
 from lab.pulumi import pulumi_host

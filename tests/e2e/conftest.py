@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from infra.headscale.client import Headscale
-from infra.headscale.models import Node
+from gateway.headscale.client import Headscale
+from gateway.headscale.models import Node
 from lab.cluster import node
 from lab.mesh import june, june_app, peer
 from lab.network import wireguard_client as clients

@@ -5,9 +5,9 @@ from contextlib import suppress
 from typing import Any
 
 from console.errors import StepError
+from gateway.headscale.client import Headscale
+from gateway.headscale.models import Node
 from infra import curve25519
-from infra.headscale.client import Headscale
-from infra.headscale.models import Node
 from infra.kubernetes import rollout
 from infra.kubernetes.client import KubernetesClient
 from lab import paths

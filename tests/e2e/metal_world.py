@@ -16,10 +16,10 @@ from urllib.parse import quote
 import httpx
 import yaml
 
+from gateway.headscale.client import Headscale
+from gateway.headscale.errors import NotFoundError
+from gateway.headscale.models import Node
 from infra import curve25519
-from infra.headscale.client import Headscale
-from infra.headscale.errors import NotFoundError
-from infra.headscale.models import Node
 from lab import paths
 from lab.cluster.startup import PKI
 from lab.images import artifact

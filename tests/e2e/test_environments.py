@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
+from gateway.headscale.client import Headscale
 from infra import curve25519
-from infra.headscale.client import Headscale
 from lab import paths
 from lab.cluster import kube, surroundings
 from lab.cluster.startup import PKI

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from infra.headscale.client import Headscale
-from infra.headscale.errors import NotFoundError
+from gateway.headscale.client import Headscale
+from gateway.headscale.errors import NotFoundError
 from lab.cluster import kube
 from lab.network import wireguard_client as clients
 from lab.pulumi import pulumi_host

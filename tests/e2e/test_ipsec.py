@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from infra.headscale.models import Node
+from gateway.headscale.models import Node
 from lab.cluster import kube
 from lab.network import ipsec_client, strongswan, topology
 from lab.network import wireguard_client as clients

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from infra.headscale.client import Headscale
-from infra.headscale.models import Node
+from gateway.headscale.client import Headscale
+from gateway.headscale.models import Node
 from lab import paths
 from lab.images import artifact
 from lab.machines import metal

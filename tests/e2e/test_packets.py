@@ -12,8 +12,8 @@ import pytest
 
 from console.errors import StepError
 from console.run import capture
+from gateway.headscale.models import Node
 from infra.curve25519 import node_key_to_wireguard
-from infra.headscale.models import Node
 from lab.mesh import june, june_app
 from lab.network import topology
 from lab.network import wireguard_client as clients

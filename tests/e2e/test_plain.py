@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from console.errors import StepError
-from infra.headscale.client import Headscale
-from infra.headscale.errors import NotFoundError
-from infra.headscale.models import Node
+from gateway.headscale.client import Headscale
+from gateway.headscale.errors import NotFoundError
+from gateway.headscale.models import Node
 from lab.network import topology
 from lab.network import wireguard_client as clients
 from lab.pulumi import pulumi_host

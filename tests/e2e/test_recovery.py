@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from console.errors import StepError
-from infra.headscale.client import Headscale
+from gateway.headscale.client import Headscale
 from lab.cluster import kube
 from lab.network import topology
 from lab.network.wireguard_client import Client

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from infra.headscale.client import Headscale
-from infra.headscale.models import Node
+from gateway.headscale.client import Headscale
+from gateway.headscale.models import Node
 from lab import paths
 from lab.cluster import kube
 from lab.cluster.startup import PKI

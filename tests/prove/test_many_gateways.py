@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from infra.headscale import EXIT_ROUTES
+from gateway.headscale import EXIT_ROUTES
 from lab.pulumi import pulumi_host
 from lab.tools import pinned_tools
 from tests.contract.apiserver import ApiServer

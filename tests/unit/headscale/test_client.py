@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from infra.headscale import session
-from infra.headscale.client import Headscale
-from infra.headscale.errors import (
+from gateway.headscale import session
+from gateway.headscale.client import Headscale
+from gateway.headscale.errors import (
     ConflictError,
     HeadscaleError,
     NotFoundError,

@@ -17,7 +17,7 @@ import trustme
 import yaml
 from kubernetes import config
 
-from infra.headscale import polling
+from gateway.headscale import polling
 from infra.kubernetes.client import ClusterUnavailableError, KubernetesClient
 from infra.resources.connections import Connections
 from infra.resources.workload_env import WorkloadEnvProvider

@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from infra.headscale import EXIT_ROUTES, polling
-from infra.headscale.client import Headscale
+from gateway.headscale import EXIT_ROUTES, polling
+from gateway.headscale.client import Headscale
 from tests.unit.headscale.fake import FakeHeadscale
 from tests.unit.playbooks.modules import Outcome, documented_options, run
 
@@ -35,8 +35,8 @@ Run = Callable[..., Outcome]
 @pytest.fixture(params=["0.29", "0.23"])
 def server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> FakeHeadscale:
     server = FakeHeadscale(request.param)
-    monkeypatch.setattr("infra.headscale.client.Headscale", partial(Headscale, transport=server))
-    monkeypatch.setattr("infra.headscale.session.FIRST_WAIT", 0.001)
+    monkeypatch.setattr("gateway.headscale.client.Headscale", partial(Headscale, transport=server))
+    monkeypatch.setattr("gateway.headscale.session.FIRST_WAIT", 0.001)
     monkeypatch.setattr(polling, "INTERVAL", 0.01)
     return server
 

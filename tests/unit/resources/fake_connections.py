@@ -5,7 +5,7 @@ from typing import Any, Protocol, TypeVar
 
 from pulumi.output import Unknown
 
-from infra.headscale.client import Headscale
+from gateway.headscale.client import Headscale
 from infra.resources.base import Provider
 from infra.resources.connections import Connections
 from tests.unit.headscale.fake import FakeHeadscale

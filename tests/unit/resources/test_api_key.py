@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from infra.headscale.models import api_key_prefix
+from gateway.headscale.models import api_key_prefix
 from infra.kubernetes.client import ClusterError
 from infra.resources.api_key import HeadscaleApiKeyProvider
 from infra.resources.base import ResourceError

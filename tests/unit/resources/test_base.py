@@ -9,7 +9,7 @@ from pulumi.dynamic import ConfigureRequest
 from pulumi.dynamic.config import Config
 from pulumi.dynamic.dynamic import serialize_provider
 
-from infra.headscale.client import Headscale
+from gateway.headscale.client import Headscale
 from infra.resources import base
 from infra.resources.api_key import HeadscaleApiKeyProvider
 from infra.resources.certificate_authority import CertificateAuthorityProvider, IssuingCertificateProvider
@@ -85,7 +85,7 @@ def test_existing_server_is_reached_by_the_config(monkeypatch: pytest.MonkeyPatc
         def __init__(self, url: str, api_key: str, *, ca_certificate: str | None = None) -> None:
             seen.update(url=url, api_key=api_key, ca_certificate=ca_certificate)
 
-    monkeypatch.setattr("infra.headscale.client.Headscale", Seen)
+    monkeypatch.setattr("gateway.headscale.client.Headscale", Seen)
     config = {
         "meshgate:headscale": '{"managed": false, "url": "https://hs.example.com"}',
         "meshgate:headscale_api_key": "abcdefg.secret",

@@ -5,8 +5,8 @@ from typing import Any
 import httpx
 import pytest
 
-from infra.headscale import EXIT_ROUTES
-from infra.headscale.models import PreAuthKey
+from gateway.headscale import EXIT_ROUTES
+from gateway.headscale.models import PreAuthKey
 from infra.resources import registration
 from infra.resources.base import ResourceError
 from infra.resources.exit_node import ExitNodeProvider
@@ -191,7 +191,7 @@ def test_gateway_that_lost_its_volume_leaves_no_second_node(
 def test_server_that_restarts_meanwhile_is_waited_for(
     provider: ExitNodeProvider, inputs: dict[str, Any], server: FakeHeadscale, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infra.headscale.session.ATTEMPTS", 1)
+    monkeypatch.setattr("gateway.headscale.session.ATTEMPTS", 1)
     failures = [httpx.Response(502), httpx.Response(502)]
     server.fail = lambda _: failures.pop() if failures else None
     assert provider.create({**inputs, "deadline_seconds": 5.0}).outs
@@ -244,7 +244,7 @@ def test_why_a_gateway_is_no_exit_node(
 def test_headscale_that_cannot_be_reached(
     provider: ExitNodeProvider, inputs: dict[str, Any], server: FakeHeadscale, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infra.headscale.session.ATTEMPTS", 1)
+    monkeypatch.setattr("gateway.headscale.session.ATTEMPTS", 1)
     server.fail = lambda _: httpx.Response(503)
     assert "is not available (503 Service Unavailable)." in _failure(provider, inputs)
 

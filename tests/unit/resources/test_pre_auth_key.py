@@ -4,7 +4,7 @@ from typing import Any
 import httpx
 import pytest
 
-from infra.headscale import markers
+from gateway.headscale import markers
 from infra.resources.base import ResourceError
 from infra.resources.pre_auth_key import PreAuthKeyProvider
 from tests.unit.headscale.fake import FakeHeadscale

@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from infra.headscale.client import Headscale
+from gateway.headscale.client import Headscale
 from infra.resources.connections import Connections
 from infra.resources.user import HeadscaleUserProvider
 from tests.unit.headscale.fake import FakeHeadscale

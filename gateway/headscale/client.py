@@ -17,9 +17,9 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from infra.headscale.errors import ConflictError, NotFoundError, RefusedError, UnexpectedAnswerError
-from infra.headscale.models import ApiKey, Node, PreAuthKey, Route, User
-from infra.headscale.session import Call, Session
+from gateway.headscale.errors import ConflictError, NotFoundError, RefusedError, UnexpectedAnswerError
+from gateway.headscale.models import ApiKey, Node, PreAuthKey, Route, User
+from gateway.headscale.session import Call, Session
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -35,7 +35,7 @@ class _Keys(Enum):
 class Headscale:
     """Calls to one Headscale server; use it as a context manager, or close it.
 
-    Every method raises the errors of `infra.headscale.errors` and nothing else.
+    Every method raises the errors of `gateway.headscale.errors` and nothing else.
     """
 
     def __init__(

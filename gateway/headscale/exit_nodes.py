@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from infra.headscale import EXIT_ROUTES
-from infra.headscale.errors import HeadscaleError, NotFoundError, UnavailableError
-from infra.headscale.polling import poll
+from gateway.headscale import EXIT_ROUTES
+from gateway.headscale.errors import HeadscaleError, NotFoundError, UnavailableError
+from gateway.headscale.polling import poll
 
 if TYPE_CHECKING:
-    from infra.headscale.client import Headscale
-    from infra.headscale.models import Node
+    from gateway.headscale.client import Headscale
+    from gateway.headscale.models import Node
 
 
 @dataclass(frozen=True)

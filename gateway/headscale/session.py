@@ -10,9 +10,9 @@ from typing import Any, Self
 import httpx
 import stamina
 
-from infra.headscale import responses
-from infra.headscale.errors import HeadscaleError, UnauthorizedError, UnavailableError
-from infra.headscale.redaction import excerpt
+from gateway.headscale import responses
+from gateway.headscale.errors import HeadscaleError, UnauthorizedError, UnavailableError
+from gateway.headscale.redaction import excerpt
 
 TIMEOUT = httpx.Timeout(10.0, connect=5.0)
 """Seconds for an answer; a busy server with thousands of nodes lists them in one."""
@@ -80,7 +80,7 @@ class Session:
         )
 
     def send(self, call: Call) -> dict[str, Any]:
-        """The answer's JSON object. Raises the errors of `infra.headscale.errors`."""
+        """The answer's JSON object. Raises the errors of `gateway.headscale.errors`."""
         if not (call.repeatable or call.method in {"GET", "DELETE"}):
             return self._send_once(call)
         for attempt in stamina.retry_context(

@@ -8,12 +8,12 @@ from collections.abc import Collection
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from infra.headscale import markers
-from infra.headscale.errors import NotFoundError
+from gateway.headscale import markers
+from gateway.headscale.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from infra.headscale.client import Headscale
-    from infra.headscale.models import PreAuthKey, User
+    from gateway.headscale.client import Headscale
+    from gateway.headscale.models import PreAuthKey, User
 
 
 def make(

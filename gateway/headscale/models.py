@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import AliasChoices, AliasPath, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic.alias_generators import to_camel
 
-from infra.headscale import EXIT_ROUTES
+from gateway.headscale import EXIT_ROUTES
 
 _NO_DISCO_KEY = "discokey:" + "0" * 64
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from infra.headscale.errors import (
+from gateway.headscale.errors import (
     ConflictError,
     HeadscaleError,
     NotFoundError,
@@ -17,7 +17,7 @@ from infra.headscale.errors import (
     UnavailableError,
     UnexpectedAnswerError,
 )
-from infra.headscale.redaction import excerpt
+from gateway.headscale.redaction import excerpt
 
 _LATER = {429, 502, 503, 504}
 _EXISTS = ("UNIQUE constraint", "duplicate key", "already exists")
