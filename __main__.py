@@ -2,6 +2,7 @@
 
 import pulumi
 
+from infra.access.mesh import MeshAccess
 from infra.access.wireguard import WireGuardGateway
 from infra.components.headscale_server import HeadscaleServer
 from infra.components.orchestrator_env import OrchestratorEnv
@@ -31,11 +32,14 @@ if any(gateway.has_certificates for gateway in settings.gateways):
 gateways = {
     gateway.name: WireGuardGateway(cluster, settings, gateway, user, authority) for gateway in settings.gateways
 }
+mesh = MeshAccess(cluster, settings, headscale, server) if headscale and "mesh" in settings.access else None
 if settings.orchestrator:
-    OrchestratorEnv(cluster, settings.orchestrator, {name: gateway.access for name, gateway in gateways.items()})
+    known = {name: gateway.access for name, gateway in gateways.items()}
+    OrchestratorEnv(cluster, settings.orchestrator, known, mesh.keys if mesh else None)
 
-for name, value in next(iter(gateways.values())).outputs.items():
-    pulumi.export(name, value)
+for way in (*list(gateways.values())[:1], *([mesh] if mesh else [])):
+    for name, value in way.outputs.items():
+        pulumi.export(name, value)
 if len(gateways) > 1:
     pulumi.export("gateways", {name: gateway.outputs for name, gateway in gateways.items()})
 if machines := {name: gateway.handover for name, gateway in gateways.items() if gateway.handover}:

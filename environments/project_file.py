@@ -29,12 +29,14 @@ def written(text: str) -> str:
 
 def _declared(name: str) -> dict[str, Any]:
     field, section = StackSettings.model_fields[name], within(StackSettings, name)
-    if section is None:
-        return {"type": "string", "description": _line(field.description), "default": field.default}
     is_list = place_of(StackSettings, name, "").endswith("[]")
-    kind = {"type": "array", "items": {"type": "object"}} if is_list else {"type": "object"}
-    description = f"{_line(section.__doc__)} Its settings: {_names(section)} (docs/reference.md)."
-    return {**kind, "description": description, **({} if field.is_required() else {"default": {}})}
+    kind = "object" if section else "string"
+    described = f"{_line(section.__doc__)} Its settings: {_names(section)} (docs/reference.md)." if section else None
+    return {
+        **({"type": "array", "items": {"type": kind}} if is_list else {"type": kind}),
+        "description": described or _line(field.description),
+        "default": [] if is_list else {} if section else field.default,
+    }
 
 
 def _names(section: type[Section]) -> str:

@@ -155,8 +155,7 @@ def _openvpn(gateway: GatewaySettings, places: Places) -> dict[str, str]:
 
 
 def _ipsec(gateway: GatewaySettings, places: Places) -> dict[str, str]:
-    ports = [port.listened for port in gateway.client_ports if port.way == "ipsec"]
-    return {"MESHGATE_IPSEC_PORT": str(ports[0]), "MESHGATE_IPSEC_DIR": places.ipsec_dir} if ports else {}
+    return {"MESHGATE_IPSEC_DIR": places.ipsec_dir} if "ipsec" in gateway.access else {}
 
 
 def _interface(places: Places) -> dict[str, str]:

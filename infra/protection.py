@@ -11,6 +11,7 @@ KEPT = {
     "would need a new profile",
     "pulumi-python:dynamic/meshgate:ExitNode": "the gateway's node in the mesh: its addresses are what others know",
     "pulumi-python:dynamic/meshgate:HeadscaleUser": "the Headscale user that owns the stack's nodes and keys",
+    "pulumi-python:dynamic/meshgate:DevicesUser": "every device that joined the mesh by the key service",
     # Nothing depends on it, so that it is the first to go: while it stands, so does all else.
     "pulumi-python:dynamic/meshgate:WorkloadEnv": "what the app knows of its gateways: without it no device gets in",
     "kubernetes:core/v1:PersistentVolumeClaim": "a volume with state: the devices of a gateway, or all of Headscale",

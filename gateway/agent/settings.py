@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gateway.agent.endpoints import (
+    IKE_PORT,
     IPSEC_INTERFACE,
     NAT_PORT,
     Listener,
@@ -109,10 +110,8 @@ class AgentSettings(BaseSettings):
     """Where OpenVPN's clients find the gateway, for example udp:vpn.example.org:1194,tcp:vpn.example.org:443."""
     openvpn_dir: Path = Path("/run/meshgate-openvpn")
     """Where the agent and OpenVPN's process meet."""
-    ipsec_port: Port | None = None
-    """UDP port of this pod or machine that IKE comes in by, besides 4500; none without IPsec. Clients dial 500."""
-    ipsec_dir: Path = Path("/run/meshgate-ipsec")
-    """Where the agent and charon meet."""
+    ipsec_dir: Path | None = None
+    """Where the agent and charon meet; none without IPsec."""
     issuing_certificate_file: Path | None = None
     """PEM of the certificate that the gateway issues others with, and of the CA above it."""
     issuing_key_file: Path | None = Field(default=None, validate_default=True)
@@ -138,15 +137,13 @@ class AgentSettings(BaseSettings):
     def client_interfaces(self) -> tuple[str, ...]:
         """The interfaces that clients come in by."""
         openvpn = (listener.interface for listener in self.openvpn_listen)
-        return (self.interface, *openvpn, *((IPSEC_INTERFACE,) if self.ipsec_port else ()))
+        return (self.interface, *openvpn, *((IPSEC_INTERFACE,) if self.ipsec_dir else ()))
 
     @property
     def client_ports(self) -> tuple[tuple[Transport, int], ...]:
         """What clients dial, by transport, as this pod or machine listens."""
         openvpn = ((one.transport, one.port) for one in self.openvpn_listen)
-        ike: tuple[tuple[Transport, int], ...] = (
-            (("udp", self.ipsec_port), ("udp", NAT_PORT)) if self.ipsec_port else ()
-        )
+        ike: tuple[tuple[Transport, int], ...] = (("udp", IKE_PORT), ("udp", NAT_PORT)) if self.ipsec_dir else ()
         return (("udp", self.listen_port), *openvpn, *ike)
 
     @property
@@ -155,7 +152,7 @@ class AgentSettings(BaseSettings):
         own: dict[ProtocolName, object] = {
             "wireguard": True,
             "openvpn": self.openvpn_listen,
-            "ipsec": self.ipsec_port,
+            "ipsec": self.ipsec_dir,
         }
         return tuple(name for name, value in own.items() if value)
 
@@ -184,7 +181,7 @@ class AgentSettings(BaseSettings):
     @field_validator("issuing_key_file")
     @classmethod
     def _certificates_have_an_issuer(cls, key: Path | None, others: ValidationInfo) -> Path | None:
-        certified = others.data.get("openvpn_listen") or others.data.get("ipsec_port")
+        certified = others.data.get("openvpn_listen") or others.data.get("ipsec_dir")
         if certified and not (key and others.data.get("issuing_certificate_file")):
             raise ValueError("OpenVPN and IPsec need an issuing certificate and its key")
         listening = {one.transport for one in others.data.get("openvpn_listen", ())}

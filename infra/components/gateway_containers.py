@@ -1,4 +1,4 @@
-"""The containers of the gateway's pod: each with NET_ADMIN and nothing more, its probes, its share of memory.
+"""The containers of the gateway's pod: each with NET_ADMIN, its probes, its share of memory.
 
 Interface, OpenVPN and IPsec have containers of their own so that tunnels outlive the agent.
 """
@@ -43,7 +43,7 @@ NODE_ADDRESSES = {
 """The node's addresses as the pod starts, IPv4 and IPv6; of Kubernetes 1.29 and later."""
 
 
-def _container(name: str, image: str, **more: object) -> dict[str, object]:
+def _container(name: str, image: str, *capabilities: str, **more: object) -> dict[str, object]:
     return {
         "name": name,
         "image": image,
@@ -52,7 +52,7 @@ def _container(name: str, image: str, **more: object) -> dict[str, object]:
             "privileged": False,
             "allow_privilege_escalation": False,
             "read_only_root_filesystem": True,
-            "capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN"]},
+            "capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN", *capabilities]},
         },
         **more,
     }
@@ -130,10 +130,11 @@ def openvpn(gateway: GatewaySettings) -> dict[str, object]:
 
 
 def ipsec(gateway: GatewaySettings) -> dict[str, object]:
-    """Runs charon; it never sees the issuing key."""
+    """Runs charon, which needs port 500; it never sees the issuing key."""
     return _container(
         "ipsec",
         gateway.image,
+        "NET_BIND_SERVICE",
         command=["python3", "-m", "gateway.agent.protocols.ipsec.server_process"],
         env=_environment(gateway_programs.ipsec_environment(gateway, PLACES)),
         ports=_client_ports(gateway, "ipsec"),

@@ -7,10 +7,11 @@ from pulumi_kubernetes.networking.v1 import NetworkPolicy
 
 from infra import gateway_programs
 from infra.components import gateway_monitoring, gateway_pod
+from infra.components.api_callers import callers
 from infra.components.gateway_identity import GatewayIdentity
 from infra.components.gateway_monitoring import GatewayMonitoring
 from infra.components.stack_cluster import NamespacedComponent, StackCluster
-from infra.settings.gateway import ApiCaller, GatewaySettings
+from infra.settings.gateway import GatewaySettings
 from infra.settings.stack import StackSettings
 
 NOT_AWAITED = {"pulumi.com/skipAwait": "true"}
@@ -124,11 +125,8 @@ class GatewayWorkload(NamespacedComponent):
         if settings.mesh(self._gateway):
             ports.insert(1, {"port": self._gateway.tailscale_port, "protocol": "UDP"})
         ingress: list[dict[str, object]] = [{"ports": ports}]
-        callers = [*map(_policy_peer, self._gateway.api_from)]
-        if settings.orchestrator:
-            callers.insert(0, _policy_peer(ApiCaller(namespace=settings.orchestrator.namespace)))
-        if callers:  # an empty list would mean everybody
-            ingress.append({"from": callers, "ports": [{"port": gateway_programs.HTTP_PORT, "protocol": "TCP"}]})
+        if who := callers(settings.orchestrator, self._gateway.api_from):  # an empty list would mean everybody
+            ingress.append({"from": who, "ports": [{"port": gateway_programs.HTTP_PORT, "protocol": "TCP"}]})
         if self._gateway.monitoring:
             ingress.append(gateway_monitoring.way_in(self._gateway.monitoring))
         return NetworkPolicy(
@@ -137,15 +135,3 @@ class GatewayWorkload(NamespacedComponent):
             spec={"pod_selector": {"match_labels": self.selector}, "policy_types": ["Ingress"], "ingress": ingress},
             opts=self.opts(),
         )
-
-
-def _policy_peer(caller: ApiCaller) -> dict[str, object]:
-    """A NetworkPolicyPeer; both selectors in one mean pods that fit both."""
-    if caller.network:
-        return {"ip_block": {"cidr": str(caller.network)}}
-    peer: dict[str, object] = {}
-    if caller.namespace:
-        peer["namespace_selector"] = {"match_labels": {"kubernetes.io/metadata.name": caller.namespace}}
-    if caller.pod_labels:
-        peer["pod_selector"] = {"match_labels": caller.pod_labels}
-    return peer

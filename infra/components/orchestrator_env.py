@@ -1,10 +1,11 @@
-"""HEADSCALE_SERVER_PUBLIC_KEY and all else that the orchestrator's env tells of the gateways; a Secret has the tokens.
+"""HEADSCALE_SERVER_PUBLIC_KEY and all else that the orchestrator's env tells of the ways in; a Secret has the tokens.
 
 Four names are of the chosen gateway. Where there are several, GATEWAYS lists them and each has four names of its own.
+Three names are of the key service, where the mesh is a way in.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pulumi
 from pulumi_kubernetes.core.v1 import Secret
@@ -40,6 +41,17 @@ class GatewayAccess:
         return pulumi.Output.all(self.joined, value).apply(lambda both: str(both[1]) if both[0] else "")
 
 
+@dataclass(frozen=True)
+class KeyServiceAccess:
+    """What a backend needs to let devices into the mesh."""
+
+    service: pulumi.Resource
+    login_server: str
+    url: pulumi.Output[str]
+    token: pulumi.Output[str]
+    previous_token: pulumi.Output[str]
+
+
 class OrchestratorEnv(Component):
     """The gateways' keys, endpoints, peer APIs and their tokens in the env of the orchestrator's container."""
 
@@ -48,12 +60,11 @@ class OrchestratorEnv(Component):
         cluster: StackCluster,
         settings: OrchestratorSettings,
         gateways: Mapping[str, GatewayAccess],
+        keys: KeyServiceAccess | None,
     ) -> None:
         super().__init__("meshgate:components:OrchestratorEnv", "orchestrator")
-        name = settings.gateway or next(iter(gateways))
-        chosen = gateways[name]
-        several = {name: chosen, **gateways} if len(gateways) > 1 else {}  # the chosen one first
-        tokens = [token for access in gateways.values() for token in (access.token, access.previous_token)]
+        ways: list[GatewayAccess | KeyServiceAccess] = [*gateways.values(), *([keys] if keys else [])]
+        tokens = [token for way in ways for token in (way.token, way.previous_token)]
         secret = Secret(
             "token",
             metadata={
@@ -67,32 +78,53 @@ class OrchestratorEnv(Component):
             ),
             opts=self.child(provider=cluster.provider, hooks=cluster.ownership),
         )
-        values: dict[str, pulumi.Input[str]] = {
-            "HEADSCALE_SERVER_PUBLIC_KEY": chosen.shown(chosen.public_key),
-            "HEADSCALE_SERVER_ENDPOINT": chosen.shown(chosen.endpoint),
-            "GATEWAY_PEERS_URL": chosen.shown(chosen.peers_url),
-        }
-        secrets = {"GATEWAY_PEERS_TOKEN": _token(chosen)}
-        if several:
-            names = [access.shown(name) for name, access in several.items()]
-            values["GATEWAYS"] = pulumi.Output.all(*names).apply(lambda shown: ",".join(filter(None, shown)))
-        for name, access in several.items():
-            one = name.upper().replace("-", "_")
-            values[f"GATEWAY_{one}_PUBLIC_KEY"] = access.shown(access.public_key)
-            values[f"GATEWAY_{one}_ENDPOINT"] = access.shown(access.endpoint)
-            values[f"GATEWAY_{one}_PEERS_URL"] = access.shown(access.peers_url)
-            secrets[f"GATEWAY_{one}_PEERS_TOKEN"] = _token(access)
+        told = _Told()
+        if gateways:
+            _tell_gateways(told, gateways, settings.gateway or next(iter(gateways)))
+        if keys:
+            told.values |= {"MESH_LOGIN_SERVER": keys.login_server, "MESH_KEYS_URL": keys.url}
+            told.secrets["MESH_KEYS_TOKEN"] = {"secret": TOKEN_SECRET, "key": _name(keys.token)}
         WorkloadEnv(
             "env",
             namespace=settings.namespace,
             deployment=settings.deployment,
             container=settings.container,
-            values=values,
-            secrets=secrets,
-            # Only a gateway that stands is shown to the app.
-            opts=self.child(secret, *(access.gateway for access in gateways.values())),
+            values=told.values,
+            secrets=told.secrets,
+            # Only a way that stands is shown to the app.
+            opts=self.child(
+                secret, *(access.gateway for access in gateways.values()), *([keys.service] if keys else [])
+            ),
         )
         self.register_outputs({})
+
+
+@dataclass
+class _Told:
+    """What the env gets."""
+
+    values: dict[str, pulumi.Input[str]] = field(default_factory=dict)
+    secrets: dict[str, SecretKey] = field(default_factory=dict)
+
+
+def _tell_gateways(told: _Told, gateways: Mapping[str, GatewayAccess], name: str) -> None:
+    chosen = gateways[name]
+    several = {name: chosen, **gateways} if len(gateways) > 1 else {}  # the chosen one first
+    told.values |= {
+        "HEADSCALE_SERVER_PUBLIC_KEY": chosen.shown(chosen.public_key),
+        "HEADSCALE_SERVER_ENDPOINT": chosen.shown(chosen.endpoint),
+        "GATEWAY_PEERS_URL": chosen.shown(chosen.peers_url),
+    }
+    told.secrets["GATEWAY_PEERS_TOKEN"] = _token(chosen)
+    if several:
+        names = [access.shown(name) for name, access in several.items()]
+        told.values["GATEWAYS"] = pulumi.Output.all(*names).apply(lambda shown: ",".join(filter(None, shown)))
+    for name, access in several.items():
+        one = name.upper().replace("-", "_")
+        told.values[f"GATEWAY_{one}_PUBLIC_KEY"] = access.shown(access.public_key)
+        told.values[f"GATEWAY_{one}_ENDPOINT"] = access.shown(access.endpoint)
+        told.values[f"GATEWAY_{one}_PEERS_URL"] = access.shown(access.peers_url)
+        told.secrets[f"GATEWAY_{one}_PEERS_TOKEN"] = _token(access)
 
 
 def _key(token: str) -> str:
@@ -101,4 +133,8 @@ def _key(token: str) -> str:
 
 
 def _token(access: GatewayAccess) -> SecretKey:
-    return {"secret": TOKEN_SECRET, "key": access.shown(pulumi.Output.unsecret(access.token.apply(_key)))}
+    return {"secret": TOKEN_SECRET, "key": access.shown(_name(access.token))}
+
+
+def _name(token: pulumi.Output[str]) -> pulumi.Output[str]:
+    return pulumi.Output.unsecret(token.apply(_key))

@@ -1,6 +1,7 @@
 """HeadscaleUser: the Headscale user that owns a stack's nodes and keys."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from pulumi import Input, Output, ResourceOptions
@@ -59,6 +60,21 @@ class HeadscaleUserProvider(Provider):
                 log.warning("Headscale user %s is left where it is: it owns nodes that are not ours.", props["user"])
 
 
+class DevicesUserProvider(HeadscaleUserProvider):
+    """The user whose keys the key service mints: it has no other nodes than those that joined by them."""
+
+    @override
+    def remove(self, connections: Connections, id_: str, props: Props) -> None:
+        """Take the devices' nodes out of the mesh, and then the user with its keys."""
+        with connections.headscale() as headscale:
+            for node in headscale.nodes():
+                joined_by = node.pre_auth_key
+                if joined_by and joined_by.user and joined_by.user.name == props["user"]:
+                    with suppress(NotFoundError):
+                        headscale.delete_node(node.id)
+        super().remove(connections, id_, props)
+
+
 class HeadscaleUser(Resource, module="meshgate", name="HeadscaleUser"):
     """The Headscale user named `user`."""
 
@@ -68,3 +84,14 @@ class HeadscaleUser(Resource, module="meshgate", name="HeadscaleUser"):
 
     def __init__(self, name: str, *, user: Input[str], opts: ResourceOptions | None = None) -> None:
         super().__init__(HeadscaleUserProvider(), name, {"user": user, "user_id": None}, opts)
+
+
+class DevicesUser(Resource, module="meshgate", name="DevicesUser"):
+    """The Headscale user named `user`, whose keys are those of an app's devices. They leave the mesh with it."""
+
+    user: Output[str]
+    """Its name."""
+    user_id: Output[str]
+
+    def __init__(self, name: str, *, user: Input[str], opts: ResourceOptions | None = None) -> None:
+        super().__init__(DevicesUserProvider(), name, {"user": user, "user_id": None}, opts)

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from infra.settings import ways
+from infra.settings.api_caller import ApiCaller
 from infra.settings.monitoring import MonitoringSettings
 from infra.settings.openvpn import OpenVpnSettings
 from infra.settings.section import Section
@@ -25,6 +26,7 @@ from infra.settings.value_types import (
     PeersUrl,
     Port,
     Quantity,
+    Tag,
     split_endpoint,
     url_port,
 )
@@ -36,8 +38,6 @@ OPENVPN_PORT = 1194
 """What OpenVPN listens on in a pod, UDP and TCP."""
 IKE_PORT, NAT_PORT = 500, 4500
 """What IPsec's clients dial."""
-POD_IKE_PORT = 1500
-"""What IPsec listens on in a pod in place of 500, which would need a second capability."""
 
 
 @dataclass(frozen=True)
@@ -52,24 +52,6 @@ class ClientPort:
     published: int
     listened: int
     """The port of the pod or of the machine."""
-
-
-class ApiCaller(Section):
-    """Pods that reach the peer API, by their namespace, their labels or both; or a network."""
-
-    namespace: Name | None = None
-    """The pods' namespace; the gateway's own when not set."""
-    pod_labels: dict[str, str] = Field(default_factory=dict)
-    """Labels of the pods; every pod of the namespace when not set."""
-    network: Network | None = None
-    """Addresses outside of the cluster's pods, such as 10.0.0.0/24."""
-
-    @model_validator(mode="after")
-    def _names_somebody(self) -> Self:
-        pods = self.namespace is not None or bool(self.pod_labels)
-        if pods == (self.network is not None):
-            raise ValueError("give a network, or a namespace and pod_labels (one of them or both)")
-        return self
 
 
 class GatewaySettings(Section):
@@ -142,7 +124,7 @@ class GatewaySettings(Section):
     """Seconds between a client's keepalives; 0 for none."""
     tailscale_port: Port = 41642
     """The UDP port of the gateway's tailscaled. 41641 is refused: it is the port of the node's own tailscaled."""
-    tags: tuple[Annotated[str, Field(pattern=r"^tag:[a-z0-9-]+$")], ...] = ()
+    tags: tuple[Tag, ...] = ()
     """Tags of the gateway's node in Headscale."""
     registration_deadline: Annotated[int, Field(ge=10, le=1800)] = 180
     """Seconds that the gateway has to appear in Headscale."""
@@ -180,7 +162,7 @@ class GatewaySettings(Section):
         for transport, port in self.openvpn_ports.items():
             found.append(ClientPort("openvpn", f"openvpn-{transport}", transport, port, OPENVPN_PORT))
         if "ipsec" in self.access:
-            found.append(ClientPort("ipsec", "ipsec-ike", "udp", IKE_PORT, POD_IKE_PORT))
+            found.append(ClientPort("ipsec", "ipsec-ike", "udp", IKE_PORT, IKE_PORT))
             found.append(ClientPort("ipsec", "ipsec-nat", "udp", NAT_PORT, NAT_PORT))
         if self.target == "metal":
             return tuple(replace(port, listened=port.published) for port in found)

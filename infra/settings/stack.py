@@ -4,16 +4,17 @@ The rules between sections are here, such as networks that must not overlap. Eve
 touching a system is here or in a section. So `pulumi preview` refuses a bad value before anything is changed.
 """
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, SecretStr, model_validator
 
 from infra.settings.cluster import ClusterSettings
 from infra.settings.gateway import GatewaySettings
 from infra.settings.headscale import HeadscaleSettings
+from infra.settings.mesh_clients import MeshClientsSettings
 from infra.settings.orchestrator import OrchestratorSettings
 from infra.settings.section import Section
-from infra.settings.value_types import IPNetwork, Name, NotEmpty
+from infra.settings.value_types import IPNetwork, Name
 
 
 class StackSettings(Section):
@@ -29,7 +30,11 @@ class StackSettings(Section):
     headscale_api_key: SecretStr | None = None
     """The API key of an existing server (`pulumi config set --secret headscale_api_key`). A managed server makes its
     own."""
-    gateways: Annotated[tuple[GatewaySettings, ...], NotEmpty]
+    access: tuple[Literal["mesh"], ...] = ()
+    """The ways of the whole stack: with `mesh` the app's users can join the mesh themselves, as Tailscale clients."""
+    mesh_clients: Annotated[MeshClientsSettings | None, BeforeValidator(lambda value: value or None)] = None
+    gateways: tuple[GatewaySettings, ...] = ()
+    """The gateways; none in a stack whose only way is `mesh`."""
     orchestrator: Annotated[OrchestratorSettings | None, BeforeValidator(lambda value: value or None)] = None
 
     def mesh(self, gateway: GatewaySettings) -> HeadscaleSettings | None:
@@ -39,6 +44,7 @@ class StackSettings(Section):
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
         _refuse_unfit_key(self.headscale, self.headscale_api_key)
+        _refuse_unfit_access(self)
         for index, gateway in enumerate(self.gateways):
             if not self.mesh(gateway):
                 _refuse_mesh_settings(f"gateways[{index}]", gateway)
@@ -63,6 +69,15 @@ def _refuse_unfit_key(headscale: HeadscaleSettings | None, api_key: SecretStr | 
             "headscale_api_key is missing: an existing server needs one; "
             "run `headscale apikeys create` there and `pulumi config set --secret headscale_api_key`"
         )
+
+
+def _refuse_unfit_access(settings: StackSettings) -> None:
+    if not settings.gateways and not settings.access:
+        raise ValueError("gateways is empty, so nobody gets in; list a gateway, or set access: [mesh]")
+    if settings.access and settings.headscale is None:
+        raise ValueError("access has mesh, but there is no `headscale` to join; add it, or leave mesh out")
+    if settings.mesh_clients and not settings.access:
+        raise ValueError("mesh_clients is set, but `access` lacks mesh; add it there, or leave the section out")
 
 
 def _refuse_mesh_settings(place: str, gateway: GatewaySettings) -> None:

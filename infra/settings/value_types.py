@@ -145,6 +145,7 @@ Address = Annotated[IPAddress, BeforeValidator(_address)]
 Network = Annotated[IPNetwork, BeforeValidator(_network)]
 ClientNetwork = Annotated[Network, AfterValidator(_client_network)]
 NotEmpty = AfterValidator(_not_empty)
+Tag = Annotated[str, Field(pattern=r"^tag:[a-z0-9-]+$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 NodePort = Annotated[int, Field(ge=NODE_PORTS.start, le=NODE_PORTS[-1])]
 Quantity = Annotated[str, Field(pattern=r"^[0-9]+(Ki|Mi|Gi|Ti)$")]

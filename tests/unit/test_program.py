@@ -210,23 +210,52 @@ async def test_openvpn_is_a_container_of_its_own_that_never_sees_the_issuing_key
     assert {"port": 1194, "protocol": "TCP"} in open_to_all
 
 
+async def test_the_key_service_may_nothing_and_holds_no_key_in_its_env() -> None:
+    declared, outputs = await run(access=["mesh"], mesh_clients={"tags": ["tag:device"]})
+    deployment = one(declared, "Deployment", "keys")
+    pod = deployment["spec"]["template"]["spec"]
+    (keys,) = pod["containers"]
+    assert keys["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    told = {each["name"]: each["value"] for each in keys["env"]}
+    assert (told["MESHGATE_USER"], told["MESHGATE_TAGS"]) == ("meshgate-test-devices", "tag:device")
+    assert not set(told.values()) & set(SECRETS)
+    assert told["MESHGATE_API_KEY_FILE"] == "/etc/meshgate-headscale/api-key"
+    assert outputs["login_server"] == CONFIG["headscale"]["url"]
+    env = one(declared, "WorkloadEnv", "env")
+    assert env["values"]["MESH_LOGIN_SERVER"] == CONFIG["headscale"]["url"]
+    assert "MESH_KEYS_TOKEN" in env["secrets"]
+
+
+async def test_a_stack_of_mesh_alone_has_no_gateway() -> None:
+    declared, outputs = await run(access=["mesh"], gateways=[], **EXISTING)
+    kinds = {key.partition("::")[0].rpartition(":")[2] for key in declared}
+    assert kinds.isdisjoint({"WireGuardKey", "ExitNode", "PreAuthKey", "HeadscaleUser"})
+    assert "DevicesUser" in kinds
+    assert set(outputs) == {"login_server", "keys_url"}
+    env = one(declared, "WorkloadEnv", "env")
+    assert set(env["values"]) == {"MESH_LOGIN_SERVER", "MESH_KEYS_URL"}
+    held = one(declared, "Secret", "keys")
+    assert "an existing one" in held["stringData"]["value"]["api-key"]
+
+
 async def test_ipsec_is_a_container_of_its_own_at_the_ports_that_its_clients_dial() -> None:
     ipsec = {"access": ["wireguard", "ipsec"], "exposure": "HostPort"}
     declared, _ = await run(gateways=[CONFIG["gateways"][0] | ipsec])
     pod = gateway_pod(declared)
     assert [container["name"] for container in pod["containers"]] == ["tailscale", "wireguard", "ipsec", "agent"]
     charon, agent = pod["containers"][2:]
-    assert charon["securityContext"] == pod["containers"][0]["securityContext"]
+    assert charon["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["NET_ADMIN", "NET_BIND_SERVICE"]}
     assert [(port["hostPort"], port["containerPort"], port["protocol"]) for port in charon["ports"]] == [
-        (500, 1500, "UDP"),
+        (500, 500, "UDP"),
         (4500, 4500, "UDP"),
     ]
     assert {mount["name"] for mount in charon["volumeMounts"]} == {"tun", "ipsec"}
     told = {one["name"]: one.get("value") for one in agent["env"]}
-    assert told["MESHGATE_IPSEC_PORT"] == "1500"
+    assert told["MESHGATE_IPSEC_DIR"] == "/run/meshgate-ipsec"
     assert "MESHGATE_OPENVPN_LISTEN" not in told
     open_to_all = one(declared, "NetworkPolicy", "one-policy")["spec"]["ingress"][0]["ports"]
-    assert {1500, 4500} <= {port["port"] for port in open_to_all}
+    assert {500, 4500} <= {port["port"] for port in open_to_all}
 
 
 async def test_a_load_balancer_leads_ipsecs_ports_to_the_pods() -> None:
@@ -234,7 +263,7 @@ async def test_a_load_balancer_leads_ipsecs_ports_to_the_pods() -> None:
     declared, _ = await run(gateways=[CONFIG["gateways"][0] | ipsec])
     assert len(gateway_pod(declared)["containers"]) == 5
     ways = one(declared, "Service", "one-wireguard")["spec"]["ports"]
-    assert [(way["port"], way["targetPort"]) for way in ways][2:] == [(500, 1500), (4500, 4500)]
+    assert [(way["port"], way["targetPort"]) for way in ways][2:] == [(500, 500), (4500, 4500)]
 
 
 async def test_who_has_no_openvpn_has_no_ca() -> None:

@@ -74,13 +74,16 @@ def test_a_number_like_api_key_stays_text() -> None:
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        (GOOD | {"gatewayz": []}, "meshgate:gatewayz: there is no such setting; known here are cluster, gateways"),
+        (GOOD | {"gatewayz": []}, "meshgate:gatewayz: there is no such setting; known here are access, cluster"),
         (
             with_headscale(ingress={"tls_secret": "one", "tls": "two"}),
             "meshgate:headscale.ingress.tls: there is no such setting; known here are class_name, tls_secret",
         ),
         (with_gateway(mtuu=1), "meshgate:gateways[0].mtuu: there is no such setting; known here are access"),
-        (GOOD | {"gateways": []}, "meshgate:gateways: "),
+        (GOOD | {"gateways": []}, "gateways is empty, so nobody gets in; list a gateway, or set access: [mesh]"),
+        (GOOD | {"access": ["wireguard"]}, "meshgate:access[0]: 'wireguard' cannot be used"),
+        (GOOD | {"mesh_clients": {"key_minutes": 5}}, "mesh_clients is set, but `access` lacks mesh"),
+        (PLAIN | {"access": ["mesh"]}, "access has mesh, but there is no `headscale` to join"),
         (with_gateway(client_networks=["100.100.0.0/16"]), "meshgate:gateways[0].client_networks[0]: 100.100.0.0/16"),
         (with_gateway(client_networks=["10.244.8.0/24"]), "overlaps 10.244.0.0/16 of cluster.pod_networks"),
         (with_gateway(client_networks=["10.96.8.0/24"]), "overlaps 10.96.0.0/12 of cluster.service_networks"),
@@ -199,8 +202,10 @@ def test_a_number_like_api_key_stays_text() -> None:
             with_gateway(access=IPSEC, exposure="HostPort", endpoint="a.example:4500"),
             "ipsec's port 4500 is also the",
         ),
-        (with_gateway(access=IPSEC, exposure="HostPort", endpoint="a.example:1500"), "port 1500 is IPsec's inside the"),
-        (with_gateway(access=IPSEC, exposure="HostPort", tailscale_port=1500), "port 1500 is IPsec's inside the pod"),
+        (
+            with_gateway(access=IPSEC, exposure="HostPort", tailscale_port=4500),
+            "ipsec's port 4500 is also tail",
+        ),
         (with_gateway(access=IPSEC, exposure="HostPort", allowed_ips=["10.0.0.0/8"]), "allowed_ips lacks 0.0.0.0/0"),
         (
             with_metal(access=[*BOTH, "ipsec"], openvpn={"udp_port": 4500}),

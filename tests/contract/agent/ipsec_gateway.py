@@ -26,7 +26,7 @@ class Gateway:
         give_issuer(world)
         meeting = world.directory / "ipsec"
         meeting.mkdir(mode=0o700)
-        world.environment |= {"MESHGATE_IPSEC_PORT": "500", "MESHGATE_IPSEC_DIR": str(meeting)}
+        world.environment |= {"MESHGATE_IPSEC_DIR": str(meeting)}
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:

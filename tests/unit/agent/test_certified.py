@@ -38,7 +38,7 @@ async def http(tmp_path: Path, issuer: Issuer) -> AsyncIterator[httpx.AsyncClien
         tmp_path,
         openvpn_listen="udp:1194,tcp:1195",
         openvpn_endpoints=ENDPOINTS,
-        ipsec_port=500,
+        ipsec_dir=tmp_path,
         issuing_certificate_file=tmp_path / "chain",
         issuing_key_file=tmp_path / "key",
     )

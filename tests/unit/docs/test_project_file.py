@@ -21,8 +21,8 @@ def test_it_declares_every_setting_but_the_optional_ones() -> None:
         "description": StackSettings.model_fields["namespace"].description,
         "default": "meshgate",
     }
-    assert config["gateways"]["type"] == "array"
-    assert "default" not in config["gateways"], "a stack without a gateway is refused"
+    assert (config["gateways"]["items"], config["gateways"]["default"]) == ({"type": "object"}, [])
+    assert (config["access"]["items"], config["access"]["default"]) == ({"type": "string"}, [])
     assert "ingress {class_name, tls_secret}" in config["headscale"]["description"]
 
 

@@ -41,6 +41,8 @@ def test_sections_are_found_wherever_they_stand() -> None:
         "cluster",
         "headscale",
         "headscale.ingress",
+        "mesh_clients",
+        "mesh_clients.api_from[]",
         "gateways[]",
         "gateways[].openvpn",
         "gateways[].api_from[]",

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 
 from gateway.agent import link, server_certificate
 from gateway.agent.certificates import Issuer, device_named
@@ -41,6 +42,7 @@ class IpSec:
         self._settings = settings
         self._issuer = issuer
         self._presence = Presence(clock)
+        self._directory = settings().ipsec_dir or Path()
         self._charon: Charon | None = None
         self._is_open = False
         """Whether clients get answers: all devices were loaded, by this agent or by one before."""
@@ -63,7 +65,7 @@ class IpSec:
         """Load all devices into each charon that comes, and look after it while it is there, until cancelled."""
         while True:
             with suppress(AwayError):
-                self._charon = await Charon.open(socket(self._settings().ipsec_dir))
+                self._charon = await Charon.open(socket(self._directory))
             if self._charon:
                 try:
                     await self._keep(self._charon, devices)
@@ -123,7 +125,7 @@ class IpSec:
 
     async def _load_credentials(self, charon: Charon, settings: AgentSettings) -> datetime:
         """Give charon its certificate; when that ends."""
-        server, end = server_certificate.kept(self._issuer, settings.ipsec_dir, settings.host)
+        server, end = server_certificate.kept(self._issuer, self._directory, settings.host)
         authorities = (self._issuer.ca, self._issuer.issuing)
         await charon.run(
             [

@@ -4,15 +4,14 @@ A charon that starts has no connections, so its ports are closed before it start
 Clients send again what was dropped. It is a table of its own: the process that runs charon closes, the agent opens.
 """
 
-from collections.abc import Iterable
-
 from gateway.agent.command import CommandError, run
+from gateway.agent.endpoints import IKE_PORT, NAT_PORT
 
 TABLE = "inet meshgate-ipsec"
 
 
-async def close(ports: Iterable[int]) -> None:
-    """Drop what comes in for these UDP ports; CommandError."""
+async def close() -> None:
+    """Drop what comes in for charon; CommandError."""
     await run(
         *("nft", "-f", "-"),
         stdin=f"""
@@ -21,7 +20,7 @@ delete table {TABLE}
 table {TABLE} {{
     chain input {{
         type filter hook input priority filter - 2; policy accept;
-        udp dport {{ {", ".join(map(str, ports))} }} drop
+        udp dport {{ {IKE_PORT}, {NAT_PORT} }} drop
     }}
 }}
 """,

@@ -14,22 +14,20 @@ from pathlib import Path
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gateway.agent.command import CommandError
-from gateway.agent.endpoints import NAT_PORT
 from gateway.agent.exit_status import exit_status
 from gateway.agent.protocols import daemon
 from gateway.agent.protocols.ipsec import gate, socket
-from gateway.agent.settings import InterfaceName, Listeners, Port, load
+from gateway.agent.settings import InterfaceName, Listeners, load
 from gateway.agent.tasks import run_until_first_ends, stop_signal
 
 log = logging.getLogger(__name__)
 
+# charon listens at 500 and 4500: at another port it would take what comes from other ports than 500 for ESP.
 # interfaces_ignore: else MOBIKE tells clients the gateway's addresses inside its tunnels, and they try those.
 _CONFIGURATION = """\
 charon-systemd {{
     load = random nonce openssl kdf pem pkcs1 pkcs8 x509 pubkey constraints kernel-libipsec kernel-netlink \
 socket-default vici
-    port = {port}
-    port_nat_t = {nat_port}
     interfaces_ignore = {ignored}
     block_threshold = 100
     ikesa_table_size = 1024
@@ -66,7 +64,6 @@ class ServerSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="MESHGATE_", frozen=True)
 
-    ipsec_port: Port
     ipsec_dir: Path
     interface: InterfaceName = "wg0"
     mesh_interface: InterfaceName = "tailscale0"
@@ -77,15 +74,13 @@ def configuration(settings: ServerSettings) -> str:
     """What charon is told as it starts (strongswan.conf)."""
     ignored = (settings.interface, settings.mesh_interface, *(one.interface for one in settings.openvpn_listen))
     return _CONFIGURATION.format(
-        port=settings.ipsec_port,
-        nat_port=NAT_PORT,
         ignored=", ".join(ignored),
         socket=socket(settings.ipsec_dir),
     )
 
 
-async def _life(settings: ServerSettings, file: Path) -> bool:
-    await gate.close((settings.ipsec_port, NAT_PORT))
+async def _life(file: Path) -> bool:
+    await gate.close()
     process = await asyncio.create_subprocess_exec("charon-systemd", env={**os.environ, "STRONGSWAN_CONF": str(file)})
     try:
         code = await process.wait()
@@ -100,7 +95,7 @@ async def _main() -> None:
     stop = stop_signal()
     file = settings.ipsec_dir / "strongswan.conf"
     file.write_text(configuration(settings))
-    charon = daemon.keep("charon", lambda: _life(settings, file))
+    charon = daemon.keep("charon", lambda: _life(file))
     try:
         await run_until_first_ends({"signal": stop.wait(), "charon": charon})
     finally:

@@ -1,0 +1,59 @@
+"""Access mode "mesh": the app's users are nodes of the mesh, by Tailscale's own client and a pre-auth key.
+
+The app asks the key service for a key, and hands it to the client with the server's URL. No gateway is in the way,
+unless the client takes one as its exit node.
+"""
+
+import pulumi
+
+from infra import gateway_programs
+from infra.components.component import Component
+from infra.components.headscale_server import HeadscaleServer
+from infra.components.key_service import KeyService
+from infra.components.orchestrator_env import KeyServiceAccess
+from infra.components.stack_cluster import StackCluster
+from infra.resources.token import Token
+from infra.resources.user import DevicesUser
+from infra.settings.headscale import HeadscaleSettings
+from infra.settings.mesh_clients import MeshClientsSettings
+from infra.settings.stack import StackSettings
+
+
+class MeshAccess(Component):
+    """The Headscale user of the devices, and the service that mints their keys."""
+
+    def __init__(
+        self,
+        cluster: StackCluster,
+        settings: StackSettings,
+        server: HeadscaleSettings,
+        managed: list[HeadscaleServer],
+    ) -> None:
+        super().__init__("meshgate:access:Mesh", "mesh")
+        clients = settings.mesh_clients or MeshClientsSettings()
+        user = DevicesUser(
+            "devices",
+            user=f"{server.user or f'meshgate-{pulumi.get_stack()}'}-devices",
+            opts=self.child(*managed),
+        )
+        token = Token("keys-token", rotation=clients.token_rotation, opts=self.child())
+        service = KeyService(
+            cluster,
+            settings,
+            server,
+            user.user,
+            tokens=pulumi.Output.all(token.value, token.previous, token.next, token.admin).apply(
+                lambda tokens: gateway_programs.token_file(tokens[:-1], admin=tokens[-1])
+            ),
+            admin_token=token.admin,
+            opts=self.child(user),
+        )
+        self.keys = KeyServiceAccess(
+            service=service,
+            login_server=server.url,
+            url=service.url,
+            token=token.value,
+            previous_token=token.previous,
+        )
+        self.outputs: dict[str, pulumi.Input[object]] = {"login_server": server.url, "keys_url": service.url}
+        self.register_outputs(self.outputs)
