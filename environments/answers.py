@@ -13,14 +13,14 @@ import yaml
 from console.errors import StepError
 from infra.settings.cluster import ClusterSettings
 from infra.settings.loading import SettingsError, load
-from infra.settings.stack import StackSettings
+from infra.settings.stack import NO_WAY_IN, StackSettings
 from infra.settings.value_types import IPNetwork
 
 Values = dict[str, Any]
 Place = Sequence[str | int]
 
 STDIN = Path("-")
-_MISSING = "it is missing and has no default."
+_UNANSWERED = ("it is missing and has no default.", f"{NO_WAY_IN}.")
 
 
 class AnswerError(StepError):
@@ -56,7 +56,7 @@ def refuse_given(values: Values) -> None:
     try:
         load(values.get, values)
     except SettingsError as error:
-        if given := [line for line in str(error).splitlines() if not line.endswith(_MISSING)]:
+        if given := [line for line in str(error).splitlines() if not line.endswith(_UNANSWERED)]:
             raise AnswerError("\n".join(given)) from None
 
 

@@ -1,4 +1,4 @@
-"""Nothing privileged: a pod has no capability but NET_ADMIN, and nothing of its node but /dev/net/tun."""
+"""Nothing privileged: a pod has no capability but NET_ADMIN and a low port, and of its node only /dev/net/tun."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -6,6 +6,8 @@ from typing import Any
 from policy.declared import DeclaredResource, DeclaredStack, at, containers, each, pod
 
 ALLOWED_CAPABILITY = "NET_ADMIN"
+LOW_PORTS = "NET_BIND_SERVICE"
+"""Kubernetes' own "restricted" standard allows it. IPsec's port is 500."""
 ALLOWED_HOST_PATH = "/dev/net/tun"
 
 
@@ -32,8 +34,8 @@ def _of_container(container: Mapping[str, Any]) -> Iterator[str]:
         yield f"is privileged; give it the capability {ALLOWED_CAPABILITY} instead."
     if at(context, "allowPrivilegeEscalation") is not False:
         yield "may escalate its privileges; set allowPrivilegeEscalation to false."
-    if more := sorted({*each(context, "capabilities", "add")} - {ALLOWED_CAPABILITY}):
-        yield f"adds the capabilities {', '.join(more)}; only {ALLOWED_CAPABILITY} may be added."
+    if more := sorted({*each(context, "capabilities", "add")} - {ALLOWED_CAPABILITY, LOW_PORTS}):
+        yield f"adds the capabilities {', '.join(more)}; only {ALLOWED_CAPABILITY} and {LOW_PORTS} may be added."
     if "ALL" not in each(context, "capabilities", "drop"):
         yield "keeps the runtime's own capabilities; drop ALL."
     if at(context, "seccompProfile", "type") == "Unconfined":

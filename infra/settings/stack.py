@@ -17,6 +17,9 @@ from infra.settings.section import Section
 from infra.settings.value_types import IPNetwork, Name
 
 
+NO_WAY_IN = "gateways is empty, so nobody gets in; list a gateway, or set access: [mesh]"
+
+
 class StackSettings(Section):
     """All settings of a stack."""
 
@@ -44,7 +47,6 @@ class StackSettings(Section):
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
         _refuse_unfit_key(self.headscale, self.headscale_api_key)
-        _refuse_unfit_access(self)
         for index, gateway in enumerate(self.gateways):
             if not self.mesh(gateway):
                 _refuse_mesh_settings(f"gateways[{index}]", gateway)
@@ -54,6 +56,7 @@ class StackSettings(Section):
         _refuse_overlaps(self)
         if self.orchestrator:
             _refuse_unreachable(self.orchestrator, self.gateways)
+        _refuse_unfit_access(self)
         return self
 
 
@@ -73,7 +76,7 @@ def _refuse_unfit_key(headscale: HeadscaleSettings | None, api_key: SecretStr | 
 
 def _refuse_unfit_access(settings: StackSettings) -> None:
     if not settings.gateways and not settings.access:
-        raise ValueError("gateways is empty, so nobody gets in; list a gateway, or set access: [mesh]")
+        raise ValueError(NO_WAY_IN)
     if settings.access and settings.headscale is None:
         raise ValueError("access has mesh, but there is no `headscale` to join; add it, or leave mesh out")
     if settings.mesh_clients and not settings.access:
