@@ -17,9 +17,6 @@ from infra.settings.section import Section
 from infra.settings.value_types import IPNetwork, Name
 
 
-NO_WAY_IN = "gateways is empty, so nobody gets in; list a gateway, or set access: [mesh]"
-
-
 class StackSettings(Section):
     """All settings of a stack."""
 
@@ -76,7 +73,7 @@ def _refuse_unfit_key(headscale: HeadscaleSettings | None, api_key: SecretStr | 
 
 def _refuse_unfit_access(settings: StackSettings) -> None:
     if not settings.gateways and not settings.access:
-        raise ValueError(NO_WAY_IN)
+        raise ValueError("gateways is empty, so nobody gets in; list a gateway, or set access: [mesh]")
     if settings.access and settings.headscale is None:
         raise ValueError("access has mesh, but there is no `headscale` to join; add it, or leave mesh out")
     if settings.mesh_clients and not settings.access:

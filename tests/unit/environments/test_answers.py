@@ -59,8 +59,8 @@ def test_every_setting_that_cannot_work_is_named() -> None:
         answers.whole(GOOD | {"namespaces": "x", "gateways": [{"name": "one"}]})
     assert str(refused.value).splitlines() == [
         "meshgate:gateways[0].endpoint: it is missing and has no default.",
-        "meshgate:namespaces: there is no such setting; known here are cluster, gateways, headscale, "
-        "headscale_api_key, namespace, orchestrator, protect.",
+        "meshgate:namespaces: there is no such setting; known here are access, cluster, gateways, headscale, "
+        "headscale_api_key, mesh_clients, namespace, orchestrator, protect.",
     ]
 
 
