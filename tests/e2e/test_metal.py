@@ -9,7 +9,7 @@ import pytest
 from infra import certificate_authority
 from lab.machines.metal import Machine
 from lab.mesh import peer
-from lab.network import openvpn_client, topology
+from lab.network import ipsec_client, openvpn_client, topology
 from lab.network.tunnel_client import TunnelClient
 from lab.network.wireguard_client import Client
 from lab.tools import go_builds, pinned_tools
@@ -173,11 +173,13 @@ def test_out_of_the_mesh_and_into_it_again_devices_keep_their_configs(gateway: M
     assert_passes(gateway, client)
 
 
-def test_devices_come_by_openvpn_too_until_it_is_taken_back(gateway: MetalGateway, client: Client) -> None:
+def test_devices_come_by_openvpn_and_ipsec_too_until_these_are_taken_back(
+    gateway: MetalGateway, client: Client
+) -> None:
     both = MetalGateway(
         gateway.machine,
         gateway.directory,
-        {"access": ["wireguard", "openvpn"], "openvpn": {"udp_port": 1194, "tcp_port": 443}},
+        {"access": ["wireguard", "openvpn", "ipsec"], "openvpn": {"udp_port": 1194, "tcp_port": 443}},
     )
     assert both.try_to_play("gateway").complaint[0].startswith("meshgate_issuing_certificate, meshgate_issuing_key: ")
     ca = certificate_authority.make("a CA of these tests")
@@ -187,10 +189,10 @@ def test_devices_come_by_openvpn_too_until_it_is_taken_back(gateway: MetalGatewa
         "meshgate_issuing_key": issuing.key,
     }
     played = both.play("gateway", **secrets)
-    assert {"wireguard : Run OpenVPN", "wireguard : Run the agent"} <= set(played.changed)
+    assert {"wireguard : Run the server", "wireguard : Run the agent"} <= set(played.changed)
     assert issuing.key.splitlines()[1] not in played.output
     assert both.play("gateway", **secrets).changed == []
-    assert both.play("verify", **secrets).output.count(": works") == 16
+    assert both.play("verify", **secrets).output.count(": works") == 19
 
     device = both.api("POST", "/v1/peers", {"protocol": "openvpn", "make_key": True}).json()
     for profile in (device["profile"], lab_world.by_tcp(device["profile"])):
@@ -203,8 +205,16 @@ def test_devices_come_by_openvpn_too_until_it_is_taken_back(gateway: MetalGatewa
         assert both.api("DELETE", device_path(device["id"])).is_success
         assert not lab_world.passes(laptop, lab_world.INTERNET[0], 2)
 
+    device = both.api("POST", "/v1/peers", {"protocol": "ipsec", "make_key": True}).json()
+    with ipsec_client.connected("laptop", device["profile"]) as laptop:
+        assert_passes(both, laptop)
+        assert both.api("DELETE", device_path(device["id"])).is_success
+        assert not lab_world.passes(laptop, lab_world.INTERNET[0], 2)
+
     gateway.play("gateway")
-    assert "meshgate-openvpn" not in gateway.machine.ssh("ls", "/etc/systemd/system")
+    units = gateway.machine.ssh("ls", "/etc/systemd/system")
+    assert "meshgate-openvpn" not in units
+    assert "meshgate-ipsec" not in units
     assert "issuing" not in gateway.machine.ssh("ls", "/etc/meshgate")
     assert_passes(gateway, client)
 
