@@ -173,9 +173,7 @@ def test_out_of_the_mesh_and_into_it_again_devices_keep_their_configs(gateway: M
     assert_passes(gateway, client)
 
 
-def test_devices_come_by_openvpn_and_ipsec_too_until_these_are_taken_back(
-    gateway: MetalGateway, client: Client
-) -> None:
+def test_devices_come_by_every_way_until_it_is_taken_back(gateway: MetalGateway, client: Client) -> None:
     both = MetalGateway(
         gateway.machine,
         gateway.directory,
