@@ -5,8 +5,6 @@ without it would be a new node to Headscale, and its pre-auth key is used up (ta
 the containers.
 """
 
-import hashlib
-
 import pulumi
 
 from infra import gateway_programs
@@ -20,6 +18,7 @@ from infra.components.gateway_containers import (
     TOKENS,
 )
 from infra.components.gateway_identity import GatewayIdentity
+from infra.resources.token import digest
 from infra.settings.gateway import GatewaySettings
 from infra.settings.stack import StackSettings
 
@@ -34,10 +33,10 @@ def annotations(identity: GatewayIdentity) -> dict[str, pulumi.Input[str]]:
     noticed: dict[str, pulumi.Input[str]] = {"meshgate/public-key": identity.public_key}
     if identity.mesh:
         # The digest of a random key tells nothing of it.
-        noticed["meshgate/pre-auth-key"] = pulumi.Output.unsecret(identity.mesh.pre_auth_key.apply(_digest))
-        noticed["meshgate/ca-certificate"] = _digest(identity.mesh.server.ca_certificate or "")
+        noticed["meshgate/pre-auth-key"] = pulumi.Output.unsecret(identity.mesh.pre_auth_key.apply(digest))
+        noticed["meshgate/ca-certificate"] = digest(identity.mesh.server.ca_certificate or "")
     if identity.issuer:
-        noticed["meshgate/issuing-certificate"] = identity.issuer.chain.apply(_digest)
+        noticed["meshgate/issuing-certificate"] = identity.issuer.chain.apply(digest)
     return noticed
 
 
@@ -109,7 +108,3 @@ def _config_map(name: str, *keys: str) -> dict[str, object]:
 
 def _items(*keys: str) -> list[dict[str, str]]:
     return [{"key": key, "path": key} for key in keys]
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

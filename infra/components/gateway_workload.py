@@ -11,10 +11,9 @@ from infra.components.api_callers import callers
 from infra.components.gateway_identity import GatewayIdentity
 from infra.components.gateway_monitoring import GatewayMonitoring
 from infra.components.stack_cluster import NamespacedComponent, StackCluster
+from infra.kubernetes.labels import NOT_AWAITED
 from infra.settings.gateway import GatewaySettings
 from infra.settings.stack import StackSettings
-
-NOT_AWAITED = {"pulumi.com/skipAwait": "true"}
 
 
 class GatewayWorkload(NamespacedComponent):

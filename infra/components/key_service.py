@@ -3,8 +3,6 @@
 Its API key is the stack's own. A managed server's lies in the Secret that the stack keeps, and is renewed there.
 """
 
-import hashlib
-
 import pulumi
 from pulumi_kubernetes.apps.v1 import Deployment
 from pulumi_kubernetes.core.v1 import ConfigMap, Secret, Service
@@ -13,7 +11,9 @@ from pulumi_kubernetes.networking.v1 import NetworkPolicy
 from infra import gateway_programs
 from infra.components.api_callers import callers
 from infra.components.stack_cluster import NamespacedComponent, StackCluster
+from infra.kubernetes.labels import NOT_AWAITED
 from infra.resources.connections import API_KEY, API_KEY_SECRET
+from infra.resources.token import digest
 from infra.settings.headscale import HeadscaleSettings
 from infra.settings.mesh_clients import MeshClientsSettings
 from infra.settings.stack import StackSettings
@@ -23,7 +23,6 @@ SELECTOR = {"app.kubernetes.io/name": "keys"}
 SECRETS, SERVERS_SECRET, CERTIFICATES = "/etc/meshgate", "/etc/meshgate-headscale", "/etc/meshgate-certificates"
 TOKENS, ADMIN_TOKEN, CA_CERTIFICATE = "tokens", "admin-token", "ca.crt"
 NOBODY = 65532
-NOT_AWAITED = {"pulumi.com/skipAwait": "true"}
 
 
 class KeyService(NamespacedComponent):
@@ -74,7 +73,7 @@ class KeyService(NamespacedComponent):
                 "template": {
                     "metadata": {
                         "labels": self.labels,
-                        "annotations": {"meshgate/ca-certificate": _digest(certificate or "")},
+                        "annotations": {"meshgate/ca-certificate": digest(certificate or "")},
                     },
                     "spec": _pod(server, own, user),
                 },
@@ -186,7 +185,3 @@ def _api_key(settings: StackSettings) -> pulumi.Output[str]:
 
 def _secret(name: str, *keys: str) -> dict[str, object]:
     return {"secret_name": name, "default_mode": 0o440, "items": [{"key": key, "path": key} for key in keys]}
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -3,6 +3,8 @@
 ADOPTED = {"pulumi.com/patchForce": "true"}
 """Annotation of every object of ours: after a killed run its fields belong to that run's field manager, and the next
 run, whose manager has another name, takes them over."""
+NOT_AWAITED = {"pulumi.com/skipAwait": "true"}
+"""Annotation of an object whose readiness something else proves."""
 INSTANCE = "app.kubernetes.io/instance"
 PART_OF = "app.kubernetes.io/part-of"
 

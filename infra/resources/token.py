@@ -40,7 +40,7 @@ def _new() -> str:
 
 
 def digest(token: str) -> str:
-    """It tells tokens apart and tells nothing of them."""
+    """It tells tokens and other texts apart, and tells nothing of a random one."""
     return hashlib.sha256(token.encode()).hexdigest()[:16]
 
 

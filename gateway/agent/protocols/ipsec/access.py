@@ -187,13 +187,15 @@ class IpSec:
     async def _keep_looking(self, charon: Charon, devices: Devices) -> None:
         """Learn who is there, and keep it; end the sessions of those who may not be."""
         while True:
-            found: dict[str, IkeSession] = {}
-            for session in await charon.sessions():
-                found[device_named(device_connections.name_of(session.connection))] = session
-            strangers = found.keys() - devices.among(found).keys()
-            await charon.run(device_connections.ended(found[one].id) for one in strangers)
-            await self._presence.note(devices, {key: session.endpoint for key, session in found.items()})
+            found = [(_device_of(session), session) for session in await charon.sessions()]
+            known = devices.among(device for device, _ in found)
+            await charon.run(device_connections.ended(one.id) for device, one in found if device not in known)
+            await self._presence.note(devices, {device: one.endpoint for device, one in found})
             await asyncio.sleep(LOOK_EVERY_S)
+
+
+def _device_of(session: IkeSession) -> str:
+    return device_named(device_connections.name_of(session.connection))
 
 
 def _certificate(flag: str, pem: str) -> Command:

@@ -46,8 +46,6 @@ class IkeSession:
     id: str
     endpoint: str
     """The client's address and port."""
-    established_s: int
-    """How long ago."""
 
 
 class Charon:
@@ -156,5 +154,4 @@ def _session(connection: str, said: Mapping[str, Any]) -> IkeSession:
         connection,
         said["uniqueid"].decode(),
         f"{host}:{said.get('remote-port', b'0').decode()}",
-        int(said.get("established", b"0")),
     )
