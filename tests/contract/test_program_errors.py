@@ -155,8 +155,8 @@ def test_bad_settings_are_all_told_at_once(world: World) -> None:
     gateway = {"name": "one", "endpoint": "vpn.example.com", "mtu": 9000, "client_networks": ["100.64.0.0/24"]}
     said = world.refusal(world.settings(gateways=[gateway], namespaces="other"))
     for sentence in (
-        "meshgate:namespaces: there is no such setting; known here are cluster, gateways, headscale, "
-        "headscale_api_key, namespace, orchestrator, protect.",
+        "meshgate:namespaces: there is no such setting; known here are access, cluster, gateways, headscale, "
+        "headscale_api_key, mesh_clients, namespace, orchestrator, protect.",
         "meshgate:gateways[0].endpoint: 'vpn.example.com' is not host:port with a port from 1 to 65535, such as "
         "vpn.example.com:31820.",
         "meshgate:gateways[0].mtu: 9000 cannot be used: it should be less than or equal to 1420.",
