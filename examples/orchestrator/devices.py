@@ -29,12 +29,12 @@ class Registered(BaseModel):
     success: bool = True
     message: str = "Device registered"
     device_name: str
-    address: str
 
 
 class WireGuardRegistered(Registered):
     """What the app makes its WireGuard config of; comma-separated where WireGuard's own format is."""
 
+    address: str
     privateKey: str  # noqa: N815 (the app's field names)
     publicKey: str  # noqa: N815
     serverPublicKey: str  # noqa: N815
@@ -47,6 +47,7 @@ class WireGuardRegistered(Registered):
 class ProfileRegistered(Registered):
     """What the app hands to another client: its profile. `publicKey` names the device when it is unregistered."""
 
+    address: str
     publicKey: str  # noqa: N815
     profile: str
     profileFormat: str  # noqa: N815

@@ -4,7 +4,7 @@ It makes the device's key pair as June does, registers the public half with a ga
 the gateway said: its key and endpoint are those of HEADSCALE_SERVER_PUBLIC_KEY and HEADSCALE_SERVER_ENDPOINT, from
 which an unpatched June answers. A patched June has its own authentication in place of `user`.
 Where there are several gateways (GATEWAYS), `?gateway=` asks for one by name. `?access=openvpn` and
-`?access=ipsec` ask for a profile.
+`?access=ipsec` ask for a profile, `?access=mesh` for a pre-auth key.
 """
 
 import os
@@ -17,8 +17,10 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from pydantic import BaseModel
 
+from .calls import connected
 from .devices import IpSecDevice, OpenVpnDevice, ProfileRegistered, WireGuardDevice, WireGuardRegistered
-from .gateways import Gateways, connected
+from .gateways import Gateways
+from .mesh import Mesh, MeshRegistered
 
 USER_HEADER = "ORCHESTRATOR_USER_HEADER"
 DEVICE_TTL = "ORCHESTRATOR_DEVICE_TTL_SECONDS"
@@ -49,10 +51,10 @@ def user(request: Request) -> str:
 
 
 def device_key(device_id: str) -> str:
-    """The device's public key; in a query its `+` means a space, where the app has not encoded it."""
+    """A device's public key, or its number in the mesh. In a query the key's `+` means a space if it is not encoded."""
     key = device_id.translate(str.maketrans(" -_", "++/"))
-    if not re.fullmatch(r"[A-Za-z0-9+/]{43}=", key):
-        raise HTTPException(422, "device_id names no device: it has to be the publicKey of the registration.")
+    if not re.fullmatch(r"[A-Za-z0-9+/]{43}=|[0-9]{1,20}", key):
+        raise HTTPException(422, "device_id names no device: it has to be the registration's publicKey or device_id.")
     return key
 
 
@@ -69,9 +71,15 @@ def _gateways(request: Request) -> Gateways:
     return gateways
 
 
+def _mesh(request: Request) -> Mesh:
+    mesh: Mesh = request.app.state.mesh
+    return mesh
+
+
 User = Annotated[str, Depends(user)]
 DeviceKey = Annotated[str, Depends(device_key)]
 AllGateways = Annotated[Gateways, Depends(_gateways)]
+TheMesh = Annotated[Mesh, Depends(_mesh)]
 router = APIRouter(prefix="/api/v1/device")
 
 
@@ -80,13 +88,16 @@ async def register(
     device: DeviceRegistrationRequest,
     user: User,
     gateways: AllGateways,
+    mesh: TheMesh,
     gateway: str | None = None,
-    access: Literal["wireguard", "openvpn", "ipsec"] = "wireguard",
-) -> WireGuardRegistered | ProfileRegistered:
-    """Make a key for the device and let it in at the first gateway that can."""
+    access: Literal["mesh", "wireguard", "openvpn", "ipsec"] = "wireguard",
+) -> WireGuardRegistered | ProfileRegistered | MeshRegistered:
+    """Let the device in at the first gateway that can, with a key of its own, or into the mesh."""
     name = device.device_name or "device"
     made: WireGuardDevice | OpenVpnDevice | IpSecDevice
     match access:
+        case "mesh":
+            return await mesh.let_in(user, name)
         case "wireguard":
             made = WireGuardDevice()
         case "openvpn":
@@ -98,16 +109,18 @@ async def register(
 
 
 @router.delete("/unregister")
-async def unregister(user: User, key: DeviceKey, gateways: AllGateways) -> dict[str, bool | str]:
-    """Shut the user's device out, wherever it is; `device_id` is its public key."""
-    await gateways.shut_out(key, user)
+async def unregister(user: User, key: DeviceKey, gateways: AllGateways, mesh: TheMesh) -> dict[str, bool | str]:
+    """Shut the user's device out, wherever it is."""
+    await (mesh if key.isdecimal() else gateways).shut_out(key, user)
     return {"success": True, "message": "Device unregistered"}
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    async with connected() as app.state.gateways:
+    async with connected() as client:
+        app.state.gateways, app.state.mesh = Gateways(client), Mesh(client)
         yield
+        app.state.gateways.stop()
 
 
 def create_app() -> FastAPI:

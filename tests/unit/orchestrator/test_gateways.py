@@ -1,15 +1,10 @@
 """The reference orchestrator before gateways that are told what to answer."""
 
-import asyncio
 import base64
 import hashlib
-import json
 import os
 import ssl
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import httpx
@@ -17,15 +12,13 @@ import pytest
 import respx
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from fastapi import FastAPI
 
 from examples.orchestrator import gateways
 from examples.orchestrator.orchestrator import create_app
 from tests.unit.docs.commands import bash, console
+from tests.unit.orchestrator.june import ADAS, KEY, June, running, sent
 
 ONE, EDGE = "http://one.test:8080", "https://edge.test/meshgate"
-ADAS = hashlib.sha256(b"ada").hexdigest()[:24]
-"""What the names of ada's devices begin with."""
 PEER = {
     "name": f"{ADAS}:phone",
     "addresses": ["10.77.0.2/32", "fd77::2/128"],
@@ -38,19 +31,12 @@ PEER = {
 UNKNOWN = {"detail": "no peer has this public key"}
 BUSY = {"detail": "the WireGuard interface is being restored; try again"}
 FULL = {"detail": "No address is left."}
-KEY = base64.b64encode(b"\xfb\xef\xbe\xff" * 8).decode()
 URL_SAFE = KEY.replace("+", "-").replace("/", "_")
 
 
-@pytest.fixture
-def server() -> Iterator[respx.MockRouter]:
-    with respx.mock(assert_all_called=False) as router:
-        yield router
-
-
-@pytest.fixture(autouse=True)
-def user_header(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ORCHESTRATOR_USER_HEADER", "X-Forwarded-User")
+def peer(server: respx.MockRouter, url: str, method: str) -> respx.Route:
+    """The route of the one device at a gateway."""
+    return server.request(method, f"{url}/v1/peers/{quote(URL_SAFE, safe='')}")
 
 
 @pytest.fixture
@@ -65,57 +51,6 @@ def several(single: None, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, url, token in (("ONE", ONE, "token-1"), ("EDGE_2", EDGE, "token-2")):
         monkeypatch.setenv(f"GATEWAY_{name}_PEERS_URL", url)
         monkeypatch.setenv(f"GATEWAY_{name}_PEERS_TOKEN", token)
-
-
-class June:
-    """The running service, and an app of a user before it."""
-
-    def __init__(self, service: FastAPI, http: httpx.AsyncClient) -> None:
-        self.service = service
-        self.http = http
-
-    async def register(
-        self, name: str | None = "phone", user: str = "ada", system: str | None = None, **query: str
-    ) -> httpx.Response:
-        body = {"device_name": name, "device_os": system}
-        return await self._ask("POST", "register", user, json=body, params=query)
-
-    async def unregister(self, device_id: str = quote(KEY, safe=""), user: str = "ada") -> httpx.Response:
-        return await self._ask("DELETE", f"unregister?device_id={device_id}", user)
-
-    async def _ask(self, method: str, call: str, user: str, **content: Any) -> httpx.Response:  # noqa: ANN401
-        headers = {"X-Forwarded-User": user}
-        return await self.http.request(method, f"/api/v1/device/{call}", headers=headers, **content)
-
-    async def until_taken_back(self) -> None:
-        await asyncio.gather(*self.service.state.gateways.taking_back)
-
-
-@asynccontextmanager
-async def running() -> AsyncIterator[June]:
-    service = create_app()
-    transport = httpx.ASGITransport(service)
-    async with (
-        service.router.lifespan_context(service),
-        httpx.AsyncClient(transport=transport, base_url="http://june.test", trust_env=False) as http,
-    ):
-        yield June(service, http)
-
-
-@pytest.fixture
-async def june() -> AsyncIterator[June]:
-    async with running() as june:
-        yield june
-
-
-def peer(server: respx.MockRouter, url: str, method: str) -> respx.Route:
-    """The route of the one device at a gateway."""
-    return server.request(method, f"{url}/v1/peers/{quote(URL_SAFE, safe='')}")
-
-
-def sent(route: respx.Route) -> dict[str, Any]:
-    body: dict[str, Any] = json.loads(route.calls.last.request.content)
-    return body
 
 
 @pytest.mark.usefixtures("single")
