@@ -1,4 +1,4 @@
-"""Client of Headscale's REST API: sync, typed, without any of our other packages. Supported versions: 0.23.0 to 0.29.2.
+"""Client of Headscale's REST API: sync, typed, without any of our other packages. Supported versions: 0.23.0 to 0.29.3.
 
 The tests run it against real servers of both ends. `client` has the calls, `models` what they answer, `errors` how
 they fail. Nothing is imported here: a Pulumi preview that talks to no server need not load an HTTP client.

@@ -29,7 +29,7 @@ class HeadscaleSettings(Section):
     """PEM of the CA that signed the URL's certificate, when it is not a public one."""
     user: Name | None = None
     """The Headscale user that owns this stack's nodes; meshgate-<stack> when not set."""
-    image: str = "headscale/headscale:0.29.2"
+    image: str = "headscale/headscale:0.29.3"
     """The image of a managed server."""
     storage: Quantity = "1Gi"
     """Size of a managed server's volume."""

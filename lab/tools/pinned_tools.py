@@ -55,12 +55,12 @@ PULUMI_LANGUAGE_PYTHON = Tool(
 )
 HEADSCALE = Tool(
     name="headscale",
-    version="0.29.2",
-    module="headscale-0.29.2",
+    version="0.29.3",
+    module="headscale-0.29.3",
     package="github.com/juanfont/headscale/cmd/headscale",
     seconds=130,
     # The very version that the image's tag says.
-    own=Own(("version",), at_least=(0, 29, 2), below=(0, 29, 3)),
+    own=Own(("version",), at_least=(0, 29, 3), below=(0, 29, 4)),
 )
 HEADSCALE_0_23 = Tool(
     # Only for the contract tests: June runs this one.

@@ -20,5 +20,5 @@ options:
 notes:
   - Runs on the controller in the Python of this repository's C(.venv), whose packages do the work. So give the task
     C(delegate_to=localhost) and C(ansible_python_interpreter) V({{ ansible_playbook_python }}).
-  - Headscale from 0.23.0 to 0.29.2.
+  - Headscale from 0.23.0 to 0.29.3.
 """

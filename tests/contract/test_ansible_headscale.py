@@ -119,9 +119,9 @@ def _dict(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-@pytest.fixture(scope="module", params=["0.29.2", "0.23.0"])
+@pytest.fixture(scope="module", params=["0.29.3", "0.23.0"])
 def headscale(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealHeadscale]:
-    tool = pinned_tools.HEADSCALE if request.param == "0.29.2" else pinned_tools.HEADSCALE_0_23
+    tool = pinned_tools.HEADSCALE if request.param == "0.29.3" else pinned_tools.HEADSCALE_0_23
     with running_headscale(tmp_path_factory.mktemp(request.param), tool) as server:
         yield server
 

@@ -70,13 +70,13 @@ class Mesh:
         return joined()[0], key
 
 
-@pytest.fixture(scope="module", params=["real-0.29.2", "real-0.23.0", "fake-0.29", "fake-0.23"])
+@pytest.fixture(scope="module", params=["real-0.29.3", "real-0.23.0", "fake-0.29", "fake-0.23"])
 def mesh(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     if request.param.startswith("fake"):
         fake = FakeHeadscale("0.29" if request.param == "fake-0.29" else "0.23")
         yield from _mesh(fake, fake)
         return
-    tool = pinned_tools.HEADSCALE if request.param == "real-0.29.2" else pinned_tools.HEADSCALE_0_23
+    tool = pinned_tools.HEADSCALE if request.param == "real-0.29.3" else pinned_tools.HEADSCALE_0_23
     directory: Path = tmp_path_factory.mktemp(request.param)
     with running_headscale(directory, tool) as server:
         yield from _mesh(server, None)

@@ -33,7 +33,7 @@ class Service:
         self.headscale = headscale
 
 
-@pytest.fixture(params=[pinned_tools.HEADSCALE, pinned_tools.HEADSCALE_0_23], ids=["0.29.2", "0.23.0"])
+@pytest.fixture(params=[pinned_tools.HEADSCALE, pinned_tools.HEADSCALE_0_23], ids=["0.29.3", "0.23.0"])
 def service(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Service]:
     with running_headscale(tmp_path, request.param) as server:
         api_key = server.new_api_key(datetime.now(UTC) + timedelta(hours=1))

@@ -170,7 +170,7 @@ def test_right_answers_make_an_environment_that_can_be_brought_up(world: World) 
 
 
 def test_a_managed_headscale_has_no_secret_and_only_what_differs_is_written(world: World) -> None:
-    image = f"headscale/headscale:0.29.2@{DIGEST}"
+    image = f"headscale/headscale:0.29.3@{DIGEST}"
     own = {"managed": True, "url": "https://headscale.example.com", "node_port": 30080, "image": image}
     done = world.new(
         {

@@ -103,7 +103,7 @@ def test_a_gateway_in_a_cluster_and_its_headscale(tmp_path: Path, pack: Path, ap
         "image-by-digest: Deployment one-gateway: image meshgate/gateway:0.1.0 of container agent",
         "image-by-digest: Deployment one-gateway: image meshgate/gateway:0.1.0 of container wireguard",
         "image-by-digest: Deployment one-gateway: image tailscale/tailscale:v1.102.3 of container tailscale",
-        "image-by-digest: Deployment server: image headscale/headscale:0.29.2 of container headscale",
+        "image-by-digest: Deployment server: image headscale/headscale:0.29.3 of container headscale",
     }
     refused = engine.run("preview", f"--policy-pack={pack}")
     assert refused.code != 0

@@ -137,7 +137,7 @@ def test_a_managed_headscale_needs_no_key_but_a_way_to_it() -> None:
     assert settings.headscale.ingress is not None
     assert settings.headscale.ingress.tls_secret == "headscale-tls"
     assert settings.headscale.node_port == 30080
-    assert settings.headscale.image == f"headscale/headscale:0.29.2@{DIGEST}"
+    assert settings.headscale.image == f"headscale/headscale:0.29.3@{DIGEST}"
     assert script.hidden == []
 
 
@@ -212,7 +212,7 @@ def test_no_orchestrator() -> None:
             {"Digest_of_tailscale": ["sha256:12", DIGEST]},
             "tailscale/tailscale:v1.102.3@sha256:12 is no image by digest",
         ),
-        (MANAGED | {"Digest_of_headscale": ["0.29.2", DIGEST]}, "0.29.2 is no image by digest"),
+        (MANAGED | {"Digest_of_headscale": ["0.29.3", DIGEST]}, "0.29.3 is no image by digest"),
     ],
 )
 def test_a_wrong_answer_is_told_in_a_sentence_and_asked_for_again(

@@ -14,7 +14,7 @@ GATEWAY = {
     "image": f"registry.example.com/gateway@{DIGEST}",
     "tailscale_image": f"tailscale/tailscale:v1.102.3@{DIGEST}",
 }
-HEADSCALE = {"managed": True, "url": "https://headscale.example.com", "image": f"headscale/headscale:0.29.2@{DIGEST}"}
+HEADSCALE = {"managed": True, "url": "https://headscale.example.com", "image": f"headscale/headscale:0.29.3@{DIGEST}"}
 METAL = {"name": "edge", "endpoint": "edge.example.com:51820", "target": "metal", "client_networks": ["10.78.0.0/16"]}
 GOOD = {"protect": False, "headscale": HEADSCALE, "gateways": [GATEWAY, METAL]}
 
@@ -31,9 +31,9 @@ def test_who_says_all_of_it_is_let_through() -> None:
             "meshgate:protect: it is missing; write true to have Pulumi keep what cannot be had again ",
         ),
         (
-            {"headscale": HEADSCALE | {"image": "headscale/headscale:0.29.2"}},
-            "meshgate:headscale.image: headscale/headscale:0.29.2 has no digest; write "
-            "headscale/headscale:0.29.2@sha256:…, as `docker pull` prints it.",
+            {"headscale": HEADSCALE | {"image": "headscale/headscale:0.29.3"}},
+            "meshgate:headscale.image: headscale/headscale:0.29.3 has no digest; write "
+            "headscale/headscale:0.29.3@sha256:…, as `docker pull` prints it.",
         ),
         (
             {"gateways": [GATEWAY | {"image": "acme/gateway:1"}]},

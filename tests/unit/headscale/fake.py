@@ -1,4 +1,4 @@
-"""A Headscale in memory, behind httpx's transport: answers as 0.23.0 or as 0.29.2 do.
+"""A Headscale in memory, behind httpx's transport: answers as 0.23.0 or as 0.29.3 do.
 
 tests/contract/test_headscale.py runs the same suite against it and against real servers, so it cannot lie about
 what that suite covers. It is strict: a request that a real server would not take is an error here too.

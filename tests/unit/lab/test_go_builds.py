@@ -56,7 +56,7 @@ def program(directory: Path, name: str, says: str) -> Path:
 
 OWN = {
     pinned_tools.PULUMI: ("version v3.182.0", "version v3.181.0"),
-    pinned_tools.HEADSCALE: ("version headscale version v0.29.2", "version headscale version v0.30.0"),
+    pinned_tools.HEADSCALE: ("version headscale version v0.29.3", "version headscale version v0.30.0"),
     pinned_tools.HEADSCALE_0_23: ("version v0.23.0", "version v0.23.1"),
     pinned_tools.COREDNS: ("-version CoreDNS-1.12.1", "-version CoreDNS-1.9.4"),
     pinned_tools.WIREGUARD_GO: ("--version wireguard-go v0.0.20250522", "--version wireguard-go v0.0.20220316"),

@@ -26,7 +26,7 @@ sdks_event_loops = test_program.sdks_event_loops
 GATEWAY = CONFIG["gateways"][0] | {
     name: f"registry.example.com/{name}@{DIGEST}" for name in ("image", "tailscale_image")
 }
-HEADSCALE = CONFIG["headscale"] | {"image": f"headscale/headscale:0.29.2@{DIGEST}"}
+HEADSCALE = CONFIG["headscale"] | {"image": f"headscale/headscale:0.29.3@{DIGEST}"}
 
 
 class Monitor(MockMonitor):
