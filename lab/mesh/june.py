@@ -24,19 +24,19 @@ def lacks() -> list[str]:
     return [name for name in VARIABLES if name not in environment]
 
 
-def apply(image: str) -> None:
+def apply(image: str, namespace: str = NAMESPACE, node_port: int = NODE_PORT) -> None:
     """Install June's orchestrator, or update it; `wait` tells when it serves."""
     values = {
         "image": image,
         "headscale_url": f"https://{topology.NODE_IPV4}",
-        "node_port": str(NODE_PORT),
+        "node_port": str(node_port),
         "user_header": june_app.USER_HEADER,
-        "namespace": NAMESPACE,
+        "namespace": namespace,
         "deployment": DEPLOYMENT,
     }
     kube.apply(kube.manifest("june", values), manager=FIELD_MANAGER)
 
 
-def wait() -> None:
+def wait(namespace: str = NAMESPACE) -> None:
     """Wait until the orchestrator serves, with what the stack gave it."""
-    kube.wait_for_rollout(NAMESPACE, DEPLOYMENT, ROLLOUT_DEADLINE)
+    kube.wait_for_rollout(namespace, DEPLOYMENT, ROLLOUT_DEADLINE)

@@ -9,7 +9,7 @@ from typing import Any
 
 from lab.network import topology
 from lab.network.sandbox import in_network
-from lab.network.wireguard_client import Client
+from lab.network.tunnel_client import TunnelClient
 from lab.processes import cgroups
 
 
@@ -26,7 +26,7 @@ def serving() -> Iterator[None]:
         server.wait()
 
 
-def rate(client: Client) -> float:
+def rate(client: TunnelClient) -> float:
     """Gb/s of one TCP stream for five seconds."""
     report: dict[str, Any] = json.loads(client.run(["iperf3", "-J", "-t", "5", "-c", topology.INTERNET_IPV4]))
     return float(report["end"]["sum_received"]["bits_per_second"]) / 1e9

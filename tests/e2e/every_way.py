@@ -1,0 +1,95 @@
+"""A stack that offers every way in, beside the lab's own in one mesh, with an orchestrator of its own to ask."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+from lab.cluster import kube
+from lab.cluster.startup import PKI
+from lab.mesh import june, june_app
+from lab.network import ipsec_client, openvpn_client, tailscale_client, topology
+from lab.network import wireguard_client as clients
+from lab.network.tunnel_client import TunnelClient
+from lab.pulumi import pulumi_host
+from lab.pulumi.stack import Stack
+from tests.e2e import lab_world, life
+
+NAME = "ways"
+NAMESPACE, GATEWAY = f"meshgate-{NAME}", f"meshgate-{NAME}"
+JUNE, JUNE_PORT = "june-ways", 30881
+ORCHESTRATOR = f"http://{topology.NODE_IPV4}:{JUNE_PORT}"
+NATIVE = ("wireguard", "openvpn", "ipsec")
+
+
+def settings(lab: Stack) -> dict[str, Any]:
+    """The lab's, but for what two stacks must not share."""
+    own = lab.settings()
+    server = own["headscale"]
+    gateway = own["gateways"][0] | {
+        "name": NAME,
+        "endpoint": f"{topology.NODE_IPV4}:31825",
+        "exposure": "HostPort",
+        "client_networks": ["10.82.0.0/16", "fd82::/64"],
+        "access": list(NATIVE),
+        "openvpn": {"udp_port": 31194, "tcp_port": 31443},
+    }
+    return {
+        "cluster": own["cluster"],
+        "namespace": NAMESPACE,
+        "headscale": {"managed": False, "url": server["url"], "ca_certificate": server["ca_certificate"]},
+        "access": ["mesh"],
+        "mesh_clients": {"image": gateway["image"]},
+        "gateways": [gateway],
+        "orchestrator": {"namespace": JUNE, "deployment": june.DEPLOYMENT},
+    }
+
+
+def settings_of_wireguard_alone(ways: Stack) -> dict[str, Any]:
+    """What the stack's settings become when it gives up all other ways."""
+    own = ways.settings()
+    (gateway,) = own["gateways"]
+    without = {name: value for name, value in gateway.items() if name not in {"access", "openvpn"}}
+    return {name: value for name, value in own.items() if name not in {"access", "mesh_clients"}} | {
+        "gateways": [without]
+    }
+
+
+@contextmanager
+def running(lab: Stack) -> Iterator[Stack]:
+    """Give the stack, up, for the time of the block."""
+    image = "jsonpath={.spec.template.spec.containers[0].image}"
+    june.apply(kube.kubectl("get", "deploy", "-n", june.NAMESPACE, june.DEPLOYMENT, "-o", image), JUNE, JUNE_PORT)
+    ways = Stack(pulumi_host.find(), NAME)
+    ways.prepare(settings(lab))
+    ways.set_secret("headscale_api_key", lab_world.api_key())
+    try:
+        life.up(ways)
+        june.wait(JUNE)
+        yield ways
+    finally:
+        life.destroy(ways)
+        ways.remove()
+        kube.kubectl("delete", "namespace", JUNE, "--wait=false")
+
+
+def register(name: str, access: str) -> dict[str, Any]:
+    """The orchestrator's answer to an app that asks for a way in."""
+    return june_app.register(ORCHESTRATOR, name, access=access)
+
+
+def device_id(answer: Mapping[str, Any]) -> str:
+    """What an app unregisters its device by."""
+    return str(answer.get("publicKey") or answer["device_id"])
+
+
+def connected(name: str, access: str, answer: Mapping[str, Any]) -> AbstractContextManager[TunnelClient]:
+    """The way's own stock client for the time of the block, made from the orchestrator's answer alone."""
+    match access:
+        case "wireguard":
+            return clients.connected(name, clients.Config.from_registration(answer))
+        case "openvpn":
+            return openvpn_client.connected(name, answer["profile"])
+        case "ipsec":
+            return ipsec_client.connected(name, answer["profile"])
+        case _:
+            return tailscale_client.connected(name, answer, PKI.ca)
