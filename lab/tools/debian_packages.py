@@ -57,6 +57,7 @@ _STRONGSWAN_PLUGINS = "/usr/lib/ipsec/plugins/libstrongswan-"
 ONLY_TESTS: Needed = {
     "charon-systemd": ("charon-systemd",),
     "faketime": ("faketime",),
+    "jq": ("jq",),
     "libcharon-extra-plugins": (f"{_STRONGSWAN_PLUGINS}kernel-libipsec.so",),
     "libstrongswan-standard-plugins": (f"{_STRONGSWAN_PLUGINS}openssl.so",),
     "openvpn": ("openvpn",),

@@ -1,5 +1,7 @@
 """A stack that offers every way in, beside the lab's own in one mesh, with an orchestrator of its own to ask."""
 
+import configparser
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -93,3 +95,31 @@ def connected(name: str, access: str, answer: Mapping[str, Any]) -> AbstractCont
             return ipsec_client.connected(name, answer["profile"])
         case _:
             return tailscale_client.connected(name, answer, PKI.ca)
+
+
+def connected_by_file(name: str, access: str, content: str, command: str) -> AbstractContextManager[TunnelClient]:
+    """The same, made from the file that an example of docs/access.md wrote, and from the command that it said."""
+    match access:
+        case "wireguard":
+            sections = configparser.ConfigParser()
+            sections.read_string(content)
+            return clients.connected(name, _wireguard(sections["Interface"], sections["Peer"]))
+        case "mesh":
+            (login_server,) = re.findall(r"--login-server=(\S+)", command)
+            return connected(name, access, {"pre_auth_key": content, "login_server": login_server})
+        case _:
+            return connected(name, access, {"profile": content})
+
+
+def _wireguard(own: Mapping[str, str], peer: Mapping[str, str]) -> clients.Config:
+    return clients.Config.from_registration(
+        {
+            "privateKey": own["PrivateKey"],
+            "address": own["Address"],
+            "dns": own.get("DNS", ""),
+            "serverPublicKey": peer["PublicKey"],
+            "serverEndpoint": peer["Endpoint"],
+            "allowedIPs": peer["AllowedIPs"],
+            "persistentKeepalive": int(peer["PersistentKeepalive"]),
+        }
+    )

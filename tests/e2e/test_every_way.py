@@ -1,20 +1,25 @@
 """Every way in at once, on one gateway and in its mesh: in, through, out, and given up."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from gateway.headscale.client import Headscale
 from gateway.headscale.errors import NotFoundError
 from gateway.headscale.models import Node
+from lab import paths
 from lab.cluster import kube
 from lab.cluster.startup import PKI
 from lab.mesh import june, june_app
 from lab.network import ipsec_client, openvpn_client, strongswan, tailscale_client, topology
 from lab.network.tunnel_client import TunnelClient
 from lab.pulumi.stack import Stack
+from lab.tools import debian_packages
 from tests.deadlines import wait_for
 from tests.e2e import every_way, lab_world, life
 from tests.e2e.every_way import GATEWAY, JUNE, NAMESPACE, ORCHESTRATOR
@@ -77,6 +82,25 @@ def test_devices_of_every_way_are_in_until_they_are_unregistered(
         wait_for(lambda: not any(lab_world.passes(desktop, url, 1) for url in everywhere), "the desktop's end", OUT_S)
         assert not [node for node in headscale.nodes() if node.given_name == "desktop"]
         assert lab_world.passes(hotel, everywhere[0], 5), "the others stay"
+
+
+@pytest.mark.parametrize("program", ["register.sh", "register.py"])
+def test_an_apps_example_makes_devices(program: str, ways: Stack, mesh_peer: Node, tmp_path: Path) -> None:
+    debian_packages.ensure({"jq": debian_packages.ONLY_TESTS["jq"]})
+    login = tmp_path / "login"
+    login.write_text(f"{june_app.USER_HEADER}: {june_app.USER}\n")
+    for way in (*every_way.NATIVE, "mesh"):
+        run = [] if program.endswith(".sh") else [sys.executable]
+        example = paths.REPOSITORY / "examples" / "app" / program
+        command = subprocess.run(
+            [*run, example, ORCHESTRATOR, way, way, login], cwd=tmp_path, capture_output=True, text=True, check=True
+        ).stdout
+        (file,) = tmp_path.glob(f"{way}.*")
+        assert file.name in command
+        assert file.stat().st_mode & 0o077 == 0
+        with every_way.connected_by_file(f"app-{way}", way, file.read_text(), command) as client:
+            url = lab_world.urls(mesh_peer)[0] if way == "mesh" else lab_world.INTERNET[0]
+            wait_for(lambda client=client, url=url: lab_world.passes(client, url, 2), way, 20)  # type: ignore[misc]
 
 
 def test_ways_that_are_given_up_leave_nothing_behind(ways: Stack, headscale: Headscale) -> None:
