@@ -21,38 +21,29 @@ NAMESPACE, GATEWAY = f"meshgate-{NAME}", f"meshgate-{NAME}"
 JUNE, JUNE_PORT = "june-ways", 30881
 ORCHESTRATOR = f"http://{topology.NODE_IPV4}:{JUNE_PORT}"
 NATIVE = ("wireguard", "openvpn", "ipsec")
+EVERY = (*NATIVE, "mesh")
 
 
-def settings(lab: Stack) -> dict[str, Any]:
-    """The lab's, but for what two stacks must not share."""
+def settings(lab: Stack, *access: str) -> dict[str, Any]:
+    """The lab's, but for what two stacks must not share, and with these ways in."""
     own = lab.settings()
     server = own["headscale"]
+    native = [way for way in NATIVE if way in access]
     gateway = own["gateways"][0] | {
         "name": NAME,
         "endpoint": f"{topology.NODE_IPV4}:31825",
         "exposure": "HostPort",
         "client_networks": ["10.82.0.0/16", "fd82::/64"],
-        "access": list(NATIVE),
-        "openvpn": {"udp_port": 31194, "tcp_port": 31443},
+        "access": native,
+        **({"openvpn": {"udp_port": 31194, "tcp_port": 31443}} if "openvpn" in native else {}),
     }
     return {
         "cluster": own["cluster"],
         "namespace": NAMESPACE,
         "headscale": {"managed": False, "url": server["url"], "ca_certificate": server["ca_certificate"]},
-        "access": ["mesh"],
-        "mesh_clients": {"image": gateway["image"]},
-        "gateways": [gateway],
+        **({"access": ["mesh"], "mesh_clients": {"image": gateway["image"]}} if "mesh" in access else {}),
+        "gateways": [gateway] if native else [],
         "orchestrator": {"namespace": JUNE, "deployment": june.DEPLOYMENT},
-    }
-
-
-def settings_of_wireguard_alone(ways: Stack) -> dict[str, Any]:
-    """What the stack's settings become when it gives up all other ways."""
-    own = ways.settings()
-    (gateway,) = own["gateways"]
-    without = {name: value for name, value in gateway.items() if name not in {"access", "openvpn"}}
-    return {name: value for name, value in own.items() if name not in {"access", "mesh_clients"}} | {
-        "gateways": [without]
     }
 
 
@@ -62,7 +53,7 @@ def running(lab: Stack) -> Iterator[Stack]:
     image = "jsonpath={.spec.template.spec.containers[0].image}"
     june.apply(kube.kubectl("get", "deploy", "-n", june.NAMESPACE, june.DEPLOYMENT, "-o", image), JUNE, JUNE_PORT)
     ways = Stack(pulumi_host.find(), NAME)
-    ways.prepare(settings(lab))
+    ways.prepare(settings(lab, *EVERY))
     ways.set_secret("headscale_api_key", lab_world.api_key())
     try:
         life.up(ways)
@@ -72,6 +63,13 @@ def running(lab: Stack) -> Iterator[Stack]:
         life.destroy(ways)
         ways.remove()
         kube.kubectl("delete", "namespace", JUNE, "--wait=false")
+
+
+def offer(ways: Stack, lab: Stack, *access: str) -> None:
+    """Let the stack offer these ways in alone."""
+    ways.write(settings(lab, *access) | {"headscale_api_key": ways.settings()["headscale_api_key"]})
+    life.up(ways)
+    life.assert_settled(ways)
 
 
 def register(name: str, access: str) -> dict[str, Any]:

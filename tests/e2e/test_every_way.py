@@ -49,7 +49,7 @@ def test_devices_of_every_way_are_in_until_they_are_unregistered(
     assert capabilities("openvpn") == NET_ADMIN
     assert capabilities("ipsec") == NET_ADMIN | NET_BIND_SERVICE
 
-    answers = {way: every_way.register(way, way) for way in (*every_way.NATIVE, "mesh")}
+    answers = {way: every_way.register(way, way) for way in every_way.EVERY}
     hotels = every_way.register("hotel", "openvpn")
     with (
         every_way.connected("phone", "wireguard", answers["wireguard"]) as phone,
@@ -89,7 +89,7 @@ def test_an_apps_example_makes_devices(program: str, ways: Stack, mesh_peer: Nod
     debian_packages.ensure({"jq": debian_packages.ONLY_TESTS["jq"]})
     login = tmp_path / "login"
     login.write_text(f"{june_app.USER_HEADER}: {june_app.USER}\n")
-    for way in (*every_way.NATIVE, "mesh"):
+    for way in every_way.EVERY:
         run = [] if program.endswith(".sh") else [sys.executable]
         example = paths.REPOSITORY / "examples" / "app" / program
         command = subprocess.run(
@@ -103,16 +103,13 @@ def test_an_apps_example_makes_devices(program: str, ways: Stack, mesh_peer: Nod
             wait_for(lambda client=client, url=url: lab_world.passes(client, url, 2), way, 20)  # type: ignore[misc]
 
 
-def test_ways_that_are_given_up_leave_nothing_behind(ways: Stack, headscale: Headscale) -> None:
-    answers = {way: every_way.register(way, way) for way in (*every_way.NATIVE, "mesh")}
+def test_ways_that_are_given_up_leave_nothing_behind(stack: Stack, ways: Stack, headscale: Headscale) -> None:
+    answers = {way: every_way.register(way, way) for way in every_way.EVERY}
     with ExitStack() as connected:
         kept, *others = [
             connected.enter_context(every_way.connected(f"old-{way}", way, answer)) for way, answer in answers.items()
         ]
-        given_up = every_way.settings_of_wireguard_alone(ways)
-        ways.write(given_up)
-        life.up(ways)
-        life.assert_settled(ways)
+        every_way.offer(ways, stack, "wireguard")
         assert lab_world.passes(kept, lab_world.INTERNET[0], 20), "with the config that the device has"
         assert not any(passes(client) for client in others)
     assert lab_world.containers(NAMESPACE, GATEWAY) == {"tailscale", "wireguard", "agent"}
