@@ -32,8 +32,12 @@ NOTICED_S = 30
 """Until whatever happened has reached everybody."""
 WAIT_S = 150
 """Longer than any client waits before it tries again."""
-NO_UDP = "add table inet blocked; add chain inet blocked out { type filter hook output priority 0; }; \
-add rule inet blocked out oifname eth0 meta l4proto udp drop"
+NO_UDP = """
+table inet blocked {
+    chain in { type filter hook input priority 0; iifname "eth0" meta l4proto udp drop; }
+    chain out { type filter hook output priority 0; oifname "eth0" meta l4proto udp drop; }
+}
+"""
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,8 @@ def test_a_deleted_pod(columns: Mapping[str, Way]) -> None:
 def test_udp_is_blocked(columns: Mapping[str, Way]) -> None:
     def block() -> None:
         for way in columns.values():
-            subprocess.run([*in_network(way.client.host.namespace), "nft", NO_UDP], check=True)
+            inside = in_network(way.client.host.namespace)
+            subprocess.run([*inside, "nft", "-f", "-"], input=NO_UDP, text=True, check=True)
 
     tell("UDP is blocked from here on", dark(columns, block, never_back=("wireguard", "ipsec")))
 
