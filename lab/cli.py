@@ -1,12 +1,13 @@
-"""The lab's commands, behind the Makefile: up, status, preview, down, logs, artifact, client."""
+"""The lab's commands, behind the Makefile: up, status, preview, verify, down, logs, artifact, client."""
 
+import subprocess
 import sys
 from typing import Annotated
 
 import segno
 import typer
 
-from console import ending, environment
+from console import ending, environment, project
 from console.errors import StepError
 from console.progress import console, step
 from lab import lifecycle, overview, paths
@@ -62,6 +63,17 @@ def preview(
         with step("Run `pulumi preview` of the stack lab"):
             shown = stack.run("preview", "--diff")
     typer.echo(shown)
+
+
+@app.command()
+def verify() -> None:
+    """Say of each way into the lab's stack whether it works."""
+    lifecycle.require_root()
+    _require_running()
+    stack = Stack(pulumi_host.find())
+    command = [sys.executable, "-m", "verify", project.LAB, f"--config-file={stack.config_file}"]
+    ours = environment.clean() | stack.environment()
+    raise typer.Exit(subprocess.run(command, cwd=project.REPOSITORY, env=ours, check=False).returncode)
 
 
 @app.command()

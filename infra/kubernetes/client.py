@@ -110,8 +110,8 @@ class KubernetesClient:
         except ClusterError:  # 400: the container waits to start
             return ""
 
-    def execute(self, namespace: str, deployment: str, command: Sequence[str]) -> str:
-        """Standard output of a command in the Deployment's newest running pod, which must have one container."""
+    def execute(self, namespace: str, deployment: str, command: Sequence[str], container: str | None = None) -> str:
+        """Standard output of a command in the Deployment's newest running pod; None is its only container."""
         from kubernetes.client import ApiException, CoreV1Api
         from kubernetes.stream import stream
         from kubernetes.stream.ws_client import ERROR_CHANNEL
@@ -125,6 +125,7 @@ class KubernetesClient:
                     pod,
                     namespace,
                     command=list(command),
+                    **({"container": container} if container else {}),
                     stdout=True,
                     stderr=True,
                     stdin=False,

@@ -1,12 +1,12 @@
 """Ansible module: the keys that a Headscale server has, and whose they are."""
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from ansible.module_utils.meshgate import Params, Result, on_headscale
 
 if TYPE_CHECKING:
     from gateway.headscale.client import Headscale
-    from gateway.headscale.models import Node
 
 DOCUMENTATION = r"""
 module: headscale_keys
@@ -86,61 +86,11 @@ ARGUMENTS = {"gateway_keys": {"type": "dict", "default": {}, "no_log": False}}
 
 def look(headscale: "Headscale", params: Params, _check: bool) -> Result:
     """The keys."""
-    description = headscale.api_description()
-    seen: Result = {
-        "noise_key": headscale.noise_key(),
-        "described_keys": None if description is None else _key_fields(description),
-        "mentions_wireguard": "wireguard" in str(description).lower(),
-        "nodes": [_facts(node) for node in headscale.nodes()],
-    }
-    return {"changed": False, **seen, "report": _report(headscale.url, seen, params["gateway_keys"])}
+    from verify import server_keys
 
-
-def _report(url: str, seen: Result, gateway_keys: dict[str, str]) -> list[str]:
-    word = "has the word WireGuard in it" if seen["mentions_wireguard"] else "does not have the word WireGuard in it"
-    described = seen["described_keys"]
-    return [
-        f"Headscale at {url} has no WireGuard key of its own.",
-        "",
-        "Its own key is of the control protocol (Noise). By it nodes know the server, no tunnel ends there:",
-        f"  {seen['noise_key']}",
-        "",
-        f"Its own description of its API {word}. What is called a key there:",
-        f"  {'(the server serves no description)' if described is None else ', '.join(described)}",
-        "",
-        f"The keys of its nodes ({len(seen['nodes'])}) are WireGuard's. But tailscaled answers only the peers that",
-        "Headscale tells it of: a native client that is given one of these never gets a handshake.",
-        *_table({node["name"]: f"{node['wireguard_key']}  {node['node_key'][:16]}…" for node in seen["nodes"]}),
-        "",
-        "The right key for native clients is that of a gateway's own WireGuard interface:",
-        *(
-            _table(gateway_keys)
-            or ["  `pulumi stack output server_public_key`, or `wg show` on the gateway, tells it."]
-        ),
-    ]
-
-
-def _table(rows: dict[str, str]) -> list[str]:
-    width = max(map(len, rows), default=0)
-    return [f"  {name:{width}}  {value}" for name, value in rows.items()]
-
-
-def _key_fields(description: dict[str, Any]) -> list[str]:
-    objects = description.get("definitions", {}).values()
-    fields = {name for one in objects for name in one.get("properties", {})}
-    return sorted(name for name in fields if name.lower().endswith("key"))
-
-
-def _facts(node: "Node") -> Result:
-    from infra.curve25519 import node_key_to_wireguard
-
-    return {
-        "name": node.given_name,
-        "node_key": node.node_key,
-        "wireguard_key": node_key_to_wireguard(node.node_key),
-        "online": node.online,
-        "exit_node": node.is_exit,
-    }
+    seen = server_keys.look(headscale)
+    report = server_keys.report(seen, params["gateway_keys"])
+    return {"changed": False, **asdict(seen), "report": report}
 
 
 def main() -> None:

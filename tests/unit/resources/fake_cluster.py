@@ -90,7 +90,7 @@ class FakeCluster(KubernetesClient):
     def logs(self, namespace: str, pod: str, container: str, lines: int) -> str:
         return "\n".join(self.log.splitlines()[-lines:])
 
-    def execute(self, namespace: str, deployment: str, command: Sequence[str]) -> str:
+    def execute(self, namespace: str, deployment: str, command: Sequence[str], container: str | None = None) -> str:
         if (namespace, deployment) not in self.deployments:
             raise ClusterError(f"Deployment {namespace}/{deployment} does not exist.")
         return self.commands[tuple(command)]()

@@ -1,0 +1,1 @@
+"""Whether a running stack works, way in by way in, seen from inside and from outside. Nothing is changed."""

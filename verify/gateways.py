@@ -1,0 +1,37 @@
+"""A gateway, from its Deployment to what a client finds."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from infra.settings.gateway import GatewaySettings
+from verify import ways_in
+from verify.inside import Program
+from verify.parts import Part, judged
+from verify.stack import RunningStack
+
+BOTH_ROUTES = {"0.0.0.0/0", "::/0"}
+
+
+def parts(stack: RunningStack, gateway: GatewaySettings) -> Iterator[Part]:
+    """A part after the other. A machine is looked at by `playbooks/verify.yml`; here it is what Headscale knows."""
+    outputs = stack.outputs_of(gateway)
+    agent = None
+    if gateway.target == "kubernetes":
+        agent = Program(stack.connections.cluster, stack.settings.namespace, gateway.hostname, "agent")
+        yield judged(f"Deployment {stack.settings.namespace}/{gateway.hostname}", agent.rolled_out)
+        yield judged("readiness", agent.ready)
+    if "exit_node" in outputs:
+        yield judged("exit node in Headscale", lambda: _exit_node(stack, outputs["exit_node"]))
+    yield from ways_in.parts(gateway, outputs, agent)
+
+
+def _exit_node(stack: RunningStack, known: Mapping[str, Any]) -> str:
+    if not known["id"]:
+        return "it has not joined yet: run playbooks/gateway.yml, then `pulumi up`"
+    with stack.connections.headscale() as headscale:
+        node = headscale.node(known["id"])
+    if not node.online:
+        return f"Headscale does not see node {node.given_name}: its tailscaled is not connected"
+    if missing := BOTH_ROUTES - set(node.approved_routes):
+        return f"of node {node.given_name} {', '.join(sorted(missing))} is not approved: run `pulumi up --refresh`"
+    return ""

@@ -1,0 +1,27 @@
+"""The parts of a stack that are looked at: each works, or there is one sentence why not."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from console.errors import StepError
+from gateway.headscale.errors import HeadscaleError
+from infra.kubernetes.client import ClusterError
+from infra.resources.connections import ConnectionsError
+
+_TROUBLES = (ClusterError, ConnectionsError, HeadscaleError, OSError, StepError)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part, and what is wrong with it; empty if it works."""
+
+    name: str
+    problem: str = ""
+
+
+def judged(name: str, look: Callable[[], str]) -> Part:
+    """The part, with what `look` finds wrong, or with what kept that from looking."""
+    try:
+        return Part(name, look())
+    except _TROUBLES as error:
+        return Part(name, str(error))
