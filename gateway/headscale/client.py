@@ -200,8 +200,8 @@ class Headscale:
 
     def noise_key(self) -> str:
         """`mkey:` and 64 hexadecimal digits: the server's key of the control protocol, which all clients know."""
-        # By the version of that protocol Tailscale's clients ask for the key's form; 39 is Noise's first.
-        key = self._session.send(Call("GET", f"{self.url}/key", {"v": "39"})).get("publicKey")
+        # Tailscale's clients ask by the version of that protocol. A server refuses old ones, and takes newer ones.
+        key = self._session.send(Call("GET", f"{self.url}/key", {"v": "999"})).get("publicKey")
         if not isinstance(key, str):
             raise UnexpectedAnswerError(f"Headscale at {self.url} does not tell its Noise key.")
         return key
