@@ -77,8 +77,8 @@ class WireGuardAnswer(DeviceAnswer):
     protocol: Literal["wireguard"]
     public_key: str
     has_preshared_key: bool
-    server_public_key: str
-    server_endpoint: str
+    server_public_key: str | None = Field(description="null once the gateway does not offer wireguard any more")
+    server_endpoint: str | None = Field(description="host:port; null as the key")
     persistent_keepalive: int
 
 
@@ -119,7 +119,7 @@ def wireguard_answer(device: Device, devices: Devices, settings: AgentSettings) 
         public_key=device.public_key,
         has_preshared_key=device.preshared_key is not None,
         server_public_key=settings.public_key,
-        server_endpoint=settings.endpoint,
+        server_endpoint=settings.endpoint if settings.wireguard else None,
         persistent_keepalive=settings.persistent_keepalive,
         **_common(device, devices, settings),
     )

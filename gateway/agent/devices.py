@@ -49,13 +49,16 @@ class Devices:
         store: Store,
         access: AccessControl,
         networks: tuple[Network, ...],
-        server_public_key: str,
+        server_public_key: str | None,
         *,
         renumber: bool = False,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """ValueError if devices would not keep their addresses in these networks, unless `renumber` allows that."""
+        """`server_public_key` is WireGuard's, where that is offered.
+
+        ValueError if devices would not keep their addresses in these networks, unless `renumber` allows that.
+        """
         self._store = store
         self._access = access
         self._networks = networks

@@ -1,6 +1,7 @@
 """Where the gateway listens, and where clients find it."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, get_args
 
 Transport = Literal["udp", "tcp"]
@@ -8,6 +9,15 @@ IKE_PORT, NAT_PORT = 500, 4500
 """What IPsec's clients dial; they know no others."""
 IPSEC_INTERFACE = "ipsec0"
 """charon's own tun device: the first in its network namespace. It takes no other name."""
+
+
+@dataclass(frozen=True)
+class WireGuardIdentity:
+    """Where WireGuard listens, and as whom: what its interface must really have."""
+
+    listen_port: int
+    private_key_file: Path
+    public_key: str
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,12 @@ kept for `KEPT_S`, by the monotonic clock. If the wall clock is set right by the
 What a revocation could not do at once is done when devices expire, too, as soon as it can be.
 """
 
-import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
 
 from gateway.agent.command import CommandError
 from gateway.agent.store import Device, StoreError
-
-log = logging.getLogger(__name__)
+from gateway.agent.tasks import repeat
 
 EXPIRE_EVERY_S = 1.0
 KEPT_S = 600.0
@@ -86,13 +83,4 @@ class Lifetimes:
 
 async def keep_expiring(expire: Callable[[], Awaitable[None]]) -> None:
     """Have devices shut out when their time is over (`Devices.expire`), until cancelled."""
-    trouble = None
-    while True:
-        try:
-            await expire()
-            trouble = None
-        except (CommandError, StoreError) as error:
-            if str(error) != trouble:
-                log.warning("devices whose time is over stay for now: %s", error)
-            trouble = str(error)
-        await asyncio.sleep(EXPIRE_EVERY_S)
+    await repeat(expire, EXPIRE_EVERY_S, "devices whose time is over stay for now", CommandError, StoreError)

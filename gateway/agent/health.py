@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Collection
 from pathlib import Path
 
 import httpx
@@ -29,7 +29,7 @@ class Health:
     def __init__(
         self,
         settings: AgentSettings,
-        protocols: Mapping[str, AccessStatus],
+        protocols: Collection[AccessStatus],
         firewall: Firewall,
         http: httpx.AsyncClient,
     ) -> None:
@@ -51,7 +51,7 @@ class Health:
             return self._found
 
     async def _look(self) -> dict[str, list[str]]:
-        access = {part: await _problems(protocol) for part, protocol in self._protocols.items()}
+        access = {protocol.part: await _problems(protocol) for protocol in self._protocols}
         versions = {network.version for network in self._settings.client_networks}
         forwarding = [
             f"the kernel does not forward IPv{version}: set the sysctl {FORWARDING[version]}=1 for this pod or host"

@@ -26,11 +26,12 @@ def wanted(
     body: WireGuardBody | CertifiedBody, settings: AgentSettings, certified: "CertifiedDevices | None"
 ) -> tuple[Registration, str | None]:
     """What a caller asks for, and the private key if one was made for it; InvalidFieldError if it cannot be had."""
-    if isinstance(body, WireGuardBody):
-        return Registration(**body.model_dump(exclude_unset=True)), None
-    if certified is None or body.protocol not in settings.offered:
-        raise InvalidFieldError(f"this gateway does not offer {body.protocol}", "protocol")
-    return certified.wanted(body)
+    if body.protocol in settings.offered:
+        if isinstance(body, WireGuardBody):
+            return Registration(**body.model_dump(exclude_unset=True)), None
+        if certified:
+            return certified.wanted(body)
+    raise InvalidFieldError(f"this gateway does not offer {body.protocol}", "protocol")
 
 
 def registered(
@@ -56,10 +57,10 @@ def ready_profile(
     wanted: ProfileFormat | None,
 ) -> str:
     """A file that the device's stock client takes, but for its private key; InvalidFieldError if it has none."""
-    if device.protocol == "wireguard":
+    if device.protocol not in settings.offered:
+        raise InvalidFieldError(f"this gateway does not offer {device.protocol} any more", "format")
+    if certified is None or device.protocol == "wireguard":
         if wanted not in {None, "conf"}:
             raise InvalidFieldError("a device of wireguard has a profile of conf", "format")
         return profile(settings, device, devices.addresses(device))
-    if certified is None:
-        raise InvalidFieldError(f"this gateway does not offer {device.protocol} any more", "format")
     return str(certified.credentials(device, settings, profile_format=wanted)["profile"])

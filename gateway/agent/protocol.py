@@ -42,6 +42,9 @@ class AccessControl(Protocol):
 class AccessStatus(Protocol):
     """Tells what the protocol needs, who is there and how much passes."""
 
+    part: str
+    """What readiness calls it."""
+
     async def problems(self) -> list[str]:
         """What keeps devices from getting in, one sentence each; CommandError when that cannot be told."""
 

@@ -1,9 +1,9 @@
 """Start and end of the agent.
 
-The start checks settings and key pair, then opens the sockets, the store and the firewall. Tunnel, expiry, flows,
-readiness, API and probes then run together. The interface may come later, or go and return: /readyz tells whether it
-stands. Live settings and tokens are taken up while all of it goes on. The end takes less than a second and leaves
-tunnels, devices and firewall as they are.
+The start checks settings and keys, then opens the sockets, the store and the firewall. Protocols, firewall, expiry,
+flows, readiness, API and probes then run together. What a protocol needs may come later, or go and return: /readyz
+tells whether it is there. Live settings and tokens are taken up while all of it goes on. The end takes less than a
+second and leaves tunnels, devices and firewall as they are.
 """
 
 import asyncio
@@ -22,12 +22,9 @@ from gateway.agent.health import Health, mesh_client
 from gateway.agent.live_settings import LiveSettings
 from gateway.agent.metrics import make_registry
 from gateway.agent.probes import create_probes
-from gateway.agent.protocol import AccessStatus
 from gateway.agent.protocols.dispatch import Dispatch
+from gateway.agent.protocols.wireguard.access import WireGuardAccess
 from gateway.agent.protocols.wireguard.key_pair import check_key_pair
-from gateway.agent.protocols.wireguard.peers import Peers
-from gateway.agent.protocols.wireguard.tunnel import Tunnel
-from gateway.agent.protocols.wireguard.wg import WireGuard
 from gateway.agent.readiness import Readiness
 from gateway.agent.server import PROBE_BOUNDS, certificate, listen, serve
 from gateway.agent.settings import SettingsError, read_file
@@ -40,6 +37,8 @@ if TYPE_CHECKING:
     from gateway.agent.protocols.ipsec.access import IpSec
     from gateway.agent.protocols.openvpn.access import OpenVpn
 
+    Offered = WireGuardAccess | OpenVpn | IpSec
+
 log = logging.getLogger(__name__)
 
 STORE_FILE = "peers.sqlite"
@@ -50,7 +49,8 @@ async def run(live: LiveSettings, stop: asyncio.Event) -> None:
     settings = live()
     token_lines = read_file(tokens.FILE, settings.token_file)
     good_tokens = tokens.Tokens(token_lines)
-    await check_key_pair(settings)
+    firewall = Firewall(settings)
+    protocols, certified = await _offered(live, firewall)
     tls = certificate(settings)
     listener = listen("MESHGATE_HTTP_PORT", settings.http_host, settings.http_port)
     probe_listener = listen("MESHGATE_PROBE_PORT", settings.http_host, settings.probe_port)
@@ -59,34 +59,28 @@ async def run(live: LiveSettings, stop: asyncio.Event) -> None:
     except OSError as error:
         raise StoreError(f"MESHGATE_STATE_DIR: {settings.state_dir} cannot be made: {error.strerror}") from error
     store = Store(settings.state_dir / STORE_FILE)
-    wireguard = WireGuard(settings.interface)
-    peers = Peers(wireguard, settings.client_networks)
-    certified, others = _certified(live) if settings.offered != ("wireguard",) else (None, {})
-    access = Dispatch({"wireguard": peers, **others})
+    access = Dispatch(protocols)
     try:
         devices = Devices(store, access, settings.client_networks, settings.public_key, renumber=settings.renumber)
     except ValueError as error:
         raise SettingsError(f"MESHGATE_CLIENT_NETWORKS: {error}") from error
-    firewall = Firewall(settings)
     await firewall.apply()
-    tunnel = Tunnel(settings, wireguard, firewall, peers, devices)
-    live.follow(firewall.take_up, tunnel.take_up)
+    live.follow(firewall.take_up)
     watched = [WatchedFile(tokens.FILE, settings.token_file, token_lines, good_tokens.take_up)]
     if live.path:
         read = live_settings.read_directory
         watched.append(WatchedFile(live_settings.DIRECTORY, live.path, live.lines, live.take_up, read))
-    protocols: dict[str, AccessStatus] = {"interface": tunnel, **others}
     registry = make_registry(devices, *protocols.values())
     async with mesh_client(settings) as http:
-        health = Health(settings, protocols, firewall, http)
+        health = Health(settings, protocols.values(), firewall, http)
         app = create_app(live, good_tokens.grant, devices, certified)
         readiness = Readiness(health.parts, devices.store_problems)
         probes = create_probes(readiness.problems, registry)
         first = await run_until_first_ends(
             {
                 "signal": stop.wait(),
-                "tunnel": tunnel.keep(),
-                **{name: protocol.keep(devices) for name, protocol in others.items()},
+                **{name: protocol.keep(devices) for name, protocol in protocols.items()},
+                "firewall": firewall.keep(),
                 "expiry": keep_expiring(devices.expire),
                 "flows": Flows(devices, settings.client_networks).keep(),
                 "files": watch(watched),
@@ -99,21 +93,27 @@ async def run(live: LiveSettings, stop: asyncio.Event) -> None:
         raise RuntimeError(f"the task {first} has ended unexpectedly")
 
 
-def _certified(live: LiveSettings) -> "tuple[CertifiedDevices, dict[str, OpenVpn | IpSec]]":
-    """Devices with certificates, and the protocols that they come in by.
+async def _offered(live: LiveSettings, firewall: Firewall) -> "tuple[dict[str, Offered], CertifiedDevices | None]":
+    """The protocols that devices come in by, and devices with certificates where one needs these; SettingsError.
 
-    What these need is loaded where they are offered.
+    What certificates need is loaded only there.
     """
+    settings = live()
+    protocols: dict[str, Offered] = {}
+    if settings.wireguard:
+        await check_key_pair(settings.wireguard)
+        protocols["wireguard"] = WireGuardAccess(live, settings.wireguard, firewall)
+    if settings.offered == ("wireguard",):
+        return protocols, None
     from gateway.agent.certificates import load_issuer
     from gateway.agent.certified_devices import CertifiedDevices
     from gateway.agent.protocols.ipsec.access import IpSec
     from gateway.agent.protocols.openvpn.access import OpenVpn
 
-    issuer = load_issuer(live())
-    all_protocols: dict[str, type[OpenVpn | IpSec]] = {"openvpn": OpenVpn, "ipsec": IpSec}
-    return CertifiedDevices(issuer), {
-        name: protocol(live, issuer) for name, protocol in all_protocols.items() if name in live().offered
-    }
+    issuer = load_issuer(settings)
+    certified: dict[str, type[OpenVpn | IpSec]] = {"openvpn": OpenVpn, "ipsec": IpSec}
+    protocols |= {name: protocol(live, issuer) for name, protocol in certified.items() if name in settings.offered}
+    return protocols, CertifiedDevices(issuer)
 
 
 async def _main() -> None:

@@ -4,28 +4,28 @@ Some of them may come from a directory that changes while the agent runs: `live_
 """
 
 from collections.abc import Mapping
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any, Self, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from gateway.agent.endpoints import (
-    IKE_PORT,
-    IPSEC_INTERFACE,
-    NAT_PORT,
-    Listener,
-    Transport,
-    TransportEndpoint,
-    check_endpoint,
-    parse_listener,
-    parse_transport_endpoint,
-)
+from gateway.agent.endpoints import IKE_PORT, IPSEC_INTERFACE, NAT_PORT, Transport, WireGuardIdentity
 from gateway.agent.pool import Network
 from gateway.agent.protocols.wireguard.keys import PublicKey
 from gateway.agent.store import ProtocolName
+from gateway.agent.value_types import (
+    Addresses,
+    Endpoint,
+    InterfaceName,
+    Listeners,
+    Networks,
+    Port,
+    Ports,
+    TransportEndpoints,
+)
 
 PREFIX = "MESHGATE_"
 
@@ -37,45 +37,17 @@ class SettingsError(Exception):
     """The environment cannot be used; the text has one line per setting."""
 
 
-def _split(value: object) -> object:
-    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-
-
-def _network(value: object) -> Network:
-    try:
-        return ip_network(str(value))
-    except ValueError as error:
-        raise ValueError(f"{error}; write a network like 10.77.0.0/24 or fd77::/64") from error
-
-
-def _address(value: object) -> IPv4Address | IPv6Address:
-    return ip_address(str(value))
-
-
-List = (NoDecode, BeforeValidator(_split))
-Networks = Annotated[tuple[Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)], ...], *List]
-Address = IPv4Address | IPv6Address
-Addresses = Annotated[tuple[Annotated[Address, BeforeValidator(_address)], ...], *List]
-Endpoint = Annotated[str, AfterValidator(check_endpoint)]
-InterfaceName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,14}$")]
-Port = Annotated[int, Field(ge=1, le=65535)]
-Ports = Annotated[tuple[Port, ...], *List]
-Listeners = Annotated[tuple[Annotated[Listener, BeforeValidator(parse_listener)], ...], *List]
-TransportEndpoints = Annotated[
-    tuple[Annotated[TransportEndpoint, BeforeValidator(parse_transport_endpoint)], ...], *List
-]
-
-
 class AgentSettings(BaseSettings):
     """What the agent needs to know. Lists are separated by commas."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
 
     interface: InterfaceName = "wg0"
-    listen_port: Port
-    """UDP port of the interface; equal to the published port, so that the gateway can call clients back."""
+    listen_port: Port | None = None
+    """UDP port of the interface; equal to the published port, so that the gateway can call clients back. None without
+    WireGuard, as its keys."""
     endpoint: Endpoint
-    """Where clients find the gateway: host:port."""
+    """Where clients find the gateway: host:port; the port is WireGuard's."""
     client_networks: Networks
     """Addresses of clients: one IPv4 network, one IPv6 network, or both."""
     renumber: bool = False
@@ -88,8 +60,8 @@ class AgentSettings(BaseSettings):
     """Bytes of the largest inner packet; 1280 is the mesh's own and the least that IPv6 allows."""
     persistent_keepalive: int = Field(default=25, ge=0, le=65535)
     """Seconds between keepalives of clients, which hold their NAT open; 0 for none."""
-    private_key_file: Path
-    public_key: PublicKey
+    private_key_file: Path | None = None
+    public_key: PublicKey | None = None
     """The declared key, which the interface must really have."""
     token_file: Path
     """Holds the bearer tokens of the peer API with their scopes; read again when it changes."""
@@ -136,25 +108,34 @@ class AgentSettings(BaseSettings):
     @property
     def client_interfaces(self) -> tuple[str, ...]:
         """The interfaces that clients come in by."""
+        wireguard = (self.interface,) if self.listen_port else ()
         openvpn = (listener.interface for listener in self.openvpn_listen)
-        return (self.interface, *openvpn, *((IPSEC_INTERFACE,) if self.ipsec_dir else ()))
+        return (*wireguard, *openvpn, *((IPSEC_INTERFACE,) if self.ipsec_dir else ()))
 
     @property
     def client_ports(self) -> tuple[tuple[Transport, int], ...]:
         """What clients dial, by transport, as this pod or machine listens."""
+        wireguard: tuple[tuple[Transport, int], ...] = (("udp", self.listen_port),) if self.listen_port else ()
         openvpn = ((one.transport, one.port) for one in self.openvpn_listen)
         ike: tuple[tuple[Transport, int], ...] = (("udp", IKE_PORT), ("udp", NAT_PORT)) if self.ipsec_dir else ()
-        return (("udp", self.listen_port), *openvpn, *ike)
+        return (*wireguard, *openvpn, *ike)
 
     @property
     def offered(self) -> tuple[ProtocolName, ...]:
         """The protocols that devices come in by."""
         own: dict[ProtocolName, object] = {
-            "wireguard": True,
+            "wireguard": self.wireguard,
             "openvpn": self.openvpn_listen,
             "ipsec": self.ipsec_dir,
         }
         return tuple(name for name, value in own.items() if value)
+
+    @property
+    def wireguard(self) -> WireGuardIdentity | None:
+        """Who the gateway is to WireGuard's clients; None where it does not offer that."""
+        if self.listen_port is None or self.private_key_file is None or self.public_key is None:
+            return None
+        return WireGuardIdentity(self.listen_port, self.private_key_file, self.public_key)
 
     @property
     def host(self) -> str:
@@ -201,6 +182,23 @@ class AgentSettings(BaseSettings):
     def _empty_is_none(cls, url: str | None) -> str | None:
         return url or None
 
+    @model_validator(mode="after")
+    def _offers_a_protocol(self) -> Self:
+        own = {
+            "MESHGATE_LISTEN_PORT": self.listen_port,
+            "MESHGATE_PRIVATE_KEY_FILE": self.private_key_file,
+            "MESHGATE_PUBLIC_KEY": self.public_key,
+        }
+        missing = [name for name, value in own.items() if value is None]
+        if missing and len(missing) < len(own):
+            raise ValueError(f"WireGuard needs all of {', '.join(own)}, and has no {' and no '.join(missing)}")
+        if not self.offered:
+            raise ValueError(
+                "no protocol is offered: set MESHGATE_LISTEN_PORT with WireGuard's keys, MESHGATE_OPENVPN_LISTEN or "
+                "MESHGATE_IPSEC_DIR"
+            )
+        return self
+
 
 AnySettings = TypeVar("AnySettings", bound=BaseSettings)
 
@@ -218,6 +216,8 @@ def load(kind: type[AnySettings], lines: Mapping[str, str] | None = None) -> Any
 
 
 def _sentence(problem: ErrorDetails) -> str:
+    if not problem["loc"]:  # of several settings
+        return problem["msg"].removeprefix("Value error, ")
     name = f"{PREFIX}{problem['loc'][0]}".upper()
     if problem["type"] == "missing":
         return f"{name} is not set"

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 log = logging.getLogger(__name__)
@@ -15,6 +15,20 @@ def stop_signal() -> asyncio.Event:
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
     return stop
+
+
+async def repeat(step: Callable[[], Awaitable[None]], every_s: float, failing: str, *errors: type[Exception]) -> None:
+    """Take a step again and again, until cancelled. One of these errors is logged unless the step before had it too."""
+    trouble = None
+    while True:
+        try:
+            await step()
+            trouble = None
+        except errors as error:
+            if str(error) != trouble:
+                log.warning("%s: %s", failing, error)
+            trouble = str(error)
+        await asyncio.sleep(every_s)
 
 
 async def run_until_first_ends(tasks: Mapping[str, Coroutine[Any, Any, object]]) -> str:

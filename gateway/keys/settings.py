@@ -7,7 +7,8 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from gateway.agent.settings import PREFIX, List, Port
+from gateway.agent.settings import PREFIX
+from gateway.agent.value_types import List, Port
 
 
 def _tag(text: str) -> str:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.agent.firewall import Firewall, list_table, rules
+from gateway.agent.firewall import Firewall, list_table
+from gateway.agent.firewall_rules import rules
 from gateway.agent.settings import AgentSettings
 from tests.contract.agent.namespaces import Namespace, in_namespace
 from tests.unit.agent.fakes import SERVER_KEY

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from gateway.agent.closed_networks import CLOSED, CLOSED_NETWORKS
-from gateway.agent.firewall import rules
+from gateway.agent.firewall_rules import rules
 from gateway.agent.pool import Network
-from gateway.agent.settings import Address
+from gateway.agent.value_types import Address
 from tests.contract.agent.namespaces import Namespace, in_namespace
 from tests.contract.agent.test_firewall import made
 

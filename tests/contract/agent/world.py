@@ -96,6 +96,12 @@ class World:
         self.interface = f"{tag}w"
         self._tag = tag
         self._clients = itertools.count()
+        self.wireguard = {
+            "MESHGATE_LISTEN_PORT": str(LISTEN_PORT),
+            "MESHGATE_PRIVATE_KEY_FILE": str(directory / "private-key"),
+            "MESHGATE_PUBLIC_KEY": self.keys.public,
+        }
+        """What the agent has of WireGuard; nothing where it does not offer that."""
         self.environment: dict[str, str] = {}
         self.agents_environment: dict[str, str] = {}
         """What the agent alone has besides, and not who makes the interface."""
@@ -147,15 +153,13 @@ class World:
             "PATH": f"{Path(self.wireguard_go).parent}:{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT),
             "MESHGATE_INTERFACE": self.interface,
-            "MESHGATE_LISTEN_PORT": str(LISTEN_PORT),
             "MESHGATE_CLIENT_NETWORKS": "10.77.0.0/24,fd77::/64",
-            "MESHGATE_PRIVATE_KEY_FILE": str(self.directory / "private-key"),
-            "MESHGATE_PUBLIC_KEY": self.keys.public,
             "MESHGATE_TOKEN_FILE": str(self.tokens),
             "MESHGATE_SETTINGS_DIR": str(self.settings),
             "MESHGATE_STATE_DIR": str(self.directory / "state"),
             "MESHGATE_MESH_INTERFACE": "mesh",
             "MESHGATE_TAILSCALE_HEALTH_URL": "",
+            **self.wireguard,
             **self.environment,
         }
 

@@ -33,6 +33,19 @@ def agent_settings(directory: Path = Path("nowhere"), **more: object) -> AgentSe
     return AgentSettings(**values)
 
 
+def unwireguarded(directory: Path = Path("nowhere"), **more: object) -> AgentSettings:
+    """The same of an agent that offers other protocols, and not WireGuard."""
+    return agent_settings(
+        directory,
+        listen_port=None,
+        private_key_file=None,
+        public_key=None,
+        issuing_certificate_file=directory / "chain",
+        issuing_key_file=directory / "key",
+        **more,
+    )
+
+
 @dataclass(frozen=True)
 class KeyPair:
     private: str = field(repr=False)
@@ -46,6 +59,8 @@ def key_pair() -> KeyPair:
 
 class FakeAccess:
     """A protocol that lets everybody in, and tells what it is told to tell."""
+
+    part = "openvpn"
 
     def __init__(self) -> None:
         self.missing: list[str] = []

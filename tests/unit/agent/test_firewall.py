@@ -1,6 +1,8 @@
 """The firewall when its settings change; tests/contract/agent/test_firewall.py has its rules, on the real nft."""
 
+import asyncio
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -8,8 +10,9 @@ import pytest
 from gateway.agent import firewall
 from gateway.agent.command import CommandError
 from gateway.agent.firewall import Firewall
+from gateway.agent.firewall_rules import rules
 from gateway.agent.settings import AgentSettings
-from tests.unit.agent.fakes import SERVER_KEY
+from tests.unit.agent.fakes import SERVER_KEY, unwireguarded
 
 
 class Nft:
@@ -59,6 +62,33 @@ async def test_changed_settings_are_in_place_at_once(nft: Nft, settings: AgentSe
     await wall.take_up(with_name_server(settings))
     assert "192.0.2.53" in nft.table
     assert await wall.problems() == []
+
+
+async def test_newcomers_are_counted_for_wireguard_alone(settings: AgentSettings, tmp_path: Path) -> None:
+    assert "udp dport 51820 ct state new counter" in rules(settings)
+    without = rules(unwireguarded(tmp_path, ipsec_dir=tmp_path))
+    assert "newcomers" not in without
+    assert "51820" not in without
+    assert '"wg0"' not in without
+    assert 'elements = { "ipsec0" }' in without
+
+
+async def test_a_table_that_goes_is_put_back_and_nft_that_fails_is_told_once(
+    nft: Nft, settings: AgentSettings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(firewall, "LOOK_EVERY_S", 0.001)
+    wall = Firewall(settings)
+    await wall.apply()
+    keeping = asyncio.create_task(wall.keep())
+    nft.broken = True
+    await asyncio.sleep(0.05)
+    nft.table, nft.broken = "somebody's", False
+    await asyncio.sleep(0.05)
+    assert nft.table == rules(settings)
+    assert caplog.messages == ["the firewall table is not as it should be: nft failed: it is busy"]
+    keeping.cancel()
+    with suppress(asyncio.CancelledError):
+        await keeping
 
 
 async def test_what_could_not_be_put_in_place_is_restored_later(nft: Nft, settings: AgentSettings) -> None:

@@ -90,9 +90,9 @@ async def test_everything_that_is_missing_is_told_at_once(tmp_path: Path, monkey
     access.missing = ["nobody can come in"]
     monkeypatch.setattr(health, "forwards", lambda _: False)
     async with health.mesh_client(settings) as http:
-        found = await Health(settings, {"interface": access}, Firewall(settings), http).parts()
+        found = await Health(settings, [access], Firewall(settings), http).parts()
     assert found == {
-        "interface": ["nobody can come in"],
+        "openvpn": ["nobody can come in"],
         "firewall": ["the firewall table is not as it was put in place"],
         "forwarding": ["the kernel does not forward IPv4: set the sysctl net.ipv4.ip_forward=1 for this pod or host"],
         "mesh": [f"tailscaled does not answer on {settings.tailscale_socket} (ConnectError)"],
@@ -109,7 +109,7 @@ async def test_what_was_found_is_good_for_a_second(tmp_path: Path, monkeypatch: 
 
     settings = made(tmp_path)
     async with health.mesh_client(settings) as http:
-        judge = Health(settings, {"interface": FakeAccess()}, Firewall(settings), http)
+        judge = Health(settings, [FakeAccess()], Firewall(settings), http)
         monkeypatch.setattr(judge, "_look", look)
         assert await asyncio.gather(*(judge.parts() for _ in range(20))) == [{"mesh": ["it is away"]}] * 20
         assert asked == 1

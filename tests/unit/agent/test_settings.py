@@ -9,7 +9,7 @@ import pytest
 
 from gateway.agent.protocols.wireguard.interface_process import InterfaceSettings
 from gateway.agent.settings import AgentSettings, SettingsError, load, read_secret
-from tests.unit.agent.fakes import key_pair
+from tests.unit.agent.fakes import key_pair, unwireguarded
 
 GOOD = {
     "LISTEN_PORT": "51820",
@@ -93,6 +93,56 @@ def test_bad_values_get_one_sentence(environment: pytest.MonkeyPatch, name: str,
     (line,) = str(refusal.value).splitlines()
     assert line.startswith(f"MESHGATE_{name}: ")
     assert sentence in line
+
+
+WIREGUARD = ("LISTEN_PORT", "PRIVATE_KEY_FILE", "PUBLIC_KEY")
+
+
+@pytest.mark.parametrize("missing", WIREGUARD)
+def test_wireguard_is_offered_with_port_and_keys_or_not_at_all(environment: pytest.MonkeyPatch, missing: str) -> None:
+    environment.delenv(f"MESHGATE_{missing}")
+    with pytest.raises(SettingsError) as refusal:
+        load(AgentSettings)
+    assert str(refusal.value) == (
+        "WireGuard needs all of MESHGATE_LISTEN_PORT, MESHGATE_PRIVATE_KEY_FILE, MESHGATE_PUBLIC_KEY, "
+        f"and has no MESHGATE_{missing}"
+    )
+
+
+def test_an_agent_that_offers_nothing_says_what_it_could(environment: pytest.MonkeyPatch) -> None:
+    for name in WIREGUARD:
+        environment.delenv(f"MESHGATE_{name}")
+    with pytest.raises(SettingsError) as refusal:
+        load(AgentSettings)
+    assert str(refusal.value) == (
+        "no protocol is offered: set MESHGATE_LISTEN_PORT with WireGuard's keys, MESHGATE_OPENVPN_LISTEN or "
+        "MESHGATE_IPSEC_DIR"
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "offered", "interfaces", "ports"),
+    [
+        (
+            {"openvpn_listen": "udp:1194,tcp:1195", "openvpn_endpoints": "udp:vpn.example.org:1,tcp:vpn.example.org:2"},
+            ("openvpn",),
+            ("ovpn-udp", "ovpn-tcp"),
+            (("udp", 1194), ("tcp", 1195)),
+        ),
+        ({"ipsec_dir": "/run/meshgate-ipsec"}, ("ipsec",), ("ipsec0",), (("udp", 500), ("udp", 4500))),
+    ],
+    ids=["openvpn", "ipsec"],
+)
+def test_without_wireguard_nothing_is_wireguards(
+    tmp_path: Path,
+    given: dict[str, str],
+    offered: tuple[str, ...],
+    interfaces: tuple[str, ...],
+    ports: tuple[tuple[str, int], ...],
+) -> None:
+    settings = unwireguarded(tmp_path, **given)
+    assert (settings.offered, settings.wireguard) == (offered, None)
+    assert (settings.client_interfaces, settings.client_ports) == (interfaces, ports)
 
 
 def test_the_agent_ends_with_2_and_a_line_per_setting(environment: pytest.MonkeyPatch) -> None:

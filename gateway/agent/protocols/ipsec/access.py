@@ -36,6 +36,8 @@ AT_ONCE = 50
 class IpSec:
     """Lets devices in by IPsec, and tells who is there."""
 
+    part = "ipsec"
+
     def __init__(
         self, settings: Callable[[], AgentSettings], issuer: Issuer, clock: Callable[[], float] = time.time
     ) -> None:

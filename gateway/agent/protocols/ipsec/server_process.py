@@ -17,8 +17,9 @@ from gateway.agent.command import CommandError
 from gateway.agent.exit_status import exit_status
 from gateway.agent.protocols import daemon
 from gateway.agent.protocols.ipsec import gate, socket
-from gateway.agent.settings import InterfaceName, Listeners, load
+from gateway.agent.settings import load
 from gateway.agent.tasks import run_until_first_ends, stop_signal
+from gateway.agent.value_types import InterfaceName, Listeners
 
 log = logging.getLogger(__name__)
 

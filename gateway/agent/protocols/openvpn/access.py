@@ -32,6 +32,8 @@ LOOK_EVERY_S = 5.0
 class OpenVpn:
     """Lets devices in by OpenVPN, and tells who is there."""
 
+    part = "openvpn"
+
     def __init__(
         self,
         settings: Callable[[], AgentSettings],

@@ -19,8 +19,9 @@ from gateway.agent.exit_status import exit_status
 from gateway.agent.pool import GATEWAY_NUMBER, Network
 from gateway.agent.protocols import daemon
 from gateway.agent.protocols.openvpn import TOLD, socket
-from gateway.agent.settings import Listeners, Networks, load
+from gateway.agent.settings import load
 from gateway.agent.tasks import run_until_first_ends, stop_signal
+from gateway.agent.value_types import Listeners, Networks
 
 log = logging.getLogger(__name__)
 

@@ -1,21 +1,22 @@
 """The gateway's own key pair: its two halves reach the agent by two ways, and must fit."""
 
 from gateway.agent.command import CommandError
+from gateway.agent.endpoints import WireGuardIdentity
 from gateway.agent.protocols.wireguard.wg import public_key_of
-from gateway.agent.settings import AgentSettings, SettingsError, read_secret
+from gateway.agent.settings import SettingsError, read_secret
 
 
-async def check_key_pair(settings: AgentSettings) -> None:
+async def check_key_pair(identity: WireGuardIdentity) -> None:
     """SettingsError unless the private key belongs to the declared public key."""
-    private_key = read_secret("MESHGATE_PRIVATE_KEY_FILE", settings.private_key_file)
+    private_key = read_secret("MESHGATE_PRIVATE_KEY_FILE", identity.private_key_file)
     try:
         public_key = await public_key_of(private_key)
     except CommandError as error:
         raise SettingsError(
-            f"MESHGATE_PRIVATE_KEY_FILE: {settings.private_key_file} does not hold a WireGuard private key"
+            f"MESHGATE_PRIVATE_KEY_FILE: {identity.private_key_file} does not hold a WireGuard private key"
         ) from error
-    if public_key != settings.public_key:
+    if public_key != identity.public_key:
         raise SettingsError(
-            f"MESHGATE_PUBLIC_KEY: {settings.public_key} is declared, but the private key in "
-            f"{settings.private_key_file} belongs to {public_key}"
+            f"MESHGATE_PUBLIC_KEY: {identity.public_key} is declared, but the private key in "
+            f"{identity.private_key_file} belongs to {public_key}"
         )

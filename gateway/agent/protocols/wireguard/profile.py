@@ -13,7 +13,7 @@ def profile(settings: AgentSettings, device: Device, addresses: Sequence[str]) -
         "DNS": ", ".join(map(str, settings.dns)),
         "MTU": settings.mtu,
     }
-    peer = {
+    peer: dict[str, object] = {
         "PublicKey": settings.public_key,
         "Endpoint": settings.endpoint,
         "AllowedIPs": ", ".join(map(str, settings.allowed_ips)),

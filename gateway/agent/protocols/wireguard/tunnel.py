@@ -8,10 +8,12 @@ peers. It works for those that are in while others still come.
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 
 from gateway.agent import link, measures
 from gateway.agent.command import CommandError
 from gateway.agent.devices import Devices
+from gateway.agent.endpoints import WireGuardIdentity
 from gateway.agent.firewall import Firewall
 from gateway.agent.pool import GATEWAY_NUMBER
 from gateway.agent.protocol import Traffic
@@ -25,7 +27,7 @@ log = logging.getLogger(__name__)
 
 WATCH_EVERY_S = 0.1
 KEEP_UP_EVERY_S = 1.0
-"""Between two looks at addresses, MTU and firewall, which take the same time however many devices there are."""
+"""Between two looks at addresses and MTU, which take the same time however many devices there are."""
 FAILING_S = 30.0
 """An interface that was out of reach for longer is a reason not to be ready."""
 
@@ -34,71 +36,72 @@ class Tunnel:
     """The interface and its peers, looked after in one loop."""
 
     def __init__(
-        self, settings: AgentSettings, wireguard: WireGuard, firewall: Firewall, peers: Peers, devices: Devices
+        self,
+        settings: Callable[[], AgentSettings],
+        identity: WireGuardIdentity,
+        wireguard: WireGuard,
+        peers: Peers,
+        firewall: Firewall,
     ) -> None:
         self._settings = settings
+        self._name = settings().interface
+        self._identity = identity
         self._wireguard = wireguard
-        self._firewall = firewall
         self._peers = peers
-        self._devices = devices
+        self._firewall = firewall
         self._configured: int | None = None
         self._is_identified = False
         self._kept_up_at = 0.0
-        """When addresses and firewall were last looked at, on the monotonic clock."""
+        """When addresses and MTU were last looked at, on the monotonic clock."""
         self._pace = Pace()
         self._pauses = Pauses()
 
-    async def take_up(self, settings: AgentSettings) -> None:
-        """Bring the interface in line with changed settings within a second. Sessions go on."""
-        self._settings = settings
-        self._kept_up_at = 0.0
-
-    async def keep(self) -> None:
+    async def keep(self, devices: Devices) -> None:
         """Configure each interface that appears under the name, and look at it again and again, until cancelled."""
         index = None
         while True:
-            before, index = index, link.index(self._settings.interface)
+            before, index = index, link.index(self._name)
             if index != before:
                 self._pauses.end()  # what failed with another interface says nothing of this one
             if self._pauses.is_over():
-                await self._try(index)
+                await self._try(index, devices)
             await asyncio.sleep(WATCH_EVERY_S)
 
-    async def _try(self, index: int | None) -> None:
+    async def _try(self, index: int | None, devices: Devices) -> None:
         try:
-            await self._step(index)
+            await self._step(index, devices)
         except (CommandError, StoreError) as error:
             if self._pauses.begin(str(error)):
-                log.warning("the interface %s is not as it should be: %s", self._settings.interface, error)
+                log.warning("the interface %s is not as it should be: %s", self._name, error)
         else:
             self._pauses.end()
 
-    async def _step(self, index: int | None) -> None:
+    async def _step(self, index: int | None, devices: Devices) -> None:
         if index is None:
             self._configured = None
         elif index != self._configured:
-            await self._bring_in_line(appeared=index)
-            log.info("the interface %s stands with %d devices", self._settings.interface, len(self._devices.pool.taken))
+            await self._bring_in_line(devices, appeared=index)
+            log.info("the interface %s stands with %d devices", self._name, len(devices.pool.taken))
         else:
             if time.monotonic() - self._kept_up_at >= KEEP_UP_EVERY_S:
                 await self._keep_up()
-                self._pace.hear(self._firewall.newcomers)
+            self._pace.hear(self._firewall.newcomers)
             if self._pace.is_due(urgent=self._peers.is_unsettled):
-                await self._bring_in_line()
+                await self._bring_in_line(devices)
 
     @measures.looked
-    async def _bring_in_line(self, appeared: int | None = None) -> None:
+    async def _bring_in_line(self, devices: Devices, appeared: int | None = None) -> None:
         """Look at the interface, which may have just appeared, and put its peers right."""
         seen = await self._look()
         if appeared is not None:
             await self._keep_up()
             self._configured = appeared
             measures.APPEARANCES.inc()
-        await self._peers.reconcile(seen, self._devices)
+        await self._peers.reconcile(seen, devices)
 
     async def _look(self) -> SeenInterface:
         """The interface with the declared key and port: if they were other ones, they are put right."""
-        wanted, started = self._settings, time.monotonic()
+        wanted, started = self._identity, time.monotonic()
         seen = await self._wireguard.show()
         self._pace.looked(time.monotonic() - started, len(seen.lines))
         self._is_identified = (seen.public_key, seen.listen_port) == (wanted.public_key, wanted.listen_port)
@@ -108,16 +111,15 @@ class Tunnel:
         return seen
 
     async def _keep_up(self) -> None:
-        """Put right what is cheap to look at; the firewall stands before peers come in."""
-        wanted = self._settings
+        """Put right what is cheap to look at."""
+        wanted = self._settings()
         addresses = [f"{network[GATEWAY_NUMBER]}/{network.prefixlen}" for network in wanted.client_networks]
-        await link.configure(wanted.interface, addresses, wanted.mtu)
-        await self._firewall.restore()
+        await link.configure(self._name, addresses, wanted.mtu)
         self._kept_up_at = time.monotonic()
 
     async def problems(self) -> list[str]:
         """What keeps the tunnel from working, one sentence each; empty if it works."""
-        name = self._settings.interface
+        name = self._name
         index = link.index(name)
         if index is None:
             return [f"the interface {name} does not exist: its container, or meshgate-wireguard.service, makes it"]
@@ -132,10 +134,6 @@ class Tunnel:
             found.append(f"the interface {name} is down")
         return found
 
-    def heard_within(self, seconds: int) -> int:
-        """How many peers had their last handshake no longer ago, as of the last look."""
-        return self._peers.heard_within(seconds)
-
     def traffic(self) -> Traffic | None:
         """Bytes to and from peers, without WireGuard's own; None while there is no interface."""
-        return link.traffic(self._settings.interface)
+        return link.traffic(self._name)

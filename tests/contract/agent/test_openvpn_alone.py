@@ -1,0 +1,49 @@
+"""A gateway that offers OpenVPN alone: no interface of WireGuard, no port of its, and traffic all the same."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.contract.agent.conftest import made_world
+from tests.contract.agent.openvpn_gateway import Gateway
+from tests.contract.agent.world import FAR_4, FAR_6, LISTEN_PORT, MESH_4, MESH_6, PRIVATE_4
+from tests.deadlines import wait_for
+from tests.unit.agent.fakes import key_pair
+
+
+@pytest.fixture
+def gateway(tmp_path: Path, wireguard_go: str) -> Iterator[Gateway]:
+    with made_world(tmp_path, wireguard_go) as world:
+        world.wireguard = {}
+        gateway = Gateway(world)
+        try:
+            gateway.start_process()
+            world.start_agent()
+            world.wait_until_ready()
+            yield gateway
+        finally:
+            gateway.stop_process()
+
+
+def test_a_device_passes_traffic_and_wireguard_is_refused(gateway: Gateway) -> None:
+    world = gateway.world
+    answer = world.call("POST", "/v1/peers", json={"public_key": key_pair().public})
+    assert (answer.status_code, answer.json()["field"]) == (422, "protocol")
+    assert answer.json()["detail"] == "this gateway does not offer wireguard"
+    device = gateway.register()
+    with gateway.connected(device) as client:
+        client.comes_up()
+        for address in (MESH_4, MESH_6, FAR_4, FAR_6):
+            assert client.reaches(address), address
+        assert not client.reaches(PRIVATE_4)
+        gateway.revoke(device)
+        assert not client.reaches(FAR_4)
+    assert world.interface not in world.gateway.run("ip", "-brief", "link")
+    assert str(LISTEN_PORT) not in world.gateway.run("ss", "-Hnlu") + world.gateway.run("nft", "list", "ruleset")
+
+
+def test_a_firewall_that_was_flushed_is_back(gateway: Gateway) -> None:
+    gateway.world.gateway.run("nft", "flush", "ruleset")
+    wait_for(lambda: gateway.world.rules("forward"), "the firewall", within=5)
+    gateway.world.wait_until_ready()
