@@ -53,8 +53,11 @@ table inet meshgate {{
     }}
 
     # Through the gateway: clients to the mesh and to the Internet, the mesh to the Internet, and only answers back.
+    # What is for a client that has gone, to whom no way leads, ends here: it would leave by the default route.
     chain forward {{
         type filter hook forward priority filter; policy accept;
+        ip daddr @clients4 oifname != @ways drop
+        ip6 daddr @clients6 oifname != @ways drop
         iifname @ways goto from_clients
         oifname @ways goto to_clients
         iifname "{mesh}" goto outside

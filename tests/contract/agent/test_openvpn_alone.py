@@ -7,9 +7,20 @@ import pytest
 
 from tests.contract.agent.conftest import made_world
 from tests.contract.agent.openvpn_gateway import Gateway
-from tests.contract.agent.world import FAR_4, FAR_6, LISTEN_PORT, MESH_4, MESH_6, PRIVATE_4
+from tests.contract.agent.world import FAR_4, FAR_6, LAN_NEIGHBOUR, LISTEN_PORT, MESH_4, MESH_6, PRIVATE_4
 from tests.deadlines import wait_for
 from tests.unit.agent.fakes import key_pair
+
+NOBODYS = "10.77.0.99"
+"""A client's address that no client has."""
+COUNTING = f"""
+table inet counted {{
+    chain prerouting {{
+        type filter hook prerouting priority filter;
+        ip daddr {NOBODYS} counter
+    }}
+}}
+"""
 
 
 @pytest.fixture
@@ -47,3 +58,13 @@ def test_a_firewall_that_was_flushed_is_back(gateway: Gateway) -> None:
     gateway.world.gateway.run("nft", "flush", "ruleset")
     wait_for(lambda: gateway.world.rules("forward"), "the firewall", within=5)
     gateway.world.wait_until_ready()
+
+
+def test_what_is_for_a_client_that_has_gone_leads_nowhere(gateway: Gateway) -> None:
+    """No interface has the clients' network, so its addresses would lead to the default route."""
+    world = gateway.world
+    world.gateway.run("ip", "route", "add", "default", "via", LAN_NEIGHBOUR)
+    world.neighbour.run("nft", "-f", "-", stdin=COUNTING)
+    world.far.run("ip", "route", "add", NOBODYS, "via", "198.51.100.1")
+    assert world.far.tried("ping", "-n", "-c2", "-i0.2", "-W1", NOBODYS).returncode != 0
+    assert "packets 0 " in world.neighbour.run("nft", "list", "ruleset")
