@@ -2,8 +2,8 @@
 
 import pulumi
 
+from infra.access.gateway import Gateway
 from infra.access.mesh import MeshAccess
-from infra.access.wireguard import WireGuardGateway
 from infra.components.headscale_server import HeadscaleServer
 from infra.components.orchestrator_env import OrchestratorEnv
 from infra.components.stack_cluster import StackCluster
@@ -29,9 +29,7 @@ if headscale and any(gateway.mesh for gateway in settings.gateways):
 authority = None
 if any(gateway.has_certificates for gateway in settings.gateways):
     authority = CertificateAuthority("ca", common_name=f"Meshgate {pulumi.get_stack()}"[:64])
-gateways = {
-    gateway.name: WireGuardGateway(cluster, settings, gateway, user, authority) for gateway in settings.gateways
-}
+gateways = {gateway.name: Gateway(cluster, settings, gateway, user, authority) for gateway in settings.gateways}
 mesh = MeshAccess(cluster, settings, headscale, server) if headscale and "mesh" in settings.access else None
 if settings.orchestrator:
     known = {name: gateway.access for name, gateway in gateways.items()}

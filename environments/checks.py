@@ -1,5 +1,6 @@
 """Holds answers against what is there: the cluster, Headscale, the orchestrator. It changes nothing."""
 
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -149,11 +150,12 @@ def check_all(checks: Checks, values: Values, settings: StackSettings) -> None:
     if headscale and headscale.node_port:
         checks.node_port(context, settings.namespace, headscale.node_port, "TCP")
     for gateway in settings.gateways:
-        if has_node_port(gateway):
-            checks.node_port(context, settings.namespace, gateway.port, "UDP")
+        for port, protocol in published_on_nodes(gateway):
+            checks.node_port(context, settings.namespace, port, protocol)
     checks.orchestrator(values)
 
 
-def has_node_port(gateway: GatewaySettings) -> bool:
-    """Whether a Service of the cluster publishes the gateway on every node."""
-    return gateway.target == "kubernetes" and gateway.exposure == "NodePort"
+def published_on_nodes(gateway: GatewaySettings) -> Iterator[tuple[int, str]]:
+    """The ports by which a Service of the cluster publishes the gateway on every node, with their protocols."""
+    if gateway.target == "kubernetes" and gateway.exposure == "NodePort":
+        yield from ((port.published, port.transport.upper()) for port in gateway.client_ports)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from environments import required
 from environments.answers import AnswerError, Place, Values, refuse_given, with_networks, with_value
-from environments.checks import Checks, has_node_port
+from environments.checks import Checks, published_on_nodes
 from infra.settings.gateway import GatewaySettings
 from infra.settings.orchestrator import OrchestratorSettings
 from infra.settings.stack import StackSettings
@@ -171,8 +171,8 @@ class Interview:
 
     def _port_is_free(self, index: int) -> None:
         gateway = GatewaySettings.model_validate(self._values["gateways"][index])
-        if has_node_port(gateway):
-            self._checks.node_port(self._context, self._namespace, gateway.port, "UDP")
+        for port, protocol in published_on_nodes(gateway):
+            self._checks.node_port(self._context, self._namespace, port, protocol)
 
     def _orchestrator(self) -> None:
         fields = OrchestratorSettings.model_fields

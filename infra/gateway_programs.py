@@ -48,24 +48,28 @@ class Places:
 
 
 def agent_environment(
-    gateway: GatewaySettings, public_key: Text, places: Places, *, in_mesh: bool = True
+    gateway: GatewaySettings, public_key: Text | None, places: Places, *, in_mesh: bool = True
 ) -> dict[str, str | Text]:
     """The environment of `python -m gateway.agent`; an empty value stands for none.
 
-    A change of it ends the agent and begins it again. What need not do that is in `agent_settings`.
+    `public_key` is WireGuard's, None of a gateway that does not offer it. A change of the environment ends the agent
+    and begins it again. What need not do that is in `agent_settings`.
     """
     values: dict[str, str | Text] = {
-        **_interface(places),
-        "MESHGATE_LISTEN_PORT": str(gateway.port),
         "MESHGATE_CLIENT_NETWORKS": _listed(gateway.client_networks),
-        "MESHGATE_PUBLIC_KEY": public_key,
-        "MESHGATE_PRIVATE_KEY_FILE": places.private_key_file,
         "MESHGATE_TOKEN_FILE": places.token_file,
         "MESHGATE_STATE_DIR": places.state_dir,
         "MESHGATE_HTTP_PORT": str(places.http_port),
         "MESHGATE_PROBE_PORT": str(places.probe_port),
         "MESHGATE_TAILSCALE_HEALTH_URL": f"http://127.0.0.1:{TAILSCALE_HEALTH_PORT}/healthz" if in_mesh else "",
     }
+    if public_key is not None:
+        values |= {
+            **_interface(places),
+            "MESHGATE_LISTEN_PORT": str(gateway.port),
+            "MESHGATE_PUBLIC_KEY": public_key,
+            "MESHGATE_PRIVATE_KEY_FILE": places.private_key_file,
+        }
     if places.http_host:
         values["MESHGATE_HTTP_HOST"] = places.http_host
     if gateway.renumber:
@@ -87,6 +91,7 @@ def agent_settings(gateway: GatewaySettings, cluster: ClusterSettings | None = N
     """
     around = cluster or ClusterSettings(pod_networks=(), service_networks=())
     openvpn = {"MESHGATE_OPENVPN_ENDPOINTS": _listed(gateway.openvpn_endpoints)} if gateway.openvpn_ports else {}
+    keepalive = {"MESHGATE_PERSISTENT_KEEPALIVE": str(gateway.persistent_keepalive)} if gateway.has_wireguard else {}
     return {
         **openvpn,
         "MESHGATE_ENDPOINT": gateway.endpoint,
@@ -98,7 +103,7 @@ def agent_settings(gateway: GatewaySettings, cluster: ClusterSettings | None = N
         "MESHGATE_BLOCK_NETWORKS": _listed(gateway.block_networks),
         "MESHGATE_DNS": _listed(gateway.dns),
         "MESHGATE_MTU": str(gateway.mtu),
-        "MESHGATE_PERSISTENT_KEEPALIVE": str(gateway.persistent_keepalive),
+        **keepalive,
     }
 
 

@@ -24,8 +24,8 @@ TAILSCALE_STATE = "/var/lib/tailscale"
 WIREGUARD_SOCKETS = "/var/run/wireguard"
 OPENVPN_MEETING = "/run/meshgate-openvpn"
 IPSEC_MEETING = "/run/meshgate-ipsec"
-MEETINGS = {"openvpn": OPENVPN_MEETING, "ipsec": IPSEC_MEETING}
-"""Where the agent meets the servers of other ways in."""
+MEETINGS = {"wireguard": WIREGUARD_SOCKETS, "openvpn": OPENVPN_MEETING, "ipsec": IPSEC_MEETING}
+"""Where the agent meets the servers of the ways in."""
 PLACES = gateway_programs.Places(
     private_key_file=f"{IDENTITY}/{PRIVATE_KEY}",
     token_file=f"{IDENTITY}/{TOKENS}",
@@ -149,9 +149,8 @@ def ipsec(gateway: GatewaySettings) -> dict[str, object]:
 def agent(gateway: GatewaySettings, identity: GatewayIdentity) -> dict[str, object]:
     """Lets devices in, by the API."""
     probe = {"port": "probes"}
-    environment = gateway_programs.agent_environment(
-        gateway, identity.public_key, PLACES, in_mesh=identity.mesh is not None
-    )
+    public_key = identity.wireguard.public_key if identity.wireguard else None
+    environment = gateway_programs.agent_environment(gateway, public_key, PLACES, in_mesh=identity.mesh is not None)
     return _container(
         "agent",
         gateway.image,
@@ -174,7 +173,6 @@ def agent(gateway: GatewaySettings, identity: GatewayIdentity) -> dict[str, obje
             {"name": "identity", "mount_path": IDENTITY, "read_only": True},
             {"name": "settings", "mount_path": SETTINGS, "read_only": True},
             {"name": "state", "mount_path": AGENT_STATE, "sub_path": "agent"},
-            {"name": "wireguard", "mount_path": WIREGUARD_SOCKETS},
             *({"name": way, "mount_path": place} for way, place in MEETINGS.items() if way in gateway.access),
         ],
     )

@@ -5,18 +5,19 @@ from dataclasses import dataclass
 import pulumi
 
 from infra.resources.certificate_authority import IssuingCertificate
+from infra.resources.wireguard_key import WireGuardKey
 from infra.settings.headscale import HeadscaleSettings
 
 
 @dataclass(frozen=True)
 class GatewayIdentity:
-    """A gateway's keys; the first three are secrets."""
+    """A gateway's keys and tokens; the tokens are secrets."""
 
-    private_key: pulumi.Output[str]
     tokens: pulumi.Output[str]
     """The lines of the agent's token file."""
     admin_token: pulumi.Output[str]
-    public_key: pulumi.Output[str]
+    wireguard: WireGuardKey | None
+    """None where WireGuard is not offered."""
     mesh: "MeshIdentity | None"
     """None of a plain gateway."""
     issuer: IssuingCertificate | None = None

@@ -1,8 +1,8 @@
 """The gateway's pod: tailscaled, WireGuard's interface, OpenVPN, IPsec and the agent; volumes, secrets and sysctls.
 
-OpenVPN and IPsec are there where they are offered. A plain gateway has no tailscaled. State is on the volume. A pod
-without it would be a new node to Headscale, and its pre-auth key is used up (tailscale#1686). `gateway_containers` has
-the containers.
+Of WireGuard, OpenVPN and IPsec those are there that are offered. A plain gateway has no tailscaled. State is on the
+volume. A pod without it would be a new node to Headscale, and its pre-auth key is used up (tailscale#1686).
+`gateway_containers` has the containers.
 """
 
 import pulumi
@@ -23,6 +23,8 @@ from infra.settings.gateway import GatewaySettings
 from infra.settings.stack import StackSettings
 
 ADMIN_TOKEN = "admin-token"  # noqa: S105 (a name)
+SERVERS = {"wireguard": containers.wireguard, "openvpn": containers.openvpn, "ipsec": containers.ipsec}
+"""The containers of the ways in, each with a volume of that name where it meets the agent."""
 
 
 def annotations(identity: GatewayIdentity) -> dict[str, pulumi.Input[str]]:
@@ -30,7 +32,9 @@ def annotations(identity: GatewayIdentity) -> dict[str, pulumi.Input[str]]:
 
     Tokens and the agent's settings are not among them: the agent reads them again when they change.
     """
-    noticed: dict[str, pulumi.Input[str]] = {"meshgate/public-key": identity.public_key}
+    noticed: dict[str, pulumi.Input[str]] = {}
+    if identity.wireguard:
+        noticed["meshgate/public-key"] = identity.wireguard.public_key
     if identity.mesh:
         # The digest of a random key tells nothing of it.
         noticed["meshgate/pre-auth-key"] = pulumi.Output.unsecret(identity.mesh.pre_auth_key.apply(digest))
@@ -42,11 +46,9 @@ def annotations(identity: GatewayIdentity) -> dict[str, pulumi.Input[str]]:
 
 def secrets(identity: GatewayIdentity) -> dict[str, pulumi.Input[str]]:
     """What the Secret holds."""
-    own: dict[str, pulumi.Input[str]] = {
-        PRIVATE_KEY: identity.private_key,
-        TOKENS: identity.tokens,
-        ADMIN_TOKEN: identity.admin_token,
-    }
+    own: dict[str, pulumi.Input[str]] = {TOKENS: identity.tokens, ADMIN_TOKEN: identity.admin_token}
+    if identity.wireguard:
+        own[PRIVATE_KEY] = identity.wireguard.private_key
     if identity.issuer:
         own |= {ISSUING_CERTIFICATE: identity.issuer.chain, ISSUING_KEY: identity.issuer.key}
     return own | ({PRE_AUTH_KEY: identity.mesh.pre_auth_key} if identity.mesh else {})
@@ -61,19 +63,20 @@ def config(settings: StackSettings, gateway: GatewaySettings, identity: GatewayI
 
 def spec(gateway: GatewaySettings, name: str, identity: GatewayIdentity) -> dict[str, object]:
     """The PodSpec; `name` is that of the Secret, the ConfigMap and the volume claim."""
+    private = (PRIVATE_KEY,) if identity.wireguard else ()
     issuing = (ISSUING_CERTIFICATE, ISSUING_KEY) if identity.issuer else ()
     volumes: list[dict[str, object]] = [
-        {"name": "identity", "secret": _secret(name, PRIVATE_KEY, TOKENS, *issuing)},
+        {"name": "identity", "secret": _secret(name, *private, TOKENS, *issuing)},
         {"name": "settings", "config_map": _config_map(name, *gateway_programs.agent_settings(gateway))},
         {"name": "state", "persistent_volume_claim": {"claim_name": name}},
         {"name": "tun", "host_path": {"path": "/dev/net/tun", "type": "CharDevice"}},
-        {"name": "wireguard", "empty_dir": {"medium": "Memory"}},
     ]
-    running = [containers.wireguard(gateway), containers.agent(gateway, identity)]
-    for way, server in {"ipsec": containers.ipsec, "openvpn": containers.openvpn}.items():
+    running = []
+    for way, server in SERVERS.items():
         if way in gateway.access:
-            running.insert(1, server(gateway))
+            running.append(server(gateway))
             volumes.append({"name": way, "empty_dir": {"medium": "Memory"}})
+    running.append(containers.agent(gateway, identity))
     if identity.mesh:
         running.insert(0, containers.tailscale(identity.mesh.server, gateway))
         volumes += [

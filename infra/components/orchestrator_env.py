@@ -1,6 +1,7 @@
 """HEADSCALE_SERVER_PUBLIC_KEY and all else that the orchestrator's env tells of the ways in; a Secret has the tokens.
 
 Four names are of the chosen gateway. Where there are several, GATEWAYS lists them and each has four names of its own.
+Two of the four are WireGuard's, and not there without it.
 Three names are of the key service, where the mesh is a way in.
 """
 
@@ -25,7 +26,8 @@ class GatewayAccess:
     """What a backend needs of a gateway to let devices in."""
 
     gateway: pulumi.Resource
-    public_key: pulumi.Output[str]
+    public_key: pulumi.Output[str] | None
+    """WireGuard's; None of a gateway that does not offer it, whose endpoint nobody is told either."""
     endpoint: str
     peers_url: pulumi.Input[str]
     token: pulumi.Output[str]
@@ -110,21 +112,25 @@ class _Told:
 def _tell_gateways(told: _Told, gateways: Mapping[str, GatewayAccess], name: str) -> None:
     chosen = gateways[name]
     several = {name: chosen, **gateways} if len(gateways) > 1 else {}  # the chosen one first
-    told.values |= {
-        "HEADSCALE_SERVER_PUBLIC_KEY": chosen.shown(chosen.public_key),
-        "HEADSCALE_SERVER_ENDPOINT": chosen.shown(chosen.endpoint),
-        "GATEWAY_PEERS_URL": chosen.shown(chosen.peers_url),
-    }
+    told.values |= {**_server("HEADSCALE_SERVER", chosen), "GATEWAY_PEERS_URL": chosen.shown(chosen.peers_url)}
     told.secrets["GATEWAY_PEERS_TOKEN"] = _token(chosen)
     if several:
         names = [access.shown(name) for name, access in several.items()]
         told.values["GATEWAYS"] = pulumi.Output.all(*names).apply(lambda shown: ",".join(filter(None, shown)))
     for name, access in several.items():
-        one = name.upper().replace("-", "_")
-        told.values[f"GATEWAY_{one}_PUBLIC_KEY"] = access.shown(access.public_key)
-        told.values[f"GATEWAY_{one}_ENDPOINT"] = access.shown(access.endpoint)
-        told.values[f"GATEWAY_{one}_PEERS_URL"] = access.shown(access.peers_url)
-        told.secrets[f"GATEWAY_{one}_PEERS_TOKEN"] = _token(access)
+        one = f"GATEWAY_{name.upper().replace('-', '_')}"
+        told.values |= {**_server(one, access), f"{one}_PEERS_URL": access.shown(access.peers_url)}
+        told.secrets[f"{one}_PEERS_TOKEN"] = _token(access)
+
+
+def _server(prefix: str, access: GatewayAccess) -> dict[str, pulumi.Input[str]]:
+    """What native WireGuard clients dial, where they can."""
+    if access.public_key is None:
+        return {}
+    return {
+        f"{prefix}_PUBLIC_KEY": access.shown(access.public_key),
+        f"{prefix}_ENDPOINT": access.shown(access.endpoint),
+    }
 
 
 def _key(token: str) -> str:

@@ -6,6 +6,7 @@ rotation after. So it does not matter when the gateway and the orchestrator hear
 
 import hashlib
 import secrets
+from collections.abc import Iterator
 from typing import Any
 
 from pulumi import Input, Output, ResourceOptions
@@ -13,7 +14,7 @@ from pulumi.dynamic import Resource
 from typing_extensions import override
 
 from infra.resources.base import Props, Provider, secret_outputs
-from infra.resources.connections import Connections
+from infra.resources.connections import STILL_IN_THE_MESH, Connections
 
 BYTES = 32
 
@@ -22,6 +23,12 @@ class TokenProvider(Provider):
     """Makes tokens; nothing outside the state knows of them."""
 
     INPUTS = ("rotation",)
+
+    @override
+    def refusals(self, connections: Connections, olds: Props, news: Props) -> Iterator[tuple[str, str]]:
+        """A gateway says so before its stack forgets the mesh that it is in."""
+        if olds.get("headscale") and news.get("headscale") is None:
+            yield "", STILL_IN_THE_MESH
 
     @override
     def make(self, connections: Connections, props: Props) -> tuple[str, dict[str, Any]]:
@@ -47,6 +54,7 @@ def digest(token: str) -> str:
 class Token(Resource, module="meshgate", name="Token"):
     """Bearer tokens of 32 random bytes; `rotation` is any text, and another text rotates them.
 
+    `headscale` is the URL of its gateway's mesh, empty where the gateway is not to be in it, None where there is none.
     Each has 43 characters, safe in URLs and headers, and is secret.
     """
 
@@ -59,7 +67,14 @@ class Token(Resource, module="meshgate", name="Token"):
     admin: Output[str]
     """The operator's."""
 
-    def __init__(self, name: str, *, rotation: Input[str] = "", opts: ResourceOptions | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        rotation: Input[str] = "",
+        headscale: str | None = None,
+        opts: ResourceOptions | None = None,
+    ) -> None:
         outputs = ("value", "previous", "next", "admin")
-        props = {"rotation": rotation, **dict.fromkeys(outputs)}
+        props = {"rotation": rotation, "headscale": headscale, **dict.fromkeys(outputs)}
         super().__init__(TokenProvider(), name, props, secret_outputs(opts, *outputs))

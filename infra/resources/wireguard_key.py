@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from infra import curve25519
 from infra.resources.base import Props, Provider, secret_outputs
-from infra.resources.connections import STILL_IN_THE_MESH, Connections
+from infra.resources.connections import Connections
 
 
 class WireGuardKeyProvider(Provider):
@@ -23,9 +23,7 @@ class WireGuardKeyProvider(Provider):
 
     @override
     def refusals(self, connections: Connections, olds: Props, news: Props) -> Iterator[tuple[str, str]]:
-        """An adopted key must be one, and a gateway says so before its stack forgets the mesh that it is in."""
-        if olds.get("headscale") and news.get("headscale") is None:
-            yield "", STILL_IN_THE_MESH
+        """An adopted key must be one."""
         adopt = news.get("adopt")
         if adopt is None or contains_unknowns(adopt):
             return
@@ -45,8 +43,7 @@ class WireGuardKeyProvider(Provider):
 class WireGuardKey(Resource, module="meshgate", name="WireGuardKey"):
     """A WireGuard key pair that stays the same until `rotation` changes.
 
-    Inputs: `rotation`, any text; `adopt`, an existing private key to use instead of a new one (give it as a secret);
-    `headscale`, the URL of its gateway's mesh, empty where the gateway is not to be in it, None where there is none.
+    Inputs: `rotation`, any text; `adopt`, an existing private key to use instead of a new one (give it as a secret).
     """
 
     private_key: Output[str]
@@ -60,10 +57,9 @@ class WireGuardKey(Resource, module="meshgate", name="WireGuardKey"):
         *,
         rotation: Input[str] = "",
         adopt: Input[str] | None = None,
-        headscale: str | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
-        inputs = {"rotation": rotation, "adopt": adopt, "headscale": headscale}
+        inputs = {"rotation": rotation, "adopt": adopt}
         outputs = {"private_key": None, "public_key": None}
         super().__init__(
             WireGuardKeyProvider(), name, {**inputs, **outputs}, secret_outputs(opts, "private_key", "adopt")

@@ -13,7 +13,6 @@ from infra.settings.monitoring import MonitoringSettings
 from infra.settings.openvpn import OpenVpnSettings
 from infra.settings.section import Section
 from infra.settings.value_types import (
-    NODE_PORTS,
     TAILSCALED_DEFAULT_PORT,
     Address,
     ClientNetwork,
@@ -55,7 +54,7 @@ class ClientPort:
 
 
 class GatewaySettings(Section):
-    """One gateway: WireGuard endpoint of native clients and exit node of the mesh."""
+    """One gateway: where native clients come in, and exit node of the mesh."""
 
     KUBERNETES_ONLY: ClassVar = frozenset(
         {
@@ -64,20 +63,22 @@ class GatewaySettings(Section):
         }
     )
     METAL_ONLY: ClassVar = frozenset({"host", "peers_url", "probe_port"})
+    WIREGUARD_ONLY: ClassVar = frozenset({"wireguard", "persistent_keepalive"})
     MESH_ONLY: ClassVar = frozenset({"tags", "tailscale_port", "tailscale_image", "registration_deadline"})
 
     name: Name
     """Its name in the stack; its node in the mesh is meshgate-<name>."""
     endpoint: Endpoint
-    """host:port that clients dial. WireGuard listens on that port too: its first packet then fits a client's NAT."""
+    """host:port that clients dial. WireGuard listens on that port too: its first packet then fits a client's NAT.
+    Clients of other ways dial the host at ports of their own."""
     target: Literal["kubernetes", "metal"] = "kubernetes"
     """Where it runs: a pod that the stack declares, or a machine that `playbooks/gateway.yml` converges."""
     mesh: bool = True
     """Whether it is an exit node of the mesh, where the stack has `headscale`. One that is not is plain: its clients
     reach the Internet alone."""
     access: Annotated[tuple[Literal["wireguard", "openvpn", "ipsec"], ...], NotEmpty] = ("wireguard",)
-    """The ways that devices get in: WireGuard always, and OpenVPN or IPsec where `openvpn` or `ipsec` is in the list.
-    IPsec's clients dial the UDP ports 500 and 4500 of the endpoint's host."""
+    """The ways that devices get in, one or more of them. A gateway without `wireguard` has no WireGuard key. IPsec's
+    clients dial the UDP ports 500 and 4500 of the endpoint's host."""
     openvpn: OpenVpnSettings | None = None
     host: Host | None = None
     """What SSH dials to reach a machine; the endpoint's host when not set."""
@@ -87,9 +88,9 @@ class GatewaySettings(Section):
     probe_port: Port = 8081
     """The TCP port of a machine's /healthz, /readyz and /metrics, at the address that the agent listens on."""
     exposure: Literal["NodePort", "LoadBalancer", "HostPort"] = "NodePort"
-    """How a pod's WireGuard port gets out of the cluster. A NodePort is one of 30000-32767."""
+    """How the ports that clients dial get out of the cluster. A NodePort is one of 30000-32767."""
     service_annotations: dict[str, str] = Field(default_factory=dict)
-    """Annotations of the Service of a pod's WireGuard port, such as a load balancer's."""
+    """Annotations of the Service of the ports that clients dial, such as a load balancer's."""
     client_networks: Annotated[tuple[ClientNetwork, ...], NotEmpty] = (ipaddress.IPv4Network("10.77.0.0/16"),)
     """The devices' address pools: one IPv4 network, at most one IPv6 network, outside of 100.64.0.0/10. In a cluster
     an IPv6 network needs net.ipv6.conf.all.forwarding among the kubelet's allowed sysctls."""
@@ -113,7 +114,8 @@ class GatewaySettings(Section):
     dns: tuple[Address, ...] = ()
     """The resolvers that clients use in the tunnel, which the gateway must reach. They may be in closed networks."""
     key_rotation: str = ""
-    """Any text. Another text makes a new WireGuard key, and every client then needs a new config."""
+    """Any text. Another text makes new keys, WireGuard's and the issuer's of certificates. Every client then needs a
+    new config."""
     token_rotation: str = ""
     """Any text. Another text makes new tokens for the peer API. The orchestrator gets its new one at once; its old one
     stays good until the next rotation. Nobody notices."""
@@ -121,7 +123,7 @@ class GatewaySettings(Section):
     """The tunnel's largest packet, in bytes. 1280 is tailscale0's and the least of IPv6 (RFC 8200). 1420 is what a
     1500-byte path leaves to WireGuard."""
     persistent_keepalive: Annotated[int, Field(ge=0, le=65535)] = 25
-    """Seconds between a client's keepalives; 0 for none."""
+    """Seconds between a WireGuard client's keepalives; 0 for none."""
     tailscale_port: Port = 41642
     """The UDP port of the gateway's tailscaled. 41641 is refused: it is the port of the node's own tailscaled."""
     tags: tuple[Tag, ...] = ()
@@ -129,7 +131,7 @@ class GatewaySettings(Section):
     registration_deadline: Annotated[int, Field(ge=10, le=1800)] = 180
     """Seconds that the gateway has to appear in Headscale."""
     image: str = "meshgate/gateway:0.1.0"
-    """The image of a pod's WireGuard and agent, in a registry of yours."""
+    """The image of a pod's agent and of its servers, in a registry of yours."""
     tailscale_image: str = "tailscale/tailscale:v1.102.3"
     """The image of a pod's tailscaled."""
     wireguard: Literal["auto", "kernel", "userspace"] = "auto"
@@ -142,8 +144,13 @@ class GatewaySettings(Section):
 
     @property
     def port(self) -> int:
-        """The published port, which is also the one that WireGuard listens on."""
+        """The endpoint's port, which is published for WireGuard, and the one that it listens on."""
         return split_endpoint(self.endpoint)[1]
+
+    @property
+    def has_wireguard(self) -> bool:
+        """Whether devices come in by WireGuard."""
+        return "wireguard" in self.access
 
     @property
     def has_certificates(self) -> bool:
@@ -158,7 +165,7 @@ class GatewaySettings(Section):
     @property
     def client_ports(self) -> tuple[ClientPort, ...]:
         """All that clients dial. A machine publishes the very ports that it listens on."""
-        found = [ClientPort("wireguard", "wireguard", "udp", self.port, self.port)]
+        found = [ClientPort("wireguard", "wireguard", "udp", self.port, self.port)] if self.has_wireguard else []
         for transport, port in self.openvpn_ports.items():
             found.append(ClientPort("openvpn", f"openvpn-{transport}", transport, port, OPENVPN_PORT))
         if "ipsec" in self.access:
@@ -186,7 +193,7 @@ class GatewaySettings(Section):
 
     @property
     def capacity(self) -> int:
-        """For how many devices there are addresses; no more than wireguard-go takes."""
+        """For how many devices there are addresses; no more than wireguard-go takes, which bounds other ways too."""
         hosts = min(network.num_addresses - (3 if network.version == 4 else 2) for network in self.client_networks)
         return min(hosts, MAX_DEVICES)
 
@@ -201,16 +208,10 @@ class GatewaySettings(Section):
         if given := sorted((self.KUBERNETES_ONLY if metal else self.METAL_ONLY) & self.model_fields_set):
             what, right = ("a pod", "kubernetes") if metal else ("a machine", "metal")
             raise ValueError(f"{', '.join(given)} describe {what}; leave them out or set target: {right}")
-        if not metal and self.exposure == "NodePort" and self.port not in NODE_PORTS:
-            raise ValueError(
-                f"endpoint port {self.port} is no NodePort; use {NODE_PORTS.start}-{NODE_PORTS[-1]} or another exposure"
-            )
         if self.tailscale_port == TAILSCALED_DEFAULT_PORT:
             raise ValueError(
                 f"tailscale_port {TAILSCALED_DEFAULT_PORT} is what a tailscaled on the node uses; leave it at 41642"
             )
-        if self.tailscale_port == self.port:
-            raise ValueError(f"tailscale_port {self.port} is also the endpoint's port; they need two ports")
         if metal and self.probe_port == (peers_port := url_port(self.peers_url)):
             raise ValueError(f"probe_port {peers_port} is also the port of peers_url; they need two ports")
         return self

@@ -5,7 +5,7 @@ from infra.settings.value_types import Name
 
 
 class OrchestratorSettings(Section):
-    """The Deployment that hands out WireGuard configs; its env gets the gateway's key and addresses."""
+    """The Deployment that lets devices in; its env gets the gateway's key and addresses."""
 
     deployment: str
     """Its name."""
@@ -14,4 +14,5 @@ class OrchestratorSettings(Section):
     container: str = "orchestrator"
     """The container whose env gets the names."""
     gateway: Name | None = None
-    """Which of several gateways is that of HEADSCALE_SERVER_PUBLIC_KEY and the like; the first when not set."""
+    """Which of several gateways is that of GATEWAY_PEERS_URL, HEADSCALE_SERVER_PUBLIC_KEY and the like; the first when
+    not set."""

@@ -16,8 +16,8 @@ NAMES = {"wireguard": "WireGuard", "openvpn": "OpenVPN", "ipsec": "IPsec"}
 
 def problems(gateway: "GatewaySettings") -> Iterator[str]:
     """What cannot work, one sentence each."""
-    if "wireguard" not in gateway.access:
-        yield "access lacks wireguard, which every gateway offers; add it"
+    if not gateway.has_wireguard and (given := sorted(gateway.WIREGUARD_ONLY & gateway.model_fields_set)):
+        yield f"{', '.join(given)}: set, but `access` does not have wireguard; add it there, or leave them out"
     if gateway.openvpn and "openvpn" not in gateway.access:
         yield "openvpn is set, but `access` does not have it; add it there, or leave the section out"
     if "ipsec" in gateway.access:
@@ -41,7 +41,7 @@ def _ipsec(gateway: "GatewaySettings") -> Iterator[str]:
 
 def _ports(gateway: "GatewaySettings") -> Iterator[str]:
     """Every port is one socket's, where it is published and where it is listened on."""
-    for at, port in enumerate(gateway.client_ports[1:], 1):
+    for at, port in enumerate(gateway.client_ports):
         if gateway.exposure == "NodePort" and gateway.target == "kubernetes" and port.published not in NODE_PORTS:
             yield (
                 f"{_setting(port)} {port.published} is no NodePort; use {NODE_PORTS.start}-{NODE_PORTS[-1]} or another "
@@ -50,22 +50,28 @@ def _ports(gateway: "GatewaySettings") -> Iterator[str]:
         for other, what in _others(gateway, port.transport):
             if port.published == other:
                 yield f"{_setting(port)} {port.published} is also {what}; they need two ports"
-        for before in gateway.client_ports[1:at]:
-            if (before.transport, before.published) == (port.transport, port.published):
+        same = [before for before in gateway.client_ports[:at] if before.transport == port.transport]
+        for before in same:
+            if before.published == port.published:
                 yield f"{_setting(before)} {port.published} is also {_setting(port)}; they need two ports"
+            elif before.listened == port.listened:
+                yield f"{_setting(before)} {port.listened} is {NAMES[port.way]}'s inside the pod; choose another one"
         inside = gateway.target == "kubernetes" and port.transport == "udp"
-        if inside and port.listened in {gateway.port, gateway.tailscale_port}:
-            yield f"port {port.listened} is {NAMES[port.way]}'s inside the pod; publish WireGuard on another one"
+        if inside and port.listened == gateway.tailscale_port:
+            yield f"tailscale_port {port.listened} is {NAMES[port.way]}'s inside the pod; choose another one"
 
 
 def _setting(port: "ClientPort") -> str:
+    """What the port is called in the settings."""
+    if port.way == "wireguard":
+        return "endpoint port"
     return f"openvpn.{port.transport}_port" if port.way == "openvpn" else "ipsec's port"
 
 
 def _others(gateway: "GatewaySettings", transport: str) -> list[tuple[int | None, str]]:
-    """The other ports of a transport."""
+    """The ports of a transport that no client dials."""
     if transport == "udp":
-        return [(gateway.port, "the endpoint's port"), (gateway.tailscale_port, "tailscale_port")]
+        return [(gateway.tailscale_port, "tailscale_port")]
     if gateway.target == "kubernetes":
         return []
     return [(gateway.probe_port, "probe_port"), (url_port(gateway.peers_url), "the port of peers_url")]

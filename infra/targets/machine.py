@@ -9,6 +9,7 @@ from infra.components.gateway_identity import GatewayIdentity, MeshIdentity
 from infra.components.stack_cluster import StackCluster
 from infra.resources.certificate_authority import IssuingCertificate
 from infra.resources.pre_auth_key import MACHINE_JOIN_HOURS
+from infra.resources.wireguard_key import WireGuardKey
 from infra.settings.gateway import GatewaySettings
 from infra.settings.stack import StackSettings
 from infra.targets.target import Whereabouts
@@ -39,12 +40,15 @@ class Machine:
             "host": self._gateway.ssh_host,
             # As it was written: what it leaves out is the default on both sides.
             "gateway": self._gateway.model_dump(mode="json", exclude_unset=True),
-            "private_key": identity.private_key,
-            "public_key": identity.public_key,
             "tokens": identity.tokens,
+            **(_pair(identity.wireguard) if identity.wireguard else {}),
             **(_of_the_mesh(identity.mesh) if identity.mesh else {}),
             **(_issuing(identity.issuer) if identity.issuer else {}),
         }
+
+
+def _pair(key: WireGuardKey) -> dict[str, pulumi.Input[object]]:
+    return {"private_key": key.private_key, "public_key": key.public_key}
 
 
 def _issuing(issuer: IssuingCertificate) -> dict[str, pulumi.Input[object]]:

@@ -149,6 +149,20 @@ def test_a_rotated_key(environment: Environment) -> None:
     )
 
 
+def test_wireguard_given_up(environment: Environment) -> None:
+    """Its key goes with it, and with that every client's config."""
+    environment.settings(access=["openvpn"], openvpn={"udp_port": 31194})
+    comment = environment.comment()
+    assert comment.startswith(
+        TOP % "danger" + "DANGER: deletes `WireGuardKey` `one-key`\n\n"
+        "> [!CAUTION]\n"
+        "> - **Deletes** `WireGuardKey` `one-key`, which the settings do not ask for any more. "
+        f"It is {KEPT[KEY]}.\n\n"
+    )
+    for name in ("values.HEADSCALE_SERVER_PUBLIC_KEY", "values.HEADSCALE_SERVER_ENDPOINT", "server_public_key"):
+        assert f"\n- {name}: " in comment
+
+
 def test_a_rotated_token(environment: Environment) -> None:
     """As docs/operations.md rotates it: the orchestrator is rolled out, and no gateway is."""
     environment.settings(token_rotation="2027-spring")

@@ -266,6 +266,44 @@ async def test_a_load_balancer_leads_ipsecs_ports_to_the_pods() -> None:
     assert [(way["port"], way["targetPort"]) for way in ways][2:] == [(500, 500), (4500, 4500)]
 
 
+ALONE: dict[str, Any] = OPENVPN | {"access": ["openvpn"]}
+
+
+async def test_a_gateway_without_wireguard_has_nothing_of_it() -> None:
+    declared, outputs = await run(gateways=[CONFIG["gateways"][0] | ALONE])
+    assert "WireGuardKey" not in {key.partition("::")[0].rpartition(":")[2] for key in declared}
+    pod = gateway_pod(declared)
+    assert [container["name"] for container in pod["containers"]] == ["tailscale", "openvpn", "agent"]
+    assert "wireguard" not in {volume["name"] for volume in pod["volumes"]}
+    held = one(declared, "Secret", "one-identity")["stringData"]["value"]
+    assert held.keys() == {"tokens", "admin-token", "pre-auth-key", "issuing.crt", "issuing.key"}
+    annotations = one(declared, "Deployment", "one-gateway")["spec"]["template"]["metadata"]["annotations"]
+    assert "meshgate/public-key" not in annotations
+    published = [port["port"] for port in one(declared, "Service", "one-wireguard")["spec"]["ports"]]
+    open_to_all = one(declared, "NetworkPolicy", "one-policy")["spec"]["ingress"][0]["ports"]
+    assert (published, [port["port"] for port in open_to_all]) == ([31194, 31443], [1194, 41642, 1194])
+    assert "31820" not in json.dumps([args.inputs for key, args in declared.items() if "Config" not in key])
+    assert set(outputs) == {"exit_node", "headscale_url", "peers_url", "client_networks", "openvpn_endpoints"}
+    env = one(declared, "WorkloadEnv", "env")
+    assert set(env["values"]) == {"GATEWAY_PEERS_URL"}
+    assert set(env["secrets"]) == {"GATEWAY_PEERS_TOKEN"}
+
+
+async def test_among_several_gateways_only_those_with_wireguard_have_its_names() -> None:
+    declared = await declare(gateways=[CONFIG["gateways"][0] | ALONE, EDGE], orchestrator={**JUNE, "gateway": "one"})
+    assert set(one(declared, "WorkloadEnv", "env")["values"]) == {
+        *("GATEWAY_PEERS_URL", "GATEWAYS", "GATEWAY_ONE_PEERS_URL"),
+        *("GATEWAY_EDGE_1_PUBLIC_KEY", "GATEWAY_EDGE_1_ENDPOINT", "GATEWAY_EDGE_1_PEERS_URL"),
+    }
+
+
+async def test_a_machine_without_wireguard_is_handed_no_key_pair() -> None:
+    _, outputs = await run(gateways=[EDGE | {"access": ["ipsec"]}], headscale={})
+    handed = outputs["metal"]["value"]["edge-1"]
+    assert handed.keys() == {"host", "gateway", "tokens", "issuing_certificate", "issuing_key"}
+    assert not {"server_public_key", "server_endpoint"} & set(outputs)
+
+
 async def test_who_has_no_openvpn_has_no_ca() -> None:
     kinds = {key.partition("::")[0].rpartition(":")[2] for key in await declare()}
     assert kinds.isdisjoint({"CertificateAuthority", "IssuingCertificate"})
@@ -570,6 +608,19 @@ async def test_a_plain_stack_declares_no_part_of_a_mesh() -> None:
 async def test_an_existing_headscale_is_not_declared() -> None:
     declared = await declare(**EXISTING)
     assert not [key for key in declared if "HeadscaleServer" in key or "HeadscaleApiKey" in key]
+
+
+async def test_an_agent_without_wireguard_takes_what_it_is_given(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    declared = await declare(gateways=[CONFIG["gateways"][0] | ALONE])
+    for variable in gateway_pod(declared)["containers"][-1]["env"]:
+        monkeypatch.setenv(variable["name"], variable.get("value", ""))
+    for name, value in one(declared, "ConfigMap", "one-config")["data"].items():
+        (tmp_path / name).write_text(value)
+    monkeypatch.setenv("MESHGATE_SETTINGS_DIR", str(tmp_path))
+    settings = LiveSettings()()
+    assert (settings.offered, settings.host, settings.private_key_file) == (("openvpn",), "vpn.example.com", None)
 
 
 async def test_the_agent_takes_what_it_is_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

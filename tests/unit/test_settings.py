@@ -128,7 +128,7 @@ def test_a_number_like_api_key_stays_text() -> None:
         (with_gateway(endpoint="vpn.example.com:41641"), "port 41641 is tailscaled's own"),
         (with_gateway(endpoint="vpn.example.com:51820"), "is no NodePort; use 30000-32767"),
         (with_gateway(tailscale_port=41641), "tailscale_port 41641"),
-        (with_gateway(tailscale_port=31820), "tailscale_port 31820 is also the endpoint's port"),
+        (with_gateway(tailscale_port=31820), "endpoint port 31820 is also tailscale_port"),
         (with_gateway(mtu=1500), "meshgate:gateways[0].mtu: 1500 cannot be used: it should be less than"),
         (with_gateway(mtu=1279), "mtu: 1279 cannot be used: it should be greater than or equal to 1280."),
         (with_metal(endpoint="edge.example.com:41641"), "port 41641 is tailscaled's own"),
@@ -186,21 +186,31 @@ def test_a_number_like_api_key_stays_text() -> None:
         (GOOD | {"headscale_api_key": "k"}, "a managed server makes its own"),
         (PLAIN | {"headscale_api_key": "k"}, "headscale_api_key is set, but there is no `headscale`"),
         ({"gateways": [GATEWAY | {"tags": ["tag:a"]}]}, "gateways[0]: tags describe a node of the mesh"),
-        (with_gateway(access=["openvpn"]), "gateways[0]: access lacks wireguard"),
+        (with_gateway(access=[]), "gateways[0].access"),
+        (
+            with_gateway(access=["ipsec"], exposure="HostPort", wireguard="kernel", persistent_keepalive=5),
+            "gateways[0]: persistent_keepalive, wireguard: set, but `access` does not have wireguard; add it there, or",
+        ),
         (with_gateway(access=["wireguard", "pptp"]), "gateways[0].access"),
         (with_gateway(openvpn={"udp_port": 31194}), "openvpn is set, but `access` does not have it"),
         (with_gateway(access=BOTH), "openvpn.udp_port 1194 is no NodePort; use 30000-32767 or another exposure"),
         (with_gateway(access=BOTH, openvpn={"udp_port": 31194, "tcp_port": 443}), "openvpn.tcp_port 443 is no NodeP"),
         (with_gateway(access=BOTH, openvpn={"udp_port": None}), "there is neither udp_port nor tcp_port"),
-        (with_gateway(access=BOTH, openvpn={"udp_port": 31820}), "openvpn.udp_port 31820 is also the endpoint's port"),
+        (with_gateway(access=BOTH, openvpn={"udp_port": 31820}), "endpoint port 31820 is also openvpn.udp_port"),
         (
             with_gateway(access=BOTH, openvpn={"udp_port": 31194}, tailscale_port=1194),
-            "port 1194 is OpenVPN's inside the pod",
+            "tailscale_port 1194 is OpenVPN's inside the pod; choose another one",
+        ),
+        (
+            with_gateway(
+                access=BOTH, openvpn={"udp_port": 31194}, exposure="LoadBalancer", endpoint="vpn.example.com:1194"
+            ),
+            "endpoint port 1194 is OpenVPN's inside the pod; choose another one",
         ),
         (with_gateway(access=IPSEC), "access has ipsec, whose clients dial ports 500 and 4500, and no NodePort is one"),
         (
             with_gateway(access=IPSEC, exposure="HostPort", endpoint="a.example:4500"),
-            "ipsec's port 4500 is also the",
+            "endpoint port 4500 is also ipsec's port",
         ),
         (
             with_gateway(access=IPSEC, exposure="HostPort", tailscale_port=4500),
@@ -211,7 +221,7 @@ def test_a_number_like_api_key_stays_text() -> None:
             with_metal(access=[*BOTH, "ipsec"], openvpn={"udp_port": 4500}),
             "openvpn.udp_port 4500 is also ipsec's port; they need two ports",
         ),
-        (with_metal(access=BOTH, openvpn={"udp_port": 51820}), "openvpn.udp_port 51820 is also the endpoint's port"),
+        (with_metal(access=BOTH, openvpn={"udp_port": 51820}), "endpoint port 51820 is also openvpn.udp_port"),
         (with_metal(access=BOTH, openvpn={"udp_port": 41642}), "openvpn.udp_port 41642 is also tailscale_port"),
         (with_metal(access=BOTH, openvpn={"tcp_port": 8081}), "openvpn.tcp_port 8081 is also probe_port"),
         (
@@ -226,6 +236,31 @@ def test_bad_settings_get_one_clear_sentence(values: dict[str, Any], sentence: s
         load_values(values)
     assert sentence in str(error.value)
     assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "ports"),
+    [
+        (with_gateway(access=["openvpn"], endpoint="a.example:51820", openvpn={"udp_port": 31194}), [(31194, 1194)]),
+        (
+            with_gateway(access=["openvpn"], endpoint="a.example:1194", exposure="LoadBalancer", tailscale_port=1200),
+            [(1194, 1194)],
+        ),
+        (
+            with_gateway(access=["ipsec"], endpoint="a.example:500", exposure="HostPort"),
+            [(500, 500), (4500, 4500)],
+        ),
+        (
+            with_metal(access=["ipsec", "openvpn"], endpoint="a.example:41642"),
+            [(1194, 1194), (500, 500), (4500, 4500)],
+        ),
+    ],
+    ids=["any port", "OpenVPN's", "IPsec's", "tailscaled's"],
+)
+def test_without_wireguard_the_endpoints_port_is_nobodys(values: dict[str, Any], ports: list[tuple[int, int]]) -> None:
+    (gateway,) = load_values(values).gateways
+    assert [(port.published, port.listened) for port in gateway.client_ports] == ports
+    assert all(endpoint.startswith("udp:a.example:") for endpoint in gateway.openvpn_endpoints)
 
 
 def test_a_machine_needs_no_more_than_an_endpoint() -> None:

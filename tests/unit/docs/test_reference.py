@@ -18,7 +18,7 @@ def test_every_setting_and_every_call_is_in_it() -> None:
             assert f"| `{name}` |" in page
     for call in ("POST /v1/peers", "GET /v1/peers", "DELETE /v1/peers/{public_key}", "GET /readyz"):
         assert f"### `{call}`" in page
-    assert "| `persistent_keepalive` | number 0-65535 | `25` | Seconds between a client's keepalives" in page
+    assert "| `persistent_keepalive` | number 0-65535 | `25` | Seconds between a WireGuard client's keepalives" in page
     assert "| `meshgate_problem` | gauge | `part` | 1 while this part keeps it from that" in page
     assert "| `public_key` | body (WireGuard) | text | **required** |" in page
     assert "| `certificate_request` | body (Certified) | text |" in page

@@ -93,7 +93,7 @@ def test_refusals_name_the_setting_as_the_playbooks_do() -> None:
         "drops; use for example 10.77.0.0/16."
     ]
     assert _refused({"tailscale_port": 51820}) == [
-        "meshgate_gateway: tailscale_port 51820 is also the endpoint's port; they need two ports."
+        "meshgate_gateway: endpoint port 51820 is also tailscale_port; they need two ports."
     ]
     assert _refused({"storage": "2Gi"}) == [
         "meshgate_gateway: storage describe a pod; leave them out or set target: kubernetes."

@@ -59,7 +59,7 @@ def test_adopted_key_must_be_one() -> None:
     ],
 )
 def test_a_mesh_is_not_forgotten_while_the_gateway_is_in_it(before: str | None, now: str | None, refused: bool) -> None:
-    result = configured(WireGuardKeyProvider).check(NEW_KEY | {"headscale": before}, NEW_KEY | {"headscale": now})
+    result = configured(TokenProvider).check(NEW_TOKEN | {"headscale": before}, NEW_TOKEN | {"headscale": now})
     assert [failure.reason for failure in result.failures] == ([STILL_IN_THE_MESH] if refused else [])
 
 

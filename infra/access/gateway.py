@@ -1,7 +1,8 @@
-"""Access mode "wireguard": native WireGuard clients reach the mesh and the Internet through an exit node of the mesh.
+"""The gateway: native clients of WireGuard, OpenVPN and IPsec reach the mesh and the Internet through an exit node.
 
 The way of the key: a WireGuard key pair → the gateway, in a pod or on a machine → the exit node → the outputs. The
 gateway is ready only when its interface reports that public key. Headscale knows the exit node by its pre-auth key.
+A gateway that does not offer WireGuard has no such pair.
 
 A plain gateway is no node of a mesh: its clients reach the Internet alone, and Headscale hears nothing of it.
 """
@@ -26,7 +27,7 @@ from infra.targets import TARGETS
 from infra.targets.target import Target, Whereabouts
 
 
-class WireGuardGateway(Component):
+class Gateway(Component):
     """One gateway, from its keys to the approved exit node."""
 
     handover: dict[str, pulumi.Input[object]] | None
@@ -44,20 +45,21 @@ class WireGuardGateway(Component):
         self._gateway = gateway
         server = settings.mesh(gateway)
         target = TARGETS[gateway.target](cluster, settings, gateway)
-        key = WireGuardKey(
-            f"{gateway.name}-key",
-            rotation=gateway.key_rotation,
+        key = None
+        if gateway.has_wireguard:
+            key = WireGuardKey(f"{gateway.name}-key", rotation=gateway.key_rotation, opts=self.child())
+        token = Token(
+            f"{gateway.name}-token",
+            rotation=gateway.token_rotation,
             headscale=server.url if server else "" if settings.headscale else None,
             opts=self.child(),
         )
-        token = Token(f"{gateway.name}-token", rotation=gateway.token_rotation, opts=self.child())
         identity = GatewayIdentity(
-            private_key=key.private_key,
-            public_key=key.public_key,
             tokens=pulumi.Output.all(token.value, token.previous, token.next, token.admin).apply(
                 lambda tokens: gateway_programs.token_file(tokens[:-1], admin=tokens[-1])
             ),
             admin_token=token.admin,
+            wireguard=key,
             mesh=self._mesh_identity(server, user, target) if server and user else None,
             issuer=self._issuer(authority) if authority and gateway.has_certificates else None,
         )
@@ -66,7 +68,7 @@ class WireGuardGateway(Component):
         self.handover = found.handover
         self.access = GatewayAccess(
             gateway=self,
-            public_key=key.public_key,
+            public_key=key.public_key if key else None,
             endpoint=gateway.endpoint,
             peers_url=found.peers_url,
             token=token.value,
@@ -74,8 +76,7 @@ class WireGuardGateway(Component):
             joined=target.joined(exit_node.node_id) if exit_node else None,
         )
         self.outputs: dict[str, pulumi.Input[object]] = {
-            "server_public_key": key.public_key,
-            "server_endpoint": gateway.endpoint,
+            **({"server_public_key": key.public_key, "server_endpoint": gateway.endpoint} if key else {}),
             **(_in_the_mesh(exit_node, server) if exit_node and server else {}),
             "peers_url": found.peers_url,
             "client_networks": list(map(str, gateway.client_networks)),
