@@ -18,6 +18,8 @@ MESH_INTERFACE = "tailscale0"
 WIREGUARD, AGENT, TAILSCALE = "meshgate-wireguard.service", "meshgate-agent.service", "meshgate-tailscale.service"
 SERVERS = {"openvpn": "OpenVPN", "ipsec": "IPsec"}
 """The ways in that have servers of their own."""
+SERVERS_INTERFACES = {"ovpn-udp", "ovpn-tcp", "ipsec0"}
+"""What those make, and what they leave there until they are ended."""
 VENDOR = "tailscaled.service"
 OURS = "meshgate-"
 EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - with a certificate, and a token guards the API
@@ -34,7 +36,7 @@ def gateway_problems(host: Host, settings: Settings, artifact: Mapping[str, str]
         *_artifact(host, artifact),
         *_tailnet(host),
         *(_mesh(host, tailscaled) if settings["in_mesh"] else []),
-        *_interfaces(host, settings["interface"]),
+        *_interfaces(host, settings),
         *_ports(host, settings),
         *_networks(host, settings),
     ]
@@ -48,10 +50,12 @@ def _system(host: Host, settings: Settings) -> Iterator[str]:
         yield f"systemd {host['systemd']} is too old: the gateway's units need {SYSTEMD} or later."
     if not host["tun"]:
         yield (
-            "There is no usable /dev/net/tun: tailscaled needs it, and so does WireGuard where the kernel has none; "
+            "There is no usable /dev/net/tun: tailscaled needs it, and so do OpenVPN, IPsec, and WireGuard where the "
+            "kernel has none; "
             "load the module tun, or give the container that device."
         )
-    if settings["interface_environment"]["MESHGATE_WIREGUARD"] == "kernel" and not host["kernel_wireguard"]:
+    wireguard = (settings["interface_environment"] or {}).get("MESHGATE_WIREGUARD")
+    if wireguard == "kernel" and not host["kernel_wireguard"]:
         yield "The kernel has no WireGuard, which `wireguard: kernel` demands; `auto` takes wireguard-go instead."
 
 
@@ -89,8 +93,8 @@ def _mesh(host: Host, tailscaled: str) -> Iterator[str]:
         )
 
 
-def _interfaces(host: Host, interface: str) -> Iterator[str]:
-    makers = {interface: [WIREGUARD], MESH_INTERFACE: [TAILSCALE, VENDOR]}
+def _interfaces(host: Host, settings: Settings) -> Iterator[str]:
+    makers = {settings["interface"]: [WIREGUARD], MESH_INTERFACE: [TAILSCALE, VENDOR]}
     for name, units in makers.items():
         known = any(host["units"][unit][state] for unit in units for state in ("active", "enabled"))
         if name in host["interfaces"] and not known:
@@ -105,10 +109,11 @@ def gateway_ports(settings: Settings, protocol: str) -> list[int]:
 def _wanted_ports(settings: Settings) -> dict[tuple[str, int], tuple[str, str]]:
     """Each port, whose it is, and what else could be chosen."""
     wanted = {
-        ("udp", settings["port"]): ("the endpoint's", "another port in `endpoint`"),
         ("tcp", settings["http_port"]): ("the peer API's", "another port in `peers_url`"),
         ("tcp", settings["probe_port"]): ("the probes'", "another probe_port"),
     }
+    if settings["port"]:
+        wanted["udp", settings["port"]] = ("the endpoint's", "another port in `endpoint`")
     if settings["in_mesh"]:
         wanted["udp", settings["tailscale"]["port"]] = ("tailscaled's", "another tailscale_port")
     for way, server in settings["servers"].items():
@@ -144,10 +149,11 @@ def _ours(socket: Mapping[str, Any], host: Host, interface: str) -> bool:
 
 
 def _networks(host: Host, settings: Settings) -> Iterator[str]:
+    ours = {settings["interface"], MESH_INTERFACE, *SERVERS_INTERFACES}
     for wanted in map(ipaddress.ip_network, settings["client_networks"]):
         for taken in host["networks"]:
             network = ipaddress.ip_network(taken["network"])
-            elsewhere = taken["device"] not in {settings["interface"], MESH_INTERFACE}
+            elsewhere = taken["device"] not in ours
             if elsewhere and network.version == wanted.version and network.overlaps(wanted):
                 yield (
                     f"The client network {wanted} collides with {network}, which this host reaches by "
@@ -165,17 +171,22 @@ def gateway_parts(
     found = (
         ("distribution", " ".join(_system(host, settings))),
         ("artifact", _release(host, artifact)),
-        *((unit, _unit(host["units"][unit])) for unit in (WIREGUARD, AGENT)),
-        (f"interface {settings['interface']}", _interface(host, settings)),
-        (f"UDP port {settings['port']}", _listens(host, "udp", settings["port"])),
+        *(_wireguard(host, settings) if settings["port"] else ()),
+        (AGENT, _unit(host["units"][AGENT])),
         *(part for way, server in settings["servers"].items() for part in _server(host, way, server["ports"])),
         (f"nft table {TABLE}", _table(host)),
         ("forwarding", _forwarding(host, settings)),
-        ("the host's firewall", _firewall(host, settings["interface"])),
+        ("the host's firewall", _firewall(host, settings["interfaces"])),
         *(_in_the_mesh(host, settings, node) if settings["in_mesh"] else ()),
         (f"peer API {settings['peers_url']}", _api(readiness)),
     )
     return [{"part": part, "works": not why, "why": why} for part, why in found]
+
+
+def _wireguard(host: Host, settings: Settings) -> Iterator[tuple[str, str]]:
+    yield WIREGUARD, _unit(host["units"][WIREGUARD])
+    yield f"interface {settings['interface']}", _interface(host, settings)
+    yield f"UDP port {settings['port']}", _listens(host, "udp", settings["port"])
 
 
 def _server(host: Host, way: str, ports: Iterable[tuple[str, int]]) -> Iterator[tuple[str, str]]:
@@ -241,12 +252,12 @@ def _forwarding(host: Host, settings: Settings) -> str:
     return f"{' and '.join(off)} must be 1: something has set it after /etc/sysctl.d/60-meshgate.conf" if off else ""
 
 
-def _firewall(host: Host, interface: str) -> str:
+def _firewall(host: Host, interfaces: Iterable[str]) -> str:
     if not host["forward_drops"]:
         return ""
     return (
         f"{', '.join(host['forward_drops'])} drops what is forwarded: "
-        f"accept there what comes in by {interface}, and established connections out by it"
+        f"accept there what comes in by {' or '.join(interfaces)}, and established connections out by it"
     )
 
 

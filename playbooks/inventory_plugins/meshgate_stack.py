@@ -60,6 +60,8 @@ stack: prod
 """
 
 GROUP = "meshgate"
+OF_SOME_WAYS = ("private_key", "public_key", "issuing_certificate", "issuing_key")
+"""What is handed over where a gateway offers WireGuard, and where it offers OpenVPN or IPsec."""
 REPOSITORY = Path(__file__).resolve().parents[2]
 TIMEOUT = 120
 
@@ -197,11 +199,9 @@ def variables(handover: dict[str, Any], api_key: str | None) -> dict[str, Any]:
     return {
         "ansible_host": handover["host"],
         "meshgate_gateway": handover["gateway"],
-        "meshgate_private_key": handover["private_key"],
-        "meshgate_public_key": handover["public_key"],
         "meshgate_tokens": handover["tokens"],
         **(_of_the_mesh(handover, api_key) if "headscale" in handover else {}),
-        **{f"meshgate_{name}": handover[name] for name in ("issuing_certificate", "issuing_key") if name in handover},
+        **{f"meshgate_{name}": handover[name] for name in OF_SOME_WAYS if name in handover},
     }
 
 

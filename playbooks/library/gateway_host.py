@@ -37,10 +37,11 @@ options:
     type: list
     elements: int
     default: []
-  interface:
-    description: Name of the WireGuard interface.
-    type: str
-    default: meshgate0
+  interfaces:
+    description: Names of the interfaces that clients come in by.
+    type: list
+    elements: str
+    default: [meshgate0]
 attributes:
   check_mode:
     support: full
@@ -80,7 +81,7 @@ ra_interfaces: {description: Interfaces whose IPv6 routes the kernel has from ro
 tailscale: {description: "Of our tailscaled: state, joined, preferences and more; null if there is none.", type: dict}
 vendor_tailscale: {description: The same of the host's own., returned: success, type: dict}
 tables: {description: "Names of the nft tables; null when there is no nft yet.", returned: success, type: list}
-forward_drops: {description: "Chains that drop what is forwarded, and know neither of our interfaces.", type: list}
+forward_drops: {description: "Chains that drop what is forwarded, and do not know our interfaces.", type: list}
 """
 
 ROOT = Path("/opt/meshgate")
@@ -257,14 +258,14 @@ def ruleset(releases: list[str]) -> list[dict[str, Any]] | None:
     return None
 
 
-def forward_drops(rules: list[dict[str, Any]], interface: str) -> list[str]:
-    """Chains that drop what is forwarded by default, in tables without a rule that names the interface."""
+def forward_drops(rules: list[dict[str, Any]], interfaces: list[str]) -> list[str]:
+    """Chains that drop what is forwarded by default, in tables whose rules do not name each of the interfaces."""
     chains = [entry["chain"] for entry in rules if "chain" in entry]
     dropping = [chain for chain in chains if chain.get("hook") == "forward" and chain.get("policy") == "drop"]
 
     def knows(table: tuple[str, str]) -> bool:
         in_table = [entry for entry in rules if any(place(thing) == table for thing in entry.values())]
-        return f'"{interface}"' in json.dumps(in_table)
+        return all(f'"{interface}"' in json.dumps(in_table) for interface in interfaces)
 
     return [f"{chain['family']} {chain['table']} {chain['name']}" for chain in dropping if not knows(place(chain))]
 
@@ -274,7 +275,7 @@ def place(thing: dict[str, Any]) -> tuple[str, str]:
     return str(thing.get("family")), str(thing.get("table"))
 
 
-def look(interface: str, udp_ports: list[int], tcp_ports: list[int]) -> dict[str, Any]:
+def look(interfaces: list[str], udp_ports: list[int], tcp_ports: list[int]) -> dict[str, Any]:
     """Everything."""
     of_units = units()
     releases = sorted(path.name for path in ROOT.glob("[0-9a-f]*") if re.fullmatch(r"[0-9a-f]{12}", path.name))
@@ -300,7 +301,7 @@ def look(interface: str, udp_ports: list[int], tcp_ports: list[int]) -> dict[str
         "tailscale": seen(SOCKET),
         "vendor_tailscale": vendor_tailscale(of_units[VENDOR_UNIT]),
         "tables": None if rules is None else [f"{t['family']} {t['name']}" for e in rules if (t := e.get("table"))],
-        "forward_drops": forward_drops(rules or [], interface),
+        "forward_drops": forward_drops(rules or [], interfaces),
     }
 
 
@@ -309,7 +310,7 @@ def main() -> None:
     arguments = {
         "udp_ports": {"type": "list", "elements": "int", "default": []},
         "tcp_ports": {"type": "list", "elements": "int", "default": []},
-        "interface": {"type": "str", "default": "meshgate0"},
+        "interfaces": {"type": "list", "elements": "str", "default": ["meshgate0"]},
     }
     module = AnsibleModule(argument_spec=arguments, supports_check_mode=True)
     if os.geteuid() != 0:

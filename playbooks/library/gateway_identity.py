@@ -16,6 +16,7 @@ module: gateway_identity
 short_description: A gateway's private key and the tokens of its peer API
 description:
   - Keeps them in files that root alone can read. What is given replaces what is there; what is not given is made once.
+  - Where the gateway has no key pair, a private key from before stays in its file. It may be the only copy.
 author: Meshgate
 options:
   directory:
@@ -25,6 +26,10 @@ options:
   private_key:
     description: The private key of the WireGuard interface, in the form of C(wg genkey).
     type: str
+  key_pair:
+    description: Whether the gateway has a WireGuard key pair.
+    type: bool
+    default: true
   tokens:
     description: The bearer tokens of the peer API, a line C(SCOPES TOKEN) each.
     type: str
@@ -59,7 +64,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 public_key:
-  description: The public key. Empty in check mode while there is no key, or no release, yet.
+  description: The public key. Empty without a key pair, and in check mode while there is no key, or no release, yet.
   returned: success
   type: str
 """
@@ -138,6 +143,7 @@ def main() -> None:
     arguments = {
         "directory": {"type": "path", "default": "/etc/meshgate"},
         "private_key": {"type": "str", "no_log": True},
+        "key_pair": {"type": "bool", "default": True, "no_log": False},
         "tokens": {"type": "str", "no_log": True},
         "issuing_certificate": {"type": "str", "default": ""},
         "issuing_key": {"type": "str", "default": "", "no_log": True},
@@ -152,7 +158,8 @@ def main() -> None:
             msg=f"meshgate_tokens: line {line} is not `SCOPES TOKEN`, such as `register,read 9f…`: scopes are "
             "register, read and admin, and a token has at least 16 characters."
         )
-    makers: dict[str, Callable[[], str]] = {"private-key": new_private_key, "tokens": new_tokens}
+    makers: dict[str, Callable[[], str]] = {"private-key": new_private_key} if module.params["key_pair"] else {}
+    makers["tokens"] = new_tokens
     before, after = {}, {}
     for name, maker in makers.items():
         path = Path(module.params["directory"], name)
@@ -169,7 +176,7 @@ def main() -> None:
                 replace(path, wanted)
     module.exit_json(
         changed=bool(changes),
-        public_key=public_key(module, after["private-key"]),
+        public_key=public_key(module, after.get("private-key", "")),
         diff={"before": "", "after": "".join(f"new {name}\n" for name in changes)} if changes else {},
     )
 

@@ -58,10 +58,11 @@ SOCKETS = "/run/meshgate"
 """The two units' runtime directory. wireguard-go and wg meet there, for /var/run/wireguard is written into both. A bind
 mount would not do: systemd 254 and later map a dynamic user's directories to it only where they are."""
 _AGENT = "opt/meshgate/app/gateway/agent"
+_SETTINGS = ("settings", "value_types")
 _MODULES = {
-    "wireguard": ("protocols/wireguard/interface_process", "protocols/wireguard/sockets", "settings"),
-    "openvpn": ("protocols/openvpn/server_process", "protocols/daemon", "endpoints", "settings"),
-    "ipsec": ("protocols/ipsec/server_process", "protocols/ipsec/gate", "protocols/daemon", "endpoints", "settings"),
+    "wireguard": ("protocols/wireguard/interface_process", "protocols/wireguard/sockets", *_SETTINGS),
+    "openvpn": ("protocols/openvpn/server_process", "protocols/daemon", "endpoints", *_SETTINGS),
+    "ipsec": ("protocols/ipsec/server_process", "protocols/ipsec/gate", "protocols/daemon", "endpoints", *_SETTINGS),
 }
 _PROGRAMS = {
     "wireguard": ("usr/local/bin/wireguard-go",),

@@ -104,18 +104,23 @@ EXAMPLES = r"""
 RETURN = r"""
 name: {description: The gateway's name., returned: success, type: str, sample: edge}
 endpoint: {description: The address that clients dial., returned: success, type: str, sample: "vpn.example.com:51820"}
-port: {description: The UDP port that WireGuard listens on., returned: success, type: int, sample: 51820}
+port:
+  description: The UDP port that WireGuard listens on; null where that is not offered.
+  returned: success
+  type: int
+  sample: 51820
 client_networks: {description: The devices' address pools., returned: success, type: list, sample: [10.77.0.0/16]}
 tags: {description: Tags of the node., returned: success, type: list, sample: []}
 registration_deadline: {description: Seconds that the node has to join., returned: success, type: int, sample: 180}
 interface: {description: Name of the WireGuard interface., returned: success, type: str, sample: meshgate0}
+interfaces: {description: Those that clients come in by., returned: success, type: list, sample: [meshgate0, ovpn-udp]}
 environment:
   description: What the agent is told; its public key only when O(public_key) is given.
   returned: success
   type: dict
   sample: {MESHGATE_LISTEN_PORT: "51820"}
 interface_environment:
-  description: What the process that makes the WireGuard interface is told.
+  description: What the process that makes the WireGuard interface is told; null where there is none.
   returned: success
   type: dict
   sample: {MESHGATE_WIREGUARD: auto}
@@ -231,13 +236,16 @@ def facts(gateway: "GatewaySettings", stack: "StackSettings", params: Params) ->
     return {
         "name": gateway.name,
         "endpoint": gateway.endpoint,
-        "port": gateway.port,
+        "port": gateway.port if gateway.has_wireguard else None,
         "client_networks": list(map(str, gateway.client_networks)),
         "tags": list(gateway.tags),
         "registration_deadline": gateway.registration_deadline,
         "interface": params["interface"],
+        "interfaces": _interfaces(gateway, params["interface"]),
         "environment": _environment(gateway, params["public_key"], places, in_mesh=mesh is not None),
-        "interface_environment": gateway_programs.interface_environment(gateway, places),
+        "interface_environment": (
+            gateway_programs.interface_environment(gateway, places) if gateway.has_wireguard else None
+        ),
         "servers": _servers(gateway, places),
         "http_host": host,
         "http_port": port,
@@ -248,6 +256,13 @@ def facts(gateway: "GatewaySettings", stack: "StackSettings", params: Params) ->
         "tailscale": _tailscale(gateway, mesh) if mesh else None,
         "headscale": server and {"url": server.url, "ca_certificate": server.ca_certificate, "user": server.user},
     }
+
+
+def _interfaces(gateway: "GatewaySettings", wireguard: str) -> list[str]:
+    """As gateway/agent/settings.py has them."""
+    found = [wireguard] if gateway.has_wireguard else []
+    found += [f"ovpn-{transport}" for transport in gateway.openvpn_ports]
+    return found + (["ipsec0"] if "ipsec" in gateway.access else [])
 
 
 def _servers(gateway: "GatewaySettings", places: "Places") -> dict[str, object]:
@@ -284,7 +299,8 @@ def _environment(
     """The agent's; what is empty stands for none and is left out."""
     from infra import gateway_programs
 
-    told = gateway_programs.agent_environment(gateway, public_key or "", places, in_mesh=in_mesh)
+    key = (public_key or "") if gateway.has_wireguard else None
+    told = gateway_programs.agent_environment(gateway, key, places, in_mesh=in_mesh)
     told |= gateway_programs.agent_settings(gateway)
     return {name: value for name, value in told.items() if value}
 

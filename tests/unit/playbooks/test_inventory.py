@@ -252,6 +252,15 @@ def test_a_plain_gateway_is_given_nothing_of_a_mesh(plugin: Any, pulumi: Pulumi,
         }
 
 
+def test_a_gateway_without_wireguard_is_given_no_key_pair(plugin: Any, pulumi: Pulumi, source: Path) -> None:  # noqa: ANN401
+    handed = {name: value for name, value in HANDOVER.items() if name not in {"private_key", "public_key"}}
+    issuing = {"issuing_certificate": "a chain", "issuing_key": "a key"}
+    pulumi.answers["stack output metal"] = {"edge": handed | issuing}
+    found = hosts(plugin, pulumi, source)["edge"]
+    assert (found["meshgate_issuing_certificate"], found["meshgate_issuing_key"]) == ("a chain", "a key")
+    assert not {"meshgate_private_key", "meshgate_public_key"} & found.keys()
+
+
 def test_the_key_of_a_managed_server_is_in_the_cluster(
     plugin: Any,  # noqa: ANN401
     pulumi: Pulumi,

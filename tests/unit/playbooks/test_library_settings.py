@@ -67,6 +67,24 @@ def test_what_the_roles_need() -> None:
     } <= set(told["tailscale"]["up_arguments"])
 
 
+ISSUING = {"issuing_certificate": "a chain", "issuing_key": "a key"}
+
+
+@pytest.mark.parametrize("access", [["wireguard"], ["openvpn"], ["ipsec"], ["ipsec", "openvpn", "wireguard"]])
+def test_the_agent_has_the_interfaces_that_the_roles_are_told_of(
+    monkeypatch: pytest.MonkeyPatch, access: list[str]
+) -> None:
+    own = {"access": access} | ({"openvpn": {"udp_port": 1194, "tcp_port": 443}} if "openvpn" in access else {})
+    told = _settings(own, public_key=public_key(generate_private_key()), **ISSUING)
+    for name, value in told["environment"].items():
+        monkeypatch.setenv(name, value)
+    agent = load(AgentSettings)
+    assert told["interfaces"] == list(agent.client_interfaces)
+    assert set(agent.offered) == set(access)
+    assert bool(told["port"]) == bool(told["interface_environment"]) == ("wireguard" in access)
+    assert "wireguard" not in told["servers"]
+
+
 def test_a_plain_gateway_is_told_of_no_tailscaled() -> None:
     for told in (_settings(headscale=None), _settings({"mesh": False})):
         assert (told["in_mesh"], told["tailscale"]) == (False, None)

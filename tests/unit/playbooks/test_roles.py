@@ -1,9 +1,13 @@
 """The roles as files: what ansible-lint does not look at."""
 
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
 
 PLAYBOOKS = Path(__file__).parents[3] / "playbooks"
 ROLES = sorted(path for path in (PLAYBOOKS / "roles").iterdir() if path.is_dir())
@@ -26,6 +30,62 @@ def test_units_are_hardened_and_survive_a_reboot(unit: Path) -> None:
     assert len(capabilities) == 2
     assert len(set(capabilities)) == 1
     assert len([line for line in lines if line.startswith("User=meshgate")]) == 1
+
+
+SERVERS = {"openvpn": {"ports": [["udp", 1194]], "environment": {}}}
+WITH = {"port": 51820, "servers": {}, "http_port": 8080, "probe_port": 8081, "in_mesh": False}
+WITHOUT = WITH | {"port": None, "servers": SERVERS}
+
+
+def told(settings: dict[str, Any], template: str) -> Any:  # noqa: ANN401 (as Ansible has it)
+    """What a template comes to in the role."""
+    loader = DataLoader()
+    role = loader.load_from_file(str(PLAYBOOKS / "roles/wireguard/vars/main.yml"), trusted_as_template=True)
+    own: dict[str, Any] = {
+        "meshgate_settings": settings,
+        "meshgate_release": {"release": "97afef5b31cc"},
+        "wireguard_configuration": "/etc/meshgate",
+        "wireguard_root": "/opt",
+        "wireguard_tls_certificate": "",
+        "wireguard_identity": {"public_key": "the public key" if settings["port"] else ""},
+    }
+    return Templar(loader, variables=role | own).template(trust_as_template(template))
+
+
+def agents_unit(settings: dict[str, Any]) -> list[str]:
+    """The lines of the agent's unit, as the role writes it."""
+    template = (PLAYBOOKS / "roles/wireguard/templates/meshgate-agent.service").read_text()
+    return str(told(settings, template.replace("{% include 'hardening.conf' %}", ""))).splitlines()
+
+
+def test_the_agent_is_told_of_a_public_key_where_there_is_one() -> None:
+    environment = {"MESHGATE_MTU": "1280"}
+    both = [told(one | {"environment": environment}, "{{ wireguard_environment }}") for one in (WITH, WITHOUT)]
+    assert [one.get("MESHGATE_PUBLIC_KEY") for one in both] == ["the public key", None]
+
+
+def test_the_agent_wants_the_ways_that_are_offered_and_no_others() -> None:
+    (wants,) = [line for line in agents_unit(WITH) if line.startswith("Wants=")]
+    assert wants == "Wants=network-online.target meshgate-wireguard.service"
+    (wants,) = [line for line in agents_unit(WITHOUT) if line.startswith("Wants=")]
+    assert wants == "Wants=network-online.target meshgate-openvpn.service"
+
+
+def test_the_agent_reads_the_keys_of_what_it_offers() -> None:
+    def credentials(settings: dict[str, Any]) -> list[str]:
+        return re.findall(r"^LoadCredential=(.+?):", "\n".join(agents_unit(settings)), re.MULTILINE)
+
+    assert credentials(WITH) == ["private-key", "tokens"]
+    assert credentials(WITHOUT) == ["tokens", "issuing-certificate", "issuing-key"]
+
+
+def test_low_ports_need_their_capability_with_wireguard_and_without() -> None:
+    def capabilities(**changes: object) -> str:
+        (line,) = [line for line in agents_unit(WITHOUT | changes) if line.startswith("AmbientCapabilities=")]
+        return line.partition("=")[2]
+
+    assert capabilities() == "CAP_NET_ADMIN"
+    assert capabilities(port=443) == capabilities(http_port=443) == "CAP_NET_ADMIN CAP_NET_BIND_SERVICE"
 
 
 def test_the_artifact_and_the_image_are_told_the_same_environment() -> None:

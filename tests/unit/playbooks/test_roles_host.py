@@ -16,6 +16,7 @@ EVERYWHERE = judge.EVERY_ADDRESS
 ARTIFACT = {"release": RELEASE, "architecture": "x86_64"}
 SETTINGS: dict[str, Any] = {
     "interface": "meshgate0",
+    "interfaces": ["meshgate0"],
     "port": 51820,
     "http_host": "10.0.0.5",
     "http_port": 8080,
@@ -104,6 +105,33 @@ def test_the_servers_ports_have_to_be_free_and_are_looked_at() -> None:
     parts = {part["part"]: part["why"] for part in judge.gateway_parts(WORKING, ALL_WAYS, ARTIFACT, READY, NODE)}
     assert parts["meshgate-openvpn.service"] == parts["meshgate-ipsec.service"] == ""
     assert parts["UDP port 1194"] == parts["TCP port 443"] == "nothing listens on it"
+
+
+UNWIREGUARDED = ALL_WAYS | {"port": None, "interface_environment": None, "interfaces": ["ovpn-udp", "ipsec0"]}
+
+
+def test_without_wireguard_nothing_of_it_is_looked_at() -> None:
+    assert set(judge.gateway_ports(UNWIREGUARDED, "udp")) == {41642, 1194, 500, 4500}
+    sockets = [socket("udp", port, unit="meshgate-openvpn.service") for port in (1194, 500, 4500)]
+    host = WORKING | {
+        "interfaces": {"lo": "", "eth0": "", "tailscale0": "tun", "ovpn-udp": "tun"},
+        "units": WORKING["units"] | {judge.WIREGUARD: OFF},
+        "sockets": [*sockets, socket("tcp", 443, unit="meshgate-openvpn.service")],
+        "networks": [*FRESH["networks"], {"network": "10.77.0.5/32", "device": "ovpn-udp"}],
+    }
+    assert judge.gateway_problems(host, UNWIREGUARDED, ARTIFACT) == [], "a client of OpenVPN is there"
+    parts = judge.gateway_parts(host, UNWIREGUARDED, ARTIFACT, READY, NODE)
+    assert [part["part"] for part in parts if not part["works"]] == []
+    assert not [part for part in parts if "wireguard" in part["part"] or "meshgate0" in part["part"]]
+    closed = judge.gateway_parts(host | {"forward_drops": ["ip filter"]}, UNWIREGUARDED, ARTIFACT, READY, NODE)
+    (why,) = [part["why"] for part in closed if not part["works"]]
+    assert why.endswith("accept there what comes in by ovpn-udp or ipsec0, and established connections out by it")
+
+
+def test_wireguard_that_is_given_up_is_in_nobodys_way() -> None:
+    """Its interface and its port are there until the play ends them, and OpenVPN may take the port over."""
+    openvpn = {"openvpn": {"ports": [["udp", 51820]]}}
+    assert judge.gateway_problems(WORKING, UNWIREGUARDED | {"servers": openvpn}, ARTIFACT) == []
 
 
 def test_a_fresh_host_and_a_working_one_can_be_gateways() -> None:
@@ -334,7 +362,9 @@ def test_chains_that_drop_what_is_forwarded() -> None:
         rule("known", "meshgate0"),
         rule("docker", "docker0"),
     ]
-    assert host_module.forward_drops(rules, "meshgate0") == ["inet docker forward"]
+    assert host_module.forward_drops(rules, ["meshgate0"]) == ["inet docker forward"]
+    both = ["meshgate0", "ovpn-udp"]
+    assert host_module.forward_drops(rules, both) == ["inet docker forward", "inet known forward"]
 
 
 def test_networks_are_those_of_addresses_and_routes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -371,4 +401,4 @@ def test_the_release_of_the_interface_is_read_from_its_unit(monkeypatch: pytest.
 
 
 def test_the_module_documents_its_options() -> None:
-    assert set(documented_options(host_module)) == {"udp_ports", "tcp_ports", "interface"}
+    assert set(documented_options(host_module)) == {"udp_ports", "tcp_ports", "interfaces"}

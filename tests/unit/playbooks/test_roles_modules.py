@@ -233,6 +233,17 @@ class TestIdentity:
         assert TOKEN not in json.dumps(changed)
         assert self.give(tmp_path, private_key=secret)["changed"] is False
 
+    def test_without_a_key_pair_none_is_made_and_one_from_before_stays(self, tmp_path: Path, root: Path) -> None:
+        made = self.give(tmp_path, key_pair="false")
+        assert (made["diff"]["after"], made["public_key"]) == ("new tokens\n", "")
+        assert not (tmp_path / "private-key").exists()
+        self.give(tmp_path)
+        before = self.held(tmp_path)
+        given_up = self.give(tmp_path, key_pair="false")
+        assert (given_up["changed"], given_up["public_key"]) == (False, "")
+        assert self.give(tmp_path)["changed"] is False
+        assert self.held(tmp_path) == before
+
     def test_check_mode_makes_nothing(self, tmp_path: Path, root: Path) -> None:
         looked = self.give(tmp_path, check=True)
         assert (looked["changed"], looked["public_key"]) == (True, "")
