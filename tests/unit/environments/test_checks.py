@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from environments.answers import AnswerError
-from environments.checks import Checks
+from environments.checks import Checks, published_on_nodes
 from infra.kubernetes.client import ClusterError, KubernetesClient
+from infra.settings.gateway import GatewaySettings
 
 NODES, CIDRS = "/api/v1/nodes", "/apis/networking.k8s.io/v1/servicecidrs"
 KUBEADM = "/api/v1/namespaces/kube-system/configmaps/kubeadm-config"
@@ -55,6 +56,23 @@ def test_kubeadm_knows_of_nodes_that_are_yet_to_come(answers: Answers) -> None:
 def test_what_we_may_not_see_is_not_known(answers: Answers) -> None:
     assert Checks("dev").networks(None) == {"pod_networks": [], "service_networks": []}
     Checks("dev").node_port(None, "meshgate", 31820, "UDP")
+
+
+@pytest.mark.parametrize(
+    ("settings", "ports"),
+    [
+        ({}, [(31820, "UDP")]),
+        ({"access": ["openvpn"], "openvpn": {"udp_port": 31194, "tcp_port": 31443}}, [(31194, "UDP"), (31443, "TCP")]),
+        ({"exposure": "LoadBalancer"}, []),
+        ({"target": "metal"}, []),
+    ],
+    ids=["WireGuard", "OpenVPN alone", "load balancer", "machine"],
+)
+def test_every_port_that_clients_dial_on_nodes_has_to_be_free(
+    settings: dict[str, Any], ports: list[tuple[int, str]]
+) -> None:
+    gateway = GatewaySettings.model_validate({"name": "one", "endpoint": "vpn.example.com:31820", **settings})
+    assert list(published_on_nodes(gateway)) == ports
 
 
 @pytest.mark.parametrize(

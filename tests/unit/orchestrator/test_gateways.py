@@ -385,6 +385,15 @@ async def test_a_device_by_openvpn_gets_a_profile_with_its_key(server: respx.Moc
     assert base64.b64decode(answer["publicKey"]) == hashlib.sha256(public).digest()
 
 
+@pytest.mark.usefixtures("several")
+async def test_a_device_of_wireguard_passes_over_a_gateway_without_it(server: respx.MockRouter, june: June) -> None:
+    missing = {"detail": "this gateway does not offer wireguard", "field": "protocol"}
+    first = server.post(f"{ONE}/v1/peers").respond(422, json=missing)
+    server.post(f"{EDGE}/v1/peers").respond(201, json=PEER)
+    assert (await june.register()).json()["serverPublicKey"] == "the server's"
+    assert first.called
+
+
 @pytest.mark.usefixtures("single")
 @pytest.mark.parametrize(
     ("system", "kind"),

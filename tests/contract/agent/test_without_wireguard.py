@@ -1,16 +1,18 @@
-"""A gateway that offers OpenVPN alone: no interface of WireGuard, no port of its, and traffic all the same."""
+"""A gateway without WireGuard: no interface, no port and no key of it, and traffic of other ways all the same."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.contract.agent import ipsec_gateway, openvpn_gateway
 from tests.contract.agent.conftest import made_world
-from tests.contract.agent.openvpn_gateway import Gateway
-from tests.contract.agent.world import FAR_4, FAR_6, LAN_NEIGHBOUR, LISTEN_PORT, MESH_4, MESH_6, PRIVATE_4
+from tests.contract.agent.world import FAR_4, FAR_6, LAN_NEIGHBOUR, LISTEN_PORT, MESH_4, MESH_6, PRIVATE_4, World
 from tests.deadlines import wait_for
 from tests.unit.agent.fakes import key_pair
 
+Gateway = openvpn_gateway.Gateway | ipsec_gateway.Gateway
+GATEWAYS: dict[str, type[Gateway]] = {"openvpn": openvpn_gateway.Gateway, "ipsec": ipsec_gateway.Gateway}
 NOBODYS = "10.77.0.99"
 """A client's address that no client has."""
 COUNTING = f"""
@@ -23,11 +25,11 @@ table inet counted {{
 """
 
 
-@pytest.fixture
-def gateway(tmp_path: Path, wireguard_go: str) -> Iterator[Gateway]:
+@pytest.fixture(params=GATEWAYS)
+def gateway(request: pytest.FixtureRequest, tmp_path: Path, wireguard_go: str) -> Iterator[Gateway]:
     with made_world(tmp_path, wireguard_go) as world:
         world.wireguard = {}
-        gateway = Gateway(world)
+        gateway: Gateway = GATEWAYS[request.param](world)
         try:
             gateway.start_process()
             world.start_agent()
@@ -54,13 +56,41 @@ def test_a_device_passes_traffic_and_wireguard_is_refused(gateway: Gateway) -> N
     assert str(LISTEN_PORT) not in world.gateway.run("ss", "-Hnlu") + world.gateway.run("nft", "list", "ruleset")
 
 
-def test_a_firewall_that_was_flushed_is_back(gateway: Gateway) -> None:
+def test_a_device_of_wireguard_stays_stored_while_that_is_given_up(fresh_world: World) -> None:
+    world = fresh_world
+    gateway = openvpn_gateway.Gateway(world)
+    own = world.wireguard
+    try:
+        gateway.start()
+        with world.new_client() as native:
+            native.configure(world.register(native.keys.public))
+            assert native.reaches(MESH_4)
+            world.stop_agent()
+            world.wireguard = {}
+            world.start_agent()
+            world.wait_until_ready()
+            assert not native.reaches(MESH_4, within_s=1)
+            path = f"/v1/peers/{native.keys.public}"
+            assert world.call("GET", path).json()["server_public_key"] is None
+            world.stop_agent()
+            world.wireguard = own
+            world.start_agent()
+            world.wait_until_ready()
+            assert world.call("GET", path).json()["server_public_key"] == world.keys.public
+            wait_for(lambda: native.reaches(MESH_4, within_s=1), "the device", within=10)
+    finally:
+        gateway.stop_process()
+
+
+@pytest.mark.parametrize("gateway", ["openvpn"], indirect=True)
+def test_a_firewall_that_was_flushed_is_back(gateway: openvpn_gateway.Gateway) -> None:
     gateway.world.gateway.run("nft", "flush", "ruleset")
     wait_for(lambda: gateway.world.rules("forward"), "the firewall", within=5)
     gateway.world.wait_until_ready()
 
 
-def test_what_is_for_a_client_that_has_gone_leads_nowhere(gateway: Gateway) -> None:
+@pytest.mark.parametrize("gateway", ["openvpn"], indirect=True)
+def test_what_is_for_a_client_that_has_gone_leads_nowhere(gateway: openvpn_gateway.Gateway) -> None:
     """No interface has the clients' network, so its addresses would lead to the default route."""
     world = gateway.world
     world.gateway.run("ip", "route", "add", "default", "via", LAN_NEIGHBOUR)
