@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 from infra.settings.cluster import ClusterSettings
 from infra.settings.gateway import GatewaySettings
+from infra.settings.headscale import HeadscaleSettings
+from infra.settings.mesh_clients import MeshClientsSettings
 
 HTTP_PORT = 8080
 """The agent's, where the settings say no other."""
@@ -43,6 +45,19 @@ class Places:
     """Of WireGuard; the agent's own default (wg0) when None."""
     http_host: str | None = None
     """The address that the peer API listens on; every one when None."""
+    http_port: int = HTTP_PORT
+    probe_port: int = PROBE_PORT
+
+
+@dataclass(frozen=True)
+class KeyPlaces:
+    """Where the key service finds its files, and where it listens."""
+
+    api_key_file: str
+    token_file: str
+    ca_certificate_file: str
+    http_host: str | None = None
+    """The address that it listens on; every one when None."""
     http_port: int = HTTP_PORT
     probe_port: int = PROBE_PORT
 
@@ -125,6 +140,30 @@ def openvpn_environment(gateway: GatewaySettings, places: Places) -> dict[str, s
 def ipsec_environment(gateway: GatewaySettings, places: Places) -> dict[str, str]:
     """The environment of `python -m gateway.agent.protocols.ipsec.server_process`."""
     return {**_interface(places), **_openvpn(gateway, places), **_ipsec(gateway, places)}
+
+
+def keys_environment(
+    server: HeadscaleSettings, clients: MeshClientsSettings, user: Text, places: KeyPlaces
+) -> dict[str, str | Text]:
+    """The environment of `python -m gateway.keys`; `user` is the Headscale user of the keys."""
+    values: dict[str, str | Text] = {
+        "MESHGATE_HEADSCALE_URL": server.url,
+        "MESHGATE_API_KEY_FILE": places.api_key_file,
+        "MESHGATE_USER": user,
+        "MESHGATE_KEY_MINUTES": str(clients.key_minutes),
+        "MESHGATE_DEVICES_PER_OWNER": str(clients.devices_per_owner),
+        "MESHGATE_KEYS_PER_MINUTE": str(clients.keys_per_minute),
+        "MESHGATE_TOKEN_FILE": places.token_file,
+        "MESHGATE_HTTP_PORT": str(places.http_port),
+        "MESHGATE_PROBE_PORT": str(places.probe_port),
+    }
+    if clients.tags:
+        values["MESHGATE_TAGS"] = _listed(clients.tags)
+    if server.ca_certificate:
+        values["MESHGATE_CA_CERTIFICATE_FILE"] = places.ca_certificate_file
+    if places.http_host:
+        values["MESHGATE_HTTP_HOST"] = places.http_host
+    return values
 
 
 def tailscaled_arguments(gateway: GatewaySettings) -> tuple[str, ...]:

@@ -15,7 +15,6 @@ from infra.components.stack_cluster import StackCluster
 from infra.resources.token import Token
 from infra.resources.user import DevicesUser
 from infra.settings.headscale import HeadscaleSettings
-from infra.settings.mesh_clients import MeshClientsSettings
 from infra.settings.stack import StackSettings
 
 
@@ -30,7 +29,7 @@ class MeshAccess(Component):
         managed: list[HeadscaleServer],
     ) -> None:
         super().__init__("meshgate:access:Mesh", "mesh")
-        clients = settings.mesh_clients or MeshClientsSettings()
+        clients = settings.clients
         user = DevicesUser(
             "devices",
             user=f"{server.user or f'meshgate-{pulumi.get_stack()}'}-devices",

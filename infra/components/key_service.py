@@ -39,7 +39,7 @@ class KeyService(NamespacedComponent):
         opts: pulumi.ResourceOptions,
     ) -> None:
         super().__init__("meshgate:components:KeyService", cluster, "keys", "keys", opts)
-        own = settings.mesh_clients or MeshClientsSettings()
+        own = settings.clients
         key = {} if server.managed else {API_KEY: _api_key(settings)}
         secret = Secret(
             "keys",
@@ -126,10 +126,7 @@ def _pod(server: HeadscaleSettings, own: MeshClientsSettings, user: pulumi.Outpu
                 "name": "keys",
                 "image": own.image,
                 "command": ["python3", "-m", "gateway.keys"],
-                "env": [
-                    {"name": "MESHGATE_USER", "value": user},
-                    *({"name": name, "value": value} for name, value in _environment(server, own).items()),
-                ],
+                "env": _environment(server, own, user),
                 "ports": [
                     {"name": "http", "container_port": gateway_programs.HTTP_PORT},
                     {"name": gateway_programs.PROBE_PORT_NAME, "container_port": gateway_programs.PROBE_PORT},
@@ -160,22 +157,16 @@ def _pod(server: HeadscaleSettings, own: MeshClientsSettings, user: pulumi.Outpu
     }
 
 
-def _environment(server: HeadscaleSettings, own: MeshClientsSettings) -> dict[str, str]:
-    told = {
-        "MESHGATE_HEADSCALE_URL": server.url,
-        "MESHGATE_API_KEY_FILE": f"{SERVERS_SECRET if server.managed else SECRETS}/{API_KEY}",
-        "MESHGATE_KEY_MINUTES": str(own.key_minutes),
-        "MESHGATE_DEVICES_PER_OWNER": str(own.devices_per_owner),
-        "MESHGATE_KEYS_PER_MINUTE": str(own.keys_per_minute),
-        "MESHGATE_TOKEN_FILE": f"{SECRETS}/{TOKENS}",
-        "MESHGATE_HTTP_PORT": str(gateway_programs.HTTP_PORT),
-        "MESHGATE_PROBE_PORT": str(gateway_programs.PROBE_PORT),
-    }
-    if own.tags:
-        told["MESHGATE_TAGS"] = ",".join(own.tags)
-    if server.ca_certificate:
-        told["MESHGATE_CA_CERTIFICATE_FILE"] = f"{CERTIFICATES}/{CA_CERTIFICATE}"
-    return told
+def _environment(
+    server: HeadscaleSettings, own: MeshClientsSettings, user: pulumi.Output[str]
+) -> list[dict[str, object]]:
+    places = gateway_programs.KeyPlaces(
+        api_key_file=f"{SERVERS_SECRET if server.managed else SECRETS}/{API_KEY}",
+        token_file=f"{SECRETS}/{TOKENS}",
+        ca_certificate_file=f"{CERTIFICATES}/{CA_CERTIFICATE}",
+    )
+    told = gateway_programs.keys_environment(server, own, user, places)
+    return [{"name": name, "value": value} for name, value in told.items()]
 
 
 def _api_key(settings: StackSettings) -> pulumi.Output[str]:

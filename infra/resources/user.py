@@ -1,13 +1,13 @@
 """HeadscaleUser: the Headscale user that owns a stack's nodes and keys."""
 
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any
 
 from pulumi import Input, Output, ResourceOptions
 from pulumi.dynamic import Resource
 from typing_extensions import override
 
+from gateway.headscale import devices
 from gateway.headscale.errors import ConflictError, HeadscaleError, NotFoundError
 from infra.resources.base import Props, Provider, log, sentence
 from infra.resources.connections import Connections
@@ -67,11 +67,7 @@ class DevicesUserProvider(HeadscaleUserProvider):
     def remove(self, connections: Connections, id_: str, props: Props) -> None:
         """Take the devices' nodes out of the mesh, and then the user with its keys."""
         with connections.headscale() as headscale:
-            for node in headscale.nodes():
-                joined_by = node.pre_auth_key
-                if joined_by and joined_by.user and joined_by.user.name == props["user"]:
-                    with suppress(NotFoundError):
-                        headscale.delete_node(node.id)
+            devices.take_out(headscale, props["user"])
         super().remove(connections, id_, props)
 
 

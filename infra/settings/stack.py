@@ -37,6 +37,11 @@ class StackSettings(Section):
     """The gateways; none in a stack whose only way is `mesh`."""
     orchestrator: Annotated[OrchestratorSettings | None, BeforeValidator(lambda value: value or None)] = None
 
+    @property
+    def clients(self) -> MeshClientsSettings:
+        """`mesh_clients`, or what stands for it."""
+        return self.mesh_clients or MeshClientsSettings()
+
     def mesh(self, gateway: GatewaySettings) -> HeadscaleSettings | None:
         """The server whose mesh a gateway is part of; None of a plain one."""
         return self.headscale if gateway.mesh else None

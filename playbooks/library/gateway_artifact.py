@@ -41,11 +41,19 @@ RETURN = r"""
 path: {description: The file., returned: success, type: str}
 release: {description: The first 12 digits of its SHA-256., returned: success, type: str, sample: 97afef5b31cc}
 architecture: {description: "Of its programs, as uname has it.", returned: success, type: str, sample: x86_64}
+environment: {description: What its programs run with., returned: success, type: dict, sample: {PYTHONUNBUFFERED: "1"}}
 """
 
 MACHINES = {0x3E: "x86_64", 0xB7: "aarch64", 0x28: "armv7l", 0xF3: "riscv64", 0x15: "ppc64le", 0x16: "s390x"}
 """Machines of ELF headers (elf.h), with their names in uname."""
 MACHINE_AT = slice(18, 20)
+ENVIRONMENT = {
+    "PATH": "/opt/meshgate/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "PYTHONPATH": "/opt/meshgate/app",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "PYTHONUNBUFFERED": "1",
+}
+"""What the image says of its programs (gateway/Dockerfile); a root file system does not tell."""
 
 
 def release(path: Path) -> str:
@@ -74,14 +82,14 @@ def main() -> None:
     module = AnsibleModule(argument_spec={"path": {"type": "path", "required": True}}, supports_check_mode=True)
     path = Path(module.params["path"]).resolve()
     try:
-        result = {"path": str(path), "release": release(path), "architecture": architecture(path)}
+        found = {"path": str(path), "release": release(path), "architecture": architecture(path)}
     except FileNotFoundError:
         module.fail_json(
             msg=f"There is no artifact {path} on the controller: run `make artifact`, or name one by meshgate_artifact."
         )
     except (OSError, EOFError, ValueError, tarfile.TarError) as error:
         module.fail_json(msg=f"{path} is no artifact of a gateway ({error}): run `make artifact`.")
-    module.exit_json(changed=False, **result)
+    module.exit_json(changed=False, **found, environment=ENVIRONMENT)
 
 
 if __name__ == "__main__":

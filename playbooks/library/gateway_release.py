@@ -20,6 +20,10 @@ description:
     own programs are the same in the new one. A restart would interrupt tunnels.
 author: Meshgate
 options:
+  root:
+    description: Where releases are unpacked.
+    type: path
+    default: /opt/meshgate
   release:
     description: The release's name, of the module gateway_artifact.
     type: str
@@ -53,7 +57,6 @@ RETURN = r"""
 unit_releases: {description: The release for each of these units., returned: success, type: dict}
 """
 
-ROOT = Path("/opt/meshgate")
 SOCKETS = "/run/meshgate"
 """The two units' runtime directory. wireguard-go and wg meet there, for /var/run/wireguard is written into both. A bind
 mount would not do: systemd 254 and later map a dynamic user's directories to it only where they are."""
@@ -97,16 +100,17 @@ def unpack(module: AnsibleModule, archive: Path, target: Path) -> None:
 def main() -> None:
     """Run as a module."""
     arguments = {
+        "root": {"type": "path", "default": "/opt/meshgate"},
         "release": {"type": "str", "required": True},
         "archive": {"type": "path", "required": True},
         "unit_releases": {"type": "dict", "default": {}},
     }
     module = AnsibleModule(argument_spec=arguments, supports_check_mode=True)
-    release = module.params["release"]
+    root, release = Path(module.params["root"]), module.params["release"]
     archive = Path(module.params["archive"])
     if not re.fullmatch(r"[0-9a-f]{12}", release):
         module.fail_json(msg=f"release: {release!r} is not what gateway_artifact says: 12 hexadecimal digits.")
-    target = ROOT / release
+    target = root / release
     absent = not target.is_dir()
     if not module.check_mode:
         if absent:
@@ -115,7 +119,7 @@ def main() -> None:
 
     def kept(current: str, files: Sequence[str]) -> str:
         """A unit's release: the one that it uses, if its programs are the same there."""
-        used = ROOT / current
+        used = root / current
         keeps = bool(current) and used.is_dir() and (not target.is_dir() or same(used, target, files))
         return current if keeps else release
 

@@ -26,6 +26,10 @@ options:
     type: str
     choices: [present, absent]
     default: present
+  with_nodes:
+    description: Whether, with O(state=absent), the nodes that joined by the user's keys leave the mesh first.
+    type: bool
+    default: false
 attributes:
   check_mode:
     support: full
@@ -62,11 +66,13 @@ kept_because:
 ARGUMENTS = {
     "name": {"type": "str", "required": True},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "with_nodes": {"type": "bool", "default": False},
 }
 
 
 def converge(headscale: "Headscale", params: Params, check: bool) -> Result:
     """Make the user what `state` says."""
+    from gateway.headscale import devices
     from gateway.headscale.errors import NotFoundError
 
     name = params["name"]
@@ -79,7 +85,10 @@ def converge(headscale: "Headscale", params: Params, check: bool) -> Result:
         if user is None and not check:
             user = headscale.ensure_user(name)
         return {**change(before, {"name": name}), "user": _facts(user)}
-    if user and (why := _needed(headscale, user)):
+    if user and params["with_nodes"]:
+        if not check:
+            devices.take_out(headscale, name)
+    elif user and (why := _needed(headscale, user)):
         return {**change(before, before), "user": _facts(user), "kept_because": why}
     if user and not check:
         with suppress(NotFoundError):  # removed by another play meanwhile

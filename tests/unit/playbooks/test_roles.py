@@ -9,6 +9,8 @@ import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
 
+from playbooks.library import gateway_artifact
+
 PLAYBOOKS = Path(__file__).parents[3] / "playbooks"
 ROLES = sorted(path for path in (PLAYBOOKS / "roles").iterdir() if path.is_dir())
 UNITS = sorted(PLAYBOOKS.glob("roles/*/templates/*.service"))
@@ -43,7 +45,7 @@ def told(settings: dict[str, Any], template: str) -> Any:  # noqa: ANN401 (as An
     role = loader.load_from_file(str(PLAYBOOKS / "roles/wireguard/vars/main.yml"), trusted_as_template=True)
     own: dict[str, Any] = {
         "meshgate_settings": settings,
-        "meshgate_release": {"release": "97afef5b31cc"},
+        "meshgate_release": {"release": "97afef5b31cc", "environment": {"PYTHONUNBUFFERED": "1"}},
         "wireguard_configuration": "/etc/meshgate",
         "wireguard_root": "/opt",
         "wireguard_tls_certificate": "",
@@ -90,8 +92,5 @@ def test_low_ports_need_their_capability_with_wireguard_and_without() -> None:
 
 def test_the_artifact_and_the_image_are_told_the_same_environment() -> None:
     dockerfile = (PLAYBOOKS.parent / "gateway/Dockerfile").read_text()
-    environment = yaml.safe_load((PLAYBOOKS / "roles/wireguard/vars/main.yml").read_text())[
-        "wireguard_image_environment"
-    ]
-    for name, value in environment.items():
+    for name, value in gateway_artifact.ENVIRONMENT.items():
         assert f"{name}={value}" in dockerfile

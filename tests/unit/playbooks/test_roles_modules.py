@@ -126,8 +126,7 @@ class TestArtifact:
 
 class TestRelease:
     @pytest.fixture
-    def root(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-        monkeypatch.setattr(gateway_release, "ROOT", tmp_path / "opt")
+    def root(self, tmp_path: Path) -> Path:
         (tmp_path / "opt").mkdir()
         return tmp_path / "opt"
 
@@ -135,7 +134,11 @@ class TestRelease:
         files = {path.replace("/", "__"): program for path in gateway_release.FILES["wireguard"]}
         packed = archive(root / ".artifact.tar.gz", **files)
         used = {"wireguard": current}
-        return run(gateway_release, {"release": release, "archive": str(packed), "unit_releases": used}, **how)
+        return run(
+            gateway_release,
+            {"root": str(root), "release": release, "archive": str(packed), "unit_releases": used},
+            **how,
+        )
 
     def test_it_is_unpacked_once(self, root: Path) -> None:
         first = self.unpack(root, "a" * 12)
@@ -159,7 +162,7 @@ class TestRelease:
             files = {path.replace("/", "__"): program for path in gateway_release.FILES[unit]}
             packed = archive(root / ".artifact.tar.gz", **files)
             given = {"release": release, "archive": str(packed), "unit_releases": {unit: "a" * 12}}
-            kept = run(gateway_release, given)["unit_releases"][unit]
+            kept = run(gateway_release, {"root": str(root), **given})["unit_releases"][unit]
             assert kept == ("c" * 12 if program == b"2" else "a" * 12)
 
     def test_the_interface_stays_with_its_release_while_its_programs_are_the_same(self, root: Path) -> None:

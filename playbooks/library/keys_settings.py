@@ -1,0 +1,166 @@
+"""Ansible module: checks a key service's settings by a stack's rules, and tells what follows from them on a machine."""
+
+from urllib.parse import urlsplit
+
+from ansible.module_utils.meshgate import Params, Result, start
+
+DOCUMENTATION = r"""
+module: keys_settings
+short_description: A key service's settings, checked, and what it is told on a machine
+description:
+  - Takes a stack's C(mesh_clients), and refuses what cannot work, in one sentence each. It changes nothing.
+author: Meshgate
+options:
+  headscale:
+    description: The Headscale server, C(meshgate_headscale) in the playbooks.
+    type: dict
+    required: true
+    suboptions:
+      url:
+        description: Where Headscale answers, and devices dial it.
+        type: str
+        required: true
+      ca_certificate:
+        description: The CA that signed its certificate, as PEM text, when it is not a public one.
+        type: str
+      user:
+        description: The devices' Headscale user has this name with C(-devices) behind it.
+        type: str
+        default: meshgate
+  mesh_clients:
+    description: The settings, C(meshgate_mesh_clients) in the playbooks. What describes a pod is refused.
+    type: dict
+    default: {}
+  keys_url:
+    description:
+      - Where the orchestrator reaches the API, C(meshgate_keys_url) in the playbooks. The service listens at the
+        address and port of an C(http://) URL. Of an C(https://) one a proxy on the machine is in front.
+    type: str
+  probe_port:
+    description: The TCP port of C(/readyz), C(/healthz) and C(/metrics), at the same address.
+    type: int
+    default: 8083
+  credentials:
+    description: Where the service reads its API key, its tokens and Headscale's CA.
+    type: path
+    required: true
+attributes:
+  check_mode:
+    support: full
+    description: It never changes anything.
+  diff_mode:
+    support: none
+    description: There is nothing to show.
+notes:
+  - Runs on the controller in the Python of this repository's C(.venv), as the module C(gateway_settings) does.
+"""
+
+EXAMPLES = r"""
+- name: Check the key service's settings
+  keys_settings:
+    headscale:
+      url: https://headscale.example.com
+    mesh_clients:
+      tags: [tag:device]
+    keys_url: http://10.0.0.6:8082
+    credentials: /run/credentials/meshgate-keys.service
+  delegate_to: localhost
+  register: settings
+"""
+
+RETURN = r"""
+environment:
+  description: What the service is told.
+  returned: success
+  type: dict
+  sample: {MESHGATE_KEY_MINUTES: "10"}
+probe_url: {description: Where the probes answer., returned: success, type: str, sample: "http://10.0.0.6:8083"}
+user: {description: The devices' Headscale user., returned: success, type: str, sample: meshgate-devices}
+headscale:
+  description: The server.
+  returned: success
+  type: dict
+  contains:
+    url: {description: As given., type: str, sample: https://headscale.example.com}
+    ca_certificate: {description: As given., type: str}
+"""
+
+ARGUMENTS = {
+    "headscale": {
+        "type": "dict",
+        "required": True,
+        "options": {
+            "url": {"type": "str", "required": True},
+            "ca_certificate": {"type": "str"},
+            "user": {"type": "str", "default": "meshgate"},
+        },
+    },
+    "mesh_clients": {"type": "dict", "default": {}},
+    "keys_url": {"type": "str"},
+    "probe_port": {"type": "int", "default": 8083},
+    "credentials": {"type": "path", "required": True},
+}
+PORT = 8082
+"""Where nothing says another: a gateway's agent on the same machine has 8080."""
+OF_A_POD = ("api_from", "image", "token_rotation")
+
+
+def facts(params: Params) -> Result:
+    """What follows from the settings; raises SettingsError, which names them as the playbook does."""
+    from infra import gateway_programs
+    from infra.settings.loading import SettingsError, load
+
+    if given := [name for name in OF_A_POD if name in params["mesh_clients"]]:
+        raise SettingsError(f"meshgate_mesh_clients: {', '.join(given)} describe a pod; leave them out.")
+    values: Params = {
+        "headscale": {**params["headscale"], "managed": False},
+        "headscale_api_key": "none is needed to check the rest",
+        "access": ["mesh"],
+        "mesh_clients": params["mesh_clients"],
+    }
+    try:
+        settings = load(values.get)
+    except SettingsError as error:
+        sentences = str(error).replace("meshgate:mesh_clients", "meshgate_mesh_clients")
+        raise SettingsError(sentences.replace("meshgate:headscale", "meshgate_headscale")) from None
+    server = settings.headscale
+    assert server  # noqa: S101 - it is required
+    host, port = _listener(params["keys_url"])
+    user = f"{server.user or 'meshgate'}-devices"
+    places = gateway_programs.KeyPlaces(
+        api_key_file=f"{params['credentials']}/api-key",
+        token_file=f"{params['credentials']}/tokens",
+        ca_certificate_file=f"{params['credentials']}/ca.crt",
+        http_host=host,
+        http_port=port,
+        probe_port=params["probe_port"],
+    )
+    return {
+        "environment": gateway_programs.keys_environment(server, settings.clients, user, places),
+        "probe_url": f"http://{host}:{params['probe_port']}",
+        "user": user,
+        "headscale": {"url": server.url, "ca_certificate": server.ca_certificate},
+    }
+
+
+def _listener(url: str | None) -> tuple[str, int]:
+    parts = urlsplit(url or "")
+    if parts.scheme == "http" and parts.hostname:
+        return parts.hostname, parts.port or 80
+    return "127.0.0.1", PORT
+
+
+def main() -> None:
+    """Run as a module."""
+    module = start(ARGUMENTS)
+    from infra.settings.loading import SettingsError
+
+    try:
+        result = facts(module.params)
+    except SettingsError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=False, **result)
+
+
+if __name__ == "__main__":
+    main()
