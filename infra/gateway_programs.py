@@ -6,12 +6,12 @@ No Pulumi in here: the pod's spec and the playbooks' modules read the same.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 from infra.settings.cluster import ClusterSettings
 from infra.settings.gateway import GatewaySettings
 from infra.settings.headscale import HeadscaleSettings
 from infra.settings.mesh_clients import MeshClientsSettings
+from infra.settings.value_types import http_listener
 
 HTTP_PORT = 8080
 """The agent's, where the settings say no other."""
@@ -181,10 +181,7 @@ def metal_listener(gateway: GatewaySettings) -> tuple[str, int]:
 
     Without one only programs on the machine itself reach it, such as the proxy of an https:// one.
     """
-    url = urlsplit(gateway.peers_url or "")
-    if url.scheme == "http" and url.hostname:
-        return url.hostname, url.port or 80
-    return "127.0.0.1", HTTP_PORT
+    return http_listener(gateway.peers_url, HTTP_PORT)
 
 
 def _listed(values: Iterable[object]) -> str:

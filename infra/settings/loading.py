@@ -4,13 +4,16 @@ A sentence names the setting, what is wrong and what would be right.
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from infra.settings.section import Section, within
 from infra.settings.stack import StackSettings
+
+_Section = TypeVar("_Section", bound=Section)
 
 
 class SettingsError(ValueError):
@@ -24,10 +27,15 @@ def load(get: Callable[[str], object | None], keys: Iterable[str] = ()) -> Stack
     """
     names = {*StackSettings.model_fields, *keys}
     values = {name: _decoded(name, value) for name in names if (value := get(name)) is not None}
+    return checked(StackSettings, values)
+
+
+def checked(section: type[_Section], values: Mapping[str, object]) -> _Section:
+    """The section that these values make; raises SettingsError, one sentence a line."""
     try:
-        return StackSettings.model_validate(values)
+        return section.model_validate(values)
     except ValidationError as error:
-        raise SettingsError("\n".join(map(_sentence, error.errors()))) from None
+        raise SettingsError("\n".join(_sentence(section, one) for one in error.errors())) from None
 
 
 def _decoded(name: str, value: object) -> object:
@@ -39,12 +47,12 @@ def _decoded(name: str, value: object) -> object:
         return value
 
 
-def _sentence(error: ErrorDetails) -> str:
+def _sentence(root: type[Section], error: ErrorDetails) -> str:
     where = "meshgate:" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"])
     where = where.replace("meshgate:.", "meshgate:")
     what = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
-        what = f"there is no such setting; known here are {', '.join(_known(error['loc'][:-1]))}"
+        what = f"there is no such setting; known here are {', '.join(_known(root, error['loc'][:-1]))}"
     if error["type"] == "missing":
         what = "it is missing and has no default"
     elif error["loc"] == ("headscale_api_key",):
@@ -54,9 +62,8 @@ def _sentence(error: ErrorDetails) -> str:
     return f"{where}: {what}." if error["loc"] else f"meshgate: {what}."
 
 
-def _known(path: tuple[int | str, ...]) -> list[str]:
-    """The settings of the section at an error's path, such as ("gateways", 0)."""
-    section: type[Section] = StackSettings
+def _known(section: type[Section], path: tuple[int | str, ...]) -> list[str]:
+    """The settings of what is within a section at an error's path, such as ("gateways", 0)."""
     for name in path:
         if isinstance(name, str):
             section = within(section, name) or section

@@ -1,6 +1,6 @@
 """The section `mesh_clients`."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -11,6 +11,8 @@ from infra.settings.value_types import Tag
 
 class MeshClientsSettings(Section):
     """The app's users as members of the mesh: a key service mints pre-auth keys for their Tailscale clients."""
+
+    POD_ONLY: ClassVar = frozenset({"api_from", "image", "token_rotation"})
 
     tags: tuple[Tag, ...] = ()
     """Tags of the devices' nodes in Headscale, by which its policy names them."""

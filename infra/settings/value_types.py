@@ -129,6 +129,14 @@ def split_endpoint(endpoint: str) -> tuple[str, int]:
     return match["v6"] or match["host"], int(match["port"])
 
 
+def http_listener(url: str | None, port: int) -> tuple[str, int]:
+    """Address and port of an http:// URL; without one `port` for the machine alone, such as for a proxy on it."""
+    parts = urlsplit(url or "")
+    if parts.scheme == "http" and parts.hostname:
+        return parts.hostname, parts.port or 80
+    return "127.0.0.1", port
+
+
 def url_port(url: str | None) -> int | None:
     """The port of an http:// or https:// URL, its scheme's when it names none."""
     parts = urlsplit(url or "")

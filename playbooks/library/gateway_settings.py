@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from ansible.module_utils.meshgate import Params, Result, start
+from ansible.module_utils.meshgate import HEADSCALE, Params, Result, stack_settings, start
 
 if TYPE_CHECKING:
     from infra.gateway_programs import Places
@@ -166,14 +166,7 @@ headscale:
 
 ARGUMENTS = {
     "gateway": {"type": "dict", "required": True},
-    "headscale": {
-        "type": "dict",
-        "options": {
-            "url": {"type": "str", "required": True},
-            "ca_certificate": {"type": "str"},
-            "user": {"type": "str", "default": "meshgate"},
-        },
-    },
+    "headscale": HEADSCALE,
     "public_key": {"type": "str"},
     "private_key_file": {"type": "str", "default": "/etc/meshgate/private-key", "no_log": False},
     "token_file": {"type": "str", "default": "/etc/meshgate/tokens", "no_log": False},
@@ -189,20 +182,13 @@ ARGUMENTS = {
 
 def checked(params: Params) -> "tuple[GatewaySettings, StackSettings]":
     """The settings, and the stack that they make; raises SettingsError, which names them as the playbooks do."""
-    from infra.settings.loading import SettingsError, load
+    from infra.settings.loading import SettingsError
 
-    values: Params = {"gateways": [{"target": "metal", **params["gateway"]}]}
-    if server := params["headscale"]:
-        values["headscale"] = {**server, "managed": False}
-        values["headscale_api_key"] = "none is needed to check the rest"
-    try:
-        settings = load(values.get)
-    except SettingsError as error:
-        names = {"meshgate:gateways[0]": "meshgate_gateway", "meshgate:headscale": "meshgate_headscale"}
-        sentences = str(error)
-        for name, here in names.items():
-            sentences = sentences.replace(name, here)
-        raise SettingsError(sentences) from None
+    settings = stack_settings(
+        {"gateways": [{"target": "metal", **params["gateway"]}]},
+        params["headscale"],
+        {"meshgate:gateways[0]": "meshgate_gateway", "meshgate:headscale": "meshgate_headscale"},
+    )
     (gateway,) = settings.gateways
     if gateway.target != "metal":
         raise SettingsError("meshgate_gateway.target: a kubernetes gateway is made by `pulumi up`; a machine is metal.")

@@ -1,8 +1,6 @@
 """Ansible module: checks a key service's settings by a stack's rules, and tells what follows from them on a machine."""
 
-from urllib.parse import urlsplit
-
-from ansible.module_utils.meshgate import Params, Result, start
+from ansible.module_utils.meshgate import HEADSCALE, Params, Result, renamed, stack_settings, start
 
 DOCUMENTATION = r"""
 module: keys_settings
@@ -34,10 +32,13 @@ options:
   keys_url:
     description:
       - Where the orchestrator reaches the API, C(meshgate_keys_url) in the playbooks. The service listens at the
-        address and port of an C(http://) URL. Of an C(https://) one a proxy on the machine is in front.
+        private address of an C(http://) URL. An C(https://) one needs a proxy on the machine. Without any, programs
+        on the machine alone reach it.
     type: str
   probe_port:
-    description: The TCP port of C(/readyz), C(/healthz) and C(/metrics), at the same address.
+    description:
+      - The TCP port of C(/readyz), C(/healthz) and C(/metrics), at the same address, C(meshgate_keys_probe_port) in the
+        playbooks.
     type: int
     default: 8083
   credentials:
@@ -74,7 +75,9 @@ environment:
   returned: success
   type: dict
   sample: {MESHGATE_KEY_MINUTES: "10"}
-probe_url: {description: Where the probes answer., returned: success, type: str, sample: "http://10.0.0.6:8083"}
+http_host: {description: The address that it listens on., returned: success, type: str, sample: 10.0.0.6}
+http_port: {description: The port of the API., returned: success, type: int, sample: 8082}
+probe_port: {description: The port of the probes., returned: success, type: int, sample: 8083}
 user: {description: The devices' Headscale user., returned: success, type: str, sample: meshgate-devices}
 headscale:
   description: The server.
@@ -86,68 +89,50 @@ headscale:
 """
 
 ARGUMENTS = {
-    "headscale": {
-        "type": "dict",
-        "required": True,
-        "options": {
-            "url": {"type": "str", "required": True},
-            "ca_certificate": {"type": "str"},
-            "user": {"type": "str", "default": "meshgate"},
-        },
-    },
+    "headscale": {**HEADSCALE, "required": True},
     "mesh_clients": {"type": "dict", "default": {}},
     "keys_url": {"type": "str"},
     "probe_port": {"type": "int", "default": 8083},
     "credentials": {"type": "path", "required": True},
 }
-PORT = 8082
-"""Where nothing says another: a gateway's agent on the same machine has 8080."""
-OF_A_POD = ("api_from", "image", "token_rotation")
+NAMES = {"meshgate:mesh_clients": "meshgate_mesh_clients", "meshgate:headscale": "meshgate_headscale"}
+MACHINES_NAMES = {"meshgate: ": "meshgate_", "meshgate:": "meshgate_"}
+"""How the playbooks call what sentences name, of a stack and of a machine."""
 
 
 def facts(params: Params) -> Result:
-    """What follows from the settings; raises SettingsError, which names them as the playbook does."""
+    """What follows from the settings; raises SettingsError, which names them as the playbooks do."""
     from infra import gateway_programs
-    from infra.settings.loading import SettingsError, load
+    from infra.settings.key_machine import KeyMachineSettings
+    from infra.settings.loading import SettingsError, checked
 
-    if given := [name for name in OF_A_POD if name in params["mesh_clients"]]:
-        raise SettingsError(f"meshgate_mesh_clients: {', '.join(given)} describe a pod; leave them out.")
-    values: Params = {
-        "headscale": {**params["headscale"], "managed": False},
-        "headscale_api_key": "none is needed to check the rest",
-        "access": ["mesh"],
-        "mesh_clients": params["mesh_clients"],
-    }
-    try:
-        settings = load(values.get)
-    except SettingsError as error:
-        sentences = str(error).replace("meshgate:mesh_clients", "meshgate_mesh_clients")
-        raise SettingsError(sentences.replace("meshgate:headscale", "meshgate_headscale")) from None
-    server = settings.headscale
+    settings = stack_settings({"access": ["mesh"], "mesh_clients": params["mesh_clients"]}, params["headscale"], NAMES)
+    server, clients = settings.headscale, settings.clients
     assert server  # noqa: S101 - it is required
-    host, port = _listener(params["keys_url"])
-    user = f"{server.user or 'meshgate'}-devices"
+    if given := sorted(clients.POD_ONLY & clients.model_fields_set):
+        raise SettingsError(f"meshgate_mesh_clients: {', '.join(given)} describe a pod; leave them out.")
+    try:
+        machine = checked(KeyMachineSettings, {"keys_url": params["keys_url"], "keys_probe_port": params["probe_port"]})
+    except SettingsError as error:
+        raise SettingsError(renamed(str(error), MACHINES_NAMES)) from None
+    host, port = machine.listener
+    user = f"{server.user}-devices"
     places = gateway_programs.KeyPlaces(
         api_key_file=f"{params['credentials']}/api-key",
         token_file=f"{params['credentials']}/tokens",
         ca_certificate_file=f"{params['credentials']}/ca.crt",
         http_host=host,
         http_port=port,
-        probe_port=params["probe_port"],
+        probe_port=machine.keys_probe_port,
     )
     return {
-        "environment": gateway_programs.keys_environment(server, settings.clients, user, places),
-        "probe_url": f"http://{host}:{params['probe_port']}",
+        "environment": gateway_programs.keys_environment(server, clients, user, places),
+        "http_host": host,
+        "http_port": port,
+        "probe_port": machine.keys_probe_port,
         "user": user,
         "headscale": {"url": server.url, "ca_certificate": server.ca_certificate},
     }
-
-
-def _listener(url: str | None) -> tuple[str, int]:
-    parts = urlsplit(url or "")
-    if parts.scheme == "http" and parts.hostname:
-        return parts.hostname, parts.port or 80
-    return "127.0.0.1", PORT
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 if TYPE_CHECKING:
     from gateway.headscale.client import Headscale
+    from infra.settings.stack import StackSettings
 
 Params = Mapping[str, Any]
 Result = dict[str, Any]
@@ -18,6 +19,16 @@ SERVER: dict[str, dict[str, Any]] = {
     "ca_certificate": {"type": "str"},
 }
 """Arguments of a module that talks to Headscale; documented in doc_fragments/meshgate_server.py."""
+
+HEADSCALE: dict[str, Any] = {
+    "type": "dict",
+    "options": {
+        "url": {"type": "str", "required": True},
+        "ca_certificate": {"type": "str"},
+        "user": {"type": "str", "default": "meshgate"},
+    },
+}
+"""The argument of a module that is told of an existing server."""
 
 _NEW_KEY = (
     "`headscale apikeys create` on the server makes another, which goes into `meshgate_headscale_api_key` "
@@ -36,6 +47,29 @@ def start(arguments: dict[str, dict[str, Any]], **rules: object) -> AnsibleModul
             'this task on localhost with ansible_python_interpreter "{{ ansible_playbook_python }}".'
         )
     return module
+
+
+def stack_settings(values: Params, headscale: Params | None, names: Mapping[str, str]) -> "StackSettings":
+    """The settings of a stack that has these values and perhaps an existing server.
+
+    Raises SettingsError; `names` says how the playbooks call what it names.
+    """
+    from infra.settings.loading import SettingsError, load
+
+    if headscale:
+        server = {**headscale, "managed": False}
+        values = {**values, "headscale": server, "headscale_api_key": "none is needed to check the rest"}
+    try:
+        return load(values.get)
+    except SettingsError as error:
+        raise SettingsError(renamed(str(error), names)) from None
+
+
+def renamed(sentences: str, names: Mapping[str, str]) -> str:
+    """Sentences about settings, which are called as the playbooks call them."""
+    for name, here in names.items():
+        sentences = sentences.replace(name, here)
+    return sentences
 
 
 def on_headscale(

@@ -22,12 +22,14 @@ from playbooks.library import (  # isort: skip
     headscale_node,
     headscale_preauth_key,
     headscale_user,
+    keys_settings,
 )
 from ansible.module_utils import meshgate  # isort: skip
 
 URL = "https://headscale.test"
 USER = "meshgate"
-MODULES = [gateway_settings, headscale_keys, headscale_node, headscale_preauth_key, headscale_user]
+OF_SETTINGS = [gateway_settings, keys_settings]
+MODULES = [*OF_SETTINGS, headscale_keys, headscale_node, headscale_preauth_key, headscale_user]
 
 Run = Callable[..., Outcome]
 
@@ -283,7 +285,7 @@ def test_keys_of_the_server(key: Module, api_key: str, server: FakeHeadscale) ->
 
 @pytest.mark.parametrize("module", MODULES)
 def test_arguments_are_what_is_documented(module: ModuleType) -> None:
-    arguments = {**(meshgate.SERVER if module is not gateway_settings else {}), **getattr(module, "ARGUMENTS", {})}
+    arguments = {**(meshgate.SERVER if module not in OF_SETTINGS else {}), **getattr(module, "ARGUMENTS", {})}
     assert _rules(arguments, "options") == _rules(documented_options(module), "suboptions")
 
 
