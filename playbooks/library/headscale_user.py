@@ -27,7 +27,9 @@ options:
     choices: [present, absent]
     default: present
   with_nodes:
-    description: Whether, with O(state=absent), the nodes that joined by the user's keys leave the mesh first.
+    description:
+      - Whether, with O(state=absent), the user goes whatever hangs on it. Its keys let nobody in any more, the nodes
+        that joined by them leave the mesh, and then it is removed.
     type: bool
     default: false
 attributes:

@@ -100,7 +100,8 @@ class RealHeadscale:
                     raise PermissionError("Headscale does not let the key in")
                 time.sleep(0.1)
             errors = client.stderr.read() if client.stderr else ""
-        if "backend error: authkey" in errors:
+        # Of a key that has ended, and of one that has gone.
+        if "backend error: authkey" in errors or "backend error: invalid pre auth key" in errors:
             raise PermissionError(errors)
         assert client.returncode == 0, errors
 

@@ -187,6 +187,35 @@ def test_life_of_a_gateway(world: World) -> None:
     assert world.play(_role("remove")).changed == 0
 
 
+def test_devices_of_a_key_service_go_with_their_user(world: World) -> None:
+    """One that has joined, and one that still could; with a tag, from 0.28 on nobody owns its node."""
+    world.server.own_tags(("tag:device",))
+    user = world.client.ensure_user(USER)
+    soon = datetime.now(UTC) + timedelta(hours=1)
+    joined, unused = (
+        world.client.create_pre_auth_key(user, expiration=soon, tags=["tag:device"]).key.get_secret_value()
+        for _ in range(2)
+    )
+    world.secrets.update((joined, unused))
+    world.server.join(joined, "phone", ())
+    arguments = {
+        "url": world.server.url,
+        "api_key": "{{ meshgate_headscale_api_key }}",
+        "name": USER,
+        "state": "absent",
+        "with_nodes": True,
+    }
+    python = {"ansible_python_interpreter": "{{ ansible_playbook_python }}"}
+    goes = [{"headscale_user": arguments, "delegate_to": "localhost", "vars": python}]
+    assert world.play(goes, "--check", "--diff").changed == 1
+    assert [node.given_name for node in world.client.nodes()] == ["phone"]
+    assert world.play(goes).changed == 1
+    assert (world.client.nodes(), world.everything()) == ([], None)
+    with pytest.raises(PermissionError):
+        world.server.join(unused, "late", ())
+    assert world.play(goes).changed == 0
+
+
 def test_key_that_cannot_be_used_any_more_gives_way_to_another(world: World) -> None:
     """A stack's that expired, say, or one that was used up by a run that was killed before it had joined."""
     user = world.client.ensure_user(USER)

@@ -122,6 +122,30 @@ def test_user_on_whom_something_hangs_stays(user: Module, key: Module, node: Mod
     assert _changed(user(state="absent"))
 
 
+@pytest.mark.parametrize("tags", [[], ["tag:device"]])
+def test_user_goes_with_its_nodes_and_no_others(
+    user: Module, key: Module, server: FakeHeadscale, tags: list[str]
+) -> None:
+    made = key(tags=tags)
+    server.join(made["key"], "phone")
+    unused = key(tags=tags, owner="another device")
+    user(name="somebody-else")
+    server.join(key(user="somebody-else")["key"], "stays")
+    told = user(state="absent", with_nodes=True, check=True)
+    assert _changed(told)
+    assert len(server.nodes) == 2
+    removed_at = len(server.calls)
+    assert _changed(user(state="absent", with_nodes=True))
+    assert ([node.name for node in server.nodes.values()], list(server.users)) == (["stays"], ["somebody-else"])
+    with pytest.raises(PermissionError):
+        server.join(unused["key"], "late")
+    calls = server.calls[removed_at:]
+    ended = calls.index("POST preauthkey/expire")
+    assert ended < calls.index("GET node"), "a device could join while the others are looked for"
+    for check in (True, False):
+        assert not _changed(user(state="absent", with_nodes=True, check=check))
+
+
 # Pre-auth keys
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from gateway.headscale.client import Headscale
 from infra.resources.connections import Connections
-from infra.resources.user import HeadscaleUserProvider
+from infra.resources.user import DevicesUserProvider, HeadscaleUserProvider
 from tests.unit.headscale.fake import FakeHeadscale
 from tests.unit.resources.fake_connections import CONFIG, Connect
 
@@ -46,6 +46,20 @@ def test_user_with_nodes_of_others_is_left(
     provider.delete(made.id, made.outs)
     assert "meshgate-lab" in server.users
     assert "it owns nodes that are not ours" in caplog.text
+
+
+def test_the_devices_user_goes_with_its_nodes(connect: Connect, server: FakeHeadscale) -> None:
+    provider = connect(DevicesUserProvider)
+    made = provider.create(dict(INPUTS))
+    assert made.outs
+    with provider.connect() as connections, connections.headscale() as headscale:
+        for name in ("meshgate-lab", "other"):
+            user = headscale.ensure_user(name)
+            key = headscale.create_pre_auth_key(user, expiration=datetime.now(UTC) + timedelta(hours=1))
+            server.join(key.key.get_secret_value(), f"phone of {name}")
+    provider.delete(made.id, made.outs)
+    assert ([node.name for node in server.nodes.values()], list(server.users)) == (["phone of other"], ["other"])
+    provider.delete(made.id, made.outs)
 
 
 class _ExistingServer(Connections):
