@@ -1,4 +1,7 @@
-"""Filters that judge what the module gateway_host saw: can the host be a gateway, and does each part of one work?"""
+"""Filters that judge what the module gateway_host saw.
+
+Can the host be a gateway, or run a key service, and does each part of a gateway work?
+"""
 
 import ipaddress
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,7 +23,7 @@ SERVERS = {"openvpn": "OpenVPN", "ipsec": "IPsec"}
 """The ways in that have servers of their own."""
 SERVERS_INTERFACES = {"ovpn-udp", "ovpn-tcp", "ipsec0"}
 """What those make, and what they leave there until they are ended."""
-VENDOR = "tailscaled.service"
+VENDOR, KEYS = "tailscaled.service", "meshgate-keys.service"
 OURS = "meshgate-"
 EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - with a certificate, and a token guards the API
 TABLE = "inet meshgate"
@@ -42,12 +45,21 @@ def gateway_problems(host: Host, settings: Settings, artifact: Mapping[str, str]
     ]
 
 
+def key_problems(host: Host, settings: Settings, artifact: Mapping[str, str]) -> list[str]:
+    """What keeps a host from running this key service, one sentence each."""
+    instead = ("the API's", "another port in meshgate_keys_url"), ("the probes'", "another meshgate_keys_probe_port")
+    wanted = {("tcp", port): words for port, words in zip(key_ports(settings), instead, strict=True)}
+    own = {KEYS}.__contains__
+    return [*_platform(host), *_artifact(host, artifact), *_taken(host, wanted, settings["http_host"], own)]
+
+
+def key_ports(settings: Settings) -> list[int]:
+    """The TCP ports that a key service listens on: the API's, the probes'."""
+    return [settings["http_port"], settings["probe_port"]]
+
+
 def _system(host: Host, settings: Settings) -> Iterator[str]:
-    if not _supported(host["distribution"]):
-        name = host["distribution"]["name"] or "This distribution"
-        yield f"{name} is not supported: a gateway needs Debian 12 or Ubuntu 22.04, or a later one."
-    if host["systemd"] < SYSTEMD:
-        yield f"systemd {host['systemd']} is too old: the gateway's units need {SYSTEMD} or later."
+    yield from _platform(host)
     if not host["tun"]:
         yield (
             "There is no usable /dev/net/tun: tailscaled needs it, and so do OpenVPN, IPsec, and WireGuard where the "
@@ -57,6 +69,14 @@ def _system(host: Host, settings: Settings) -> Iterator[str]:
     wireguard = (settings["interface_environment"] or {}).get("MESHGATE_WIREGUARD")
     if wireguard == "kernel" and not host["kernel_wireguard"]:
         yield "The kernel has no WireGuard, which `wireguard: kernel` demands; `auto` takes wireguard-go instead."
+
+
+def _platform(host: Host) -> Iterator[str]:
+    if not _supported(host["distribution"]):
+        name = host["distribution"]["name"] or "This distribution"
+        yield f"{name} is not supported: Meshgate needs Debian 12 or Ubuntu 22.04, or a later one."
+    if host["systemd"] < SYSTEMD:
+        yield f"systemd {host['systemd']} is too old: Meshgate's units need {SYSTEMD} or later."
 
 
 def _supported(distribution: Mapping[str, str]) -> bool:
@@ -124,12 +144,28 @@ def _wanted_ports(settings: Settings) -> dict[tuple[str, int], tuple[str, str]]:
 
 
 def _ports(host: Host, settings: Settings) -> Iterator[str]:
-    wanted = _wanted_ports(settings)
+    def own(unit: str) -> bool:
+        return unit.startswith(OURS) and unit != KEYS
+
+    kernels = host["interfaces"].get(settings["interface"]) == "wireguard"
+    yield from _taken(host, _wanted_ports(settings), settings["http_host"], own, kernels=kernels)
+
+
+def _taken(
+    host: Host,
+    wanted: Mapping[tuple[str, int], tuple[str, str]],
+    http_host: str,
+    own: Callable[[str], bool],
+    *,
+    kernels: bool = False,
+) -> Iterator[str]:
+    """Which of the wanted ports others have; `own` knows our units, `kernels` whether the kernel's socket is ours."""
     taken = set()
     for socket in host["sockets"]:
         place = socket["protocol"], socket["port"]
-        tcp_elsewhere = socket["protocol"] == "tcp" and not _clash(socket["address"], settings["http_host"])
-        if place not in wanted or tcp_elsewhere or _ours(socket, host, settings["interface"]):
+        tcp_elsewhere = socket["protocol"] == "tcp" and not _clash(socket["address"], http_host)
+        ours = own(socket["unit"]) if socket["process"] else kernels
+        if place not in wanted or tcp_elsewhere or ours:
             continue
         whose, instead = wanted[place]
         owner = socket["process"] or "the kernel"
@@ -140,12 +176,6 @@ def _ports(host: Host, settings: Settings) -> Iterator[str]:
 def _clash(one: str, other: str) -> bool:
     """Whether two sockets of one port cannot both listen on these addresses."""
     return one == other or any(address in {"0.0.0.0", "::"} for address in (one, other))  # noqa: S104
-
-
-def _ours(socket: Mapping[str, Any], host: Host, interface: str) -> bool:
-    if socket["process"]:
-        return str(socket["unit"]).startswith(OURS)
-    return bool(host["interfaces"].get(interface) == "wireguard")  # the kernel's own socket
 
 
 def _networks(host: Host, settings: Settings) -> Iterator[str]:
@@ -312,6 +342,12 @@ def gateway_probe_url(settings: Settings) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{settings['probe_port']}"
 
 
+def gateway_verify_unit(host: Host) -> str:
+    """The command that a unit's file has to pass before it is installed."""
+    # Without the option (systemd 250) it looks at the unit's neighbours, too, and fails for none of its warnings.
+    return f"systemd-analyze verify {'--recursive-errors=no ' if host['systemd'] >= 250 else ''}%s"
+
+
 class FilterModule:
     """What Ansible loads."""
 
@@ -319,6 +355,7 @@ class FilterModule:
         """The filters by their names."""
         filters = (
             *(gateway_ports, gateway_problems, gateway_parts, gateway_report),
-            *(gateway_tls_listener, gateway_probe_url),
+            *(gateway_tls_listener, gateway_probe_url, gateway_verify_unit),
+            *(key_ports, key_problems),
         )
         return {function.__name__: function for function in filters}

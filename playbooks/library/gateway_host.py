@@ -42,6 +42,10 @@ options:
     type: list
     elements: str
     default: [meshgate0]
+  root:
+    description: Where artifacts are unpacked.
+    type: path
+    default: /opt/meshgate
 attributes:
   check_mode:
     support: full
@@ -84,7 +88,6 @@ tables: {description: "Names of the nft tables; null when there is no nft yet.",
 forward_drops: {description: "Chains that drop what is forwarded, and do not know our interfaces.", type: list}
 """
 
-ROOT = Path("/opt/meshgate")
 UNIT_FILES = Path("/etc/systemd/system")
 OUTLIVING = ("wireguard", "openvpn", "ipsec")
 """Those of our units that a newer artifact need not restart."""
@@ -168,13 +171,13 @@ def units() -> dict[str, dict[str, bool]]:
     return {name: found.get(name, {"active": False, "enabled": False}) for name in (*UNITS, VENDOR_UNIT)}
 
 
-def release_of(unit: str) -> str:
+def release_of(unit: str, root: Path) -> str:
     """The release that a unit uses, which may be older than the agent's."""
     try:
         text = (UNIT_FILES / unit).read_text()
     except OSError:
         return ""
-    found = re.search(rf"^RootDirectory={ROOT}/(\w+)$", text, re.MULTILINE)
+    found = re.search(rf"^RootDirectory={root}/(\w+)$", text, re.MULTILINE)
     return found.group(1) if found else ""
 
 
@@ -248,9 +251,9 @@ def ra_interfaces() -> list[str]:
     return sorted(name for name in advertised if name and sysctl(f"net.ipv6.conf.{name}.accept_ra") in {"1", "2"})
 
 
-def ruleset(releases: list[str]) -> list[dict[str, Any]] | None:
+def ruleset(releases: list[Path]) -> list[dict[str, Any]] | None:
     """Everything that nft lists; None without an nft."""
-    commands = [["nft"], *(["chroot", str(ROOT / release), "nft"] for release in releases)]
+    commands = [["nft"], *(["chroot", str(release), "nft"] for release in releases)]
     for command in commands:
         if text := output(*command, "-j", "list", "ruleset"):
             found: list[dict[str, Any]] = json.loads(text)["nftables"]
@@ -275,10 +278,10 @@ def place(thing: dict[str, Any]) -> tuple[str, str]:
     return str(thing.get("family")), str(thing.get("table"))
 
 
-def look(interfaces: list[str], udp_ports: list[int], tcp_ports: list[int]) -> dict[str, Any]:
+def look(interfaces: list[str], udp_ports: list[int], tcp_ports: list[int], root: str) -> dict[str, Any]:
     """Everything."""
     of_units = units()
-    releases = sorted(path.name for path in ROOT.glob("[0-9a-f]*") if re.fullmatch(r"[0-9a-f]{12}", path.name))
+    releases = sorted(path for path in Path(root).glob("[0-9a-f]*") if re.fullmatch(r"[0-9a-f]{12}", path.name))
     rules = ruleset(releases)
     systemd = re.search(r"systemd (\d+)", output("systemctl", "--version"))
     return {
@@ -288,8 +291,8 @@ def look(interfaces: list[str], udp_ports: list[int], tcp_ports: list[int]) -> d
         "tun": has_tun(),
         "kernel_wireguard": has_kernel_wireguard(),
         "tailscaled": str(VENDOR_BINARY) if VENDOR_BINARY.exists() else "",
-        "releases": releases,
-        "unit_releases": {name: release_of(f"meshgate-{name}.service") for name in OUTLIVING},
+        "releases": [release.name for release in releases],
+        "unit_releases": {name: release_of(f"meshgate-{name}.service", Path(root)) for name in OUTLIVING},
         "units": of_units,
         "interfaces": {
             link["ifname"]: link.get("linkinfo", {}).get("info_kind", "") for link in listed("-details", "link", "show")
@@ -311,6 +314,7 @@ def main() -> None:
         "udp_ports": {"type": "list", "elements": "int", "default": []},
         "tcp_ports": {"type": "list", "elements": "int", "default": []},
         "interfaces": {"type": "list", "elements": "str", "default": ["meshgate0"]},
+        "root": {"type": "path", "default": "/opt/meshgate"},
     }
     module = AnsibleModule(argument_spec=arguments, supports_check_mode=True)
     if os.geteuid() != 0:

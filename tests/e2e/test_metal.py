@@ -256,7 +256,7 @@ def test_bad_input_gets_a_sentence_each_and_nothing_is_touched(gateway: MetalGat
         machine.ssh("sed", "-i", "s/^ID=fedora/ID=debian/", "/usr/lib/os-release")
     assert played.changed == []
     system, tun, tcp, udp, network_taken = played.complaint
-    assert "is not supported: a gateway needs Debian 12 or Ubuntu 22.04, or a later one." in system
+    assert "is not supported: Meshgate needs Debian 12 or Ubuntu 22.04, or a later one." in system
     assert tun.startswith("There is no usable /dev/net/tun: ")
     assert tcp == "TCP port 22, the peer API's, is taken by sshd: end that, or choose another port in `peers_url`."
     assert udp == "UDP port 5353, the endpoint's, is taken by python3: end that, or choose another port in `endpoint`."

@@ -1,6 +1,7 @@
 """What the module gateway_host sees, and what the filters make of it."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -162,7 +163,7 @@ def test_supported_distributions(distribution: str, version: str, supported: boo
 @pytest.mark.parametrize(
     ("differences", "sentence"),
     [
-        ({"systemd": 245}, "systemd 245 is too old: the gateway's units need 247 or later."),
+        ({"systemd": 245}, "systemd 245 is too old: Meshgate's units need 247 or later."),
         ({"tun": False}, "There is no usable /dev/net/tun: "),
         ({"architecture": "aarch64"}, "The artifact is made for x86_64, but this host is aarch64: "),
         ({"tailscaled": ""}, "There is no tailscaled: install Tailscale's package on the host, or name a binary"),
@@ -207,6 +208,33 @@ def test_what_is_wrong_gets_one_sentence(differences: dict[str, object], sentenc
 )
 def test_what_is_the_gateways_own_is_no_problem(differences: dict[str, object]) -> None:
     assert problems(**differences) == []
+
+
+def test_what_keeps_a_host_from_running_a_key_service() -> None:
+    settings = {"http_host": "10.0.0.5", "http_port": 8082, "probe_port": 8083}
+
+    def found(**differences: object) -> list[str]:
+        return judge.key_problems(FRESH | {"tun": False, "tailscaled": ""} | differences, settings, ARTIFACT)
+
+    assert found() == [], "it needs nothing of a gateway's"
+    assert found(sockets=[socket("tcp", 8082, "10.0.0.5", unit=judge.KEYS), socket("tcp", 8080)]) == []
+    assert found(sockets=[socket("tcp", 8082, unit=judge.AGENT), socket("tcp", 8083, "::")]) == [
+        "TCP port 8082, the API's, is taken by nginx: end that, or choose another port in meshgate_keys_url.",
+        "TCP port 8083, the probes', is taken by nginx: end that, or choose another meshgate_keys_probe_port.",
+    ]
+    old, other = found(systemd=245, architecture="aarch64")
+    assert old == "systemd 245 is too old: Meshgate's units need 247 or later."
+    assert other.startswith("The artifact is made for x86_64, but this host is aarch64: ")
+
+
+def test_a_gateway_takes_no_port_of_a_key_service() -> None:
+    (line,) = problems(sockets=[socket("tcp", 8080, "10.0.0.5", process="python3", unit=judge.KEYS)])
+    assert line.startswith("TCP port 8080, the peer API's, is taken by python3: ")
+
+
+def test_units_are_verified_without_their_neighbours_where_that_can_be_said() -> None:
+    assert judge.gateway_verify_unit({"systemd": 252}) == "systemd-analyze verify --recursive-errors=no %s"
+    assert judge.gateway_verify_unit({"systemd": 249}) == "systemd-analyze verify %s"
 
 
 def test_a_named_tailscaled_and_a_demanded_kernel() -> None:
@@ -395,10 +423,12 @@ def test_networks_are_those_of_addresses_and_routes(monkeypatch: pytest.MonkeyPa
 
 def test_the_release_of_the_interface_is_read_from_its_unit(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:  # noqa: ANN401
     monkeypatch.setattr(host_module, "UNIT_FILES", tmp_path)
-    assert host_module.release_of(host_module.UNITS[0]) == ""
+    root = Path("/opt/meshgate")
+    assert host_module.release_of(host_module.UNITS[0], root) == ""
     (tmp_path / host_module.UNITS[0]).write_text(f"[Service]\nRootDirectory=/opt/meshgate/{RELEASE}\n")
-    assert host_module.release_of(host_module.UNITS[0]) == RELEASE
+    assert host_module.release_of(host_module.UNITS[0], root) == RELEASE
+    assert host_module.release_of(host_module.UNITS[0], Path("/opt/meshgate-keys")) == ""
 
 
 def test_the_module_documents_its_options() -> None:
-    assert set(documented_options(host_module)) == {"udp_ports", "tcp_ports", "interfaces"}
+    assert set(documented_options(host_module)) == {"udp_ports", "tcp_ports", "interfaces", "root"}
