@@ -4,13 +4,16 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from gateway.headscale import devices
 from gateway.headscale.client import Headscale
 from gateway.headscale.errors import NotFoundError
 from gateway.headscale.models import Node
@@ -25,9 +28,11 @@ from tests.deadlines import wait_for
 from tests.e2e import lab_world, metal_world
 from tests.e2e.metal_world import Play
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(500)
 
 USER = "meshgate-keys-test"
+DEVICES = f"{USER}-devices"
+STATUS = "/proc/$(systemctl show --property=MainPID --value meshgate-keys.service)/status"
 ADA = {"owner": "ada"}
 
 
@@ -71,37 +76,62 @@ class KeysHost:
 
 
 @pytest.fixture
-def host(stack: object, tmp_path: Path) -> Iterator[KeysHost]:
+def host(stack: object, headscale: Headscale, tmp_path: Path) -> Iterator[KeysHost]:
     artifact.ensure()
     with metal.machine("keys") as machine:
         yield KeysHost(machine, tmp_path)
+    devices.take_out(headscale, DEVICES)
+    with suppress(NotFoundError):
+        headscale.delete_user(headscale.user(DEVICES))
 
 
 def test_a_machine_hands_out_keys_until_the_service_is_removed(
     host: KeysHost, headscale: Headscale, mesh_peer: Node
 ) -> None:
     before = metal_world.snapshot(host.machine)
+    told = host.play("keys", "--check", "--diff")
+    assert told.status == 0, told.output
+    assert "keys : Run it" in told.changed
+    assert metal_world.differences(before, metal_world.snapshot(host.machine)) == {}
+
     wrong = host.play("keys", meshgate_headscale_api_key="hskey-api-000000000000-" + "0" * 64)
     assert wrong.status != 0
-    assert "The key service is not ready: " in wrong.output
+    (complaint,) = wrong.complaint
+    assert complaint.startswith("The key service is not ready: ")
+    assert "does not accept the API key" in complaint
 
-    installed = host.play("keys")
+    installed = host.play("keys", "--diff")
     assert installed.status == 0, installed.output
+    assert installed.changed == ["keys : Give it Headscale's API key and CA", "keys : Run it"]
     checked = host.play("keys", "--check", "--diff")
     again = host.play("keys")
     assert (checked.changed, again.changed, again.status) == ([], [], 0), again.output
-    assert lab_world.api_key() not in installed.output + checked.output
+    secrets = [lab_world.api_key(), *host.machine.ssh("cat", "/etc/meshgate-keys/tokens").split()[1::2]]
+    for play in (told, wrong, installed, checked, again):
+        assert not [secret for secret in secrets if secret in play.output]
+    assert "CapEff:\t0000000000000000" in host.machine.ssh("sh", "-c", f"cat {STATUS}")
+    assert host.machine.ssh("stat", "--format=%U %a", "/etc/meshgate-keys/api-key").split() == ["root", "600"]
 
     assert host.call("POST", "/v1/devices", "a-token-of-nobody-else", json=ADA).status_code == 401
     made = host.call("POST", "/v1/devices", json=ADA).json()
+    (key,) = headscale.pre_auth_keys(headscale.user(DEVICES))
+    assert (key.id, key.usable, key.reusable, key.ephemeral) == (made["id"], True, False, False)
+    assert key.expiration is not None
+    assert key.expiration < datetime.now(UTC) + timedelta(minutes=11)
     with tailscale_client.connected("keys-device", made, PKI.ca) as device:
         wait_for(lambda: lab_world.passes(device, lab_world.urls(mesh_peer)[0], 2), "the mesh", 20)
-        status = "/proc/$(systemctl show --property=MainPID --value meshgate-keys.service)/status"
-        assert "CapEff:\t0000000000000000" in host.machine.ssh("sh", "-c", f"cat {status}")
+        assert [node.pre_auth_key_id for node in headscale.nodes()].count(made["id"]) == 1
 
+        told = host.play("remove-keys", "--check", "--diff")
+        assert told.status == 0, told.output
+        assert headscale.user(DEVICES)
         removed = host.play("remove-keys")
         assert removed.status == 0, removed.output
+        assert told.changed == removed.changed
         wait_for(lambda: not lab_world.passes(device, lab_world.urls(mesh_peer)[0], 1), "the device's end", 5)
     with pytest.raises(NotFoundError):
-        headscale.user(f"{USER}-devices")
+        headscale.user(DEVICES)
+    assert made["id"] not in [node.pre_auth_key_id for node in headscale.nodes()]
     assert metal_world.differences(before, metal_world.snapshot(host.machine)) == {}
+    again = host.play("remove-keys")
+    assert (again.status, again.changed) == (0, []), again.output

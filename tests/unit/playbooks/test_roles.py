@@ -9,7 +9,7 @@ import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
 
-from playbooks.library import gateway_artifact
+from playbooks.library import gateway_artifact, gateway_unit
 
 PLAYBOOKS = Path(__file__).parents[3] / "playbooks"
 ROLES = sorted(path for path in (PLAYBOOKS / "roles").iterdir() if path.is_dir())
@@ -39,10 +39,15 @@ WITH = {"port": 51820, "servers": {}, "http_port": 8080, "probe_port": 8081, "in
 WITHOUT = WITH | {"port": None, "servers": SERVERS}
 
 
-def told(settings: dict[str, Any], template: str) -> Any:  # noqa: ANN401 (as Ansible has it)
-    """What a template comes to in the role."""
+def rendered(role: str, variables: dict[str, Any], template: str) -> Any:  # noqa: ANN401 (as Ansible has it)
+    """What a template comes to in a role."""
     loader = DataLoader()
-    role = loader.load_from_file(str(PLAYBOOKS / "roles/wireguard/vars/main.yml"), trusted_as_template=True)
+    own = loader.load_from_file(str(PLAYBOOKS / f"roles/{role}/vars/main.yml"), trusted_as_template=True)
+    return Templar(loader, variables=own | variables).template(trust_as_template(template))
+
+
+def told(settings: dict[str, Any], template: str) -> Any:  # noqa: ANN401 (as Ansible has it)
+    """What a template comes to in the gateway's role."""
     own: dict[str, Any] = {
         "meshgate_settings": settings,
         "meshgate_release": {"release": "97afef5b31cc", "environment": {"PYTHONUNBUFFERED": "1"}},
@@ -51,7 +56,7 @@ def told(settings: dict[str, Any], template: str) -> Any:  # noqa: ANN401 (as An
         "wireguard_tls_certificate": "",
         "wireguard_identity": {"public_key": "the public key" if settings["port"] else ""},
     }
-    return Templar(loader, variables=role | own).template(trust_as_template(template))
+    return rendered("wireguard", own, template)
 
 
 def agents_unit(settings: dict[str, Any]) -> list[str]:
@@ -90,7 +95,65 @@ def test_low_ports_need_their_capability_with_wireguard_and_without() -> None:
     assert capabilities(port=443) == capabilities(http_port=443) == "CAP_NET_ADMIN CAP_NET_BIND_SERVICE"
 
 
+def keys_unit() -> list[str]:
+    """The lines of the key service's unit, as the role writes it, without what all units have."""
+    template = (PLAYBOOKS / "roles/keys/templates/meshgate-keys.service").read_text()
+    variables = {
+        "meshgate_key_settings": {"environment": {"MESHGATE_TAGS": "tag:a,tag:b", "MESHGATE_USER": "app-devices"}},
+        "meshgate_release": {"release": "97afef5b31cc", "environment": {"PYTHONUNBUFFERED": "1"}},
+        "keys_configuration": "/etc/meshgate-keys",
+        "keys_root": "/opt/meshgate-keys",
+        "meshgate_headscale_api_key": "the api key",
+        "meshgate_tokens": "register the token",
+    }
+    return str(rendered("keys", variables, template.replace("{% include 'hardening.conf' %}", ""))).splitlines()
+
+
+def test_the_key_service_has_no_capability_and_its_secrets_by_systemd_alone() -> None:
+    lines = keys_unit()
+    assert {"AmbientCapabilities=", "CapabilityBoundingSet=", "PrivateDevices=yes", "DevicePolicy=closed"} <= {*lines}
+    assert [line for line in lines if line.startswith("LoadCredential=")] == [
+        f"LoadCredential={name}:/etc/meshgate-keys/{name}" for name in ("api-key", "ca.crt", "tokens")
+    ]
+    assert not [line for line in lines if "the api key" in line or "the token" in line]
+    assert not [line for line in lines if line.startswith(("EnvironmentFile=", "StateDirectory="))], "it keeps nothing"
+
+
+def test_a_change_of_any_credential_restarts_the_key_service(tmp_path: Path) -> None:
+    unit = tmp_path / "meshgate-keys.service"
+    unit.write_text("\n".join(keys_unit()))
+    read = [path.name for path in gateway_unit.files(unit)]
+    assert read == ["meshgate-keys.service", "api-key", "ca.crt", "tokens"]
+
+
+def test_the_key_service_may_do_nothing_that_the_agent_may_not() -> None:
+    """Hardening stands in one file for all; what a unit says itself only takes away."""
+    directives = {line.partition("=")[0] for line in keys_unit() if "=" in line}
+    shared = {line.partition("=")[0] for line in (PLAYBOOKS / "templates/hardening.conf").read_text().splitlines()}
+    assert not directives & shared
+
+
 def test_the_artifact_and_the_image_are_told_the_same_environment() -> None:
     dockerfile = (PLAYBOOKS.parent / "gateway/Dockerfile").read_text()
     for name, value in gateway_artifact.ENVIRONMENT.items():
         assert f"{name}={value}" in dockerfile
+
+
+@pytest.mark.parametrize(
+    ("playing", "goes"),
+    [(["a", "b", "c"], True), (["a"], False), (["c"], True), (["a", "b"], True)],
+)
+def test_devices_stay_while_another_host_hands_out_their_keys(playing: list[str], goes: bool) -> None:
+    loader = DataLoader()
+    (play,) = loader.load_from_file(str(PLAYBOOKS / "remove-keys.yml"), trusted_as_template=True)
+    task = play["tasks"][-1]
+    both, own = {"url": "https://headscale.test"}, {"url": "https://headscale.test", "user": "other"}
+    hosts = {name: {"meshgate_headscale": server} for name, server in {"a": both, "b": both, "c": own}.items()}
+    variables = {
+        **task["vars"],
+        "groups": {"meshgate_keys": list(hosts)},
+        "hostvars": hosts,
+        "ansible_play_hosts": playing,
+        "meshgate_headscale": hosts[playing[0]]["meshgate_headscale"],
+    }
+    assert Templar(loader, variables=variables).evaluate_conditional(trust_as_template(task["when"])) is goes
