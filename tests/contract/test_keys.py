@@ -1,6 +1,8 @@
 """The key service with real Headscale servers and real tailscaled nodes: in by its answer alone, and out again."""
 
+import json
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ import httpx
 import pytest
 
 from gateway.headscale.client import Headscale
+from lab import paths
 from lab.tools import pinned_tools
 from tests.contract.programs import free_port, listens, running
 from tests.contract.real_headscale import RealHeadscale, running_headscale
@@ -93,6 +96,35 @@ def test_a_device_is_in_by_the_answer_alone_and_out_when_it_is_removed(service: 
 
 
 def test_a_headscale_that_refuses_the_api_key_is_told_by_readyz(service: Service, tmp_path: Path) -> None:
+    assert waited(service, tmp_path).returncode == 0
     (tmp_path / "api-key").write_text("hskey-api-000000000000-" + "0" * 64)
     wait_for(lambda: service.probes.get("/readyz").status_code == 503, "the news", within=15)
     assert service.http.post("/v1/devices", json=ADA).status_code == 503
+    told = waited(service, tmp_path)
+    assert told.returncode != 0
+    said = " ".join(told.stdout.split())
+    assert f"The key service is not ready: Headscale at {service.server.url} does not accept the API key" in said
+
+
+def waited(service: Service, directory: Path) -> "subprocess.CompletedProcess[str]":
+    """The end of playbooks/keys.yml on this machine: the wait for the service."""
+    settings = {"http_host": service.probes.base_url.host, "probe_port": service.probes.base_url.port}
+    role = {"name": "keys", "tasks_from": "ready"}
+    play = {
+        "hosts": "localhost",
+        "connection": "local",
+        "gather_facts": False,
+        "vars": {"meshgate_key_settings": settings},
+        "tasks": [{"ansible.builtin.import_role": role}],
+    }
+    file = directory / "play.yml"
+    file.write_text(json.dumps([play]))
+    return subprocess.run(
+        [str(Path(sys.executable).with_name("ansible-playbook")), str(file)],
+        cwd=paths.REPOSITORY,
+        env={**os.environ, "ANSIBLE_HOME": str(directory / "ansible"), "ANSIBLE_NOCOLOR": "1"},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
