@@ -29,7 +29,7 @@ def is_answered(host: str, port: int = PORT) -> bool:
             try:
                 if dialled.recv(4096).startswith(own):
                     return True
-            except TimeoutError:
+            except (TimeoutError, ConnectionRefusedError):
                 continue
     return False
 

@@ -31,7 +31,7 @@ def is_answered(endpoint: tuple[str, int], own: X25519PrivateKey, server: bytes)
             try:
                 if _is_answer(dialled.recv(2048), index):
                     return True
-            except TimeoutError:
+            except (TimeoutError, ConnectionRefusedError):
                 continue
     return False
 

@@ -1,0 +1,82 @@
+"""What `make verify` says of a part that does not work."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import pytest
+
+from infra.kubernetes.client import ClusterError
+from infra.resources.connections import Connections
+from infra.settings.loading import load
+from verify import gateways, orchestrator
+from verify.parts import Part, judged
+from verify.stack import RunningStack
+
+GATEWAY = {"name": "one", "endpoint": "vpn.example.com:31820"}
+OUTPUTS = {"server_public_key": "the key", "server_endpoint": "vpn.example.com:31820", "peers_url": "http://one:8080"}
+ENV = {
+    "HEADSCALE_SERVER_PUBLIC_KEY": "the key",
+    "HEADSCALE_SERVER_ENDPOINT": "vpn.example.com:31820",
+    "GATEWAY_PEERS_URL": "http://one:8080",
+    "GATEWAY_PEERS_TOKEN": None,
+}
+
+
+class Cluster:
+    """Knows one orchestrator, or none."""
+
+    def __init__(self, env: Mapping[str, str | None] | None) -> None:
+        self._env = env
+
+    def deployment(self, namespace: str, name: str) -> dict[str, Any] | None:
+        if self._env is None:
+            return None
+        env = [{"name": name, "value": value} for name, value in self._env.items()]
+        return {"spec": {"template": {"spec": {"containers": [{"name": "orchestrator", "env": env}]}}}}
+
+
+class ToCluster:
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+
+
+def stack(env: Mapping[str, str | None] | None, **outputs: object) -> RunningStack:
+    values = {"gateways": [GATEWAY], "orchestrator": {"deployment": "june-orchestrator"}}
+    return RunningStack(load(values.get), OUTPUTS | outputs, cast("Connections", ToCluster(Cluster(env))))
+
+
+@pytest.mark.parametrize(
+    ("env", "problem"),
+    [
+        (ENV, ""),
+        (None, "the Deployment is not there: install the orchestrator, or name another in `orchestrator`"),
+        (
+            {name: value for name, value in ENV.items() if name != "GATEWAY_PEERS_TOKEN"},
+            "it lacks GATEWAY_PEERS_TOKEN: run `pulumi up --refresh`",
+        ),
+        (
+            ENV | {"HEADSCALE_SERVER_PUBLIC_KEY": "another"},
+            "HEADSCALE_SERVER_PUBLIC_KEY is not what the stack's outputs say: run `pulumi up --refresh`",
+        ),
+    ],
+)
+def test_the_orchestrators_env_says_what_the_outputs_say(env: Mapping[str, str | None] | None, problem: str) -> None:
+    there = stack(env)
+    assert there.settings.orchestrator
+    (part,) = orchestrator.parts(there, there.settings.orchestrator)
+    assert part.problem == problem
+
+
+def test_a_machine_that_has_not_joined_is_told_so() -> None:
+    there = stack(ENV, exit_node={"id": ""})
+    (gateway,) = there.settings.gateways
+    machine = gateway.model_copy(update={"target": "metal"})
+    (part,) = gateways.parts(there, machine)
+    assert part == Part("exit node in Headscale", "it has not joined yet: run playbooks/gateway.yml, then `pulumi up`")
+
+
+def test_what_keeps_from_looking_is_the_problem() -> None:
+    def look() -> str:
+        raise ClusterError("The cluster refuses it.")
+
+    assert judged("a part", look) == Part("a part", "The cluster refuses it.")
