@@ -197,7 +197,7 @@ def test_devices_of_a_key_service_go_with_their_user(world: World) -> None:
         for _ in range(2)
     )
     world.secrets.update((joined, unused))
-    world.server.join(joined, "phone", ())
+    world.server.join(joined, "tablet", ())
     arguments = {
         "url": world.server.url,
         "api_key": "{{ meshgate_headscale_api_key }}",
@@ -208,7 +208,7 @@ def test_devices_of_a_key_service_go_with_their_user(world: World) -> None:
     python = {"ansible_python_interpreter": "{{ ansible_playbook_python }}"}
     goes = [{"headscale_user": arguments, "delegate_to": "localhost", "vars": python}]
     assert world.play(goes, "--check", "--diff").changed == 1
-    assert [node.given_name for node in world.client.nodes()] == ["phone"]
+    assert [node.given_name for node in world.client.nodes()] == ["tablet"]
     assert world.play(goes).changed == 1
     assert (world.client.nodes(), world.everything()) == ([], None)
     with pytest.raises(PermissionError):
