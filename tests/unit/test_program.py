@@ -85,11 +85,14 @@ class Recorder(Mocks):
 class Monitor(MockMonitor):
     """Keeps the outputs of the stack itself."""
 
-    outputs: dict[str, Any]
+    def __init__(self, mocks: Mocks) -> None:
+        super().__init__(mocks)
+        self.outputs: dict[str, Any] = {}
 
     def RegisterResourceOutputs(self, request: Any) -> object:  # noqa: ANN401, N802 (the protocol's)
-        if "pulumi:pulumi:Stack" in request.urn:
-            self.outputs = MessageToDict(request.outputs)
+        # The SDK registers the stack twice, before its outputs are known and after, and either may come first.
+        if "::pulumi:pulumi:Stack::" in request.urn:
+            self.outputs |= MessageToDict(request.outputs)
         answer: object = super().RegisterResourceOutputs(request)  # type: ignore[no-untyped-call]
         return answer
 
