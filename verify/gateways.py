@@ -3,13 +3,12 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from gateway.headscale import EXIT_ROUTES
 from infra.settings.gateway import GatewaySettings
 from verify import ways_in
 from verify.inside import Program
 from verify.parts import Part, judged
 from verify.stack import RunningStack
-
-BOTH_ROUTES = {"0.0.0.0/0", "::/0"}
 
 
 def parts(stack: RunningStack, gateway: GatewaySettings) -> Iterator[Part]:
@@ -32,6 +31,6 @@ def _exit_node(stack: RunningStack, known: Mapping[str, Any]) -> str:
         node = headscale.node(known["id"])
     if not node.online:
         return f"Headscale does not see node {node.given_name}: its tailscaled is not connected"
-    if missing := BOTH_ROUTES - set(node.approved_routes):
+    if missing := set(EXIT_ROUTES) - set(node.approved_routes):
         return f"of node {node.given_name} {', '.join(sorted(missing))} is not approved: run `pulumi up --refresh`"
     return ""

@@ -1,13 +1,13 @@
 """The first message of IKEv2 (IKE_SA_INIT, RFC 7296 1.2), which whoever speaks IKE answers, be it by a refusal."""
 
 import os
-import socket
 import struct
 
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
+from verify import datagrams
+
 PORT = 500
-ATTEMPTS, ANSWER_S = 3, 2.0
 _VERSION, _SA_INIT, _FROM_INITIATOR = 0x20, 34, 0x08
 _SA, _KE, _NONCE, _NO_MORE = 33, 34, 40, 0
 _TRANSFORMS = (
@@ -19,19 +19,8 @@ _TRANSFORMS = (
 
 def is_answered(host: str, port: int = PORT) -> bool:
     """Whether somebody there speaks IKE; OSError if there is no way to it."""
-    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
     own = os.urandom(8)
-    with socket.socket(family, kind, protocol) as dialled:
-        dialled.connect(address)
-        dialled.settimeout(ANSWER_S)
-        for _ in range(ATTEMPTS):
-            dialled.send(first_message(own))
-            try:
-                if dialled.recv(4096).startswith(own):
-                    return True
-            except (TimeoutError, ConnectionRefusedError):
-                continue
-    return False
+    return datagrams.is_answered((host, port), lambda: first_message(own), lambda answer: answer.startswith(own))
 
 
 def first_message(own: bytes) -> bytes:

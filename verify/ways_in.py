@@ -1,13 +1,11 @@
 """Each way in of a gateway, from where this runs, as a client finds it."""
 
-import base64
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-
+from infra import curve25519
 from infra.settings.gateway import GatewaySettings
 from infra.settings.value_types import split_endpoint
 from verify import ike_probe, wireguard_handshake
@@ -36,11 +34,11 @@ def parts(gateway: GatewaySettings, outputs: Mapping[str, Any], agent: Program |
 
 
 def _handshake(endpoint: tuple[str, int], server_public_key: str, agent: Program) -> str:
-    key = X25519PrivateKey.generate()
-    public_key = base64.b64encode(key.public_key().public_bytes_raw()).decode()
+    private_key = curve25519.generate_private_key()
+    public_key = curve25519.public_key(private_key)
     agent.call("POST", "/v1/peers", {"public_key": public_key, "name": "verify", "ttl_seconds": DEVICE_TTL_S})
     try:
-        if wireguard_handshake.is_answered(endpoint, key, base64.b64decode(server_public_key)):
+        if wireguard_handshake.is_answered(endpoint, private_key, server_public_key):
             return ""
     finally:
         agent.call("DELETE", f"/v1/peers/{public_key.replace('+', '-').replace('/', '_')}")

@@ -6,34 +6,33 @@ private key of that public key and knows the device, so an answer proves key, en
 
 import hashlib
 import hmac
-import socket
+import os
 import struct
 import time
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
+from infra import curve25519
+from verify import datagrams
+
 _CONSTRUCTION = b"Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s"
 _IDENTIFIER = b"WireGuard v1 zx2c4 Jason@zx2c4.com"
 _INITIATION, _RESPONSE, _COOKIE = 1, 2, 3
 _TAI64_OFFSET = 2**62 + 10
-ATTEMPTS, ANSWER_S = 3, 2.0
 
 
-def is_answered(endpoint: tuple[str, int], own: X25519PrivateKey, server: bytes) -> bool:
-    """Whether a server with that public key answers at the endpoint; OSError if there is no way to it."""
-    family, kind, protocol, _, address = socket.getaddrinfo(*endpoint, type=socket.SOCK_DGRAM)[0]
-    with socket.socket(family, kind, protocol) as dialled:
-        dialled.connect(address)
-        dialled.settimeout(ANSWER_S)
-        for index in range(1, ATTEMPTS + 1):
-            dialled.send(initiation(own, server, index))
-            try:
-                if _is_answer(dialled.recv(2048), index):
-                    return True
-            except (TimeoutError, ConnectionRefusedError):
-                continue
-    return False
+def is_answered(endpoint: tuple[str, int], private_key: str, server_public_key: str) -> bool:
+    """Whether a server with that public key answers at the endpoint; OSError if there is no way to it.
+
+    Keys are as `wg` writes them, the first is the device's own.
+    """
+    own = X25519PrivateKey.from_private_bytes(curve25519.parse_key(private_key))
+    server = curve25519.parse_key(server_public_key)
+    index = int.from_bytes(os.urandom(4), "little")
+    return datagrams.is_answered(
+        endpoint, lambda: initiation(own, server, index), lambda answer: _is_answer(answer, index)
+    )
 
 
 def initiation(own: X25519PrivateKey, server: bytes, index: int) -> bytes:

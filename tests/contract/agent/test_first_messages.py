@@ -1,26 +1,24 @@
 """The first messages of `make verify`, to a real wireguard-go and a real charon."""
 
-import base64
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from infra import curve25519
 from tests.contract.agent.conftest import made_world
 from tests.contract.agent.ipsec_gateway import Gateway
 from tests.contract.agent.namespaces import in_namespace
 from tests.contract.agent.world import LAN_GATEWAY, LISTEN_PORT, World
 from tests.device_paths import device_path
-from verify import ike_probe, wireguard_handshake
+from verify import datagrams, ike_probe, wireguard_handshake
 
 pytestmark = pytest.mark.timeout(120)
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    for probe in (ike_probe, wireguard_handshake):
-        monkeypatch.setattr(probe, "ANSWER_S", 0.5)
+    monkeypatch.setattr(datagrams, "ANSWER_S", 0.5)
 
 
 @pytest.fixture
@@ -32,15 +30,14 @@ def charon(tmp_path: Path, wireguard_go: str) -> Iterator[Gateway]:
         gateway.stop_process()
 
 
-def answers(world: World, key: X25519PrivateKey, port: int = LISTEN_PORT) -> bool:
+def answers(world: World, private_key: str, port: int = LISTEN_PORT) -> bool:
     with in_namespace(world.client.name):
-        server = base64.b64decode(world.keys.public)
-        return wireguard_handshake.is_answered((LAN_GATEWAY, port), key, server)
+        return wireguard_handshake.is_answered((LAN_GATEWAY, port), private_key, world.keys.public)
 
 
 def test_wireguard_answers_a_device_that_is_registered_and_nobody_else(world: World) -> None:
-    key = X25519PrivateKey.generate()
-    public_key = base64.b64encode(key.public_key().public_bytes_raw()).decode()
+    key = curve25519.generate_private_key()
+    public_key = curve25519.public_key(key)
     assert not answers(world, key)
     world.register(public_key, ttl_seconds=60)
     assert answers(world, key)
