@@ -26,8 +26,18 @@ TAILSCALED_ENVIRONMENT = {
 Text = TypeVar("Text")
 
 
-@dataclass(frozen=True)
-class Places:
+@dataclass(frozen=True, kw_only=True)
+class Listening:
+    """Where a program's API and its probes listen."""
+
+    http_host: str | None = None
+    """The address that both listen on; every one when None."""
+    http_port: int = HTTP_PORT
+    probe_port: int = PROBE_PORT
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places(Listening):
     """Where the programs find their files and each other: what differs between a pod and a machine."""
 
     private_key_file: str
@@ -43,23 +53,15 @@ class Places:
     """Where the agent and charon meet."""
     interface: str | None = None
     """Of WireGuard; the agent's own default (wg0) when None."""
-    http_host: str | None = None
-    """The address that the peer API listens on; every one when None."""
-    http_port: int = HTTP_PORT
-    probe_port: int = PROBE_PORT
 
 
-@dataclass(frozen=True)
-class KeyPlaces:
-    """Where the key service finds its files, and where it listens."""
+@dataclass(frozen=True, kw_only=True)
+class KeyPlaces(Listening):
+    """Where the key service finds its files."""
 
     api_key_file: str
     token_file: str
     ca_certificate_file: str
-    http_host: str | None = None
-    """The address that it listens on; every one when None."""
-    http_port: int = HTTP_PORT
-    probe_port: int = PROBE_PORT
 
 
 def agent_environment(
@@ -74,8 +76,7 @@ def agent_environment(
         "MESHGATE_CLIENT_NETWORKS": _listed(gateway.client_networks),
         "MESHGATE_TOKEN_FILE": places.token_file,
         "MESHGATE_STATE_DIR": places.state_dir,
-        "MESHGATE_HTTP_PORT": str(places.http_port),
-        "MESHGATE_PROBE_PORT": str(places.probe_port),
+        **_listening(places),
         "MESHGATE_TAILSCALE_HEALTH_URL": f"http://127.0.0.1:{TAILSCALE_HEALTH_PORT}/healthz" if in_mesh else "",
     }
     if public_key is not None:
@@ -85,8 +86,6 @@ def agent_environment(
             "MESHGATE_PUBLIC_KEY": public_key,
             "MESHGATE_PRIVATE_KEY_FILE": places.private_key_file,
         }
-    if places.http_host:
-        values["MESHGATE_HTTP_HOST"] = places.http_host
     if gateway.renumber:
         values["MESHGATE_RENUMBER"] = "true"
     if gateway.has_certificates:
@@ -154,15 +153,12 @@ def keys_environment(
         "MESHGATE_DEVICES_PER_OWNER": str(clients.devices_per_owner),
         "MESHGATE_KEYS_PER_MINUTE": str(clients.keys_per_minute),
         "MESHGATE_TOKEN_FILE": places.token_file,
-        "MESHGATE_HTTP_PORT": str(places.http_port),
-        "MESHGATE_PROBE_PORT": str(places.probe_port),
+        **_listening(places),
     }
     if clients.tags:
         values["MESHGATE_TAGS"] = _listed(clients.tags)
     if server.ca_certificate:
         values["MESHGATE_CA_CERTIFICATE_FILE"] = places.ca_certificate_file
-    if places.http_host:
-        values["MESHGATE_HTTP_HOST"] = places.http_host
     return values
 
 
@@ -197,6 +193,11 @@ def _openvpn(gateway: GatewaySettings, places: Places) -> dict[str, str]:
 
 def _ipsec(gateway: GatewaySettings, places: Places) -> dict[str, str]:
     return {"MESHGATE_IPSEC_DIR": places.ipsec_dir} if "ipsec" in gateway.access else {}
+
+
+def _listening(places: Listening) -> dict[str, str]:
+    host = {"MESHGATE_HTTP_HOST": places.http_host} if places.http_host else {}
+    return host | {"MESHGATE_HTTP_PORT": str(places.http_port), "MESHGATE_PROBE_PORT": str(places.probe_port)}
 
 
 def _interface(places: Places) -> dict[str, str]:

@@ -11,6 +11,11 @@ IPSEC_INTERFACE = "ipsec0"
 """charon's own tun device: the first in its network namespace. It takes no other name."""
 
 
+def openvpn_interface(transport: str) -> str:
+    """OpenVPN's tun device of those who come in by a transport."""
+    return f"ovpn-{transport}"
+
+
 @dataclass(frozen=True)
 class WireGuardIdentity:
     """Where WireGuard listens, and as whom: what its interface must really have."""
@@ -30,7 +35,7 @@ class Listener:
     @property
     def interface(self) -> str:
         """The tun device of those who come in by it."""
-        return f"ovpn-{self.transport}"
+        return openvpn_interface(self.transport)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from ansible.module_utils.meshgate import HEADSCALE, Params, Result, stack_settings, start
+from ansible.module_utils.meshgate import HEADSCALE, Params, Result, on_settings, stack_settings
 
 if TYPE_CHECKING:
     from infra.gateway_programs import Places
@@ -245,10 +245,13 @@ def facts(gateway: "GatewaySettings", stack: "StackSettings", params: Params) ->
 
 
 def _interfaces(gateway: "GatewaySettings", wireguard: str) -> list[str]:
-    """As gateway/agent/settings.py has them."""
-    found = [wireguard] if gateway.has_wireguard else []
-    found += [f"ovpn-{transport}" for transport in gateway.openvpn_ports]
-    return found + (["ipsec0"] if "ipsec" in gateway.access else [])
+    from gateway.agent.endpoints import IPSEC_INTERFACE, openvpn_interface
+
+    return [
+        *([wireguard] if gateway.has_wireguard else []),
+        *map(openvpn_interface, gateway.openvpn_ports),
+        *([IPSEC_INTERFACE] if "ipsec" in gateway.access else []),
+    ]
 
 
 def _servers(gateway: "GatewaySettings", places: "Places") -> dict[str, object]:
@@ -293,14 +296,7 @@ def _environment(
 
 def main() -> None:
     """Run as a module."""
-    module = start(ARGUMENTS)
-    from infra.settings.loading import SettingsError
-
-    try:
-        result = facts(*checked(module.params), module.params)
-    except SettingsError as error:
-        module.fail_json(msg=str(error))
-    module.exit_json(changed=False, **result)
+    on_settings(ARGUMENTS, lambda params: facts(*checked(params), params))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Ansible module: checks a key service's settings by a stack's rules, and tells what follows from them on a machine."""
 
-from ansible.module_utils.meshgate import HEADSCALE, Params, Result, renamed, stack_settings, start
+from ansible.module_utils.meshgate import HEADSCALE, Params, Result, on_settings, renamed, stack_settings
 
 DOCUMENTATION = r"""
 module: keys_settings
@@ -137,14 +137,7 @@ def facts(params: Params) -> Result:
 
 def main() -> None:
     """Run as a module."""
-    module = start(ARGUMENTS)
-    from infra.settings.loading import SettingsError
-
-    try:
-        result = facts(module.params)
-    except SettingsError as error:
-        module.fail_json(msg=str(error))
-    module.exit_json(changed=False, **result)
+    on_settings(ARGUMENTS, facts)
 
 
 if __name__ == "__main__":

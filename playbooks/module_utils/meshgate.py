@@ -72,6 +72,18 @@ def renamed(sentences: str, names: Mapping[str, str]) -> str:
     return sentences
 
 
+def on_settings(arguments: dict[str, dict[str, Any]], facts: "Callable[[Params], Result]") -> None:
+    """Run a module that checks settings and changes nothing. `facts` tells what follows, or raises SettingsError."""
+    module = start(arguments)
+    from infra.settings.loading import SettingsError
+
+    try:
+        result = facts(module.params)
+    except SettingsError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=False, **result)
+
+
 def on_headscale(
     arguments: dict[str, dict[str, Any]],
     work: "Callable[[Headscale, Params, bool], Result]",
