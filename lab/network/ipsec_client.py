@@ -1,6 +1,5 @@
 """A stock IPsec client on the lab's lan, made from its profile alone: a user's laptop, as a network namespace."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +8,7 @@ from console.errors import StepError
 from console.waiting import until
 from lab.network import strongswan, topology
 from lab.network.sandbox import Sandbox
-from lab.network.tunnel_client import DIRECTORY, TunnelClient, write_config
+from lab.network.tunnel_client import DIRECTORY, TunnelClient, take_away, write_config
 from lab.processes.daemon import Daemon
 
 START_SECONDS = 20.0
@@ -44,10 +43,7 @@ def connect(name: str, profile: str) -> IpSecClient:
 
 def disconnect(name: str) -> None:
     """End a client and take it off the lan; nothing happens when there is none."""
-    _daemon(name).stop()
-    topology.detach(name)
-    shutil.rmtree(_directory(name), ignore_errors=True)
-    (DIRECTORY / f"{name}.sh").unlink(missing_ok=True)
+    take_away(name, _daemon(name), _directory(name), DIRECTORY / f"{name}.sh")
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from console.errors import StepError
 from console.waiting import until
 from lab.network import topology
 from lab.network.sandbox import Sandbox
-from lab.network.tunnel_client import DIRECTORY, TunnelClient, write_config
+from lab.network.tunnel_client import DIRECTORY, TunnelClient, take_away, write_config
 from lab.processes.daemon import Daemon
 from lab.tools import debian_packages
 
@@ -45,9 +45,7 @@ def connect(name: str, profile: str) -> OpenVpnClient:
 
 def disconnect(name: str) -> None:
     """End a client and take it off the lan; nothing happens when there is none."""
-    _daemon(name).stop()
-    topology.detach(name)
-    (DIRECTORY / f"{name}.ovpn").unlink(missing_ok=True)
+    take_away(name, _daemon(name), DIRECTORY / f"{name}.ovpn")
 
 
 @contextmanager

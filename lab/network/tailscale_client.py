@@ -1,6 +1,5 @@
 """A stock Tailscale client on the lab's lan, made from the orchestrator's answer alone: a laptop in the mesh."""
 
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +9,7 @@ from console.errors import StepError
 from console.waiting import until
 from lab.network import topology
 from lab.network.sandbox import Sandbox
-from lab.network.tunnel_client import DIRECTORY, TunnelClient, write_config
+from lab.network.tunnel_client import DIRECTORY, TunnelClient, take_away, write_config
 from lab.processes.daemon import Daemon
 from lab.tools import go_builds, pinned_tools
 
@@ -70,10 +69,7 @@ def connect(name: str, registered: Mapping[str, Any], ca: Path) -> TailscaleClie
 
 def disconnect(name: str) -> None:
     """End a client and take it off the lan; nothing happens when there is none."""
-    _daemon(name).stop()
-    topology.detach(name)
-    shutil.rmtree(_directory(name), ignore_errors=True)
-    (DIRECTORY / f"{name}.key").unlink(missing_ok=True)
+    take_away(name, _daemon(name), _directory(name), DIRECTORY / f"{name}.key")
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from console.errors import StepError
 from console.run import capture
 from lab import paths
 from lab.network import topology
+from lab.processes.daemon import Daemon
 
 DIRECTORY = paths.STATE / "clients"
 """Their configs."""
@@ -22,6 +24,17 @@ def write_config(name: str, text: str) -> Path:
     file.touch(mode=0o600)
     file.write_text(text)
     return file
+
+
+def take_away(name: str, daemon: Daemon, *left: Path) -> None:
+    """End a client, take it off the lan and remove what it left; nothing happens when there is none."""
+    daemon.stop()
+    topology.detach(name)
+    for path in left:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from console.run import capture
 from console.waiting import until
 from lab.network import topology
 from lab.network.sandbox import Sandbox, in_network
-from lab.network.tunnel_client import DIRECTORY, TunnelClient, write_config
+from lab.network.tunnel_client import DIRECTORY, TunnelClient, take_away, write_config
 from lab.processes.daemon import Daemon
 from lab.tools import go_builds, pinned_tools
 
@@ -136,9 +136,7 @@ def connect(name: str, config: Config) -> Client:
 
 def disconnect(name: str) -> None:
     """End a client and take it off the lan; nothing happens when there is none."""
-    _daemon(name).stop()
-    topology.detach(name)
-    (DIRECTORY / f"{name}.conf").unlink(missing_ok=True)
+    take_away(name, _daemon(name), DIRECTORY / f"{name}.conf")
 
 
 @contextmanager
