@@ -64,7 +64,7 @@ preview: .venv/ready
 	  $(FORMAT:%=--format=%) $(POLICY_PACK:%=--policy-pack=%) $(if $(REPLACE),--replace='$(REPLACE)')
 
 verify: .venv/ready
-	@$(BIN)/python -m $(if $(filter lab,$(or $(STACK),lab)),lab verify,verify $(STACK))
+	@$(BIN)/python -m $(if $(filter lab,$(or $(STACK),lab)),lab verify,verify $(STACK)) $(CONFIG_FILE:%=--config-file=%)
 
 new-env: .venv/ready
 	@$(BIN)/python -m environments new $(NAME) $(if $(ANSWERS),--answers $(ANSWERS))

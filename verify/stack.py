@@ -40,7 +40,7 @@ def opened(name: str, programs: Path, variables: Mapping[str, str], config_file:
         read: dict[str, Any] = json.loads(capture(command, doing=doing, cwd=project.REPOSITORY, base=variables))
         return read
 
-    where = [f"--config-file={config_file}"] if config_file else []
+    where = [f"--config-file={config_file.resolve()}"] if config_file else []
     config = pulumi("config", "--show-secrets", *where)
     prefix = f"{project.NAME}:"
     values = {key.removeprefix(prefix): value["value"] for key, value in config.items() if key.startswith(prefix)}

@@ -230,7 +230,7 @@ def test_drift_of_one_is_seen_there_and_repaired_there(dev: Environment, staging
 def as_of_staging(command: str) -> str:
     """The page's examples are of a stack `prod` in the namespace `meshgate`."""
     command = re.sub(r"-n meshgate\b(?!-)", "-n meshgate-staging", command)
-    for name in ("meshgate-prod", "instance=prod", "--stack prod", "**::prod-"):
+    for name in ("meshgate-prod", "instance=prod", "--stack prod", "STACK=prod", "**::prod-"):
         command = command.replace(name, name.replace("prod", "staging"))
     return command
 
@@ -248,6 +248,8 @@ class Operator:
             script += f" --config-file={self.environment.stack.config_file} --non-interactive"
         if script.startswith("pulumi up "):
             script += " --yes --skip-preview"
+        if script.startswith("make "):
+            script += f" CONFIG_FILE={self.environment.stack.config_file}"
         if script.startswith("curl "):
             answers = "until curl -sf http://127.0.0.1:8081/healthz >/dev/null; do sleep 0.1; done"
             script = f"{forward} >/dev/null & trap 'kill $!' EXIT\n{answers}\n{token}\n{script}"
