@@ -1,6 +1,7 @@
 """The command behind `make verify STACK=…`: does each way into a running stack work, and if not, why?"""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,7 @@ import typer
 from console import ending, environment, pulumi_cli
 from console.progress import step
 from verify import gateways, mesh, orchestrator, server_keys
-from verify.parts import Part
+from verify.parts import TROUBLES, Part
 from verify.stack import RunningStack, opened
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -35,8 +36,7 @@ def verify(
             for part in found:
                 typer.echo(f"  {part.name}: {part.problem or 'works'}")
             works = works and not any(part.problem for part in found)
-        if stack.settings.headscale and works:
-            typer.echo("")
+        if stack.settings.headscale:
             _tell_keys(stack)
     if not works:
         raise typer.Exit(1)
@@ -60,8 +60,8 @@ def _tell_keys(stack: RunningStack) -> None:
         for gateway in stack.settings.gateways
         if (key := stack.outputs_of(gateway).get("server_public_key"))
     }
-    with stack.connections.headscale() as headscale:
-        typer.echo("\n".join(server_keys.report(server_keys.look(headscale), keys)))
+    with suppress(*TROUBLES), stack.connections.headscale() as headscale:  # why it does not answer is told above
+        typer.echo("\n".join(["", *server_keys.report(server_keys.look(headscale), keys)]))
 
 
 def main() -> None:

@@ -8,7 +8,8 @@ from gateway.headscale.errors import HeadscaleError
 from infra.kubernetes.client import ClusterError
 from infra.resources.connections import ConnectionsError
 
-_TROUBLES = (ClusterError, ConnectionsError, HeadscaleError, OSError, StepError)
+TROUBLES = (ClusterError, ConnectionsError, HeadscaleError, OSError, StepError)
+"""What keeps from looking: each is one sentence."""
 
 
 @dataclass(frozen=True)
@@ -23,5 +24,5 @@ def judged(name: str, look: Callable[[], str]) -> Part:
     """The part, with what `look` finds wrong, or with what kept that from looking."""
     try:
         return Part(name, look())
-    except _TROUBLES as error:
+    except TROUBLES as error:
         return Part(name, str(error))

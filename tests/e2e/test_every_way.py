@@ -1,6 +1,7 @@
 """Every way in at once, on one gateway and in its mesh: in, through, out, and given up."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -82,6 +83,29 @@ def test_devices_of_every_way_are_in_until_they_are_unregistered(
         wait_for(lambda: not any(lab_world.passes(desktop, url, 1) for url in everywhere), "the desktop's end", OUT_S)
         assert not [node for node in headscale.nodes() if node.given_name == "desktop"]
         assert lab_world.passes(hotel, everywhere[0], 5), "the others stay"
+
+
+def test_make_verify_says_of_each_way_that_it_works(ways: Stack) -> None:
+    command = ["make", "verify", f"STACK={ways.name}", f"CONFIG_FILE={ways.config_file}"]
+    done = subprocess.run(
+        command,
+        cwd=paths.REPOSITORY,
+        env={**os.environ, **ways.environment()},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    host = topology.NODE_IPV4
+    for port in (
+        "wireguard at udp:{}:31825",
+        "openvpn at udp:{}:31194",
+        "openvpn at tcp:{}:31443",
+        "ipsec at udp:{}:500",
+    ):
+        assert f"{port.format(host)}, from here: works" in done.stdout
+    assert "the way in by the mesh" in done.stdout
 
 
 @pytest.mark.parametrize("program", ["register.sh", "register.py"])

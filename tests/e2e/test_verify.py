@@ -44,6 +44,7 @@ def test_a_port_that_is_closed_is_told_and_no_device_stays(stack: Stack) -> None
     assert status != 0
     assert f"wireguard at udp:{host}:{port}, from here: no handshake: what is between here and the gateway" in said
     assert devices() == before
+    assert "has no WireGuard key of its own" in said, "Headscale works, whatever does not"
 
 
 def devices() -> str:
