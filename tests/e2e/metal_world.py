@@ -194,6 +194,21 @@ class MetalGateway:
         return dict(zip(units, shown.split(), strict=True))
 
 
+def exposures(machine: Machine) -> dict[str, str]:
+    """How systemd scores each unit of ours that runs there; lower is better."""
+    listed = machine.ssh("systemctl", "list-units", "--plain", "--no-legend", "--state=running", "meshgate-*.service")
+    units = [line.split()[0] for line in listed.splitlines()]
+    judge = ("systemd-analyze", "security", "--no-pager")
+    scores = (re.search(r"exposure level for .*?: ([\d.]+)", machine.ssh(*judge, unit)) for unit in units)
+    return {unit.removesuffix(".service"): score[1] for unit, score in zip(units, scores, strict=True) if score}
+
+
+def documented_exposures() -> dict[str, str]:
+    """What docs/metal.md says of that, for the systemd of the lab's machines."""
+    page = (paths.REPOSITORY / "docs" / "metal.md").read_text()
+    return dict(re.findall(r"^\| `(meshgate-\w+)`[^|]*\| ([\d.]+) \|", page, re.MULTILINE))
+
+
 def environment() -> dict[str, str]:
     """The environment of a playbook: nothing of the user's Ansible."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}

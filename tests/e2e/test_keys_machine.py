@@ -111,6 +111,8 @@ def test_a_machine_hands_out_keys_until_the_service_is_removed(
         assert not [secret for secret in secrets if secret in play.output]
     assert "CapEff:\t0000000000000000" in host.machine.ssh("sh", "-c", f"cat {STATUS}")
     assert host.machine.ssh("stat", "--format=%U %a", "/etc/meshgate-keys/api-key").split() == ["root", "600"]
+    unit = "meshgate-keys"
+    assert metal_world.exposures(host.machine) == {unit: metal_world.documented_exposures()[unit]}
 
     assert host.call("POST", "/v1/devices", "a-token-of-nobody-else", json=ADA).status_code == 401
     made = host.call("POST", "/v1/devices", json=ADA).json()

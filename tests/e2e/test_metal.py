@@ -191,6 +191,9 @@ def test_devices_come_by_every_way_until_it_is_taken_back(gateway: MetalGateway,
     assert issuing.key.splitlines()[1] not in played.output
     assert both.play("gateway", **secrets).changed == []
     assert both.play("verify", **secrets).output.count(": works") == 19
+    exposures = metal_world.exposures(both.machine)
+    assert len(exposures) == 5
+    assert exposures.items() <= metal_world.documented_exposures().items()
 
     device = both.api("POST", "/v1/peers", {"protocol": "openvpn", "make_key": True}).json()
     for profile in (device["profile"], lab_world.by_tcp(device["profile"])):
