@@ -64,7 +64,7 @@ At `/metrics` of the probes, in Prometheus' text format: sums over all devices, 
 def page() -> str:
     """The whole page."""
     openapi = _openapi()
-    models = ("WireGuardAnswer", "CertifiedAnswer", "CertificateAnswer", "PeerPage", "Problem")
+    models = ("WireGuardAnswer", "WireGuardConfigAnswer", "CertifiedAnswer", "CertificateAnswer", "PeerPage", "Problem")
     calls = [_API, *_calls(openapi), *_models(openapi, models), _PROBES, *_calls(_probes()), _METRICS, _metrics()]
     parts = [_HEAD, *_settings(), _CLOSED, _closed_networks(), *calls]
     return "\n".join(part.strip() + "\n" for part in parts)

@@ -16,7 +16,7 @@ from gateway.agent.bodies import (
     CertifiedAnswer,
     PeerPage,
     WireGuardAnswer,
-    WireGuardBody,
+    WireGuardConfigAnswer,
     answer,
 )
 from gateway.agent.devices import Devices
@@ -70,15 +70,15 @@ def peer_routes(
         status_code=HTTPStatus.CREATED,
         dependencies=[needs(REGISTER)],
         responses={
-            200: {"description": "The key was known.", "model": WireGuardAnswer | CertificateAnswer},
+            200: {"description": "The key was known.", "model": WireGuardConfigAnswer | CertificateAnswer},
             202: {
                 "description": "The device is kept, and let in within a second.",
-                "model": WireGuardAnswer | CertificateAnswer,
+                "model": WireGuardConfigAnswer | CertificateAnswer,
             },
             507: {"description": "No address is left."},
         },
     )
-    async def register(body: Body, response: Response) -> WireGuardAnswer | CertificateAnswer:
+    async def register(body: Body, response: Response) -> WireGuardConfigAnswer | CertificateAnswer:
         """Let a device in. A known key stays the same device; fields that the body gives replace its old ones."""
         registration, private_key = wanted(body, settings(), certified)
         admission = await devices.register(registration)
@@ -86,8 +86,7 @@ def peer_routes(
             response.status_code = HTTPStatus.ACCEPTED
         elif not admission.is_new:
             response.status_code = HTTPStatus.OK
-        profile_format = None if isinstance(body, WireGuardBody) else body.profile_format
-        return registered(admission.device, devices, settings(), certified, private_key, profile_format)
+        return registered(admission.device, devices, settings(), certified, private_key, body.profile_format)
 
     @router.get("", dependencies=[needs(READ)])
     async def list_peers(

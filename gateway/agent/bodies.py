@@ -28,12 +28,14 @@ class DeviceBody(BaseModel):
     protocol: ProtocolName = "wireguard"
     name: Name | None = Field(None, description=f"a label, of which {LONGEST} characters are kept")
     ttl_seconds: int | None = Field(None, ge=1, le=MAX_TTL_S, description="the device is removed after this time")
+    make_key: bool = Field(False, description="the gateway makes the key, says it once and does not keep it")
+    profile_format: ProfileFormat | None = Field(None, description="the kind of the answer's `profile`")
 
 
 class WireGuardBody(DeviceBody):
-    """A native WireGuard client."""
+    """A native WireGuard client, with its own key or with a new one."""
 
-    public_key: PublicKey = Field(description="the device's own WireGuard public key, base64")
+    public_key: PublicKey | None = Field(None, description="the device's own WireGuard public key, base64")
     preshared_key: PresharedKey | None = Field(None, description="an additional secret shared with the device")
 
 
@@ -41,8 +43,6 @@ class CertifiedBody(DeviceBody):
     """A client with a certificate, which the gateway issues: for the key of a request, or for a new one."""
 
     certificate_request: str | None = Field(None, description="PKCS #10 in PEM, signed with the device's own key")
-    make_key: bool = Field(False, description="the gateway makes the key, says it once and does not keep it")
-    profile_format: ProfileFormat | None = Field(None, description="the kind of the answer's `profile`")
 
 
 def _kind(body: Any) -> str:  # noqa: ANN401 - whatever a caller sends
@@ -82,6 +82,13 @@ class WireGuardAnswer(DeviceAnswer):
     persistent_keepalive: int
 
 
+class WireGuardConfigAnswer(WireGuardAnswer):
+    """With a WireGuard configuration, as the device is registered."""
+
+    private_key: str | None = Field(description="the key that the gateway made, base64; it is never repeated")
+    profile: str = Field(description="the file that `wg-quick` and the apps take, or its QR code (SVG)")
+
+
 class CertifiedAnswer(DeviceAnswer):
     """A device with a certificate."""
 
@@ -106,23 +113,17 @@ class PeerPage(BaseModel):
 
 
 def answer(device: Device, devices: Devices, settings: AgentSettings) -> WireGuardAnswer | CertifiedAnswer:
-    """What the API says of a device."""
+    """What the API says of a device. Preshared keys are never repeated."""
     if device.protocol == "wireguard":
-        return wireguard_answer(device, devices, settings)
+        return WireGuardAnswer(**_wireguard(device, settings), **_common(device, devices, settings))
     return CertifiedAnswer(**_certified(device, settings), **_common(device, devices, settings))
 
 
-def wireguard_answer(device: Device, devices: Devices, settings: AgentSettings) -> WireGuardAnswer:
-    """What the API says of a WireGuard device. Preshared keys are never repeated."""
-    return WireGuardAnswer(
-        protocol="wireguard",
-        public_key=device.public_key,
-        has_preshared_key=device.preshared_key is not None,
-        server_public_key=settings.public_key,
-        server_endpoint=settings.endpoint if settings.wireguard else None,
-        persistent_keepalive=settings.persistent_keepalive,
-        **_common(device, devices, settings),
-    )
+def wireguard_config_answer(
+    device: Device, devices: Devices, settings: AgentSettings, config: Mapping[str, str | None]
+) -> WireGuardConfigAnswer:
+    """What the API says to whoever registers a WireGuard device."""
+    return WireGuardConfigAnswer(**_wireguard(device, settings), **_common(device, devices, settings), **config)
 
 
 def certificate_answer(
@@ -130,6 +131,17 @@ def certificate_answer(
 ) -> CertificateAnswer:
     """What the API says to whoever registers a device with a certificate."""
     return CertificateAnswer(**_certified(device, settings), **_common(device, devices, settings), **credentials)
+
+
+def _wireguard(device: Device, settings: AgentSettings) -> dict[str, Any]:
+    return {
+        "protocol": "wireguard",
+        "public_key": device.public_key,
+        "has_preshared_key": device.preshared_key is not None,
+        "server_public_key": settings.public_key,
+        "server_endpoint": settings.endpoint if settings.wireguard else None,
+        "persistent_keepalive": settings.persistent_keepalive,
+    }
 
 
 def _certified(device: Device, settings: AgentSettings) -> dict[str, Any]:

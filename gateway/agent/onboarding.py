@@ -2,18 +2,18 @@
 
 from typing import TYPE_CHECKING
 
+from gateway.agent import wireguard_devices
 from gateway.agent.bodies import (
     CertificateAnswer,
     CertifiedBody,
-    WireGuardAnswer,
     WireGuardBody,
+    WireGuardConfigAnswer,
     certificate_answer,
-    wireguard_answer,
+    wireguard_config_answer,
 )
 from gateway.agent.devices import Devices
 from gateway.agent.errors import InvalidFieldError
 from gateway.agent.protocol import ProfileFormat
-from gateway.agent.protocols.wireguard.profile import profile
 from gateway.agent.registration import Registration
 from gateway.agent.settings import AgentSettings
 from gateway.agent.store import Device
@@ -28,7 +28,7 @@ def wanted(
     """What a caller asks for, and the private key if one was made for it; InvalidFieldError if it cannot be had."""
     if body.protocol in settings.offered:
         if isinstance(body, WireGuardBody):
-            return Registration(**body.model_dump(exclude_unset=True)), None
+            return wireguard_devices.wanted(body)
         if certified:
             return certified.wanted(body)
     raise InvalidFieldError(f"this gateway does not offer {body.protocol}", "protocol")
@@ -41,10 +41,12 @@ def registered(
     certified: "CertifiedDevices | None",
     private_key: str | None,
     profile_format: ProfileFormat | None,
-) -> WireGuardAnswer | CertificateAnswer:
+) -> WireGuardConfigAnswer | CertificateAnswer:
     """All that a device needs, once it is registered."""
     if certified is None or device.protocol == "wireguard":
-        return wireguard_answer(device, devices, settings)
+        addresses = devices.addresses(device)
+        config = wireguard_devices.config(device, settings, addresses, private_key, profile_format)
+        return wireguard_config_answer(device, devices, settings, config)
     credentials = certified.credentials(device, settings, private_key, profile_format)
     return certificate_answer(device, devices, settings, credentials)
 
@@ -60,7 +62,6 @@ def ready_profile(
     if device.protocol not in settings.offered:
         raise InvalidFieldError(f"this gateway does not offer {device.protocol} any more", "format")
     if certified is None or device.protocol == "wireguard":
-        if wanted not in {None, "conf"}:
-            raise InvalidFieldError("a device of wireguard has a profile of conf", "format")
-        return profile(settings, device, devices.addresses(device))
+        config = wireguard_devices.config(device, settings, devices.addresses(device), profile_format=wanted)
+        return str(config["profile"])
     return str(certified.credentials(device, settings, profile_format=wanted)["profile"])

@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 from gateway.agent.command import CommandError
 from gateway.agent.store import Device
 
-ProfileFormat = Literal["conf", "ovpn", "swanctl", "mobileconfig", "sswan", "powershell"]
+ProfileFormat = Literal["conf", "qr", "ovpn", "swanctl", "mobileconfig", "sswan", "powershell"]
 """The kinds of files by which stock clients get ready."""
 
 

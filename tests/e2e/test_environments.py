@@ -250,7 +250,7 @@ class Operator:
             script += " --yes --skip-preview"
         if script.startswith("make "):
             script += f" CONFIG_FILE={self.environment.stack.config_file}"
-        if script.startswith("curl "):
+        if "curl " in script:
             answers = "until curl -sf http://127.0.0.1:8081/healthz >/dev/null; do sleep 0.1; done"
             script = f"{forward} >/dev/null & trap 'kill $!' EXIT\n{answers}\n{token}\n{script}"
         stack = self.environment.stack
@@ -267,8 +267,13 @@ def test_what_an_operator_does_by_the_documentation(staging: Environment) -> Non
     operator = Operator(staging)
     public_key = curve25519.public_key(curve25519.generate_private_key())
     operator.run(console("docs/start.md", "Your own cluster")[-1].replace("…", public_key))
-    listed, revoke = console("docs/operations.md", "Devices")
+    listed, by_hand, revoke = console("docs/operations.md", "Devices")
     assert public_key in operator.run(listed)
+    operator.run(by_hand)
+    code = paths.REPOSITORY / "phone.svg"
+    assert "<svg" in code.read_text()
+    assert code.stat().st_mode & 0o077 == 0
+    code.unlink()
     operator.run(revoke.replace("PUBLIC_KEY", public_key.replace("/", "_").replace("+", "-")))
     assert public_key not in operator.run(listed)
 

@@ -1,5 +1,6 @@
 """What passes the gateway and what does not: a real agent, wireguard-go, nft and packets."""
 
+import configparser
 import socket
 from collections.abc import Iterator
 
@@ -19,6 +20,8 @@ from tests.contract.agent.world import (
     World,
 )
 from tests.deadlines import wait_for
+from tests.device_paths import device_path
+from tests.unit.agent.fakes import KeyPair, key_pair
 
 SERVER_PORT = 7000
 SIZE = 2_000_000
@@ -59,6 +62,17 @@ def talk(client: Client, address: str, request: str, body: bytes = b"") -> bytes
         connection.sendall(request.encode() + b"\n" + body)
         connection.shutdown(socket.SHUT_WR)
         return connection.makefile("rb").read()
+
+
+def test_a_device_whose_key_the_gateway_made_is_in_with_its_file(world: World) -> None:
+    made = world.call("POST", "/v1/peers", json={"make_key": True, "preshared_key": key_pair().private}).json()
+    config = configparser.ConfigParser()
+    config.read_string(made["profile"])
+    with world.new_client() as client:
+        client.keys = KeyPair(config["Interface"]["PrivateKey"], made["public_key"])
+        client.configure(made, preshared_key=config["Peer"]["PresharedKey"])
+        assert client.reaches(FAR_4)
+    assert world.call("DELETE", device_path(made["id"])).status_code == 204
 
 
 @pytest.mark.usefixtures("far_server")

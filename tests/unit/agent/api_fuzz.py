@@ -76,8 +76,11 @@ def _bodies() -> st.SearchStrategy[bytes]:
     fields = st.sampled_from(["public_key", "name", "ttl_seconds", "preshared_key", "protocol", "make_key"]) | st.text()
     values = st.recursive(scalars, lambda inner: st.dictionaries(fields, inner) | st.lists(inner), max_leaves=6)
     nearly = st.fixed_dictionaries(
-        {"public_key": st.just(KEY)},
+        {},
         optional={
+            "public_key": st.just(KEY) | scalars,
+            "make_key": st.booleans() | scalars,
+            "profile_format": st.sampled_from(get_args(ProfileFormat)) | scalars,
             "name": st.text() | scalars,
             "ttl_seconds": st.integers() | scalars,
             "preshared_key": st.just(KEY) | scalars,

@@ -1,6 +1,8 @@
 """The HTTP contract, on a real store and a data plane in a dictionary."""
 
 import asyncio
+import configparser
+import re
 import urllib.parse
 from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
@@ -8,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import zxingcpp
 from hypothesis import HealthCheck, given, settings
 from prometheus_client import CollectorRegistry
 from starlette.types import Message
@@ -22,6 +25,8 @@ from gateway.agent.protocols.wireguard.peers import Peers
 from gateway.agent.request_limits import MAX_BODY_BYTES, MAX_DISCARDED_BYTES, BodyLimits
 from gateway.agent.store import Store
 from gateway.agent.tokens import Tokens
+from infra import curve25519
+from tests.device_paths import device_path
 from tests.unit.agent import api_fuzz
 from tests.unit.agent.fakes import SERVER_KEY, FakeAccess, FakeDataPlane, agent_settings, key_pair, made_issuer
 
@@ -35,6 +40,7 @@ class Gateway:
     """The application with all that it stands on."""
 
     def __init__(self, directory: Path) -> None:
+        self.directory = directory
         self.settings = agent_settings(directory)
         self.plane = FakeDataPlane()
         self.store = Store(directory / "peers.sqlite")
@@ -84,6 +90,9 @@ async def test_a_new_peer_gets_all_it_needs(http: httpx.AsyncClient) -> None:
     peer = answer.json()
     created, expires = datetime.fromisoformat(peer.pop("created_at")), datetime.fromisoformat(peer.pop("expires_at"))
     assert (expires - created).total_seconds() == 60
+    profile = peer.pop("profile")
+    assert "# PrivateKey = the device's own" in profile
+    assert PRESHARED not in profile
     assert peer == {
         "protocol": "wireguard",
         "id": key,
@@ -99,6 +108,7 @@ async def test_a_new_peer_gets_all_it_needs(http: httpx.AsyncClient) -> None:
         "persistent_keepalive": 25,
         "last_endpoint": None,
         "last_handshake_at": None,
+        "private_key": None,
     }
     assert (await http.post("/v1/peers", json=body)).status_code == 200
     assert PRESHARED not in (await http.get("/v1/peers")).text
@@ -174,10 +184,64 @@ async def test_answers_tell_the_settings_as_they_are_now(gateway: Gateway, http:
     assert [told[name] for name in names] == ["other.example.org:51820", 1400, 0, []]
 
 
+async def test_a_key_that_the_gateway_makes_is_said_once(gateway: Gateway, http: httpx.AsyncClient) -> None:
+    made = (await http.post("/v1/peers", json={"make_key": True, "name": "phone", "preshared_key": PRESHARED})).json()
+    assert made["public_key"] == curve25519.public_key(made["private_key"])
+    config = configparser.ConfigParser()
+    config.read_string(made["profile"])
+    assert dict(config["Interface"]) == {
+        "privatekey": made["private_key"],
+        "address": ", ".join(made["addresses"]),
+        "dns": "100.100.100.100",
+        "mtu": "1280",
+    }
+    assert config["Peer"]["PresharedKey"] == PRESHARED
+    path = device_path(made["id"])
+    for there in (path, f"{path}/profile", "/v1/peers"):
+        answer = await http.get(there)
+        assert answer.status_code == 200
+        assert made["private_key"] not in answer.text
+        assert PRESHARED not in answer.text
+    assert made["private_key"].encode() not in b"".join(
+        file.read_bytes() for file in gateway.directory.glob("peers.sqlite*")
+    )
+
+
+async def test_a_qr_code_is_the_file_that_a_phone_takes(http: httpx.AsyncClient) -> None:
+    made = (await http.post("/v1/peers", json={"make_key": True, "profile_format": "qr"})).json()
+    (read,) = zxingcpp.read_barcodes(pixels(made["profile"]))
+    assert read.text.startswith(f"[Interface]\nPrivateKey = {made['private_key']}\n")
+    again = await http.get(f"{device_path(made['id'])}/profile?format=qr")
+    assert problem(again, 422)["field"] == "format"
+    assert "have it made (make_key)" in again.json()["detail"]
+
+
+def pixels(svg: str) -> memoryview:
+    """A QR code as a camera sees it: its image is one path of horizontal strokes, each a module high."""
+    (width,) = re.findall(r'<svg .*?width="(\d+)"', svg)
+    (scale,) = re.findall(r'transform="scale\((\d+)\)"', svg)
+    (strokes,) = re.findall(r'stroke="#000" d="(.*?)"', svg)
+    size = int(width) // int(scale)
+    seen = bytearray(b"\xff" * size * size)
+    x = y = 0
+    for command, *numbers in re.findall(r"([Mmh])(-?[\d.]+)(?:[ ,]?(-?[\d.]+))?", strokes):
+        across, down = (int(float(number or 0) // 1) for number in numbers)
+        if command == "h":
+            seen[y * size + x : y * size + x + across] = bytes(across)
+            x += across
+        else:
+            x, y = (across, down) if command == "M" else (x + across, y + down)
+    enlarged = b"".join(bytes(v for v in seen[r * size : (r + 1) * size] for _ in range(4)) * 4 for r in range(size))
+    return memoryview(enlarged).cast("B", (size * 4, size * 4))
+
+
 @pytest.mark.parametrize(
     ("body", "field", "sentence"),
     [
-        ({}, "public_key", "Field required"),
+        ({}, "public_key", "send the device's public_key, or make_key: true"),
+        ({"public_key": SLASHED, "make_key": True}, "public_key", "or make_key: true"),
+        ({"public_key": SLASHED, "profile_format": "qr"}, "profile_format", "holds the private key; ask for make_key"),
+        ({"make_key": True, "profile_format": "ovpn"}, "profile_format", "wireguard has conf, qr"),
         ({"public_key": "PLACEHOLDER"}, "public_key", "not a WireGuard key"),
         ({"public_key": SERVER_KEY}, "public_key", "the gateway's own public key"),
         ({"public_key": SLASHED, "name": "two\nlines"}, "name", "one line"),
@@ -307,7 +371,7 @@ async def test_the_openapi_has_every_answer(http: httpx.AsyncClient) -> None:
     ("body", "field"),
     [
         (b'{"\\ud800": 1}', "body"),
-        (b'{"two\\nlines": 1}', "public_key"),
+        (b'{"two\\nlines": 1}', "two\ufffdlines"),
         (b"\xff\xfe", "body"),
         (b"[" * 10_000, "body"),
         (b"1" * 10_000, "body"),

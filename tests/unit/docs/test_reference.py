@@ -20,7 +20,7 @@ def test_every_setting_and_every_call_is_in_it() -> None:
         assert f"### `{call}`" in page
     assert "| `persistent_keepalive` | number 0-65535 | `25` | Seconds between a WireGuard client's keepalives" in page
     assert "| `meshgate_problem` | gauge | `part` | 1 while this part keeps it from that" in page
-    assert "| `public_key` | body (WireGuard) | text | **required** |" in page
+    assert "| `public_key` | body (WireGuard) | text |  |" in page
     assert "| `certificate_request` | body (Certified) | text |" in page
 
 

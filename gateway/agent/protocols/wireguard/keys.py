@@ -48,5 +48,15 @@ def key_from_path(segment: str) -> str:
     return check_public_key(segment.replace("-", "+").replace("_", "/"))
 
 
+def new_key_pair() -> tuple[str, str]:
+    """A new private key, and its public key."""
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey  # 9 MiB, which few gateways need
+
+    made = X25519PrivateKey.generate()
+    halves = (made.private_bytes_raw(), made.public_key().public_bytes_raw())
+    private_key, public_key = (base64.b64encode(half).decode() for half in halves)
+    return private_key, public_key
+
+
 PublicKey = Annotated[str, AfterValidator(check_public_key)]
 PresharedKey = Annotated[str, AfterValidator(check_preshared_key)]
