@@ -2,6 +2,7 @@
 
 import configparser
 import re
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -65,11 +66,14 @@ def running(lab: Stack) -> Iterator[Stack]:
         kube.kubectl("delete", "namespace", JUNE, "--wait=false")
 
 
-def offer(ways: Stack, lab: Stack, *access: str) -> None:
-    """Let the stack offer these ways in alone."""
+def offer(ways: Stack, lab: Stack, *access: str) -> float:
+    """Let the stack offer these ways in alone; seconds that a user waits for it."""
     ways.write(settings(lab, *access) | {"headscale_api_key": ways.settings()["headscale_api_key"]})
+    start = time.monotonic()
     life.up(ways)
+    taken = time.monotonic() - start
     life.assert_settled(ways)
+    return taken
 
 
 def register(name: str, access: str) -> dict[str, Any]:
