@@ -12,8 +12,8 @@ from typing import Any, ParamSpec, TypeVar
 
 from prometheus_client import Counter, Gauge, Histogram
 
-PARTS = ("interface", "firewall", "forwarding", "mesh", "store")
-"""What a gateway needs to carry traffic and to let devices in."""
+PARTS = ("interface", "openvpn", "ipsec", "firewall", "forwarding", "mesh", "store")
+"""What a gateway needs to carry traffic and to let devices in: first its ways in, WireGuard's by the interface."""
 LISTENERS = ("api", "probes")
 """Where the agent is asked."""
 LIMITS = ("head", "idle", "reader", "room", "address")

@@ -7,6 +7,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from gateway.agent import measures, readiness
+from gateway.agent.protocols.ipsec.access import IpSec
+from gateway.agent.protocols.openvpn.access import OpenVpn
+from gateway.agent.protocols.wireguard.access import WireGuardAccess
 from gateway.agent.readiness import Readiness
 
 WHOLE: dict[str, list[str]] = {"interface": [], "firewall": [], "forwarding": [], "mesh": []}
@@ -50,14 +53,16 @@ async def test_a_gateway_without_problems_is_ready() -> None:
 
 async def test_each_part_that_is_missing_is_told() -> None:
     parts = Parts()
-    parts.now["mesh"] = ["tailscaled is away"]
+    parts.now |= {"mesh": ["tailscaled is away"], "openvpn": ["OpenVPN is away"]}
     parts.store_says = ["the disk is full"]
-    assert await Readiness(parts.health, parts.store).problems() == ["tailscaled is away", "the disk is full"]
-    assert told() == (0, {"mesh", "store"})
+    found = await Readiness(parts.health, parts.store).problems()
+    assert found == ["tailscaled is away", "OpenVPN is away", "the disk is full"]
+    assert told() == (0, {"mesh", "openvpn", "store"})
 
 
 async def test_every_part_of_health_has_a_metric() -> None:
-    assert {*WHOLE, "store"} == set(measures.PARTS)
+    ways = {protocol.part for protocol in (WireGuardAccess, OpenVpn, IpSec)}
+    assert {*WHOLE, *ways, "store"} == set(measures.PARTS)
 
 
 async def test_a_change_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
