@@ -12,7 +12,6 @@ from gateway.headscale.client import Headscale
 from gateway.headscale.errors import HeadscaleError, UnauthorizedError
 from infra.kubernetes import ownership
 from infra.kubernetes.client import ClusterError, ClusterUnavailableError, KubernetesClient
-from infra.kubernetes.labels import labels
 from infra.resources.connections import Connections
 from infra.resources.workload_env import WorkloadEnvProvider
 from infra.settings.gateway import GatewaySettings
@@ -64,10 +63,9 @@ class Checks:
 
     def namespace(self, context: str | None, namespace: str) -> None:
         """Whether the namespace is free, or this environment's already."""
-        metadata = {"name": namespace, "labels": labels("meshgate", self._environment)}
         try:
             with KubernetesClient(context) as cluster:
-                ownership.refuse_foreign(cluster, "Namespace", metadata)
+                ownership.refuse_foreign(cluster, "Namespace", {"name": namespace}, self._environment, ids=None)
         except (ownership.ForeignObjectError, ClusterError) as error:
             raise AnswerError(str(error)) from error
 

@@ -10,6 +10,7 @@ from infra.settings.stack import StackSettings
 UNDECLARED = {
     "headscale_api_key": "a declared secret could not be optional",
     "protect": "it has no default; a stack says itself what it may lose (docs/policies.md)",
+    "recover": "it has no default; no stack has it but one whose state was lost (docs/operations.md)",
 }
 """Settings that the engine is not told of, and why."""
 

@@ -121,11 +121,6 @@ def agent_settings(gateway: GatewaySettings, cluster: ClusterSettings | None = N
     }
 
 
-def token_file(orchestrators: Iterable[str], admin: str) -> str:
-    """The lines that the agent reads its tokens from; an empty token stands for none."""
-    return "".join(f"register {token}\n" for token in orchestrators if token) + f"admin {admin}\n"
-
-
 def interface_environment(gateway: GatewaySettings, places: Places) -> dict[str, str]:
     """The environment of `python -m gateway.agent.protocols.wireguard.interface_process`."""
     return {**_interface(places), "MESHGATE_WIREGUARD": gateway.wireguard}

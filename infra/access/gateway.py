@@ -9,7 +9,6 @@ A plain gateway is no node of a mesh: its clients reach the Internet alone, and 
 
 import pulumi
 
-from infra import gateway_programs
 from infra.components.component import Component
 from infra.components.gateway_identity import GatewayIdentity, MeshIdentity
 from infra.components.orchestrator_env import GatewayAccess
@@ -20,6 +19,7 @@ from infra.resources.pre_auth_key import PreAuthKey
 from infra.resources.token import Token
 from infra.resources.user import HeadscaleUser
 from infra.resources.wireguard_key import WireGuardKey
+from infra.secret_contents import token_file
 from infra.settings.gateway import GatewaySettings
 from infra.settings.headscale import HeadscaleSettings
 from infra.settings.stack import StackSettings
@@ -47,21 +47,24 @@ class Gateway(Component):
         target = TARGETS[gateway.target](cluster, settings, gateway)
         key = None
         if gateway.has_wireguard:
-            key = WireGuardKey(f"{gateway.name}-key", rotation=gateway.key_rotation, opts=self.child())
+            key = WireGuardKey(
+                f"{gateway.name}-key", rotation=gateway.key_rotation, kept_in=target.secret, opts=self.child()
+            )
         token = Token(
             f"{gateway.name}-token",
             rotation=gateway.token_rotation,
             headscale=server.url if server else "" if settings.headscale else None,
+            kept_in=target.secret,
             opts=self.child(),
         )
         identity = GatewayIdentity(
             tokens=pulumi.Output.all(token.value, token.previous, token.next, token.admin).apply(
-                lambda tokens: gateway_programs.token_file(tokens[:-1], admin=tokens[-1])
+                lambda tokens: token_file(tokens[:-1], admin=tokens[-1])
             ),
             admin_token=token.admin,
             wireguard=key,
             mesh=self._mesh_identity(server, user, target) if server and user else None,
-            issuer=self._issuer(authority) if authority and gateway.has_certificates else None,
+            issuer=self._issuer(authority, target) if authority and gateway.has_certificates else None,
         )
         found = target.declare(identity, self.child())
         exit_node = self._exit_node(identity.mesh, target, found) if identity.mesh else None
@@ -96,12 +99,13 @@ class Gateway(Component):
         )
         return MeshIdentity(server=server, pre_auth_key=key.key, pre_auth_key_id=key.id, user=user.user)
 
-    def _issuer(self, authority: CertificateAuthority) -> IssuingCertificate:
+    def _issuer(self, authority: CertificateAuthority, target: Target) -> IssuingCertificate:
         return IssuingCertificate(
             f"{self._gateway.name}-issuer",
             common_name=f"Meshgate {pulumi.get_stack()}: gateway {self._gateway.name}"[:64],
             authority=authority,
             rotation=self._gateway.key_rotation,
+            kept_in=target.secret,
             opts=self.child(),
         )
 

@@ -6,14 +6,14 @@ unless the client takes one as its exit node.
 
 import pulumi
 
-from infra import gateway_programs
 from infra.components.component import Component
 from infra.components.headscale_server import HeadscaleServer
-from infra.components.key_service import KeyService
+from infra.components.key_service import NAME, KeyService
 from infra.components.orchestrator_env import KeyServiceAccess
 from infra.components.stack_cluster import StackCluster
 from infra.resources.token import Token
 from infra.resources.user import DevicesUser
+from infra.secret_contents import token_file
 from infra.settings.headscale import HeadscaleSettings
 from infra.settings.stack import StackSettings
 
@@ -35,14 +35,14 @@ class MeshAccess(Component):
             user=f"{server.user or f'meshgate-{pulumi.get_stack()}'}-devices",
             opts=self.child(*managed),
         )
-        token = Token("keys-token", rotation=clients.token_rotation, opts=self.child())
+        token = Token("keys-token", rotation=clients.token_rotation, kept_in=NAME, opts=self.child())
         service = KeyService(
             cluster,
             settings,
             server,
             user.user,
             tokens=pulumi.Output.all(token.value, token.previous, token.next, token.admin).apply(
-                lambda tokens: gateway_programs.token_file(tokens[:-1], admin=tokens[-1])
+                lambda tokens: token_file(tokens[:-1], admin=tokens[-1])
             ),
             admin_token=token.admin,
             opts=self.child(user),

@@ -10,11 +10,11 @@ import pulumi
 
 from infra import gateway_programs
 from infra.components.gateway_identity import GatewayIdentity
+from infra.secret_contents import ISSUING_CERTIFICATE, ISSUING_KEY, PRE_AUTH_KEY, PRIVATE_KEY, TOKENS
 from infra.settings.gateway import GatewaySettings
 from infra.settings.headscale import HeadscaleSettings
 
-PRIVATE_KEY, TOKENS, PRE_AUTH_KEY, CA_CERTIFICATE = "private-key", "tokens", "pre-auth-key", "ca.crt"
-ISSUING_CERTIFICATE, ISSUING_KEY = "issuing.crt", "issuing.key"
+CA_CERTIFICATE = "ca.crt"
 TAILSCALE_SOCKET = "/tmp/tailscaled.sock"  # noqa: S108 (an emptyDir of the container)
 IDENTITY = "/etc/meshgate"
 CERTIFICATES = "/etc/meshgate-certificates"

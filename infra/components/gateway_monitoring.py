@@ -67,7 +67,7 @@ class GatewayMonitoring(NamespacedComponent):
             resource,
             api_version=MONITORING,
             kind=kind,
-            metadata=metadata | {"labels": self.labels | self._monitoring.labels},
+            metadata={**metadata, "labels": {**self.labels, **self._monitoring.labels, **self.cluster.owner}},
             spec=spec,
             opts=self.child(provider=self.cluster.provider, hooks=self._hooks),
         )

@@ -9,20 +9,13 @@ import pulumi
 
 from infra import gateway_programs
 from infra.components import gateway_containers as containers
-from infra.components.gateway_containers import (
-    CA_CERTIFICATE,
-    ISSUING_CERTIFICATE,
-    ISSUING_KEY,
-    PRE_AUTH_KEY,
-    PRIVATE_KEY,
-    TOKENS,
-)
+from infra.components.gateway_containers import CA_CERTIFICATE
 from infra.components.gateway_identity import GatewayIdentity
 from infra.resources.token import digest
+from infra.secret_contents import ADMIN_TOKEN, ISSUING_CERTIFICATE, ISSUING_KEY, PRE_AUTH_KEY, PRIVATE_KEY, TOKENS
 from infra.settings.gateway import GatewaySettings
 from infra.settings.stack import StackSettings
 
-ADMIN_TOKEN = "admin-token"  # noqa: S105 (a name)
 SERVERS = {"wireguard": containers.wireguard, "openvpn": containers.openvpn, "ipsec": containers.ipsec}
 """The containers of the ways in, each with a volume of that name where it meets the agent."""
 

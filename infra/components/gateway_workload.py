@@ -29,7 +29,7 @@ class GatewayWorkload(NamespacedComponent):
     ) -> None:
         super().__init__("meshgate:components:GatewayWorkload", cluster, "gateway", gateway.name, opts)
         self._gateway = gateway
-        self.name = f"meshgate-{gateway.name}"
+        self.name = gateway.hostname
         self.selector = {"app.kubernetes.io/name": "gateway", "app.kubernetes.io/instance": gateway.name}
         secret = Secret(
             f"{gateway.name}-identity",

@@ -14,6 +14,7 @@ from infra.components.stack_cluster import NamespacedComponent, StackCluster
 from infra.kubernetes.labels import NOT_AWAITED
 from infra.resources.connections import API_KEY, API_KEY_SECRET
 from infra.resources.token import digest
+from infra.secret_contents import ADMIN_TOKEN, TOKENS
 from infra.settings.headscale import HeadscaleSettings
 from infra.settings.mesh_clients import MeshClientsSettings
 from infra.settings.stack import StackSettings
@@ -21,7 +22,7 @@ from infra.settings.stack import StackSettings
 NAME = "meshgate-keys"
 SELECTOR = {"app.kubernetes.io/name": "keys"}
 SECRETS, SERVERS_SECRET, CERTIFICATES = "/etc/meshgate", "/etc/meshgate-headscale", "/etc/meshgate-certificates"
-TOKENS, ADMIN_TOKEN, CA_CERTIFICATE = "tokens", "admin-token", "ca.crt"
+CA_CERTIFICATE = "ca.crt"
 NOBODY = 65532
 
 

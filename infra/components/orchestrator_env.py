@@ -72,7 +72,7 @@ class OrchestratorEnv(Component):
             metadata={
                 "name": TOKEN_SECRET,
                 "namespace": settings.namespace,
-                "labels": labels("orchestrator", pulumi.get_stack()),
+                "labels": {**labels("orchestrator", pulumi.get_stack()), **cluster.owner},
                 "annotations": ADOPTED,
             },
             string_data=pulumi.Output.all(*tokens).apply(

@@ -9,8 +9,9 @@ import pulumi_kubernetes as kubernetes
 from pulumi_kubernetes.core.v1 import Namespace, PersistentVolumeClaim
 
 from infra.components.component import Component
-from infra.kubernetes.labels import ADOPTED, labels
+from infra.kubernetes.labels import ADOPTED, OWNER, labels
 from infra.kubernetes.ownership import refusing_hooks
+from infra.resources.stack_id import StackId
 from infra.settings.stack import StackSettings
 
 PROVIDER_FLAGS: Mapping[str, Any] = {
@@ -29,6 +30,7 @@ class StackCluster(Component):
     def __init__(self, settings: StackSettings) -> None:
         super().__init__("meshgate:components:Cluster", "cluster")
         self._settings = settings
+        self._id = StackId("id", opts=self.child())
         self.register_outputs({})
 
     @property
@@ -49,7 +51,12 @@ class StackCluster(Component):
     @cached_property
     def ownership(self) -> pulumi.ResourceHookBinding:
         """For what may be somebody else's already."""
-        return refusing_hooks(self._settings.cluster.context)
+        return refusing_hooks(self._settings.cluster.context, self._settings.recover)
+
+    @property
+    def owner(self) -> Mapping[str, pulumi.Input[str]]:
+        """The label of all that is this stack's."""
+        return {OWNER: self._id.value}
 
     @cached_property
     def namespace(self) -> pulumi.Output[str]:
@@ -60,7 +67,7 @@ class StackCluster(Component):
             "namespace",
             metadata={
                 "name": self._settings.namespace,
-                "labels": labels("meshgate", pulumi.get_stack()) | security,
+                "labels": {**labels("meshgate", pulumi.get_stack()), **security, **self.owner},
                 "annotations": ADOPTED,
             },
             opts=self.child(provider=self.provider, hooks=self.ownership),
@@ -89,7 +96,7 @@ class NamespacedComponent(Component):
         return {
             "name": name,
             "namespace": self.cluster.namespace,
-            "labels": self.labels,
+            "labels": {**self.labels, **self.cluster.owner},
             "annotations": ADOPTED | (annotations or {}),
         }
 

@@ -2,7 +2,8 @@
 
 The Kubernetes provider adopts what exists already, so that the next run finishes a killed one. But `pulumi destroy`
 deletes whatever was adopted. So two objects are looked at before they are made, in preview too: the namespace, and the
-Secret in a namespace of others. One with the stack's labels is ours, from an earlier run; of another the user decides.
+Secret in a namespace of others. One with the id of the stack's state is ours, from an earlier run; of another the user
+decides. A name says nothing: two states may have the same one, such as a lost one and its successor.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ from typing import Any
 import pulumi
 
 from infra.kubernetes.client import KubernetesClient
-from infra.kubernetes.labels import INSTANCE, PART_OF
+from infra.kubernetes.labels import INSTANCE, OWNER, PART_OF
 
 _ELSE = {"Namespace": "set `namespace` to another name", "Secret": "remove it"}
 
@@ -21,15 +22,19 @@ class ForeignObjectError(Exception):
     """An object of that name exists and is not this stack's: one sentence for the user."""
 
 
-def refusing_hooks(context: str | None) -> pulumi.ResourceHookBinding:
+def refusing_hooks(context: str | None, recover: str | None) -> pulumi.ResourceHookBinding:
     """Hooks for a Namespace or Secret: its creation fails with one sentence when it is somebody else's.
 
-    A cluster that cannot be reached fails it as well, in preview already, before anything is made elsewhere.
+    `recover` is the id of a lost state whose objects are to be taken over. A cluster that cannot be reached fails the
+    creation as well, in preview already, before anything is made elsewhere.
     """
+    stack = pulumi.get_stack()
 
     def refuse(inputs: Mapping[str, Any]) -> None:
+        metadata = inputs["metadata"]
         with KubernetesClient(context) as cluster:
-            refuse_foreign(cluster, inputs["kind"], inputs["metadata"])
+            # Before the first `up` the stack's own id is not known, and nothing can have it.
+            refuse_foreign(cluster, inputs["kind"], metadata, stack, {metadata["labels"].get(OWNER), recover})
 
     async def look(args: pulumi.ResourceHookArgs) -> None:
         if args.new_inputs:
@@ -39,17 +44,29 @@ def refusing_hooks(context: str | None) -> pulumi.ResourceHookBinding:
     return pulumi.ResourceHookBinding(before_create=[hook])
 
 
-def refuse_foreign(cluster: KubernetesClient, kind: str, metadata: Mapping[str, Any]) -> None:
-    """Raise ForeignObjectError when an object of this kind and name exists without the labels of `metadata`."""
+def refuse_foreign(
+    cluster: KubernetesClient, kind: str, metadata: Mapping[str, Any], stack: str, ids: set[str | None] | None
+) -> None:
+    """Raise ForeignObjectError when an object of this kind and name exists and is not the stack's, nor handed over.
+
+    `ids` are those of its states; with None any state of the stack will do.
+    """
     name, namespace = metadata["name"], metadata.get("namespace")
     path = f"/api/v1/namespaces/{name}" if kind == "Namespace" else f"/api/v1/namespaces/{namespace}/secrets/{name}"
     found = cluster.labels(path)
-    ours = {label: metadata["labels"][label] for label in (PART_OF, INSTANCE)}
-    if found is None or ours.items() <= found.items():
+    if found is None or found.get(OWNER, "") in {*filter(None, ids or ()), stack}:
         return
+    same_name = OWNER in found and (found.get(PART_OF), found.get(INSTANCE)) == ("meshgate", stack)
+    if same_name and ids is None:
+        return
+    what = f"{kind} {'/'.join(filter(None, (namespace, name)))}"
+    if same_name:
+        raise ForeignObjectError(
+            f"{what} is of another state of the stack {stack}: log in where that state lies, or, if it is lost, take "
+            f"all of it over with its keys: `pulumi config set recover {found[OWNER]}`."
+        )
     who = f"{kind.lower()} {name}" if namespace is None else f"-n {namespace} {kind.lower()} {name}"
-    labels = " ".join(f"{label}={value}" for label, value in ours.items())
     raise ForeignObjectError(
-        f"{kind} {'/'.join(filter(None, (namespace, name)))} exists and is not this stack's, whose `pulumi destroy` "
-        f"would delete it; {_ELSE[kind]}, or hand it over: `kubectl label --overwrite {who} {labels}`."
+        f"{what} exists and is not this stack's, whose `pulumi destroy` would delete it; {_ELSE[kind]}, or hand it "
+        f"over: `kubectl label --overwrite {who} {OWNER}={stack}`."
     )

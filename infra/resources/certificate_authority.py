@@ -14,6 +14,7 @@ from infra import certificate_authority
 from infra.certificate_authority import Authority
 from infra.resources.base import Props, Provider, secret_outputs
 from infra.resources.connections import Connections
+from infra.secret_contents import ISSUING_CERTIFICATE, ISSUING_KEY
 
 
 class CertificateAuthorityProvider(Provider):
@@ -59,14 +60,20 @@ class IssuingCertificateProvider(Provider):
 
     @override
     def make(self, connections: Connections, props: Props) -> tuple[str, dict[str, Any]]:
-        """The id is the gateway's name."""
+        """The id is the gateway's name. What a lost state left stays below that state's CA, as devices know it."""
+        left = connections.left_behind(props.get("kept_in"))
+        if chain := left.get(ISSUING_CERTIFICATE):
+            return props["name"], {"chain": chain, "key": left[ISSUING_KEY]}
         authority = Authority(props["ca_certificate"], props["ca_key"])
         made = certificate_authority.issuing(authority, props["name"])
         return props["name"], {"chain": made.certificate + authority.certificate, "key": made.key}
 
 
 class IssuingCertificate(Resource, module="meshgate", name="IssuingCertificate"):
-    """What a gateway issues certificates with. Inputs: `rotation`, any text; another text makes a new one."""
+    """What a gateway issues certificates with. Inputs: `rotation`, any text; another text makes a new one.
+
+    `kept_in` is the Secret that holds it, for a state that takes over from a lost one.
+    """
 
     chain: Output[str]
     """The certificate and its CA's, in PEM."""
@@ -80,6 +87,7 @@ class IssuingCertificate(Resource, module="meshgate", name="IssuingCertificate")
         common_name: str,
         authority: CertificateAuthority,
         rotation: Input[str] = "",
+        kept_in: str | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
         inputs = {
@@ -87,6 +95,7 @@ class IssuingCertificate(Resource, module="meshgate", name="IssuingCertificate")
             "name": common_name,
             "ca_certificate": authority.certificate,
             "ca_key": authority.key,
+            "kept_in": kept_in,
         }
         outputs = {"chain": None, "key": None}
         super().__init__(

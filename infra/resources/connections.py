@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 from infra.kubernetes.client import KubernetesClient
+from infra.kubernetes.labels import OWNER
 
 if TYPE_CHECKING:
     from gateway.headscale.client import Headscale
@@ -96,6 +97,16 @@ class Connections:
     def cluster(self) -> KubernetesClient:
         """The Kubernetes cluster."""
         return self._opened.enter_context(KubernetesClient(self._settings.cluster.context))
+
+    def left_behind(self, secret: str | None) -> dict[str, str]:
+        """What a Secret in the stack's namespace holds that a lost state made and this one takes over (`recover`)."""
+        if secret is None or (lost := self._settings.recover) is None:
+            return {}
+        namespace = self._settings.namespace
+        labels = self.cluster.labels(f"/api/v1/namespaces/{namespace}/secrets/{secret}")
+        if labels is None or labels.get(OWNER) != lost:
+            return {}
+        return self.cluster.secret(namespace, secret) or {}
 
     @property
     def _mesh(self) -> "HeadscaleSettings":

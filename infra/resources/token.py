@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from infra.resources.base import Props, Provider, secret_outputs
 from infra.resources.connections import STILL_IN_THE_MESH, Connections
+from infra.secret_contents import TOKENS, tokens
 
 BYTES = 32
 
@@ -33,8 +34,9 @@ class TokenProvider(Provider):
     @override
     def make(self, connections: Connections, props: Props) -> tuple[str, dict[str, Any]]:
         """The id is a digest of the first token."""
-        value = _new()
-        return digest(value), {"value": value, "previous": "", "next": _new(), "admin": _new()}
+        left = tokens(connections.left_behind(props.get("kept_in")).get(TOKENS, ""))
+        made = left or {"value": _new(), "previous": "", "next": _new(), "admin": _new()}
+        return digest(made["value"]), dict(made)
 
     @override
     def change(self, connections: Connections, id_: str, olds: Props, news: Props) -> dict[str, Any]:
@@ -55,6 +57,7 @@ class Token(Resource, module="meshgate", name="Token"):
     """Bearer tokens of 32 random bytes; `rotation` is any text, and another text rotates them.
 
     `headscale` is the URL of its gateway's mesh, empty where the gateway is not to be in it, None where there is none.
+    `kept_in` is the Secret with the token file, for a state that takes over from a lost one.
     Each has 43 characters, safe in URLs and headers, and is secret.
     """
 
@@ -73,8 +76,9 @@ class Token(Resource, module="meshgate", name="Token"):
         *,
         rotation: Input[str] = "",
         headscale: str | None = None,
+        kept_in: str | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
         outputs = ("value", "previous", "next", "admin")
-        props = {"rotation": rotation, "headscale": headscale, **dict.fromkeys(outputs)}
+        props = {"rotation": rotation, "headscale": headscale, "kept_in": kept_in, **dict.fromkeys(outputs)}
         super().__init__(TokenProvider(), name, props, secret_outputs(opts, *outputs))

@@ -1,4 +1,4 @@
-"""WireGuardKey: a gateway's key pair, made once and kept in the state.
+"""WireGuardKey: a gateway's key pair, made once and kept in the state, or taken over from a state that was lost.
 
 The app knows its public half as HEADSCALE_SERVER_PUBLIC_KEY.
 """
@@ -13,6 +13,7 @@ from typing_extensions import override
 from infra import curve25519
 from infra.resources.base import Props, Provider, secret_outputs
 from infra.resources.connections import Connections
+from infra.secret_contents import PRIVATE_KEY
 
 
 class WireGuardKeyProvider(Provider):
@@ -35,7 +36,8 @@ class WireGuardKeyProvider(Provider):
     @override
     def make(self, connections: Connections, props: Props) -> tuple[str, dict[str, Any]]:
         """The id is the public key."""
-        private_key = props.get("adopt") or curve25519.generate_private_key()
+        left = connections.left_behind(props.get("kept_in")).get(PRIVATE_KEY)
+        private_key = props.get("adopt") or left or curve25519.generate_private_key()
         public_key = curve25519.public_key(private_key)
         return public_key, {"private_key": private_key, "public_key": public_key}
 
@@ -43,7 +45,8 @@ class WireGuardKeyProvider(Provider):
 class WireGuardKey(Resource, module="meshgate", name="WireGuardKey"):
     """A WireGuard key pair that stays the same until `rotation` changes.
 
-    Inputs: `rotation`, any text; `adopt`, an existing private key to use instead of a new one (give it as a secret).
+    Inputs: `rotation`, any text; `adopt`, an existing private key to use instead of a new one (give it as a secret);
+    `kept_in`, the Secret in which the gateway has it, for a state that takes over from a lost one.
     """
 
     private_key: Output[str]
@@ -57,9 +60,10 @@ class WireGuardKey(Resource, module="meshgate", name="WireGuardKey"):
         *,
         rotation: Input[str] = "",
         adopt: Input[str] | None = None,
+        kept_in: str | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
-        inputs = {"rotation": rotation, "adopt": adopt}
+        inputs = {"rotation": rotation, "adopt": adopt, "kept_in": kept_in}
         outputs = {"private_key": None, "public_key": None}
         super().__init__(
             WireGuardKeyProvider(), name, {**inputs, **outputs}, secret_outputs(opts, "private_key", "adopt")

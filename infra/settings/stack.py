@@ -14,7 +14,7 @@ from infra.settings.headscale import HeadscaleSettings
 from infra.settings.mesh_clients import MeshClientsSettings
 from infra.settings.orchestrator import OrchestratorSettings
 from infra.settings.section import Section
-from infra.settings.value_types import IPNetwork, Name
+from infra.settings.value_types import IPNetwork, Name, StackId
 
 
 class StackSettings(Section):
@@ -22,6 +22,9 @@ class StackSettings(Section):
 
     namespace: Name = "meshgate"
     """The namespace of everything that the stack declares. The stack makes it, and `pulumi destroy` deletes it."""
+    recover: StackId | None = None
+    """The id of a state of this stack that is lost. What that state made is taken over, with gateways' keys and tokens;
+    `pulumi preview` tells the id where it finds such things. It has no effect once they are taken over."""
     protect: bool | None = None
     """Whether Pulumi refuses to replace or delete what cannot be had again: gateways' keys, nodes and volumes.
     The policy pack wants every stack but the lab to say it: true for prod, false where all may be lost."""

@@ -28,6 +28,12 @@ def _dns_label(value: str) -> str:
     return value
 
 
+def _stack_id(value: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{32}", value):
+        raise ValueError(f"{value!r} is not a stack's id of 32 hexadecimal digits; `pulumi preview` tells which it is")
+    return value
+
+
 def _server_url(value: str) -> str:
     parts = _url(value, "https://headscale.example.com")
     if parts.scheme == "http" and parts.hostname not in {"localhost", "127.0.0.1", "::1"}:
@@ -144,6 +150,7 @@ def url_port(url: str | None) -> int | None:
 
 
 Name = Annotated[str, AfterValidator(_dns_label)]
+StackId = Annotated[str, AfterValidator(_stack_id)]
 ServerUrl = Annotated[str, AfterValidator(_server_url)]
 PeersUrl = Annotated[str, AfterValidator(_peers_url)]
 Host = Annotated[str, AfterValidator(_host)]

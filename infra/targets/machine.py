@@ -19,6 +19,7 @@ class Machine:
     """The target `metal`. It needs no cluster."""
 
     join_hours = MACHINE_JOIN_HOURS
+    secret: str | None = None
     awaited = True
 
     def __init__(self, _cluster: StackCluster, _settings: StackSettings, gateway: GatewaySettings) -> None:

@@ -21,6 +21,7 @@ class Pod:
         self._cluster = cluster
         self._settings = settings
         self._gateway = gateway
+        self.secret: str | None = gateway.hostname
 
     def declare(self, identity: GatewayIdentity, opts: pulumi.ResourceOptions) -> Whereabouts:
         """Its Deployment and what belongs to that."""

@@ -28,6 +28,8 @@ class Target(Protocol):
 
     join_hours: int
     """How long its pre-auth key lives."""
+    secret: str | None
+    """The Secret in the stack's namespace that holds its keys; None where they are elsewhere."""
     awaited: bool
     """Whether it joins in its own time: then `up` does not wait for its node, and each `up` looks again."""
 

@@ -28,6 +28,7 @@ from infra.kubernetes.client import KubernetesClient
 from infra.resources.base import ResourceError
 from infra.resources.connections import Connections
 from infra.resources.exit_node import ExitNodeProvider
+from infra.settings.stack import StackSettings
 from lab.pulumi import pulumi_host
 from tests.contract.apiserver import ApiServer, api_server
 from tests.contract.pulumi_engine import PASSPHRASE, STACK, Engine, Run
@@ -37,7 +38,11 @@ from tests.deadlines import wait_for
 pytestmark = pytest.mark.timeout(900)  # the first run on a machine builds Pulumi, the API server and Headscale
 
 JUNE, ORCHESTRATOR = "june-services", "june-orchestrator"
+KNOWN = ", ".join(sorted(StackSettings.model_fields))
+HANDED_OVER = {"meshgate/stack": STACK}
 OUR_LABELS = {"app.kubernetes.io/part-of": "meshgate", "app.kubernetes.io/instance": STACK}
+LOST = "5a" * 16
+"""The id of another state of this stack."""
 UNKNOWN_KEY = f"hskey-api-{'a' * 12}-{'b' * 64}"
 NEW_KEY = (
     "`headscale apikeys create` there makes one, `pulumi config set --secret headscale_api_key` sets it; "
@@ -153,10 +158,11 @@ def test_a_wrong_passphrase(world: World) -> None:
 
 def test_bad_settings_are_all_told_at_once(world: World) -> None:
     gateway = {"name": "one", "endpoint": "vpn.example.com", "mtu": 9000, "client_networks": ["100.64.0.0/24"]}
-    said = world.refusal(world.settings(gateways=[gateway], namespaces="other"))
+    said = world.refusal(world.settings(gateways=[gateway], namespaces="other", recover="the old one"))
     for sentence in (
-        "meshgate:namespaces: there is no such setting; known here are access, cluster, gateways, headscale, "
-        "headscale_api_key, mesh_clients, namespace, orchestrator, protect.",
+        f"meshgate:namespaces: there is no such setting; known here are {KNOWN}.",
+        "meshgate:recover: 'the old one' is not a stack's id of 32 hexadecimal digits; `pulumi preview` tells which it "
+        "is.",
         "meshgate:gateways[0].endpoint: 'vpn.example.com' is not host:port with a port from 1 to 65535, such as "
         "vpn.example.com:31820.",
         "meshgate:gateways[0].mtu: 9000 cannot be used: it should be less than or equal to 1420.",
@@ -299,9 +305,20 @@ def test_a_namespace_of_somebody_else(world: World) -> None:
     said = world.refusal(world.settings(namespace="payments"))
     assert (
         "Namespace payments exists and is not this stack's, whose `pulumi destroy` would delete it; set `namespace` to "
-        "another name, or hand it over: `kubectl label --overwrite namespace payments "
-        f"app.kubernetes.io/part-of=meshgate app.kubernetes.io/instance={STACK}`." in said
+        f"another name, or hand it over: `kubectl label --overwrite namespace payments meshgate/stack={STACK}`." in said
     )
+
+
+def test_another_state_of_the_same_stack(world: World) -> None:
+    """A colleague with the committed stack file and another backend, or a state that is lost."""
+    labels = {**OUR_LABELS, "meshgate/stack": LOST}
+    core(world.api).create_namespace({"metadata": {"name": "living", "labels": labels}})
+    said = world.refusal(world.settings(namespace="living"))
+    assert (
+        f"Namespace living is of another state of the stack {STACK}: log in where that state lies, or, if it is lost, "
+        f"take all of it over with its keys: `pulumi config set recover {LOST}`." in said
+    )
+    assert "living" in world.refusal(world.settings(namespace="living", recover="1b" * 16)), "another one's id"
 
 
 def test_a_secret_of_somebody_else_in_junes_namespace(world: World) -> None:
@@ -354,7 +371,7 @@ def test_a_gateway_that_never_registers_and_a_key_that_dies_meanwhile(world: Wor
     stack = World(world.api, world.headscale, world.api_key, engine)
     dying = world.headscale.new_api_key(datetime.now(UTC) + timedelta(hours=1))
     before = stack.everything()
-    core(world.api).create_namespace({"metadata": {"name": namespace, "labels": OUR_LABELS}})
+    core(world.api).create_namespace({"metadata": {"name": namespace, "labels": HANDED_OVER}})
     gateway = {"name": "one", "endpoint": "127.0.0.1:31820", "storage_class": "later", "registration_deadline": 10}
     settings = world.settings(namespace=namespace, gateways=[gateway])
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from console.errors import StepError
 from gateway.headscale.client import Headscale
 from infra import curve25519
 from lab import paths
@@ -290,11 +291,36 @@ def test_what_an_operator_does_by_the_documentation(staging: Environment) -> Non
     with clients.connected("new-key", staging.let_in()) as client:
         assert lab_world.passes(client, lab_world.INTERNET[0], 10)
 
-    backup, after_a_loss = console("docs/operations.md", "Back up")
+    backup, after_a_loss, *_ = console("docs/operations.md", "Back up")
     assert staging.stack.outputs()["server_public_key"] in operator.run(backup)
     operator.run(after_a_loss)
     for command in console("docs/operations.md", "When it breaks"):
         assert operator.run(command)
+
+
+def test_after_the_loss_of_a_state_no_device_needs_a_new_config(dev: Environment) -> None:
+    """As docs/operations.md has it, of a stack with a Headscale of its own."""
+    _, _, init, recover, again = console("docs/operations.md", "Back up")
+    assert (init, again) == ("pulumi stack init prod", "pulumi up")
+    stack, settings = dev.stack, dev.stack.settings()
+    before, tokens = stack.outputs(), dev.tokens()
+    with clients.connected("dev", dev.let_in()) as client:
+        assert lab_world.passes(client, lab_world.INTERNET[0], 10)
+        stack.state_file.unlink()
+        stack.prepare(settings)
+        with pytest.raises(StepError) as refused:
+            stack.run("preview")
+        assert "Namespace meshgate-dev is of another state of the stack dev" in str(refused.value)
+        (lost,) = re.findall(recover.replace("ID", "([0-9a-f]{32})"), str(refused.value))
+        stack.write(settings | {"recover": lost})
+        life.up(stack)
+        wait_for(lambda: lab_world.passes(client, lab_world.INTERNET[0], 2), "the device, with its old config", 30)
+    assert stack.outputs() == before
+    assert dev.tokens() == tokens
+    stack.write(settings)
+    life.assert_settled(stack)
+    labels = json.loads(kube.kubectl("get", "namespace", dev.namespace, "-o", "json"))["metadata"]["labels"]
+    assert labels["meshgate/stack"] != lost
 
 
 def test_the_end_of_one_is_not_the_end_of_the_other(stack: Stack, dev: Environment, staging: Environment) -> None:

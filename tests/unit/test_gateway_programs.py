@@ -6,7 +6,7 @@ from gateway.agent import settings as gateway_agent
 from gateway.agent.live_settings import LIVE
 from gateway.agent.protocols.wireguard.interface_process import InterfaceSettings
 from gateway.agent.tokens import Tokens
-from infra import gateway_programs
+from infra import gateway_programs, secret_contents
 from infra.settings.gateway import GatewaySettings
 from tests.unit.agent.fakes import SERVER_KEY
 
@@ -48,10 +48,24 @@ def test_what_is_told_to_a_running_agent_may_change() -> None:
 
 def test_the_agent_takes_the_token_file() -> None:
     current, previous, following, admin = (f"the-{name}-token-of-32" for name in ("current", "old", "next", "admin"))
-    first = Tokens(gateway_programs.token_file([current, "", following], admin=admin))
+    first = Tokens(secret_contents.token_file([current, "", following], admin=admin))
     assert first.grant(current) == first.grant(following) == frozenset({"register"})
     assert first.grant(admin) == frozenset({"register", "read", "admin"})
-    rotated = Tokens(gateway_programs.token_file([current, previous, following], admin=admin))
+    assert secret_contents.tokens(secret_contents.token_file([current, "", following], admin=admin)) == {
+        "value": current,
+        "previous": "",
+        "next": following,
+        "admin": admin,
+    }
+    rotated_file = secret_contents.token_file([current, previous, following], admin=admin)
+    assert secret_contents.tokens(rotated_file) == {
+        "value": current,
+        "previous": previous,
+        "next": following,
+        "admin": admin,
+    }
+    assert secret_contents.tokens("") is None
+    rotated = Tokens(rotated_file)
     assert rotated.grant(previous) == frozenset({"register"})
 
 

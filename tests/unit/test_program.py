@@ -44,6 +44,7 @@ EXISTING: dict[str, Any] = {
     "headscale_api_key": "an existing one",
 }
 LEARNED: dict[str, dict[str, Any]] = {
+    "StackId": {"value": "1f" * 16},
     "WireGuardKey": {"private_key": "the private key", "public_key": "the public key"},
     "Token": {"value": "the token", "previous": "", "next": "the next token", "admin": "the admin token"},
     "PreAuthKey": {"key": "the pre-auth key"},
@@ -164,6 +165,7 @@ async def test_types_and_names_are_part_of_every_users_state() -> None:
         "pulumi-python:dynamic/meshgate:HeadscaleApiKey::api-key",
         "pulumi-python:dynamic/meshgate:HeadscaleUser::user",
         "pulumi-python:dynamic/meshgate:PreAuthKey::one-pre-auth-key",
+        "pulumi-python:dynamic/meshgate:StackId::id",
         "pulumi-python:dynamic/meshgate:Token::one-token",
         "pulumi-python:dynamic/meshgate:WireGuardKey::one-key",
         "pulumi-python:dynamic/meshgate:WorkloadEnv::env",
@@ -452,6 +454,7 @@ async def test_machines_alone_need_no_cluster() -> None:
         "pulumi-python:dynamic/meshgate:ExitNode::edge-1-exit-node",
         "pulumi-python:dynamic/meshgate:HeadscaleUser::user",
         "pulumi-python:dynamic/meshgate:PreAuthKey::edge-1-pre-auth-key",
+        "pulumi-python:dynamic/meshgate:StackId::id",
         "pulumi-python:dynamic/meshgate:Token::edge-1-token",
         "pulumi-python:dynamic/meshgate:WireGuardKey::edge-1-key",
     ]

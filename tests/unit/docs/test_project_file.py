@@ -16,6 +16,7 @@ def test_the_project_file_is_up_to_date() -> None:
 def test_it_declares_every_setting_but_the_optional_ones() -> None:
     config = yaml.safe_load(PROJECT.read_text())["config"]
     assert set(config) | set(project_file.UNDECLARED) == set(StackSettings.model_fields)
+    assert not [name for name, one in config.items() if one["default"] is None], "the engine would ask for it"
     assert config["namespace"] == {
         "type": "string",
         "description": StackSettings.model_fields["namespace"].description,

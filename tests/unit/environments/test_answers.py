@@ -9,7 +9,9 @@ import yaml
 
 from environments import answers
 from environments.answers import AnswerError
+from infra.settings.stack import StackSettings
 
+KNOWN = ", ".join(sorted(StackSettings.model_fields))
 SECRET = "hskey-api-secret"
 GOOD = {
     "headscale": {"managed": True, "url": "https://headscale.example.com"},
@@ -59,8 +61,7 @@ def test_every_setting_that_cannot_work_is_named() -> None:
         answers.whole(GOOD | {"namespaces": "x", "gateways": [{"name": "one"}]})
     assert str(refused.value).splitlines() == [
         "meshgate:gateways[0].endpoint: it is missing and has no default.",
-        "meshgate:namespaces: there is no such setting; known here are access, cluster, gateways, headscale, "
-        "headscale_api_key, mesh_clients, namespace, orchestrator, protect.",
+        f"meshgate:namespaces: there is no such setting; known here are {KNOWN}.",
     ]
 
 

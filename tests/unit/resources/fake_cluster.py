@@ -18,6 +18,8 @@ class FakeCluster(KubernetesClient):
     def __init__(self) -> None:
         super().__init__(None)
         self.secrets: dict[tuple[str, str], dict[str, str]] = {}
+        self.labelled: dict[str, dict[str, str]] = {}
+        """The labels of what has some, by its path."""
         self.deployments: dict[tuple[str, str], _Json] = {}
         self.rolls_out = True
         self.log = ""
@@ -45,6 +47,9 @@ class FakeCluster(KubernetesClient):
         kept = [entry for entry in env if entry["name"] not in changed]
         env[:] = [*kept, *(entry for entry in entries if entry.get("$patch") != "delete")]
         self.deployments[namespace, name]["metadata"]["generation"] += 1
+
+    def labels(self, path: str) -> dict[str, str] | None:
+        return self.labelled.get(path)
 
     def secret(self, namespace: str, name: str) -> dict[str, str] | None:
         return self.secrets.get((namespace, name))

@@ -33,8 +33,8 @@ class Connect(Protocol):
 class FakeConnections(Connections):
     """A stack with a managed server."""
 
-    def __init__(self, server: FakeHeadscale, cluster: FakeCluster) -> None:
-        super().__init__(CONFIG.get)
+    def __init__(self, server: FakeHeadscale, cluster: FakeCluster, **config: object) -> None:
+        super().__init__({**CONFIG, **config}.get)
         self._server = server
         self._fake = cluster
 

@@ -16,6 +16,7 @@ from infra.resources.certificate_authority import CertificateAuthorityProvider, 
 from infra.resources.connections import Connections
 from infra.resources.exit_node import ExitNodeProvider
 from infra.resources.pre_auth_key import PreAuthKeyProvider
+from infra.resources.stack_id import StackIdProvider
 from infra.resources.token import TokenProvider
 from infra.resources.user import HeadscaleUserProvider
 from infra.resources.wireguard_key import WireGuardKeyProvider
@@ -31,6 +32,7 @@ PROVIDERS = [
     HeadscaleUserProvider,
     IssuingCertificateProvider,
     PreAuthKeyProvider,
+    StackIdProvider,
     TokenProvider,
     WireGuardKeyProvider,
     WorkloadEnvProvider,

@@ -12,7 +12,9 @@ from infra.resources.certificate_authority import CertificateAuthorityProvider, 
 from infra.resources.connections import STILL_IN_THE_MESH
 from infra.resources.token import TokenProvider
 from infra.resources.wireguard_key import WireGuardKeyProvider
-from tests.unit.resources.fake_connections import UNKNOWN, P
+from tests.unit.headscale.fake import FakeHeadscale
+from tests.unit.resources.fake_cluster import FakeCluster
+from tests.unit.resources.fake_connections import UNKNOWN, FakeConnections, P
 
 NEW_KEY = {"rotation": "", "adopt": None, "private_key": None, "public_key": None}
 MESH = "https://headscale.example.com"
@@ -132,3 +134,59 @@ def test_below_a_ca_that_has_ended_nothing_is_issued(monkeypatch: pytest.MonkeyP
     (failure,) = provider.check({}, {"name": "one", "rotation": "", "ca_certificate": old.certificate}).failures
     assert failure.reason.startswith("the stack's CA has ended on ")
     assert not provider.check({}, {"name": "one", "rotation": "", "ca_certificate": UNKNOWN}).failures
+
+
+LOST, OWN = "5a" * 16, "1b" * 16
+
+
+@pytest.fixture
+def left(server: FakeHeadscale) -> FakeCluster:
+    """A cluster with the Secret of a gateway whose state is lost."""
+    cluster = FakeCluster()
+    cluster.labelled["/api/v1/namespaces/meshgate/secrets/meshgate-gw"] = {"meshgate/stack": LOST}
+    issuing = certificate_authority.issuing(certificate_authority.make("the old CA"), "gw")
+    cluster.apply_secret(
+        "meshgate",
+        "meshgate-gw",
+        {
+            "private-key": curve25519.generate_private_key(),
+            "tokens": "register one\nregister two\nadmin three\n",
+            "issuing.crt": issuing.certificate,
+            "issuing.key": issuing.key,
+        },
+    )
+    return cluster
+
+
+def recovered(kind: type[P], server: FakeHeadscale, cluster: FakeCluster, recover: str | None = LOST) -> P:
+    provider = kind()
+    provider.connect = lambda: FakeConnections(server, cluster, recover=recover)
+    return provider
+
+
+def test_what_a_lost_state_left_is_taken_over(server: FakeHeadscale, left: FakeCluster) -> None:
+    held = left.secrets["meshgate", "meshgate-gw"]
+    kept = {"kept_in": "meshgate-gw"}
+    key = recovered(WireGuardKeyProvider, server, left).create({**NEW_KEY, **kept}).outs
+    assert key
+    assert key["private_key"] == held["private-key"]
+    token = recovered(TokenProvider, server, left).create({**NEW_TOKEN, **kept}).outs
+    assert token
+    assert [token[name] for name in TOKENS] == ["one", "", "two", "three"]
+    ca = certificate_authority.make("the new CA")
+    below = {"rotation": "", "name": "gw", "ca_certificate": ca.certificate, "ca_key": ca.key}
+    issuer = recovered(IssuingCertificateProvider, server, left).create({**below, **kept}).outs
+    assert issuer
+    assert (issuer["chain"], issuer["key"]) == (held["issuing.crt"], held["issuing.key"])
+
+
+@pytest.mark.parametrize(
+    ("recover", "kept_in"), [(None, "meshgate-gw"), (OWN, "meshgate-gw"), (LOST, None), (LOST, "x")]
+)
+def test_nothing_else_is_taken_over(
+    server: FakeHeadscale, left: FakeCluster, recover: str | None, kept_in: str | None
+) -> None:
+    """Such as a key that is rotated: its Secret is this state's own by then."""
+    made = recovered(WireGuardKeyProvider, server, left, recover).create({**NEW_KEY, "kept_in": kept_in}).outs
+    assert made
+    assert made["private_key"] != left.secrets["meshgate", "meshgate-gw"]["private-key"]
