@@ -24,6 +24,7 @@ if headscale and any(gateway.mesh for gateway in settings.gateways):
     user = HeadscaleUser(
         "user",
         user=headscale.user or f"meshgate-{pulumi.get_stack()}",
+        stack_id=cluster.stack_id,
         opts=pulumi.ResourceOptions(depends_on=server),
     )
 authority = None

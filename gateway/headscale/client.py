@@ -18,7 +18,7 @@ import httpx
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from gateway.headscale.errors import ConflictError, NotFoundError, RefusedError, UnexpectedAnswerError
-from gateway.headscale.models import ApiKey, Node, PreAuthKey, Route, User
+from gateway.headscale.models import OURS, ApiKey, Node, PreAuthKey, Route, User
 from gateway.headscale.session import Call, Session
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -73,14 +73,16 @@ class Headscale:
                 return user
         raise NotFoundError(f"Headscale at {self.url} has no user {name!r}.")
 
-    def ensure_user(self, name: str) -> User:
-        """The user of that name, made when there is none."""
+    def ensure_user(self, name: str, *, stack_id: str = "") -> User:
+        """The user of that name, made when there is none, and then marked as made by us (0.24 and later)."""
         try:
             return self.user(name)
         except NotFoundError:
             pass
         try:
-            return self._one(User, "user", Call("POST", "user", body={"name": name}))
+            return self._one(
+                User, "user", Call("POST", "user", body={"name": name, "displayName": f"{OURS} {stack_id}".strip()})
+            )
         except ConflictError:  # made by someone else in between
             return self.user(name)
 

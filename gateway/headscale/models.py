@@ -19,6 +19,10 @@ class _Answer(BaseModel):
     model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
 
 
+OURS = "Meshgate"
+"""How the display name of each user begins that we made: one that was there before is never deleted."""
+
+
 class User(_Answer):
     """Owner of nodes and pre-auth keys."""
 
@@ -26,6 +30,16 @@ class User(_Answer):
     name: str
     display_name: str | None = None
     """None before 0.24, whose calls name users where later ones give the id."""
+
+    @property
+    def made_by_us(self) -> bool | None:
+        """Whether Meshgate made the user; None where the server cannot tell."""
+        return None if self.display_name is None else self.display_name.startswith(OURS)
+
+    @property
+    def stack_id(self) -> str | None:
+        """The id of the stack's state that made the user, if one did."""
+        return (self.display_name or "").removeprefix(OURS).strip() or None if self.made_by_us else None
 
 
 def _named(user: object) -> object:

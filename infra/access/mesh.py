@@ -33,6 +33,7 @@ class MeshAccess(Component):
         user = DevicesUser(
             "devices",
             user=f"{server.user or f'meshgate-{pulumi.get_stack()}'}-devices",
+            stack_id=cluster.stack_id,
             opts=self.child(*managed),
         )
         token = Token("keys-token", rotation=clients.token_rotation, kept_in=NAME, opts=self.child())

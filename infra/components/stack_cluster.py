@@ -30,7 +30,7 @@ class StackCluster(Component):
     def __init__(self, settings: StackSettings) -> None:
         super().__init__("meshgate:components:Cluster", "cluster")
         self._settings = settings
-        self._id = StackId("id", opts=self.child())
+        self.stack_id = StackId("id", opts=self.child()).value
         self.register_outputs({})
 
     @property
@@ -56,7 +56,7 @@ class StackCluster(Component):
     @property
     def owner(self) -> Mapping[str, pulumi.Input[str]]:
         """The label of all that is this stack's."""
-        return {OWNER: self._id.value}
+        return {OWNER: self.stack_id}
 
     @cached_property
     def namespace(self) -> pulumi.Output[str]:

@@ -98,6 +98,11 @@ class Connections:
         """The Kubernetes cluster."""
         return self._opened.enter_context(KubernetesClient(self._settings.cluster.context))
 
+    @property
+    def recovers(self) -> bool:
+        """Whether the stack takes over what a lost state of it made."""
+        return self._settings.recover is not None
+
     def left_behind(self, secret: str | None) -> dict[str, str]:
         """What a Secret in the stack's namespace holds that a lost state made and this one takes over (`recover`)."""
         if secret is None or (lost := self._settings.recover) is None:

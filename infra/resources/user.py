@@ -14,30 +14,44 @@ from infra.resources.connections import Connections
 
 
 class HeadscaleUserProvider(Provider):
-    """Makes the user or adopts it by its name, which is all that it is known by."""
+    """Makes the user or adopts it by its name. One that was there before is used, and never deleted.
+
+    Headscale 0.23 cannot tell who made a user: there one that a killed run left counts as adopted.
+    """
 
     INPUTS = ("user",)
     REPLACING = INPUTS
 
     @override
     def refusals(self, connections: Connections, olds: Props, news: Props) -> Iterator[tuple[str, str]]:
-        """An existing server must answer, and to this key: told before anything is made anywhere."""
+        """An existing server must answer, and to this key; and its user must not be another state's."""
         if connections.managed or olds.get("user") == news["user"]:
             return
         try:
             with connections.headscale() as headscale:
-                headscale.user(news["user"])
+                user = headscale.user(news["user"])
         except NotFoundError:
-            pass
+            return
         except HeadscaleError as error:
             yield "", sentence(connections, error)  # it is not the name that is wrong
+            return
+        if (other := user.stack_id) and other != news.get("stack_id") and not connections.recovers:
+            yield (
+                "user",
+                f"Headscale user {user.name} is of another state, perhaps of this stack: log in where that state lies, "
+                f"or, if it is lost, take all of it over: `pulumi config set recover {other}`.",
+            )
 
     @override
     def make(self, connections: Connections, props: Props) -> tuple[str, dict[str, Any]]:
         """Ensure that the user exists."""
         with connections.headscale() as headscale:
-            user = headscale.ensure_user(props["user"])
-        return user.name, {"user_id": user.id}
+            try:
+                user = headscale.user(props["user"])
+                adopted = not user.made_by_us
+            except NotFoundError:
+                user, adopted = headscale.ensure_user(props["user"], stack_id=props["stack_id"]), False
+        return user.name, {"user_id": user.id, "adopted": adopted}
 
     @override
     def look_up(self, connections: Connections, id_: str, props: Props) -> dict[str, Any] | None:
@@ -50,7 +64,10 @@ class HeadscaleUserProvider(Provider):
 
     @override
     def remove(self, connections: Connections, id_: str, props: Props) -> None:
-        """Remove the user and its keys, but leave it when nodes that are none of ours hang on it."""
+        """Remove the user and its keys, but leave one that is adopted, or on which nodes hang that are none of ours."""
+        if props.get("adopted"):
+            log.warning("Headscale user %s is left where it is: it was there before this stack.", props["user"])
+            return
         with connections.headscale() as headscale:
             try:
                 headscale.delete_user(headscale.user(props["user"]))
@@ -66,8 +83,9 @@ class DevicesUserProvider(HeadscaleUserProvider):
     @override
     def remove(self, connections: Connections, id_: str, props: Props) -> None:
         """Take the devices' nodes out of the mesh, and then the user with its keys."""
-        with connections.headscale() as headscale:
-            devices.take_out(headscale, props["user"])
+        if not props.get("adopted"):  # else it has nodes and keys of others
+            with connections.headscale() as headscale:
+                devices.take_out(headscale, props["user"])
         super().remove(connections, id_, props)
 
 
@@ -78,8 +96,11 @@ class HeadscaleUser(Resource, module="meshgate", name="HeadscaleUser"):
     """Its name."""
     user_id: Output[str]
 
-    def __init__(self, name: str, *, user: Input[str], opts: ResourceOptions | None = None) -> None:
-        super().__init__(HeadscaleUserProvider(), name, {"user": user, "user_id": None}, opts)
+    def __init__(
+        self, name: str, *, user: Input[str], stack_id: Input[str], opts: ResourceOptions | None = None
+    ) -> None:
+        props = {"user": user, "stack_id": stack_id, "user_id": None, "adopted": None}
+        super().__init__(HeadscaleUserProvider(), name, props, opts)
 
 
 class DevicesUser(Resource, module="meshgate", name="DevicesUser"):
@@ -89,5 +110,8 @@ class DevicesUser(Resource, module="meshgate", name="DevicesUser"):
     """Its name."""
     user_id: Output[str]
 
-    def __init__(self, name: str, *, user: Input[str], opts: ResourceOptions | None = None) -> None:
-        super().__init__(DevicesUserProvider(), name, {"user": user, "user_id": None}, opts)
+    def __init__(
+        self, name: str, *, user: Input[str], stack_id: Input[str], opts: ResourceOptions | None = None
+    ) -> None:
+        props = {"user": user, "stack_id": stack_id, "user_id": None, "adopted": None}
+        super().__init__(DevicesUserProvider(), name, props, opts)

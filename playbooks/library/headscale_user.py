@@ -22,7 +22,9 @@ options:
     type: str
     required: true
   state:
-    description: V(absent) leaves a user who owns nodes, whose keys nodes have joined with, or who has a usable key.
+    description:
+      - V(absent) leaves a user who owns nodes, whose keys nodes have joined with, or who has a usable key.
+      - It also leaves one that somebody else made, as far as the server tells that (Headscale 0.24 and later).
     type: str
     choices: [present, absent]
     default: present
@@ -87,6 +89,8 @@ def converge(headscale: "Headscale", params: Params, check: bool) -> Result:
         if user is None and not check:
             user = headscale.ensure_user(name)
         return {**change(before, {"name": name}), "user": _facts(user)}
+    if user and user.made_by_us is False:
+        return {**change(before, before), "user": _facts(user), "kept_because": "somebody else made it"}
     if user and params["with_nodes"]:
         if not check:
             devices.take_out(headscale, name)

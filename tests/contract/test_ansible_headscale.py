@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 
@@ -233,6 +234,14 @@ def test_user_of_a_stack_is_left_to_it(world: World) -> None:
     user = world.client.ensure_user(USER)
     assert world.play(_role("remove"), "--extra-vars=meshgate_pre_auth_key_id=77").changed == 0
     assert world.client.user(USER) == user
+
+
+def test_user_of_somebody_else_is_left_where_the_server_tells_whose_it_is(world: World) -> None:
+    headers = {"Authorization": f"Bearer {world.api_key}"}
+    httpx.post(f"{world.server.url}/api/v1/user", json={"name": USER}, headers=headers).raise_for_status()
+    told = world.client.user(USER).made_by_us is not None
+    assert world.play(_role("remove")).changed == (0 if told else 1)
+    assert (world.everything() is None) == (not told)
 
 
 def test_gateway_that_does_not_join(world: World) -> None:

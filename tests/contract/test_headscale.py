@@ -96,8 +96,9 @@ def _in(**duration: float) -> datetime:
 
 def test_ensure_user_makes_it_once(mesh: Mesh) -> None:
     name = next(_names)
-    made = mesh.client.ensure_user(name)
+    made = mesh.client.ensure_user(name, stack_id="1b")
     assert made.name == name
+    assert (made.made_by_us, made.stack_id) == ((None, None) if made.display_name is None else (True, "1b"))
     assert mesh.client.ensure_user(name) == made
     assert mesh.client.user(name) == made
 

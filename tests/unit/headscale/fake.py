@@ -76,6 +76,7 @@ class FakeHeadscale(httpx.MockTransport):
         super().__init__(self._answer)
         self.version = version
         self.users: dict[str, int] = {}
+        self.display_names: dict[str, str] = {}
         self.keys: dict[int, _Key] = {}
         self.nodes: dict[int, _Node] = {}
         self.api_keys: dict[int, _ApiKey] = {}
@@ -155,16 +156,17 @@ class FakeHeadscale(httpx.MockTransport):
                 wanted = query.get("name") if self._new else None
                 return {"users": [self._user(name) for name in self.users if wanted in (None, name)]}
             case "POST", []:
-                return {"user": self._create_user(body["name"])}
+                return {"user": self._create_user(body["name"], body.get("displayName", ""))}
             case "DELETE", [handle]:
                 return self._delete_user(handle)
         return None
 
-    def _create_user(self, name: str) -> _Json:
+    def _create_user(self, name: str, display_name: str) -> _Json:
         if name in self.users:
             message = "creating user: UNIQUE constraint failed: users.name" if self._new else "user already exists"
             raise _RefusalError(500, message)
         self.users[name] = self._id()
+        self.display_names[name] = display_name
         return self._user(name)
 
     def _delete_user(self, handle: str) -> _Json:
@@ -185,7 +187,9 @@ class FakeHeadscale(httpx.MockTransport):
 
     def _user(self, name: str) -> _Json:
         user = {"id": str(self.users[name]), "name": name, "createdAt": _stamp(datetime.now(UTC))}
-        return user | {"displayName": "", "email": "", "provider": ""} if self._new else user
+        return (
+            user | {"displayName": self.display_names.get(name, ""), "email": "", "provider": ""} if self._new else user
+        )
 
     # Pre-auth keys
 

@@ -54,7 +54,7 @@ def test_user_sees_one_sentence(connect: Connect, server: FakeHeadscale) -> None
     server.api_keys.clear()
     provider = connect(HeadscaleUserProvider)
     with pytest.raises(base.ResourceError) as raised:
-        provider.create({"user": "meshgate"})
+        provider.create({"user": "meshgate", "stack_id": "1b"})
     shown = "".join(traceback.format_exception(raised.value))
     assert shown.startswith("ResourceError: Headscale at http://headscale.test does not accept the API key")
     assert shown.endswith("unknown, expired or deleted. `pulumi up --refresh` makes a new one.\n")
@@ -71,7 +71,7 @@ def test_lost_api_key_of_a_managed_server_lets_refresh_go_on(
     connect: Connect, cluster: FakeCluster, server: FakeHeadscale, caplog: pytest.LogCaptureFixture
 ) -> None:
     provider = connect(HeadscaleUserProvider)
-    made = provider.create({"user": "meshgate"})
+    made = provider.create({"user": "meshgate", "stack_id": "1b"})
     cluster.secrets.clear()
     read = provider.read(made.id, made.outs or {})
     assert (read.id, read.outs) == (made.id, made.outs)
@@ -106,7 +106,7 @@ def test_bad_settings_are_one_sentence() -> None:
     config = {**CONFIG, "headscale": {"managed": True, "url": "nonsense"}}
     provider.connect = lambda: Connections(config.get)
     with pytest.raises(base.ResourceError, match=r"meshgate:headscale\.url: 'nonsense' is not a URL"):
-        provider.create({"user": "meshgate"})
+        provider.create({"user": "meshgate", "stack_id": "1b"})
 
 
 def test_secret_outputs_join_the_other_options() -> None:

@@ -6,9 +6,10 @@ from gateway.headscale.client import Headscale
 from infra.resources.connections import Connections
 from infra.resources.user import DevicesUserProvider, HeadscaleUserProvider
 from tests.unit.headscale.fake import FakeHeadscale
-from tests.unit.resources.fake_connections import CONFIG, Connect
+from tests.unit.resources.fake_connections import CONFIG, UNKNOWN, Connect
 
-INPUTS = {"user": "meshgate-lab", "user_id": None}
+OWN, OTHER = "1b" * 16, "5a" * 16
+INPUTS = {"user": "meshgate-lab", "stack_id": OWN, "user_id": None, "adopted": None}
 
 
 @pytest.fixture
@@ -18,8 +19,9 @@ def provider(connect: Connect) -> HeadscaleUserProvider:
 
 def test_life(provider: HeadscaleUserProvider, server: FakeHeadscale) -> None:
     made = provider.create(dict(INPUTS))
-    assert made.outs == {"user": "meshgate-lab", "user_id": str(server.users["meshgate-lab"])}
-    assert provider.create(dict(INPUTS)).outs == made.outs
+    assert made.outs == {**INPUTS, "user_id": str(server.users["meshgate-lab"]), "adopted": False}
+    if server.version != "0.23":
+        assert provider.create(dict(INPUTS)).outs == made.outs, "as after a run that was killed"
     assert not provider.diff(made.id, made.outs, dict(INPUTS)).changes
     assert provider.read(made.id, made.outs).outs == made.outs
     provider.delete(made.id, made.outs)
@@ -48,6 +50,24 @@ def test_user_with_nodes_of_others_is_left(
     assert "it owns nodes that are not ours" in caplog.text
 
 
+@pytest.mark.parametrize("kind", [HeadscaleUserProvider, DevicesUserProvider])
+def test_a_user_that_was_there_before_stays_with_all_that_is_its_own(
+    kind: type[HeadscaleUserProvider], connect: Connect, server: FakeHeadscale, caplog: pytest.LogCaptureFixture
+) -> None:
+    provider = connect(kind)
+    with provider.connect() as connections, connections.headscale() as headscale:
+        user = headscale.ensure_user("meshgate-lab")
+        server.display_names.clear()
+        key = headscale.create_pre_auth_key(user, expiration=datetime.now(UTC) + timedelta(hours=1))
+        server.join(key.key.get_secret_value(), "phone")
+    made = provider.create(dict(INPUTS))
+    assert made.outs
+    assert made.outs["adopted"]
+    provider.delete(made.id, made.outs)
+    assert (list(server.users), [node.name for node in server.nodes.values()]) == (["meshgate-lab"], ["phone"])
+    assert "it was there before this stack" in caplog.text
+
+
 def test_the_devices_user_goes_with_its_nodes(connect: Connect, server: FakeHeadscale) -> None:
     provider = connect(DevicesUserProvider)
     made = provider.create(dict(INPUTS))
@@ -65,9 +85,9 @@ def test_the_devices_user_goes_with_its_nodes(connect: Connect, server: FakeHead
 class _ExistingServer(Connections):
     """A stack with an existing server."""
 
-    def __init__(self, server: FakeHeadscale, api_key: str) -> None:
+    def __init__(self, server: FakeHeadscale, api_key: str, recover: str | None = None) -> None:
         headscale = {"managed": False, "url": "https://headscale.test"}
-        super().__init__((CONFIG | {"headscale": headscale, "headscale_api_key": api_key}).get)
+        super().__init__((CONFIG | {"headscale": headscale, "headscale_api_key": api_key, "recover": recover}).get)
         self._server = server
 
     def headscale_with(self, api_key: str) -> Headscale:
@@ -90,3 +110,27 @@ def test_an_existing_server_is_asked_before_anything_is_made(server: FakeHeadsca
 def test_a_managed_server_need_not_be_there_yet(provider: HeadscaleUserProvider, server: FakeHeadscale) -> None:
     server.api_keys.clear()
     assert not provider.check({}, dict(INPUTS)).failures
+
+
+@pytest.mark.parametrize("stack_id", [OWN, UNKNOWN])
+def test_a_user_of_another_state_is_refused(server: FakeHeadscale, stack_id: object) -> None:
+    """In the first preview the stack's own id is not known: then no user can be its own."""
+    provider = HeadscaleUserProvider()
+    api_key = server.new_api_key(datetime.now(UTC) + timedelta(days=1))
+    provider.connect = lambda: _ExistingServer(server, api_key)
+    with provider.connect() as connections, connections.headscale() as headscale:
+        headscale.ensure_user("meshgate-lab", stack_id=OTHER)
+    failures = provider.check({}, {**INPUTS, "stack_id": stack_id}).failures
+    if server.version == "0.23":
+        assert not failures, "it does not tell who made a user"
+        return
+    (failure,) = failures
+    assert failure.reason == (
+        "Headscale user meshgate-lab is of another state, perhaps of this stack: log in where that state lies, or, if "
+        f"it is lost, take all of it over: `pulumi config set recover {OTHER}`."
+    )
+    provider.connect = lambda: _ExistingServer(server, api_key, recover=OTHER)
+    assert not provider.check({}, {**INPUTS, "stack_id": stack_id}).failures
+    made = provider.create(dict(INPUTS)).outs
+    assert made
+    assert made["adopted"] is False
