@@ -63,6 +63,14 @@ def certified(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 
 @dataclass(frozen=True)
+class Validity:
+    """From when and until when a certificate is good."""
+
+    begin: datetime.datetime
+    end: datetime.datetime
+
+
+@dataclass(frozen=True)
 class Credentials:
     """A certificate with those that lead to the CA, and its private key; all in PEM."""
 
@@ -140,12 +148,16 @@ class Issuer:
         certificate = self._issue(key.public_key(), name, ExtendedKeyUsageOID.SERVER_AUTH, now, now + SERVERS)
         return Credentials(_pem(certificate) + self.issuing, pem(key))
 
-    def is_due(self, end: datetime.datetime) -> bool:
-        """Whether a certificate that ends then is to be replaced: by one that ends later."""
-        return end < min(datetime.datetime.now(UTC) + RENEWED_BEFORE, self.expires_at)
+    def is_due(self, validity: Validity) -> bool:
+        """Whether a certificate is to be replaced: by one that ends later, or is good already.
 
-    def issued(self, chain: str, name: str) -> datetime.datetime | None:
-        """When a certificate in PEM ends, if it is of this issuer and for this name; None else."""
+        One that is not good yet was issued while a clock was ahead.
+        """
+        now = datetime.datetime.now(UTC)
+        return now < validity.begin or validity.end < min(now + RENEWED_BEFORE, self.expires_at)
+
+    def issued(self, chain: str, name: str) -> Validity | None:
+        """When a certificate in PEM is good, if it is of this issuer and for this name; None else."""
         try:
             certificate = x509.load_pem_x509_certificates(chain.encode())[0]
             certificate.verify_directly_issued_by(self._certificate)
@@ -153,7 +165,7 @@ class Issuer:
                 return None
         except (ValueError, TypeError, IndexError, InvalidSignature):
             return None
-        return certificate.not_valid_after_utc
+        return Validity(certificate.not_valid_before_utc, certificate.not_valid_after_utc)
 
     def _issue(
         self,

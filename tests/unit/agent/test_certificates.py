@@ -65,9 +65,10 @@ def test_a_name_leads_back_to_the_device() -> None:
 def test_a_servers_certificate_is_known_again() -> None:
     issuer = made_issuer()
     made = issuer.for_server("gateway")
-    end = issuer.issued(made.chain, "gateway")
-    assert end is not None
-    assert timedelta(days=364) < end - datetime.now(UTC) < timedelta(days=366)
+    validity = issuer.issued(made.chain, "gateway")
+    assert validity is not None
+    assert validity.begin < datetime.now(UTC)
+    assert timedelta(days=364) < validity.end - datetime.now(UTC) < timedelta(days=366)
     assert made_issuer().issued(made.chain, "gateway") is None
     assert issuer.issued(made.chain, "another") is None
     assert issuer.issued("", "gateway") is None

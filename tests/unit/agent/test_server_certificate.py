@@ -1,7 +1,7 @@
 """A server's certificate on the disk."""
 
 import stat
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,28 +15,33 @@ from tests.unit.agent.fakes import made_issuer
 
 def test_it_is_for_its_owner_alone_and_stays_as_long_as_it_is_good(tmp_path: Path) -> None:
     issuer = made_issuer()
-    first, end = kept(issuer, tmp_path, "vpn.example.org")
-    assert kept(issuer, tmp_path, "vpn.example.org") == (first, end)
+    first, validity = kept(issuer, tmp_path, "vpn.example.org")
+    assert kept(issuer, tmp_path, "vpn.example.org") == (first, validity)
     (file,) = tmp_path.iterdir()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert not issuer.is_due(end)
+    assert not issuer.is_due(validity)
     assert first.key.startswith("-----BEGIN PRIVATE KEY-----")
 
 
-@pytest.mark.parametrize("why", ["another issuer", "another name", "it ends soon", "it is cut off"])
+@pytest.mark.parametrize(
+    "why", ["another issuer", "another name", "it ends soon", "the clock was ahead", "it is cut off"]
+)
 def test_it_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str) -> None:
     issuer = made_issuer()
-    with monkeypatch.context() as soon:
+    with monkeypatch.context() as then:
         if why == "it ends soon":
-            soon.setattr(certificates, "SERVERS", timedelta(days=59))
-            soon.setattr(certificates, "RENEWED_BEFORE", timedelta(0))
-        first, _ = kept(issuer, tmp_path, "vpn.example.org")
+            then.setattr(certificates, "SERVERS", timedelta(days=59))
+        if why == "the clock was ahead":
+            then.setattr(certificates, "LEEWAY", -timedelta(days=1))  # good from tomorrow on
+        first = issuer.for_server("vpn.example.org")
+    (tmp_path / "server.pem").write_text(first.chain + first.key)
     if why == "it is cut off":
         (tmp_path / "server.pem").write_text(first.chain[:100])
     other = made_issuer() if why == "another issuer" else issuer
     name = "192.0.2.1" if why == "another name" else "vpn.example.org"
-    second, _ = kept(other, tmp_path, name)
+    second, validity = kept(other, tmp_path, name)
     assert second != first
+    assert validity.begin < datetime.now(UTC)
 
 
 @pytest.mark.parametrize(

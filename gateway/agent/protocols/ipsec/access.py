@@ -9,11 +9,10 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 
 from gateway.agent import link, server_certificate
-from gateway.agent.certificates import Issuer, device_named
+from gateway.agent.certificates import Issuer, Validity, device_named
 from gateway.agent.command import CommandError
 from gateway.agent.devices import Devices
 from gateway.agent.endpoints import IPSEC_INTERFACE
@@ -111,11 +110,11 @@ class IpSec:
         """Have everything loaded as settings and devices are."""
         self._is_open = await gate.is_open()
         told: object = None
-        end = datetime.min.replace(tzinfo=UTC)
+        validity: Validity | None = None
         while True:
             settings = self._settings()
-            if (now := (settings.host, settings.dns)) != told or self._issuer.is_due(end):
-                end = await self._load_credentials(charon, settings)
+            if (now := (settings.host, settings.dns)) != told or validity is None or self._issuer.is_due(validity):
+                validity = await self._load_credentials(charon, settings)
                 await self._bring_in_line(charon, devices, set(devices.keys("ipsec")))
                 await self._unload_strangers(charon, devices)
                 await gate.open_()
@@ -125,9 +124,9 @@ class IpSec:
                 await self._bring_in_line(charon, devices, doubtful)
             await asyncio.sleep(RETRY_S)
 
-    async def _load_credentials(self, charon: Charon, settings: AgentSettings) -> datetime:
-        """Give charon its certificate; when that ends."""
-        server, end = server_certificate.kept(self._issuer, self._directory, settings.host)
+    async def _load_credentials(self, charon: Charon, settings: AgentSettings) -> Validity:
+        """Give charon its certificate; when that is good."""
+        server, validity = server_certificate.kept(self._issuer, self._directory, settings.host)
         authorities = (self._issuer.ca, self._issuer.issuing)
         await charon.run(
             [
@@ -136,7 +135,7 @@ class IpSec:
                 Command("load-key", {"type": "any", "data": server.key.encode()}),
             ]
         )
-        return end
+        return validity
 
     async def _bring_in_line(self, charon: Charon, devices: Devices, ids: Iterable[str]) -> None:
         waiting = sorted(ids)

@@ -40,8 +40,8 @@ def renew(issuer: Issuer, directory: Path, mtu: int) -> None:
     file = directory / TOLD
     wanted = _rest(issuer, mtu)
     if file.exists() and (text := file.read_text()).endswith(wanted):
-        end = issuer.issued(text.partition("<cert>\n")[2].partition("</cert>")[0], SERVER_NAME)
-        if end and not issuer.is_due(end):
+        validity = issuer.issued(text.partition("<cert>\n")[2].partition("</cert>")[0], SERVER_NAME)
+        if validity and not issuer.is_due(validity):
             return
     made = issuer.for_server(SERVER_NAME)
     whole_file.write(file, f"<cert>\n{made.chain}</cert>\n<key>\n{made.key}</key>\n{wanted}")

@@ -29,12 +29,16 @@ def test_it_stays_as_long_as_it_is_good(tmp_path: Path) -> None:
     assert (tmp_path / TOLD).read_text() == before
 
 
-@pytest.mark.parametrize("why", ["another issuer", "another MTU", "it ends soon", "it is cut off"])
+@pytest.mark.parametrize(
+    "why", ["another issuer", "another MTU", "it ends soon", "the clock was ahead", "it is cut off"]
+)
 def test_it_is_written_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str) -> None:
     issuer = made_issuer()
-    with monkeypatch.context() as soon:
+    with monkeypatch.context() as then:
         if why == "it ends soon":
-            soon.setattr(certificates, "SERVERS", timedelta(days=59))
+            then.setattr(certificates, "SERVERS", timedelta(days=59))
+        if why == "the clock was ahead":
+            then.setattr(certificates, "LEEWAY", -timedelta(days=1))  # good from tomorrow on
         renew(issuer, tmp_path, 1280)
     file = tmp_path / TOLD
     if why == "it is cut off":
