@@ -29,7 +29,19 @@ async def keep(name: str, run: Callable[[], Awaitable[bool]]) -> None:
 
 
 async def end(process: asyncio.subprocess.Process) -> None:
-    """Ask a server to end, and kill it only if it does not: then its clients learn nothing."""
+    """Ask a server to end, and kill it only if it does not: then its clients learn nothing.
+
+    It has ended also if whoever waits for that is cancelled, as at the end of this process.
+    """
+    ending = asyncio.ensure_future(_end(process))
+    try:
+        await asyncio.shield(ending)
+    except asyncio.CancelledError:
+        await ending
+        raise
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
         process.terminate()
         try:
