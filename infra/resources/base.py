@@ -26,6 +26,7 @@ from pulumi.dynamic import (
 
 from gateway.headscale.errors import HeadscaleError, UnauthorizedError
 from infra.kubernetes.client import ClusterError
+from infra.resources import way_out
 from infra.resources.connections import Connections, ConnectionsError, KeyLostError
 
 Props = Mapping[str, Any]
@@ -130,9 +131,14 @@ class Provider(ResourceProvider):
             return UpdateResult({**_news, **self.change(connections, _id, _olds, _news)})
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
-        """Remove it."""
+        """Remove it, or pass over it where it is gone for good with all else."""
         with self._operation() as connections:
-            self.remove(connections, _id, _props)
+            try:
+                self.remove(connections, _id, _props)
+            except (HeadscaleError, ClusterError, KeyLostError) as error:
+                if not way_out.is_gone(error):
+                    raise ResourceError(sentence(connections, error) + way_out.hint(error)) from None
+                log.warning("%s was not removed: %s", _id, error)
 
     @contextmanager
     def _operation(self) -> Iterator[Connections]:
@@ -144,7 +150,7 @@ class Provider(ResourceProvider):
         with self.connect() as connections:
             try:
                 yield connections
-            except (HeadscaleError, ClusterError, ConnectionsError, ResourceError) as error:
+            except (HeadscaleError, ClusterError, ConnectionsError, ResourceError, way_out.GoneError) as error:
                 sys.tracebacklimit = 0
                 raise ResourceError(sentence(connections, error)) from None
 

@@ -28,8 +28,8 @@ class HeadscaleSettings(Section):
     ca_certificate: Certificate | None = None
     """PEM of the CA that signed the URL's certificate, when it is not a public one."""
     user: Name | None = None
-    """The Headscale user that owns this stack's nodes; meshgate-<stack> when not set. One that exists already stays when
-    the stack goes."""
+    """The Headscale user that owns this stack's nodes; meshgate-<stack> when not set. One that was there before the
+    stack stays when that goes."""
     image: str = "headscale/headscale:0.29.3"
     """The image of a managed server."""
     storage: Quantity = "1Gi"

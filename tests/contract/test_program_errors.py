@@ -400,6 +400,39 @@ def test_a_gateway_that_never_registers_and_a_key_that_dies_meanwhile(world: Wor
     assert stack.everything() == before
 
 
+def test_there_is_a_way_out_of_what_is_gone_for_good(world: World, tmp_path: Path) -> None:
+    """Neither Headscale nor the cluster is there any more."""
+    namespace = "gone"
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(world.api.kubeconfig.read_text())
+    engine = Engine(tmp_path, pulumi_host.find(), kubeconfig)
+    dying = world.headscale.new_api_key(datetime.now(UTC) + timedelta(hours=1))
+    gateway = {"name": "gone", "endpoint": "127.0.0.1:31830", "storage_class": "later", "registration_deadline": 10}
+    engine.configure(world.settings(namespace=namespace, gateways=[gateway]), api_key=dying)
+    core(world.api).create_namespace({"metadata": {"name": namespace, "labels": HANDED_OVER}})
+    with kubelet(world.api, namespace):
+        up = engine.run("up", "--yes")
+    assert "Gateway meshgate-gone is no exit node" in up.said
+    with Headscale(world.headscale.url, world.api_key) as headscale:
+        headscale.expire_api_key(api_key_prefix(dying))
+    refused = engine.run("destroy", "--yes")
+    assert refused.code != 0
+    assert (
+        "If it is gone for good: `MESHGATE_GONE=headscale pulumi destroy` passes over what was there." in refused.said
+    )
+    kubeconfig.write_text(re.sub(r"https://127\.0\.0\.1:\d+", "https://127.0.0.1:1", kubeconfig.read_text()))
+    done = engine.run("destroy", "--yes", MESHGATE_GONE="headscale,cluster", PULUMI_K8S_DELETE_UNREACHABLE="true")
+    assert done.code == 0, done.text
+    assert not engine.resources()
+    assert (
+        f"meshgate-{STACK} was not removed: Headscale at {world.headscale.url} does not accept the API key" in done.said
+    )
+
+    core(world.api).delete_namespace(namespace)
+    with Headscale(world.headscale.url, world.api_key) as headscale:
+        headscale.delete_user(headscale.user(f"meshgate-{STACK}"))
+
+
 @contextmanager
 def kubelet(server: ApiServer, namespace: str) -> Iterator[None]:
     """Says of each pod of the namespace that it is ready; none of them runs."""

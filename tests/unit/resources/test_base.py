@@ -80,6 +80,27 @@ def test_lost_api_key_of_a_managed_server_lets_refresh_go_on(
         provider.delete(made.id, made.outs or {})
 
 
+def test_a_server_that_is_gone_for_good_is_passed_over_by_who_says_so(
+    connect: Connect, server: FakeHeadscale, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider = connect(HeadscaleUserProvider)
+    made = provider.create({"user": "meshgate", "stack_id": "1b"})
+    server.api_keys.clear()
+    with pytest.raises(base.ResourceError, match="If it is gone for good: `MESHGATE_GONE=headscale pulumi destroy`"):
+        provider.delete(made.id, made.outs or {})
+    monkeypatch.setenv("MESHGATE_GONE", "cluster")
+    with pytest.raises(base.ResourceError, match="does not accept the API key"):
+        provider.delete(made.id, made.outs or {})
+    monkeypatch.setenv("MESHGATE_GONE", "headscale,everything")
+    with pytest.raises(
+        base.ResourceError, match="MESHGATE_GONE has everything; it can have headscale, cluster or both"
+    ):
+        provider.delete(made.id, made.outs or {})
+    monkeypatch.setenv("MESHGATE_GONE", "headscale,cluster")
+    provider.delete(made.id, made.outs or {})
+    assert "meshgate was not removed: Headscale at http://headscale.test does not accept the API key" in caplog.text
+
+
 def test_existing_server_is_reached_by_the_config(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, Any] = {}
 
