@@ -143,7 +143,10 @@ class IpSec:
             some = waiting[start : start + AT_ONCE]
             async with devices.unchanging(some) as stored:
                 await self._admit(charon, stored.values())
-                await self._dismiss(charon, (one for one in some if one not in stored))
+                missing = [one for one in some if one not in stored]
+                await self._dismiss(charon, missing)
+            # A clock that is set right before `expire` has seen it brings a device back, and nobody would say so.
+            self._in_doubt |= devices.unswept(missing)
 
     async def _admit(self, charon: Charon, devices: Iterable[Device]) -> None:
         for device in devices:
