@@ -39,19 +39,26 @@ class Callers(Witness):
         self.answered(key, fields, self.post(key, fields))
 
     def revoke(self) -> None:
-        key = self.dice.choice(self.keys)
+        """Most of the time, one that is there."""
+        known = list(self.model.known)
+        key = self.dice.choice(known if known and self.dice.random() < 0.8 else self.keys)
         self.revoked(key, self.delete(key))
 
     def several_callers(self) -> None:
-        """Some with the same key, others with others, all at once."""
-        key, others = self.dice.choice(self.keys), self.dice.sample(self.keys, 3)
+        """Some register the same device, others register or revoke other ones, all at once."""
+        key, others = self.dice.choice(self.keys), self.dice.sample(self.keys, 5)
         calls = [(key, self.some_fields(key))] * 4
-        calls += [(other, self.some_fields(other)) for other in others if other != key]
-        with ThreadPoolExecutor(len(calls)) as callers:
-            answers = list(callers.map(lambda call: self.post(*call), calls))
+        calls += [(other, self.some_fields(other)) for other in others[:3] if other != key]
+        leaving = [other for other in others[3:] if other != key]
+        with ThreadPoolExecutor(len(calls) + len(leaving)) as callers:
+            answering = [callers.submit(self.post, *call) for call in calls]
+            revoking = [callers.submit(self.delete, one) for one in leaving]
+        answers = [one.result() for one in answering]
         assert sum(answer.status_code == httpx.codes.CREATED for answer in answers[:4]) <= 1
         for (one, given), answer in sorted(zip(calls, answers, strict=True), key=self.turn):
             self.answered(one, given, answer)
+        for one, told in zip(leaving, revoking, strict=True):
+            self.revoked(one, told.result())
 
     def turn(self, one: tuple[tuple[str, dict[str, Any]], httpx.Response]) -> int:
         """The order of answers: renewals of a device whose ttl then ended, what made it anew, the rest."""
@@ -75,12 +82,11 @@ class Callers(Witness):
             assert (answer.status_code, answer.json()["field"]) == (422, "public_key")
 
     def visit(self) -> None:
-        if not self.openvpn.away and self.openvpn not in self.shaken:
-            self.comes_by_openvpn(self.dice.choice(self.openvpn.keys))
+        able = list(filter(self.visitors.can_come, self.openvpn.keys))
+        if able and self.is_sure_of(self.openvpn):
+            self.comes_by_openvpn(self.dice.choice(able))
 
     def comes_by_openvpn(self, key: str) -> None:
-        if not self.visitors.can_come(key):
-            return
         must, may_before = self.model.must_and_may(lambda _: True)
         is_in = self.visitors.comes(key)
         self.trace[-1] += f"\n    {key[:4]} {'is in' if is_in else 'is refused'}"

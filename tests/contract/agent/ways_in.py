@@ -20,6 +20,7 @@ from gateway.agent.protocols.ipsec.device_connections import name_of, names
 from gateway.agent.protocols.openvpn import TOLD
 from gateway.agent.store import ProtocolName
 from tests.contract.agent import ipsec_gateway, openvpn_gateway
+from tests.contract.agent.acknowledged import Entries, compare
 from tests.contract.agent.world import World
 from tests.unit.agent.fakes import key_pair
 
@@ -59,6 +60,11 @@ class Way(ABC):
         """Who is let in; None where only a client that comes can tell. Nobody, while it is not there."""
         return None
 
+    def differences(self, must: Entries, may: Entries) -> list[str]:
+        """How whom it lets in differs from who must and who may be in, in words."""
+        inside = self.inside()
+        return [] if inside is None else compare(f"let in by {self.protocol}", must, may, inside)
+
     def is_steady(self) -> bool:
         """Whether it is there with what the agent tells it now, or away."""
         return True
@@ -94,9 +100,20 @@ class WireGuard(Way):
         self.world.kill_wireguard()
 
     def inside(self) -> dict[str, Addresses]:
-        return {key: addresses for key, (_, addresses) in self.peers().items()}
+        return {key: addresses for key, (_, addresses) in self._peers().items()}
 
-    def peers(self) -> dict[str, tuple[str | None, Addresses]]:
+    def differences(self, must: Entries, may: Entries) -> list[str]:
+        peers = self._peers()
+        return [
+            *compare("let in by wireguard", must, may, {key: addresses for key, (_, addresses) in peers.items()}),
+            *(
+                f"{key[:4]} has the preshared key {secret}"
+                for key, (secret, _) in peers.items()
+                if key in must and secret != must[key].preshared_key
+            ),
+        ]
+
+    def _peers(self) -> dict[str, tuple[str | None, Addresses]]:
         """Preshared keys and allowed IPs."""
         listed = self.world.gateway.tried("wg", "show", self.world.interface, "dump").stdout.splitlines()[1:]
         peers = (line.split("\t") for line in listed)

@@ -46,6 +46,10 @@ class Witness:
     def shake(self, *ways: Way) -> None:
         self.shaken |= dict.fromkeys(ways, time.monotonic())
 
+    def is_sure_of(self, way: Way) -> bool:
+        """Whether the agent knows that it is there."""
+        return not way.away and way not in self.shaken
+
     # What callers ask, and what the answers mean.
 
     def post(self, key: str, fields: dict[str, Any]) -> httpx.Response:
@@ -73,7 +77,7 @@ class Witness:
         if way is self.openvpn:
             self.visitors.learn(key, said)
         is_in = status != httpx.codes.ACCEPTED and not self.model.known[key].may_be_over
-        if is_in and self._is_sure_of(way) and (inside := way.inside()) is not None:
+        if is_in and self.is_sure_of(way) and (inside := way.inside()) is not None:
             assert key in inside, "it is in as soon as that is answered"
 
     def revoked(self, key: str, answer: httpx.Response, *, perhaps_before: bool = False) -> None:
@@ -87,12 +91,9 @@ class Witness:
             return
         assert status in {204, 404}, answer.text
         self.model.revoked(key, was_known=status == httpx.codes.NO_CONTENT, perhaps_before=perhaps_before)
-        if self._is_sure_of(way):
+        if self.is_sure_of(way):
             assert key not in (way.inside() or ()), "it is out as soon as that is answered"
             assert not self.visitors.has_in(key), "its session has ended as soon as that is answered"
-
-    def _is_sure_of(self, way: Way) -> bool:
-        return not way.away and way not in self.shaken
 
     def wait_until_forgotten(self, keys: Iterable[str]) -> None:
         for key in keys:
@@ -130,15 +131,8 @@ class Witness:
             if key in must and (one["protocol"], one["name"]) != (self.way(key).protocol, must[key].name)
         ]
         for way in self.ways:
-            if not way.away and (inside := way.inside()) is not None:
-                must_by, may_by = ({key: some[key] for key in some.keys() & way.keys} for some in (must, may))
-                found += compare(f"let in by {way.protocol}", must_by, may_by, inside)
-        if not self.wireguard.away:
-            found += [
-                f"{key[:4]} has the preshared key {secret}"
-                for key, (secret, _) in self.wireguard.peers().items()
-                if key in must and secret != must[key].preshared_key
-            ]
+            if not way.away:
+                found += way.differences(*({key: some[key] for key in some.keys() & way.keys} for some in (must, may)))
         found += self.visitors.differences(must, may)
         if found and not self.trace[-1].endswith(line := f"\n    not yet: {sorted(found)}"):
             self.trace[-1] += line
