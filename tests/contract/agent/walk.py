@@ -41,6 +41,7 @@ STEPS = {
     "comes": 3,
     "dies": 1,
     "disk": 1,
+    "room": 3,
     "disturbed": 2,
     "clock_ahead": 1,
     "clock_hops": 1,
@@ -92,10 +93,9 @@ class Walk(Callers):
         self.settle()
 
     def end(self) -> None:
-        """All works again. By OpenVPN exactly those get in who are in; then all are revoked, and nobody is in."""
+        """All works again. By OpenVPN exactly those get in who are in; then all with certificates, until revoked."""
         self.trace.append("the end")
-        if self.is_full:
-            self.disk()
+        self.room()
         for way in self.ways:
             if way.away:
                 self.way_comes(way)
@@ -103,7 +103,13 @@ class Walk(Callers):
             self.settle()
         for key in filter(self.visitors.can_come, self.openvpn.keys):
             self.comes_by_openvpn(key)
-        for key in list(self.model.known):
+        keys = [key for way in self.certified for key in way.keys]
+        for key in keys:
+            self.answered(key, {"ttl_seconds": None}, self.post(key, {"ttl_seconds": None}))
+        for key in set(self.openvpn.keys) - self.visitors.there.keys():
+            self.comes_by_openvpn(key)
+        self.settle()
+        for key in keys:
             self.revoked(key, self.delete(key))
         self.settle()
 
@@ -190,11 +196,14 @@ class Walk(Callers):
             self.visitors.all_leave()
 
     def disk(self) -> None:
-        self.is_full = not self.is_full
-        self.trace[-1] += " is full" if self.is_full else " has room"
-        if self.is_full:
+        """It is full until there is room."""
+        if not self.is_full:
+            self.is_full = True
             self.full.enter_context(filled(self.state))
-        else:
+
+    def room(self) -> None:
+        if self.is_full:
+            self.is_full = False
             self.full.close()
             self.wait_until_forgotten([key for key, entry in self.model.known.items() if entry.out])
 
