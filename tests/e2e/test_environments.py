@@ -300,7 +300,7 @@ def test_what_an_operator_does_by_the_documentation(staging: Environment) -> Non
 
 def test_after_the_loss_of_a_state_no_device_needs_a_new_config(dev: Environment) -> None:
     """As docs/operations.md has it, of a stack with a Headscale of its own."""
-    _, _, init, recover, again = console("docs/operations.md", "Back up")
+    _, _, init, recover, again, *_ = console("docs/operations.md", "Back up")
     assert (init, again) == ("pulumi stack init prod", "pulumi up")
     stack, settings = dev.stack, dev.stack.settings()
     before, tokens = stack.outputs(), dev.tokens()
