@@ -63,7 +63,7 @@ def running(lab: Stack) -> Iterator[Stack]:
     finally:
         life.destroy(ways)
         ways.remove()
-        kube.kubectl("delete", "namespace", JUNE, "--wait=false")
+        kube.kubectl("delete", "namespace", JUNE)
 
 
 def offer(ways: Stack, lab: Stack, *access: str) -> float:
