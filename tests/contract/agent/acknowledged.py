@@ -7,6 +7,8 @@ from typing import Any, Self
 
 SHORT_S, SURELY_OVER_S = 2, 4.5
 """The short ttl, and when it is over for certain: whole seconds, a sweep a second, and a busy machine."""
+LONG_S = 1000
+"""The ttl that ends only where the clock is ahead."""
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ from typing import Any
 
 import httpx
 
-from tests.contract.agent.acknowledged import SHORT_S, Entry
+from tests.contract.agent.acknowledged import LONG_S, SHORT_S, Entry
 from tests.contract.agent.witness import Witness
 from tests.contract.agent.world import World
 
 CHOICES: dict[str, list[Any]] = {
     "name": [None, "phone", "tablet"],
-    "ttl_seconds": [None, SHORT_S, 1000],
+    "ttl_seconds": [None, SHORT_S, LONG_S],
 }
 SECRET: dict[str, list[Any]] = {
     "preshared_key": [

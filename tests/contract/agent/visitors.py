@@ -14,6 +14,7 @@ from tests.contract.agent.world import MESH_4, World
 from tests.deadlines import wait_for
 
 IN, REFUSED = "Initialization Sequence Completed", "AUTH_FAILED"
+TOLD = "Connection reset command was pushed by server"
 ANSWERED_S = 15
 _counter = itertools.count()
 
@@ -24,12 +25,18 @@ class Visitor:
 
     client: OpenVpnClient
     interface: str
+    was_out: bool = False
+    """Its device may have been out since it came."""
     is_doubtful: bool = False
-    """Its device may have been out since it came, and it may have ended then."""
+    """Its session may have ended for another reason."""
 
     def reaches(self) -> bool:
         ping = ("ping", "-n", "-c1", "-W0.5", "-I", self.interface, MESH_4)
         return self.client.process.poll() is None and self.client.namespace.tried(*ping).returncode == 0
+
+    def was_told(self) -> bool:
+        """Whether it knows that its session has ended. Packets alone do not tell: its route goes, too."""
+        return any(map(self.client.says, (TOLD, REFUSED)))
 
     def leave(self) -> None:
         self.client.process.kill()
@@ -86,15 +93,18 @@ class Visitors:
         """Who of those that are there is cut off, and who is not, in words."""
         found = []
         for key, visitor in self.there.items():
-            visitor.is_doubtful |= key not in must
-            if key not in may and visitor.reaches():
-                found.append(f"{key[:4]} still has its session")
-            if not visitor.is_doubtful and not visitor.reaches():
+            visitor.was_out |= key not in must
+            if key not in may:
+                if visitor.reaches():
+                    found.append(f"{key[:4]} still has its way")
+                elif not (visitor.is_doubtful or visitor.was_told()):
+                    found.append(f"{key[:4]} still has its session")
+            elif not (visitor.was_out or visitor.is_doubtful or visitor.reaches()):
                 found.append(f"{key[:4]} has lost its session")
         return found
 
     def settled(self, must: Entries, may: Entries) -> None:
         """Those who are out, or may have been, leave; others that may be in stay until that is certain."""
         for key, visitor in list(self.there.items()):
-            if key not in may or (visitor.is_doubtful and key in must):
+            if key not in may or (key in must and (visitor.was_out or visitor.is_doubtful)):
                 self.leave(key)

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from tests.contract.agent.acknowledged import SHORT_S
+from tests.contract.agent.acknowledged import LONG_S, SHORT_S
 from tests.contract.agent.agents_clock import AgentsClock
 from tests.contract.agent.callers import Callers
 from tests.contract.agent.disks import filled, small_disk
@@ -217,6 +217,9 @@ class Walk(Callers):
 
     def clock_ahead(self) -> None:
         """Whoever has a ttl is out; set right, those whose time is not over are in again, also over a restart."""
+        if not self.is_full:
+            key, fields = self.dice.choice(self.keys), {"ttl_seconds": LONG_S}
+            self.answered(key, fields, self.post(key, fields))
         with self.wrong_clock(self.dice.choice(AHEAD)):
             self.settle(lambda entry: entry.ttl is None)
             if self.dice.random() < 0.3:
