@@ -5,7 +5,7 @@ import pytest
 from tests.contract.agent.walk import Walk
 from tests.contract.agent.world import World
 
-STEPS, WITHIN_S = 300, 40
+STEPS, WITHIN_S = 300, 60
 
 
 @pytest.mark.timeout(180)
