@@ -134,8 +134,11 @@ class Issuer:
         return self._key.private_numbers().private_value.to_bytes(32, "big")
 
     def for_device(self, certified_key: bytes, created_at: int, expires_at: int | None) -> str:
-        """A device's certificate with the issuing one, in PEM; good until its time is over (seconds since 1970)."""
-        begin = datetime.datetime.fromtimestamp(created_at, UTC)
+        """A device's certificate with the issuing one, in PEM; good until its time is over (seconds since 1970).
+
+        It is good now, also for a device that was registered while a clock was ahead.
+        """
+        begin = min(datetime.datetime.fromtimestamp(created_at, UTC), datetime.datetime.now(UTC))
         end = datetime.datetime.fromtimestamp(expires_at, UTC) if expires_at else begin + LONGEST
         key = cast("CertificatePublicKeyTypes", serialization.load_der_public_key(certified_key))
         name = common_name(device_id(certified_key))
@@ -147,6 +150,11 @@ class Issuer:
         key, now = new_key(), datetime.datetime.now(UTC)
         certificate = self._issue(key.public_key(), name, ExtendedKeyUsageOID.SERVER_AUTH, now, now + SERVERS)
         return Credentials(_pem(certificate) + self.issuing, pem(key))
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing can be issued any more."""
+        return self.expires_at <= datetime.datetime.now(UTC)
 
     def is_due(self, validity: Validity) -> bool:
         """Whether a certificate is to be replaced: by one that ends later, or is good already.

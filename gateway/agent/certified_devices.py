@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from gateway.agent import certificate_requests
 from gateway.agent.bodies import CertifiedBody
 from gateway.agent.certificates import Issuer, certified, device_id, new_key, pem
-from gateway.agent.errors import InvalidFieldError
+from gateway.agent.errors import InvalidFieldError, UnavailableError
 from gateway.agent.protocol import ProfileFormat
 from gateway.agent.protocols.profiles import PROFILES, WITH_KEY, Material
 from gateway.agent.registration import Registration
@@ -24,6 +24,11 @@ class CertifiedDevices:
 
     def wanted(self, body: CertifiedBody) -> tuple[Registration, str | None]:
         """What a caller asks for, and the private key if one was made for it; InvalidFieldError if it cannot be had."""
+        if self._issuer.has_ended:
+            raise UnavailableError(
+                "the gateway's issuing certificate has ended: a change of its `key_rotation` makes another, "
+                "with which every device needs a new profile"
+            )
         formats = list(PROFILES[body.protocol])
         if body.profile_format not in {None, *formats}:
             raise InvalidFieldError(f"profile_format: {body.protocol} has {', '.join(formats)}", "profile_format")

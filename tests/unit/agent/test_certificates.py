@@ -42,6 +42,12 @@ def test_a_devices_certificate_is_good_for_its_key_and_its_time() -> None:
     issuing.verify_directly_issued_by(root)
 
 
+def test_a_device_of_a_clock_that_was_ahead_gets_a_certificate_that_is_good_now() -> None:
+    chain = made_issuer().for_device(certified(new_key()), NOW + 365 * 86400, None)
+    leaf = x509.load_pem_x509_certificates(chain.encode())[0]
+    assert leaf.not_valid_before_utc <= datetime.now(UTC) < leaf.not_valid_after_utc
+
+
 def certified_by(certificate: x509.Certificate) -> bytes:
     form = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     return certificate.public_key().public_bytes(*form)

@@ -200,6 +200,15 @@ async def test_bad_input_names_its_field(
     assert sentence in problem["detail"]
 
 
+async def test_an_issuer_that_has_ended_lets_nobody_new_in(
+    http: httpx.AsyncClient, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Issuer, "has_ended", True)
+    answer = await http.post("/v1/peers", json={"protocol": "openvpn", "make_key": True})
+    assert answer.status_code == 503
+    assert answer.json()["detail"].startswith("the gateway's issuing certificate has ended")
+
+
 async def test_a_key_belongs_to_one_protocol(http: httpx.AsyncClient) -> None:
     made = (await http.post("/v1/peers", json={"protocol": "openvpn", "make_key": True})).json()
     answer = await http.post("/v1/peers", json={"public_key": made["id"]})
