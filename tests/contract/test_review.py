@@ -36,7 +36,7 @@ KEY = "pulumi-python:dynamic/meshgate:WireGuardKey"
 EXIT_NODE = "pulumi-python:dynamic/meshgate:ExitNode"
 VOLUME, OF_NAMESPACE = "kubernetes:core/v1:PersistentVolumeClaim", "kubernetes:core/v1:Namespace"
 TOP = f"<!-- meshgate-review -->\n<!-- verdicts: {STACK}=%s -->\n## What `pulumi up` would do\n\n### `{STACK}`: "
-UNCHANGED = TOP % "unchanged" + "no changes\n\n16 unchanged\n"
+UNCHANGED = TOP % "unchanged" + "no changes\n\n17 unchanged\n"
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def test_a_rotated_key(environment: Environment) -> None:
         "> [!CAUTION]\n"
         "> - **Replaces** `WireGuardKey` `one-key`, because that was asked for (`--replace`, or the state marks it). "
         f"It is {KEPT[KEY]}.\n\n"
-        "1 replaced, 3 updated, 12 unchanged\n\n"
+        "1 replaced, 3 updated, 13 unchanged\n\n"
         "<details>\n<summary>Every change, field by field</summary>\n\n"
         "**replaces** `WireGuardKey` `one-key`\n\n"
         "**updates** `Deployment` `one-gateway`\n```diff\n"
@@ -169,7 +169,7 @@ def test_a_rotated_token(environment: Environment) -> None:
     (key,) = core(environment.server).read_namespaced_secret("meshgate-gateway", JUNE).data
     assert environment.comment() == (
         TOP % "changes" + "4 changes\n\n"
-        "4 updated, 12 unchanged\n\n"
+        "4 updated, 13 unchanged\n\n"
         "<details>\n<summary>Every change, field by field</summary>\n\n"
         "**updates** `Secret` `one-identity`\n```diff\n! data: [secret], another one\n```\n\n"
         '**updates** `Token` `one-token`\n```diff\n- rotation: ""\n+ rotation: "2027-spring"\n```\n\n'
@@ -200,7 +200,7 @@ def test_a_replaced_gateway(environment: Environment) -> None:
         f"{deletes % ('PreAuthKey', 'pre-auth-key')}\n"
         f"{deletes % ('Token', 'token')}\n"
         f"{deletes % ('Service', 'wireguard')}\n\n"
-        "11 deleted, 11 created, 2 updated, 3 unchanged\n"
+        "11 deleted, 11 created, 2 updated, 4 unchanged\n"
     )
     assert '\n- server_endpoint: "127.0.0.1:31820"\n+ server_endpoint: "127.0.0.1:31999"\n' in comment
 
@@ -217,7 +217,7 @@ def test_a_gateway_that_moves(environment: Environment) -> None:
         f"{replaces % ('Namespace', 'cluster/namespace', 'metadata.name')} It is {KEPT[OF_NAMESPACE]}.\n"
         f"{replaces % ('ConfigMap', 'one-config', 'metadata.namespace')}\n"
     )
-    assert "8 replaced, 2 updated, 6 unchanged\n" in comment
+    assert "8 replaced, 2 updated, 7 unchanged\n" in comment
     assert "WireGuardKey" not in comment
 
 
@@ -225,7 +225,7 @@ def test_a_route_unapproved_by_hand(environment: Environment) -> None:
     environment.approve()
     assert environment.comment() == (
         TOP % "changes" + "1 change, to put right what was changed by hand\n\n"
-        "1 updated, 15 unchanged\n\n"
+        "1 updated, 16 unchanged\n\n"
         "<details>\n<summary>Every change, field by field</summary>\n\n"
         "**updates** `ExitNode` `one-exit-node`, changed by hand\n```diff\n"
         '- routes: []  (changed by hand)\n+ routes: ["0.0.0.0/0", "::/0"]\n```\n\n'
