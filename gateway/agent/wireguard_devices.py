@@ -24,9 +24,9 @@ def wanted(body: WireGuardBody) -> tuple[Registration, str | None]:
         raise InvalidFieldError(
             "profile_format: qr holds the private key; ask for make_key, or another format", "profile_format"
         )
-    private_key, public_key = new_key_pair() if body.make_key else (None, body.public_key)
+    private_key, public_key = new_key_pair() if body.public_key is None else (None, body.public_key)
     given = body.model_dump(include={"name", "ttl_seconds", "preshared_key"}, exclude_unset=True)
-    return Registration(public_key=public_key or "", **given), private_key
+    return Registration(public_key=public_key, **given), private_key
 
 
 def config(

@@ -19,7 +19,6 @@ from infra.resources.pre_auth_key import PreAuthKey
 from infra.resources.token import Token
 from infra.resources.user import HeadscaleUser
 from infra.resources.wireguard_key import WireGuardKey
-from infra.secret_contents import token_file
 from infra.settings.gateway import GatewaySettings
 from infra.settings.headscale import HeadscaleSettings
 from infra.settings.stack import StackSettings
@@ -58,9 +57,7 @@ class Gateway(Component):
             opts=self.child(),
         )
         identity = GatewayIdentity(
-            tokens=pulumi.Output.all(token.value, token.previous, token.next, token.admin).apply(
-                lambda tokens: token_file(tokens[:-1], admin=tokens[-1])
-            ),
+            tokens=token.file,
             admin_token=token.admin,
             wireguard=key,
             mesh=self._mesh_identity(server, user, target) if server and user else None,

@@ -13,7 +13,6 @@ from infra.components.orchestrator_env import KeyServiceAccess
 from infra.components.stack_cluster import StackCluster
 from infra.resources.token import Token
 from infra.resources.user import DevicesUser
-from infra.secret_contents import token_file
 from infra.settings.headscale import HeadscaleSettings
 from infra.settings.stack import StackSettings
 
@@ -42,9 +41,7 @@ class MeshAccess(Component):
             settings,
             server,
             user.user,
-            tokens=pulumi.Output.all(token.value, token.previous, token.next, token.admin).apply(
-                lambda tokens: token_file(tokens[:-1], admin=tokens[-1])
-            ),
+            tokens=token.file,
             admin_token=token.admin,
             opts=self.child(user),
         )

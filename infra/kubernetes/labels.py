@@ -8,7 +8,8 @@ NOT_AWAITED = {"pulumi.com/skipAwait": "true"}
 INSTANCE = "app.kubernetes.io/instance"
 PART_OF = "app.kubernetes.io/part-of"
 OWNER = "meshgate/stack"
-"""Label of every object of ours: the id of the stack's state. Of what somebody hands over it is the stack's name."""
+"""Label of every object that a stack declares: the id of the stack's state. Of what somebody hands over it is the
+stack's name."""
 
 
 def labels(component: str, instance: str) -> dict[str, str]:

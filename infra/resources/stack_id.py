@@ -1,6 +1,6 @@
 """StackId: what tells a stack's state from every other, also from another state of the same name.
 
-All that the stack makes is labelled with it (infra/kubernetes/ownership.py).
+All that the stack declares in the cluster is labelled with it (infra/kubernetes/ownership.py).
 """
 
 import secrets

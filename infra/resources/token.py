@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from infra.resources.base import Props, Provider, secret_outputs
 from infra.resources.connections import STILL_IN_THE_MESH, Connections
-from infra.secret_contents import TOKENS, tokens
+from infra.secret_contents import TOKENS, token_file, tokens
 
 BYTES = 32
 
@@ -82,3 +82,10 @@ class Token(Resource, module="meshgate", name="Token"):
         outputs = ("value", "previous", "next", "admin")
         props = {"rotation": rotation, "headscale": headscale, "kept_in": kept_in, **dict.fromkeys(outputs)}
         super().__init__(TokenProvider(), name, props, secret_outputs(opts, *outputs))
+
+    @property
+    def file(self) -> Output[str]:
+        """The token file of whoever is asked with them; secret."""
+        return Output.all(self.value, self.previous, self.next, self.admin).apply(
+            lambda tokens: token_file(tokens[:-1], admin=tokens[-1])
+        )
