@@ -23,6 +23,7 @@ user = None
 if headscale and any(gateway.mesh for gateway in settings.gateways):
     user = HeadscaleUser(
         "user",
+        server=headscale.url,
         user=headscale.user or f"meshgate-{pulumi.get_stack()}",
         stack_id=cluster.stack_id,
         opts=pulumi.ResourceOptions(depends_on=server),

@@ -4,6 +4,7 @@ The node is known by the pre-auth key that it joined with. A node whose volume o
 another key: it is known by the id that it had, or by its host name and owner.
 """
 
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -35,7 +36,7 @@ def candidates(headscale: "Headscale", expected: ExpectedNode) -> "list[Node]":
     nodes = headscale.nodes()
     by_key = [node for node in nodes if expected.pre_auth_key_id and node.pre_auth_key_id == expected.pre_auth_key_id]
     by_id = [node for node in nodes if node.id == expected.node_id]
-    by_name = [node for node in nodes if node.name == expected.hostname and _owned(node, expected.user)]
+    by_name = [node for node in nodes if node.name == expected.hostname and owned(node, expected.user)]
     return list({node.id: node for node in (*by_key, *by_id, *by_name)}.values())
 
 
@@ -50,9 +51,19 @@ def wait(headscale: "Headscale", expected: ExpectedNode, deadline_seconds: float
     return poll(partial(_look, headscale, expected), deadline_seconds)
 
 
-def approve(headscale: "Headscale", node: "Node") -> "Node":
-    """The node with both exit routes approved, besides what else is."""
-    return node if node.is_exit else headscale.approve_routes(node, EXIT_ROUTES)
+def approve(headscale: "Headscale", node: "Node", tags: Collection[str] | None = None) -> "Node":
+    """The node with both exit routes approved, besides what else is, and with these tags alone; with any when None."""
+    if not node.is_exit:
+        node = headscale.approve_routes(node, EXIT_ROUTES)
+    return node if tags is None or set(tags) == set(node.tags) else headscale.set_tags(node, tags)
+
+
+def connects(headscale: "Headscale", nodes: "Sequence[Node]", within_seconds: float) -> bool:
+    """Whether one of these nodes is connected, or is so again within that time."""
+    if not nodes or any(node.connected for node in nodes):
+        return bool(nodes)
+    ids = [node.id for node in nodes]
+    return bool(poll(lambda: any(_is_connected(headscale, id_) for id_ in ids) or None, within_seconds))
 
 
 def delete(headscale: "Headscale", node_id: str) -> None:
@@ -76,11 +87,18 @@ def _look(headscale: "Headscale", expected: ExpectedNode) -> "Node | None":
         return None
 
 
+def _is_connected(headscale: "Headscale", node_id: str) -> bool:
+    try:
+        return headscale.node(node_id).connected
+    except (NotFoundError, UnavailableError):
+        return False
+
+
 def _serves(node: "Node") -> bool:
     return node.connected and node.offers_exit
 
 
-def _owned(node: "Node", user: str) -> bool:
+def owned(node: "Node", user: str) -> bool:
     """Whether the node is of that user; a tagged one is by the key that it joined with."""
     return user in {owner.name for owner in (node.user, node.pre_auth_key and node.pre_auth_key.user) if owner}
 
@@ -89,7 +107,7 @@ def _why_none(headscale: "Headscale", expected: ExpectedNode, new_key: str) -> s
     key_id = expected.pre_auth_key_id
     joined = [node for node in candidates(headscale, expected) if key_id in (None, node.pre_auth_key_id)]
     if joined:
-        return _state(joined[0])
+        return _state(joined[0], new_key)
     try:
         user = headscale.user(expected.user)
     except NotFoundError:
@@ -106,7 +124,9 @@ def _why_none(headscale: "Headscale", expected: ExpectedNode, new_key: str) -> s
     return f"nobody has used its pre-auth key {key_id} yet, so tailscaled did not reach Headscale"
 
 
-def _state(node: "Node") -> str:
+def _state(node: "Node", new_key: str) -> str:
+    if node.expired:
+        return f"it registered as node {node.id}, which has expired; {new_key}"
     if not node.online:
         return f"it registered as node {node.id}, which is offline"
     if not node.connected:

@@ -98,6 +98,8 @@ class Node(_Answer):
     """None or `tagged-devices` for a tagged node."""
     pre_auth_key: PreAuthKey | None = None
     online: bool = False
+    expiry: datetime | None = None
+    """The end of its key, after which the machine must join again; year 1 before 0.25 for none."""
     tags: Annotated[tuple[str, ...], Field(validation_alias=AliasChoices("tags", "forcedTags"))] = ()
     approved_routes: tuple[str, ...] = ()
     available_routes: tuple[str, ...] = ()
@@ -118,6 +120,11 @@ class Node(_Answer):
     def connected(self) -> bool:
         """Whether the machine is here for good: `online` alone comes before its first map request."""
         return self.online and self.disco_key != _NO_DISCO_KEY
+
+    @property
+    def expired(self) -> bool:
+        """Whether the machine must join again."""
+        return self.expiry is not None and self.expiry.year > 1 and self.expiry <= datetime.now(UTC)
 
     @property
     def pre_auth_key_id(self) -> str | None:

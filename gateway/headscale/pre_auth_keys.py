@@ -8,12 +8,15 @@ from collections.abc import Collection
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from gateway.headscale import markers
+from gateway.headscale import exit_nodes, markers
 from gateway.headscale.errors import NotFoundError
 
 if TYPE_CHECKING:
     from gateway.headscale.client import Headscale
-    from gateway.headscale.models import PreAuthKey, User
+    from gateway.headscale.models import Node, PreAuthKey, User
+
+GRACE_SECONDS = 30.0
+"""How long a node may be away before it counts as lost: a restart of Headscale or of the gateway is shorter."""
 
 
 def make(
@@ -43,13 +46,28 @@ def find(headscale: "Headscale", user_name: str, key_id: str) -> "PreAuthKey | N
     return next((key for key in headscale.pre_auth_keys(user) if key.id == key_id), None)
 
 
-def serves(headscale: "Headscale", key: "PreAuthKey", owner: str) -> bool:
-    """Whether the owner needs no other key: it can join by this one, or has joined by it or by an earlier one."""
-    return key.usable or any(
-        joined_by.id == key.id or markers.is_marked(joined_by.expiration, owner)
-        for node in headscale.nodes()
-        if (joined_by := node.pre_auth_key)
-    )
+def serves(
+    headscale: "Headscale", key: "PreAuthKey | None", owner: str, expected: exit_nodes.ExpectedNode, *, connected: bool
+) -> bool:
+    """Whether the owner needs no other key: it can join by this one, or its node is there and has not expired.
+
+    With `connected` that node must be connected as well, or be so within GRACE_SECONDS: a node without its volume, or
+    one that was deleted on the machine, is a record only. A key that somebody removed once it was used is no loss.
+    """
+    if key and key.usable:
+        return True
+    nodes = [node for node in headscale.nodes() if not node.expired and _joined(node, owner, expected)]
+    return exit_nodes.connects(headscale, nodes, GRACE_SECONDS) if connected else bool(nodes)
+
+
+def _joined(node: "Node", owner: str, expected: exit_nodes.ExpectedNode) -> bool:
+    """Whether the node joined as this owner; a tagged one whose key was removed says so by its name alone."""
+    key = node.pre_auth_key
+    if key and key.id == expected.pre_auth_key_id:
+        return True
+    if not exit_nodes.owned(node, expected.user):
+        return key is None and bool(node.tags) and node.name == expected.hostname
+    return node.name == expected.hostname or bool(key and markers.is_marked(key.expiration, owner))
 
 
 def removable(headscale: "Headscale", user: "User", owner: str, key_id: str | None = None) -> "list[PreAuthKey]":

@@ -65,6 +65,8 @@ class Gateway(Component):
         )
         found = target.declare(identity, self.child())
         exit_node = self._exit_node(identity.mesh, target, found) if identity.mesh else None
+        # Last, as the exit node says it better when a gateway does not join.
+        target.await_ready(self.child(*found.resources, *([exit_node] if exit_node else [])))
         self.handover = found.handover
         self.access = GatewayAccess(
             gateway=self,
@@ -87,8 +89,10 @@ class Gateway(Component):
     def _mesh_identity(self, server: HeadscaleSettings, user: HeadscaleUser, target: Target) -> MeshIdentity:
         key = PreAuthKey(
             f"{self._gateway.name}-pre-auth-key",
+            server=server.url,
             user=user.user,
             owner=self._gateway.name,
+            hostname=self._gateway.hostname,
             tags=list(self._gateway.tags),
             expiration_hours=target.join_hours,
             awaited=target.awaited,
@@ -109,9 +113,11 @@ class Gateway(Component):
     def _exit_node(self, mesh: MeshIdentity, target: Target, found: Whereabouts) -> ExitNode:
         return ExitNode(
             f"{self._gateway.name}-exit-node",
+            server=mesh.server.url,
             pre_auth_key_id=mesh.pre_auth_key_id,
             user=mesh.user,
             hostname=self._gateway.hostname,
+            tags=self._gateway.tags,
             namespace=found.namespace,
             deployment=found.deployment,
             deadline_seconds=self._gateway.registration_deadline,

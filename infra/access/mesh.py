@@ -31,6 +31,7 @@ class MeshAccess(Component):
         clients = settings.clients
         user = DevicesUser(
             "devices",
+            server=server.url,
             user=f"{server.user or f'meshgate-{pulumi.get_stack()}'}-devices",
             stack_id=cluster.stack_id,
             opts=self.child(*managed),

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 import pulumi
 
 from infra import gateway_programs
-from infra.components.gateway_identity import GatewayIdentity
+from infra.components.gateway_identity import GatewayIdentity, MeshIdentity
+from infra.resources.token import digest
 from infra.secret_contents import ISSUING_CERTIFICATE, ISSUING_KEY, PRE_AUTH_KEY, PRIVATE_KEY, TOKENS
 from infra.settings.gateway import GatewaySettings
-from infra.settings.headscale import HeadscaleSettings
 
 CA_CERTIFICATE = "ca.crt"
 TAILSCALE_SOCKET = "/tmp/tailscaled.sock"  # noqa: S108 (an emptyDir of the container)
@@ -58,13 +58,18 @@ def _container(name: str, image: str, *capabilities: str, **more: object) -> dic
     }
 
 
-def tailscale(server: HeadscaleSettings, gateway: GatewaySettings) -> dict[str, object]:
-    """tailscaled in kernel-TUN mode, exit node of the mesh."""
-    environment = {
+def tailscale(mesh: MeshIdentity, gateway: GatewaySettings) -> dict[str, object]:
+    """tailscaled in kernel-TUN mode, exit node of the mesh.
+
+    It joins once, and never heeds another server or user then. So each of these has a state of its own.
+    """
+    server = mesh.server
+    whose = mesh.user.apply(lambda user: digest(f"{server.url} {user}"))
+    environment: dict[str, pulumi.Input[str]] = {
         "TS_AUTHKEY": f"file:/run/meshgate/{PRE_AUTH_KEY}",
         "TS_AUTH_ONCE": "true",
         "TS_HOSTNAME": gateway.hostname,
-        "TS_STATE_DIR": TAILSCALE_STATE,
+        "TS_STATE_DIR": pulumi.Output.format("{0}/{1}", TAILSCALE_STATE, whose),
         "TS_SOCKET": TAILSCALE_SOCKET,
         "TS_KUBE_SECRET": "",
         "TS_USERSPACE": "false",

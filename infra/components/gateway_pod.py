@@ -71,7 +71,7 @@ def spec(gateway: GatewaySettings, name: str, identity: GatewayIdentity) -> dict
             volumes.append({"name": way, "empty_dir": {"medium": "Memory"}})
     running.append(containers.agent(gateway, identity))
     if identity.mesh:
-        running.insert(0, containers.tailscale(identity.mesh.server, gateway))
+        running.insert(0, containers.tailscale(identity.mesh, gateway))
         volumes += [
             {"name": "pre-auth-key", "secret": _secret(name, PRE_AUTH_KEY)},
             {"name": "tailscale-run", "empty_dir": {}},

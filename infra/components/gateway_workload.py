@@ -1,7 +1,6 @@
 """The gateway in Kubernetes: Secret, ConfigMap, volume, Deployment, NetworkPolicy, Services (NodePort and others)."""
 
 import pulumi
-from pulumi_kubernetes.apps.v1 import Deployment
 from pulumi_kubernetes.core.v1 import ConfigMap, Secret, Service
 from pulumi_kubernetes.networking.v1 import NetworkPolicy
 
@@ -47,23 +46,18 @@ class GatewayWorkload(NamespacedComponent):
         # Before the pod: it is let in from its first moment, and not a moment longer.
         policy = self._network_policy(settings)
         self._services()
-        Deployment(
-            f"{gateway.name}-gateway",
-            metadata=self.metadata(self.name),
-            spec={
-                "replicas": 1,
-                # Two pods with one tailscaled state are a cloned machine to Headscale (tailscale#4837).
-                "strategy": {"type": "Recreate"},
-                "selector": {"match_labels": self.selector},
-                "template": {
-                    "metadata": {
-                        "labels": self.labels,
-                        "annotations": gateway_pod.annotations(identity),
-                    },
-                    "spec": gateway_pod.spec(gateway, self.name, identity),
-                },
+        spec = {
+            "replicas": 1,
+            # Two pods with one tailscaled state are a cloned machine to Headscale (tailscale#4837).
+            "strategy": {"type": "Recreate"},
+            "selector": {"match_labels": self.selector},
+            "template": {
+                "metadata": {"labels": self.labels, "annotations": gateway_pod.annotations(identity)},
+                "spec": gateway_pod.spec(gateway, self.name, identity),
             },
-            opts=self.opts(secret, config, state, policy),
+        }
+        self.deployment = self.declare_deployment(
+            f"{gateway.name}-gateway", self.name, spec, secret, config, state, policy
         )
         self.peers_url = pulumi.Output.format(
             "http://{0}-peers.{1}.svc.cluster.local:{2}", self.name, cluster.namespace, gateway_programs.HTTP_PORT
@@ -75,7 +69,7 @@ class GatewayWorkload(NamespacedComponent):
     def _services(self) -> None:
         """The peer API inside the cluster, and the clients' ports outside it.
 
-        They are not awaited: the Deployment's rollout and the exit node prove that they have a ready pod.
+        They are not awaited: the gateway's Readiness and the exit node prove that they have a ready pod.
         """
         Service(
             f"{self._gateway.name}-peers",

@@ -8,12 +8,12 @@ import hashlib
 from urllib.parse import urlsplit
 
 import yaml
-from pulumi_kubernetes.apps.v1 import Deployment
 from pulumi_kubernetes.core.v1 import ConfigMap, Service
 from pulumi_kubernetes.networking.v1 import Ingress
 
 from infra.components.stack_cluster import NamespacedComponent, StackCluster
 from infra.resources.api_key import HeadscaleApiKey
+from infra.resources.readiness import Readiness
 from infra.settings.headscale import HeadscaleSettings
 from infra.settings.value_types import MESH_NETWORKS
 
@@ -34,45 +34,42 @@ class HeadscaleServer(NamespacedComponent):
         config = yaml.safe_dump(configuration(settings.url, self._stun_port), sort_keys=False)
         config_map = ConfigMap("config", metadata=self.metadata(NAME), data={"config.yaml": config}, opts=self.opts())
         state = self.claim("state", NAME, settings.storage, settings.storage_class)
-        self.deployment = Deployment(
-            "server",
-            metadata=self.metadata(NAME),
-            spec={
-                "replicas": 1,
-                # SQLite and the in-memory netmap allow one server at a time.
-                "strategy": {"type": "Recreate"},
-                "selector": {"match_labels": SELECTOR},
-                "template": {
-                    "metadata": {
-                        "labels": self.labels,
-                        "annotations": {"meshgate/config": hashlib.sha256(config.encode()).hexdigest()[:16]},
+        spec = {
+            "replicas": 1,
+            # SQLite and the in-memory netmap allow one server at a time.
+            "strategy": {"type": "Recreate"},
+            "selector": {"match_labels": SELECTOR},
+            "template": {
+                "metadata": {
+                    "labels": self.labels,
+                    "annotations": {"meshgate/config": hashlib.sha256(config.encode()).hexdigest()[:16]},
+                },
+                "spec": {
+                    "automount_service_account_token": False,
+                    "enable_service_links": False,
+                    "security_context": {
+                        # Root without a capability: it owns its hostPath volumes too, which have no fsGroup.
+                        "run_as_user": 0,
+                        "seccomp_profile": {"type": "RuntimeDefault"},
                     },
-                    "spec": {
-                        "automount_service_account_token": False,
-                        "enable_service_links": False,
-                        "security_context": {
-                            # Root without a capability: it owns its hostPath volumes too, which have no fsGroup.
-                            "run_as_user": 0,
-                            "seccomp_profile": {"type": "RuntimeDefault"},
-                        },
-                        "containers": [_container(settings.image, self._stun_port)],
-                        "volumes": [
-                            {"name": "config", "config_map": {"name": config_map.metadata.name}},
-                            {"name": "state", "persistent_volume_claim": {"claim_name": state.metadata.name}},
-                            {"name": "run", "empty_dir": {}},
-                            {"name": "tmp", "empty_dir": {}},
-                        ],
-                    },
+                    "containers": [_container(settings.image, self._stun_port)],
+                    "volumes": [
+                        {"name": "config", "config_map": {"name": config_map.metadata.name}},
+                        {"name": "state", "persistent_volume_claim": {"claim_name": state.metadata.name}},
+                        {"name": "run", "empty_dir": {}},
+                        {"name": "tmp", "empty_dir": {}},
+                    ],
                 },
             },
-            opts=self.opts(),
-        )
+        }
+        deployment = self.declare_deployment("server", NAME, spec)
+        self._ready = Readiness("server-ready", deployment=deployment, opts=self.child(deployment))
         services = self._services(settings)
         self.api_key = HeadscaleApiKey(
             "api-key",
             namespace=cluster.namespace,
-            deployment=self.deployment.metadata.name,
-            opts=self.child(self.deployment, *services),
+            deployment=NAME,
+            opts=self.child(self._ready, *services),
         )
         self.register_outputs({})
 
@@ -88,7 +85,7 @@ class HeadscaleServer(NamespacedComponent):
                     "selector": SELECTOR,
                     "ports": [http | ({"node_port": settings.node_port} if settings.node_port else {})],
                 },
-                opts=self.opts(self.deployment),
+                opts=self.opts(self._ready),
             )
         ]
         if settings.stun_node_port:
@@ -103,7 +100,7 @@ class HeadscaleServer(NamespacedComponent):
                         "external_traffic_policy": "Local",
                         "ports": [stun | {"node_port": settings.stun_node_port}],
                     },
-                    opts=self.opts(self.deployment),
+                    opts=self.opts(self._ready),
                 )
             )
         if settings.ingress:

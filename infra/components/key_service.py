@@ -4,7 +4,6 @@ Its API key is the stack's own. A managed server's lies in the Secret that the s
 """
 
 import pulumi
-from pulumi_kubernetes.apps.v1 import Deployment
 from pulumi_kubernetes.core.v1 import ConfigMap, Secret, Service
 from pulumi_kubernetes.networking.v1 import NetworkPolicy
 
@@ -13,6 +12,7 @@ from infra.components.api_callers import callers
 from infra.components.stack_cluster import NamespacedComponent, StackCluster
 from infra.kubernetes.labels import NOT_AWAITED
 from infra.resources.connections import API_KEY, API_KEY_SECRET
+from infra.resources.readiness import Readiness
 from infra.resources.token import digest
 from infra.secret_contents import ADMIN_TOKEN, TOKENS
 from infra.settings.headscale import HeadscaleSettings
@@ -65,22 +65,19 @@ class KeyService(NamespacedComponent):
             },
             opts=self.opts(),
         )
-        Deployment(
-            "keys",
-            metadata=self.metadata(NAME),
-            spec={
-                "replicas": 1,
-                "selector": {"match_labels": SELECTOR},
-                "template": {
-                    "metadata": {
-                        "labels": self.labels,
-                        "annotations": {"meshgate/ca-certificate": digest(certificate or "")},
-                    },
-                    "spec": _pod(server, own, user),
+        spec = {
+            "replicas": 1,
+            "selector": {"match_labels": SELECTOR},
+            "template": {
+                "metadata": {
+                    "labels": self.labels,
+                    "annotations": {"meshgate/ca-certificate": digest(certificate or "")},
                 },
+                "spec": _pod(server, own, user),
             },
-            opts=self.opts(secret, policy, *trusted),
-        )
+        }
+        deployment = self.declare_deployment("keys", NAME, spec, secret, policy, *trusted)
+        Readiness("keys-ready", deployment=deployment, opts=self.child(deployment))
         self.url = pulumi.Output.format(
             "http://{0}.{1}.svc.cluster.local:{2}", NAME, cluster.namespace, gateway_programs.HTTP_PORT
         )

@@ -6,10 +6,12 @@ from typing import Any
 
 import pulumi
 import pulumi_kubernetes as kubernetes
+from pulumi_kubernetes.apps.v1 import Deployment
 from pulumi_kubernetes.core.v1 import Namespace, PersistentVolumeClaim
 
 from infra.components.component import Component
-from infra.kubernetes.labels import ADOPTED, OWNER, labels
+from infra.kubernetes import predecessor
+from infra.kubernetes.labels import ADOPTED, NOT_AWAITED, OWNER, labels
 from infra.kubernetes.ownership import refusing_hooks
 from infra.resources.stack_id import StackId
 from infra.settings.stack import StackSettings
@@ -52,6 +54,11 @@ class StackCluster(Component):
     def ownership(self) -> pulumi.ResourceHookBinding:
         """For what may be somebody else's already."""
         return refusing_hooks(self._settings.cluster.context, self._settings.recover)
+
+    @cached_property
+    def succession(self) -> pulumi.ResourceHookBinding:
+        """For a Deployment, whose predecessor may not have ended yet."""
+        return predecessor.ended(self._settings.cluster.context)
 
     @property
     def owner(self) -> Mapping[str, pulumi.Input[str]]:
@@ -103,6 +110,17 @@ class NamespacedComponent(Component):
     def opts(self, *depends_on: pulumi.Resource) -> pulumi.ResourceOptions:
         """Options of a Kubernetes object of this component."""
         return self.child(*depends_on, provider=self.cluster.provider)
+
+    def declare_deployment(
+        self, resource: str, name: str, spec: Mapping[str, object], *depends_on: pulumi.Resource
+    ) -> Deployment:
+        """A Deployment that its Readiness waits for; `resource` is its name in the stack."""
+        return Deployment(
+            resource,
+            metadata=self.metadata(name, NOT_AWAITED),
+            spec=spec,
+            opts=self.child(*depends_on, provider=self.cluster.provider, hooks=self.cluster.succession),
+        )
 
     def claim(self, resource: str, name: str, size: str, storage_class: str | None) -> PersistentVolumeClaim:
         """The volume that this component's state is on; `resource` is its name in the stack."""

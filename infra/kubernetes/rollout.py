@@ -10,6 +10,9 @@ from gateway.headscale.polling import poll
 from gateway.headscale.redaction import excerpt
 from infra.kubernetes.client import KubernetesClient
 
+START_SECONDS = 600
+"""How long the pods of a Deployment may take to begin; Kubernetes' own progressDeadlineSeconds."""
+
 
 def wait(cluster: KubernetesClient, namespace: str, name: str, deadline_seconds: float) -> str:
     """Empty once the Deployment's last spec is rolled out, else, at the deadline, why it is not."""
@@ -18,6 +21,24 @@ def wait(cluster: KubernetesClient, namespace: str, name: str, deadline_seconds:
         return None if why_not(cluster.deployment(namespace, name)) else True
 
     return "" if poll(look, deadline_seconds) else explain(cluster, namespace, name)
+
+
+def wait_for_start(cluster: KubernetesClient, namespace: str, name: str) -> str:
+    """Empty once the pods of the Deployment's last spec have begun to run, else, after START_SECONDS, why not.
+
+    From then on a program has the time that it is given. Images and volumes have had theirs before.
+    """
+
+    def look() -> bool | None:
+        deployment = cluster.deployment(namespace, name)
+        if deployment is None:
+            return False
+        if _replaced(deployment):
+            return None
+        pods = [pod for pod in cluster.pods(deployment) if "deletionTimestamp" not in pod["metadata"]]
+        return True if pods and all(map(_has_started, pods)) else None
+
+    return "" if poll(look, START_SECONDS) else explain(cluster, namespace, name)
 
 
 def explain(cluster: KubernetesClient, namespace: str, name: str) -> str:
@@ -34,20 +55,30 @@ def why_not(deployment: dict[str, Any] | None, pods: Sequence[dict[str, Any]] = 
 
 def _lacking(deployment: dict[str, Any]) -> str:
     """What a Deployment lacks to be rolled out; empty when it is."""
+    if why := _replaced(deployment):
+        return why
+    updated, available = (int(deployment["status"].get(field, 0)) for field in ("updatedReplicas", "availableReplicas"))
+    return f"{available} of {updated} pods of the new version are ready" if available < updated else ""
+
+
+def _replaced(deployment: dict[str, Any]) -> str:
+    """Why there are not all pods of the last spec and no others; empty when there are."""
     status: dict[str, Any] = deployment.get("status", {})
     wanted = deployment["spec"].get("replicas", 1)
     if status.get("observedGeneration", 0) < deployment["metadata"]["generation"]:
         return "the controller has not seen the change yet"
-    updated, total, available = (
-        int(status.get(field, 0)) for field in ("updatedReplicas", "replicas", "availableReplicas")
-    )
+    updated, total = (int(status.get(field, 0)) for field in ("updatedReplicas", "replicas"))
     if updated < wanted:
         return f"{updated} of {wanted} pods are of the new version"
-    if total > updated:
-        return f"{total - updated} pods of the old version still run"
-    if available < updated:
-        return f"{available} of {updated} pods of the new version are ready"
-    return ""
+    return f"{total - updated} pods of the old version still run" if total > updated else ""
+
+
+def _has_started(pod: dict[str, Any]) -> bool:
+    """Whether each container of the pod has run, be it that it ended since."""
+    wanted = len(pod["spec"]["containers"])
+    statuses = pod.get("status", {}).get("containerStatuses", [])
+    ran = [one for one in statuses if one.get("restartCount") or {"running", "terminated"} & set(one.get("state", {}))]
+    return len(ran) == wanted
 
 
 def _troubles(pod: dict[str, Any]) -> list[str]:

@@ -4,7 +4,7 @@
 runs. Until then there is none, which is no failure: each `up` looks again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pulumi import Input, Output, ResourceOptions
@@ -13,7 +13,8 @@ from typing_extensions import override
 
 from gateway.headscale import EXIT_ROUTES, exit_nodes
 from gateway.headscale.errors import NotFoundError
-from infra.resources import registration
+from infra.kubernetes import rollout
+from infra.resources import registration, servers
 from infra.resources.base import Props, Provider, ResourceError, log
 from infra.resources.connections import Connections
 
@@ -21,13 +22,21 @@ if TYPE_CHECKING:
     from gateway.headscale.client import Headscale
     from gateway.headscale.models import Node
 
-_NOT_JOINED: dict[str, Any] = {"node_id": "", "node_name": "", "addresses": [], "node_key": "", "routes": []}
+_NOT_JOINED: dict[str, Any] = {
+    "node_id": "",
+    "node_name": "",
+    "addresses": [],
+    "node_key": "",
+    "routes": [],
+    "node_tags": [],
+    servers.KEY: None,
+}
 
 
 class ExitNodeProvider(Provider):
     """Headscale calls: create 2 and one a poll, read 1 (servers before 0.26 keep routes apart: one more each)."""
 
-    INPUTS = ("pre_auth_key_id", "hostname", "user", "namespace", "deployment", "container")
+    INPUTS = ("server", "pre_auth_key_id", "hostname", "user", "tags", "namespace", "deployment", "container")
 
     @override
     def refusals(self, connections: Connections, olds: Props, news: Props) -> Iterator[tuple[str, str]]:
@@ -38,19 +47,23 @@ class ExitNodeProvider(Provider):
 
     @override
     def drifted(self, olds: Props, news: Props) -> bool:
-        """Whether somebody took the approval back, or the machine had not joined yet."""
-        return not set(EXIT_ROUTES) <= set(olds.get("routes") or ())
+        """Whether somebody took the approval or a tag back, or the machine had not joined yet."""
+        tags = _wanted_tags(olds, news)
+        untagged = tags is not None and set(tags) != set(olds.get("node_tags") or ())
+        return untagged or not set(EXIT_ROUTES) <= set(olds.get("routes") or ())
 
     @override
     def make(self, connections: Connections, props: Props) -> tuple[str, dict[str, Any]]:
         """Approve the node, after waiting for a pod's. The id is the host name, which outlives a node's number."""
         with connections.headscale() as headscale:
-            return props["hostname"], _approved(connections, headscale, props, _expected(props))
+            return props["hostname"], _approved(connections, headscale, {}, props)
 
     @override
     def look_up(self, connections: Connections, id_: str, props: Props) -> dict[str, Any] | None:
         """The node as Headscale has it."""
         with connections.headscale() as headscale:
+            if servers.is_another(headscale, props):
+                return None
             if not props["node_id"]:
                 node = exit_nodes.find(headscale, _expected(props))
                 return _outputs(node) if node else _NOT_JOINED
@@ -62,9 +75,11 @@ class ExitNodeProvider(Provider):
     @override
     def change(self, connections: Connections, id_: str, olds: Props, news: Props) -> dict[str, Any]:
         """Approve again; when the gateway joined anew, its new node takes the place of the old."""
-        known = olds["node_id"]
         with connections.headscale() as headscale:
-            outputs = _approved(connections, headscale, news, _expected(news, known))
+            if servers.is_another(headscale, olds):
+                log.warning("Node %s is left at %s: that is another Headscale.", olds["node_id"], olds["server"])
+                return _approved(connections, headscale, {}, news)
+            outputs, known = _approved(connections, headscale, olds, news), olds["node_id"]
             if known and outputs["node_id"] and outputs["node_id"] != known:
                 exit_nodes.delete(headscale, known)
             return outputs
@@ -73,6 +88,9 @@ class ExitNodeProvider(Provider):
     def remove(self, connections: Connections, id_: str, props: Props) -> None:
         """Take the node out of the mesh, also one that joined after the last `up`."""
         with connections.headscale() as headscale:
+            if servers.is_another(headscale, props):
+                log.warning("Node %s is left at %s: that is another Headscale.", props["node_id"], props["server"])
+                return
             node_id = props["node_id"]
             if not node_id and (node := exit_nodes.find(headscale, _expected(props))):
                 node_id = node.id
@@ -80,22 +98,35 @@ class ExitNodeProvider(Provider):
                 exit_nodes.delete(headscale, node_id)
 
 
-def _approved(
-    connections: Connections, headscale: "Headscale", props: Props, expected: exit_nodes.ExpectedNode
-) -> dict[str, Any]:
+def _approved(connections: Connections, headscale: "Headscale", olds: Props, props: Props) -> dict[str, Any]:
+    """The outputs of the node with what these inputs declare; `olds` are those of its last time on this server."""
+    expected, tags = _expected(props, olds.get("node_id")), _wanted_tags(olds, props)
     if not props.get("awaited"):
+        namespace, deployment = props["namespace"], props["deployment"]
+        if why := rollout.wait_for_start(connections.cluster, namespace, deployment):
+            raise ResourceError(
+                f"Gateway {expected.hostname} has not started, Deployment {namespace}/{deployment}: {why}."
+            )
         node = exit_nodes.wait(headscale, expected, props["deadline_seconds"])
         if node is None:
             raise ResourceError(registration.failure(headscale, connections.cluster, expected, props))
-        return _outputs(exit_nodes.approve(headscale, node))
+        return servers.known(headscale) | _outputs(exit_nodes.approve(headscale, node, tags))
     node = exit_nodes.find(headscale, expected)
     if node and node.offers_exit:
-        return _outputs(exit_nodes.approve(headscale, node))
+        return servers.known(headscale) | _outputs(exit_nodes.approve(headscale, node, tags))
     if node:
         log.warning("%s", registration.sentence(headscale, expected))
-        return _outputs(node)
+        return servers.known(headscale) | _outputs(node)
     log.warning("Gateway %s has not joined yet: run the playbook, then `pulumi up` again.", expected.hostname)
     return _NOT_JOINED
+
+
+def _wanted_tags(olds: Props, news: Props) -> list[str] | None:
+    """The tags that the node is to have, and no other. Without a declared one it loses those that we gave, if any."""
+    if declared := news.get("tags"):
+        return list(declared)
+    given = set(olds.get("tags") or ())
+    return [tag for tag in olds.get("node_tags") or () if tag not in given] if given else None
 
 
 def _expected(props: Props, node_id: str | None = None) -> exit_nodes.ExpectedNode:
@@ -109,13 +140,15 @@ def _outputs(node: "Node") -> dict[str, Any]:
         "addresses": list(node.addresses),
         "node_key": node.node_key,
         "routes": sorted(node.approved_routes),
+        "node_tags": sorted(node.tags),
     }
 
 
 class ExitNode(Resource, module="meshgate", name="ExitNode"):
     """The node of the gateway that joins with a pre-auth key, approved as an exit node.
 
-    Inputs: `pre_auth_key_id`, `user` and `hostname` tell which node. A pod's node may take `deadline_seconds` to come;
+    Inputs: `server`, the URL, `pre_auth_key_id`, `user` and `hostname` tell which node; `tags` are what it is to have,
+    which is left as it is where there are none. A pod's node may take `deadline_seconds` to come;
     the log of `namespace`, `deployment`, `container` tells why it did not. `up` does not wait for an `awaited` node,
     which has no pod: its outputs are empty until it has joined.
     """
@@ -130,14 +163,18 @@ class ExitNode(Resource, module="meshgate", name="ExitNode"):
     """`nodekey:…`, its key among mesh peers; never a key for native clients."""
     routes: Output[list[str]]
     """Those approved, sorted."""
+    node_tags: Output[list[str]]
+    """Those that it has, sorted."""
 
     def __init__(
         self,
         name: str,
         *,
+        server: Input[str],
         pre_auth_key_id: Input[str],
         user: Input[str],
         hostname: Input[str],
+        tags: Sequence[str] = (),
         namespace: Input[str] | None = None,
         deployment: Input[str] | None = None,
         container: Input[str] = "tailscale",
@@ -146,14 +183,16 @@ class ExitNode(Resource, module="meshgate", name="ExitNode"):
         opts: ResourceOptions | None = None,
     ) -> None:
         inputs = {
+            "server": server,
             "pre_auth_key_id": pre_auth_key_id,
             "user": user,
             "hostname": hostname,
+            "tags": sorted(tags),
             "namespace": namespace,
             "deployment": deployment,
             "container": container,
             "deadline_seconds": deadline_seconds,
             "awaited": awaited,
         }
-        outputs = dict.fromkeys(("node_id", "node_name", "addresses", "node_key", "routes"))
+        outputs = dict.fromkeys(_NOT_JOINED)
         super().__init__(ExitNodeProvider(), name, {**inputs, **outputs}, opts)

@@ -8,10 +8,11 @@ from pulumi import Input, Output, ResourceOptions, contains_unknowns
 from pulumi.dynamic import DiffResult, Resource
 from typing_extensions import override
 
-from gateway.headscale import pre_auth_keys
+from gateway.headscale import exit_nodes, pre_auth_keys
 from gateway.headscale.errors import HeadscaleError, NotFoundError
 from infra.kubernetes.client import ClusterError
-from infra.resources.base import Props, Provider, secret_outputs
+from infra.resources import servers
+from infra.resources.base import Props, Provider, log, secret_outputs
 from infra.resources.connections import Connections, ConnectionsError
 
 POD_JOIN_HOURS, MACHINE_JOIN_HOURS = 1, 24
@@ -19,18 +20,23 @@ POD_JOIN_HOURS, MACHINE_JOIN_HOURS = 1, 24
 
 
 class PreAuthKeyProvider(Provider):
-    """Makes keys and removes them. A new lifetime is for the next key: it changes nothing on this one."""
+    """Makes keys and removes them. A new lifetime is for the next key: it changes nothing on this one.
 
-    INPUTS = ("user", "owner", "reusable", "ephemeral", "tags")
+    So are other tags: a node that has joined gets them by itself (ExitNode).
+    """
+
+    INPUTS = ("server", "user", "owner", "reusable", "ephemeral")
     REPLACING = INPUTS
 
     @override
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
-        """A machine that had not joined when its key expired needs another one."""
+        """A machine that had not joined when its key expired needs another one, and so does one with other tags."""
         result = super().diff(_id, _olds, _news)
-        if not result.changes and _news.get("awaited") and self._missed(_id, _olds):
-            return DiffResult(changes=True, replaces=["expires_at"])
-        return result
+        if result.changes or not _news.get("awaited"):
+            return result
+        if _olds.get("tags") != _news.get("tags"):
+            return DiffResult(changes=True, replaces=["tags"])
+        return DiffResult(changes=True, replaces=["expires_at"]) if self._missed(_id, _olds) else result
 
     def _missed(self, id_: str, props: Props) -> bool:
         """Asks Headscale only about a key that has expired; one that cannot be asked now will be another time."""
@@ -67,19 +73,31 @@ class PreAuthKeyProvider(Provider):
                 ephemeral=props["ephemeral"],
                 tags=props["tags"],
             )
-        return key.id, {"key": key.key.get_secret_value(), "expires_at": key.expires_at}
+            known = servers.known(headscale)
+        return key.id, {"key": key.key.get_secret_value(), "expires_at": key.expires_at, **known}
 
     @override
     def look_up(self, connections: Connections, id_: str, props: Props) -> dict[str, Any] | None:
-        """Gone when nobody can join by it any more and no node of its owner is there."""
+        """Gone when nobody can join by it any more and its owner's node does not work.
+
+        An `awaited` machine may be switched off. Its node is then no less there.
+        """
         with connections.headscale() as headscale:
+            if servers.is_another(headscale, props):
+                return None
             key = pre_auth_keys.find(headscale, props["user"], id_)
-            return {} if key and pre_auth_keys.serves(headscale, key, props["owner"]) else None
+            expected = exit_nodes.ExpectedNode(props["hostname"], props["user"], id_)
+            connected = not props.get("awaited")
+            serves = pre_auth_keys.serves(headscale, key, props["owner"], expected, connected=connected)
+            return {} if serves else None
 
     @override
     def remove(self, connections: Connections, id_: str, props: Props) -> None:
         """Remove the key, and those of its owner that are spent; a node that joined by one stays."""
         with connections.headscale() as headscale:
+            if servers.is_another(headscale, props):
+                log.warning("Pre-auth key %s is left at %s: that is another Headscale.", id_, props["server"])
+                return
             try:
                 user = headscale.user(props["user"])
             except NotFoundError:
@@ -92,7 +110,8 @@ class PreAuthKeyProvider(Provider):
 class PreAuthKey(Resource, module="meshgate", name="PreAuthKey"):
     """A pre-auth key of Headscale user `user`, single-use unless `reusable`; its id is Headscale's.
 
-    `owner` names who will join by it, such as a gateway. A new key of an owner takes the place of its unused one. An
+    `server` is the URL of the Headscale that it is of. `owner` names who will join by it, such as a gateway, and
+    `hostname` its node. A new key of an owner takes the place of its unused one. An
     `awaited` owner joins in its own time: a key that expired before that is made anew.
     """
 
@@ -105,8 +124,10 @@ class PreAuthKey(Resource, module="meshgate", name="PreAuthKey"):
         self,
         name: str,
         *,
+        server: Input[str],
         user: Input[str],
         owner: Input[str],
+        hostname: Input[str],
         reusable: Input[bool] = False,
         ephemeral: Input[bool] = False,
         tags: Input[Sequence[Input[str]]] | None = None,
@@ -115,13 +136,15 @@ class PreAuthKey(Resource, module="meshgate", name="PreAuthKey"):
         opts: ResourceOptions | None = None,
     ) -> None:
         inputs = {
+            "server": server,
             "user": user,
             "owner": owner,
+            "hostname": hostname,
             "reusable": reusable,
             "ephemeral": ephemeral,
             "tags": [] if tags is None else tags,
             "expiration_hours": expiration_hours,
             "awaited": awaited,
         }
-        outputs = {"key": None, "expires_at": None}
+        outputs = {"key": None, "expires_at": None, servers.KEY: None}
         super().__init__(PreAuthKeyProvider(), name, {**inputs, **outputs}, secret_outputs(opts, "key"))

@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from gateway.headscale import devices
 from gateway.headscale.errors import ConflictError, HeadscaleError, NotFoundError
+from infra.resources import servers
 from infra.resources.base import Props, Provider, log, sentence
 from infra.resources.connections import Connections
 
@@ -19,13 +20,13 @@ class HeadscaleUserProvider(Provider):
     Headscale 0.23 cannot tell who made a user: there one that a killed run left counts as adopted.
     """
 
-    INPUTS = ("user",)
-    REPLACING = INPUTS
+    INPUTS = ("server", "user")
+    REPLACING = ("user",)
 
     @override
     def refusals(self, connections: Connections, olds: Props, news: Props) -> Iterator[tuple[str, str]]:
         """An existing server must answer, and to this key; and its user must not be another state's."""
-        if connections.managed or olds.get("user") == news["user"]:
+        if connections.managed or [olds.get(name) for name in self.INPUTS] == [news[name] for name in self.INPUTS]:
             return
         try:
             with connections.headscale() as headscale:
@@ -51,12 +52,23 @@ class HeadscaleUserProvider(Provider):
                 adopted = not user.made_by_us
             except NotFoundError:
                 user, adopted = headscale.ensure_user(props["user"], stack_id=props["stack_id"]), False
-        return user.name, {"user_id": user.id, "adopted": adopted}
+            return user.name, {"user_id": user.id, "adopted": adopted, **servers.known(headscale)}
+
+    @override
+    def change(self, connections: Connections, id_: str, olds: Props, news: Props) -> dict[str, Any]:
+        """Have the user at the server's new URL too, which is the same one there, or another server's."""
+        _, outputs = self.make(connections, news)
+        if outputs[servers.KEY] == olds.get(servers.KEY):
+            return outputs | {"adopted": olds.get("adopted")}
+        log.warning("Headscale user %s is left at %s: that is another Headscale.", olds["user"], olds["server"])
+        return outputs
 
     @override
     def look_up(self, connections: Connections, id_: str, props: Props) -> dict[str, Any] | None:
         """Whether the user is there."""
         with connections.headscale() as headscale:
+            if servers.is_another(headscale, props):
+                return None
             try:
                 return {"user_id": headscale.user(props["user"]).id}
             except NotFoundError:
@@ -69,6 +81,9 @@ class HeadscaleUserProvider(Provider):
             log.warning("Headscale user %s is left where it is: it was there before this stack.", props["user"])
             return
         with connections.headscale() as headscale:
+            if servers.is_another(headscale, props):
+                log.warning("Headscale user %s is left at %s: that is another Headscale.", id_, props["server"])
+                return
             try:
                 headscale.delete_user(headscale.user(props["user"]))
             except NotFoundError:
@@ -89,17 +104,26 @@ class DevicesUserProvider(HeadscaleUserProvider):
         super().remove(connections, id_, props)
 
 
+_OUTPUTS = dict.fromkeys(("user_id", "adopted", servers.KEY))
+
+
 class HeadscaleUser(Resource, module="meshgate", name="HeadscaleUser"):
-    """The Headscale user named `user`."""
+    """The user named `user` of the Headscale at `server`, a URL."""
 
     user: Output[str]
     """Its name."""
     user_id: Output[str]
 
     def __init__(
-        self, name: str, *, user: Input[str], stack_id: Input[str], opts: ResourceOptions | None = None
+        self,
+        name: str,
+        *,
+        server: Input[str],
+        user: Input[str],
+        stack_id: Input[str],
+        opts: ResourceOptions | None = None,
     ) -> None:
-        props = {"user": user, "stack_id": stack_id, "user_id": None, "adopted": None}
+        props = {"server": server, "user": user, "stack_id": stack_id, **_OUTPUTS}
         super().__init__(HeadscaleUserProvider(), name, props, opts)
 
 
@@ -111,7 +135,13 @@ class DevicesUser(Resource, module="meshgate", name="DevicesUser"):
     user_id: Output[str]
 
     def __init__(
-        self, name: str, *, user: Input[str], stack_id: Input[str], opts: ResourceOptions | None = None
+        self,
+        name: str,
+        *,
+        server: Input[str],
+        user: Input[str],
+        stack_id: Input[str],
+        opts: ResourceOptions | None = None,
     ) -> None:
-        props = {"user": user, "stack_id": stack_id, "user_id": None, "adopted": None}
+        props = {"server": server, "user": user, "stack_id": stack_id, **_OUTPUTS}
         super().__init__(DevicesUserProvider(), name, props, opts)

@@ -64,7 +64,7 @@ class GatewaySettings(Section):
     )
     METAL_ONLY: ClassVar = frozenset({"host", "peers_url", "probe_port"})
     WIREGUARD_ONLY: ClassVar = frozenset({"wireguard", "persistent_keepalive"})
-    MESH_ONLY: ClassVar = frozenset({"tags", "tailscale_port", "tailscale_image", "registration_deadline"})
+    MESH_ONLY: ClassVar = frozenset({"tags", "tailscale_port", "tailscale_image"})
 
     name: Name
     """Its name in the stack; its node in the mesh is meshgate-<name>."""
@@ -129,7 +129,8 @@ class GatewaySettings(Section):
     tags: tuple[Tag, ...] = ()
     """Tags of the gateway's node in Headscale."""
     registration_deadline: Annotated[int, Field(ge=10, le=1800)] = 180
-    """Seconds that the gateway has to appear in Headscale."""
+    """Seconds that the gateway has to join the mesh, from the start of its pod or of a machine's tailscaled. A pod then
+    has as long again to be ready."""
     image: str = "meshgate/gateway:0.1.0"
     """The image of a pod's agent and of its servers, in a registry of yours."""
     tailscale_image: str = "tailscale/tailscale:v1.102.3"

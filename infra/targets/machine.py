@@ -32,6 +32,9 @@ class Machine:
             peers_url=pulumi.Output.from_input(self._gateway.peers_url or ""), handover=self._handover(identity)
         )
 
+    def await_ready(self, opts: pulumi.ResourceOptions) -> None:
+        """Its playbook does that."""
+
     def joined(self, node_id: pulumi.Output[str]) -> pulumi.Output[bool]:
         """Its node has no id before."""
         return node_id.apply(bool)

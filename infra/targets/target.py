@@ -36,5 +36,8 @@ class Target(Protocol):
     def declare(self, identity: GatewayIdentity, opts: pulumi.ResourceOptions) -> Whereabouts:
         """Declare all that makes the place this gateway."""
 
+    def await_ready(self, opts: pulumi.ResourceOptions) -> None:
+        """Wait until the declared gateway carries traffic; nothing where it is set up in its own time."""
+
     def joined(self, node_id: pulumi.Output[str]) -> pulumi.Output[bool] | None:
         """Whether the gateway has joined, by its node's id; None where nothing goes on before it has."""

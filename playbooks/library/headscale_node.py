@@ -121,9 +121,7 @@ def _present(headscale: "Headscale", expected: "ExpectedNode", params: Params, c
         "tags": now["tags"] if tags is None else sorted(tags),
     }
     if node and not check:
-        node = exit_nodes.approve(headscale, node)
-        if sorted(node.tags) != after["tags"]:
-            node = headscale.set_tags(node, after["tags"])
+        node = exit_nodes.approve(headscale, node, tags)
     return {**change(before, after), "node": _facts(node)}
 
 

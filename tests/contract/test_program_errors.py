@@ -435,18 +435,17 @@ def test_there_is_a_way_out_of_what_is_gone_for_good(world: World, tmp_path: Pat
 
 @contextmanager
 def kubelet(server: ApiServer, namespace: str) -> Iterator[None]:
-    """Says of each pod of the namespace that it is ready; none of them runs."""
-    ready = [
-        {"type": kind, "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
-        for kind in ("Ready", "ContainersReady")
-    ]
+    """Says of each pod of the namespace that its containers run, and that none is ready: none of them runs."""
     done = threading.Event()
 
     def work() -> None:
         cluster = core(server)
         while not done.wait(0.2):
             for pod in cluster.list_namespaced_pod(namespace, field_selector="status.phase=Pending").items:
-                status = {"phase": "Running", "conditions": ready}
+                state = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
+                about = {"ready": False, "restartCount": 0, "imageID": "", "state": state}
+                statuses = [{"name": one.name, "image": one.image, **about} for one in pod.spec.containers]
+                status = {"phase": "Running", "containerStatuses": statuses}
                 cluster.patch_namespaced_pod_status(pod.metadata.name, namespace, {"status": status})
 
     thread = threading.Thread(target=work)

@@ -8,33 +8,19 @@ from gateway.headscale.client import Headscale
 from gateway.headscale.errors import NotFoundError
 from lab.cluster import kube
 from lab.network import wireguard_client as clients
-from lab.pulumi import pulumi_host
 from lab.pulumi.stack import Stack
 from tests.e2e import lab_world, life
+from tests.e2e.second_stack import beside
 
 pytestmark = pytest.mark.timeout(300)
 
-NAMESPACE, NAME, PORT = "meshgate-second", "second", 31821
+NAMESPACE, NAME = "meshgate-second", "second"
 
 
 @pytest.fixture
 def second(stack: Stack) -> Iterator[Stack]:
-    settings = stack.settings()
-    gateway = settings["gateways"][0] | {
-        "name": NAME,
-        "endpoint": f"10.213.0.1:{PORT}",
-        "client_networks": ["10.79.0.0/16"],
-        "tailscale_port": 41643,
-    }
-    existing = {"managed": False, **{key: settings["headscale"][key] for key in ("url", "ca_certificate")}}
-    second = Stack(pulumi_host.find(), NAME)
-    second.prepare(
-        settings | {"namespace": NAMESPACE, "headscale": existing, "gateways": [gateway], "orchestrator": {}}
-    )
-    second.set_secret("headscale_api_key", lab_world.api_key())
-    yield second
-    life.destroy(second)
-    second.remove()
+    with beside(stack, NAME, 31821, "10.79.0.0/16", tailscale_port=41643) as second:
+        yield second
 
 
 def test_its_gateway_comes_and_goes_and_the_first_stays(stack: Stack, second: Stack, headscale: Headscale) -> None:

@@ -165,6 +165,8 @@ async def test_types_and_names_are_part_of_every_users_state() -> None:
         "pulumi-python:dynamic/meshgate:HeadscaleApiKey::api-key",
         "pulumi-python:dynamic/meshgate:HeadscaleUser::user",
         "pulumi-python:dynamic/meshgate:PreAuthKey::one-pre-auth-key",
+        "pulumi-python:dynamic/meshgate:Readiness::one-ready",
+        "pulumi-python:dynamic/meshgate:Readiness::server-ready",
         "pulumi-python:dynamic/meshgate:StackId::id",
         "pulumi-python:dynamic/meshgate:Token::one-token",
         "pulumi-python:dynamic/meshgate:WireGuardKey::one-key",
@@ -213,6 +215,29 @@ async def test_openvpn_is_a_container_of_its_own_that_never_sees_the_issuing_key
     ]
     open_to_all = one(declared, "NetworkPolicy", "one-policy")["spec"]["ingress"][0]["ports"]
     assert {"port": 1194, "protocol": "TCP"} in open_to_all
+
+
+async def test_readiness_is_ours_and_not_the_plugins() -> None:
+    """What needs a pod comes after its Readiness, since the plugin may end its own wait too early."""
+    declared = await declare(access=["mesh"])
+    for deployment in ("one-gateway", "server", "keys"):
+        assert one(declared, "Deployment", deployment)["metadata"]["annotations"]["pulumi.com/skipAwait"] == "true"
+    assert one(declared, "Readiness", "one-ready")["deadline_seconds"] == 180
+    assert {key.rpartition("::")[2] for key in declared if "Readiness" in key} == {
+        *("one-ready", "server-ready", "keys-ready"),
+    }
+
+
+async def test_another_server_or_user_is_another_identity_of_tailscaled() -> None:
+    """It never leaves the one that it has joined once."""
+
+    async def state(**headscale: object) -> str:
+        pod = gateway_pod(await declare(headscale=CONFIG["headscale"] | headscale))
+        return next(str(each["value"]) for each in pod["containers"][0]["env"] if each["name"] == "TS_STATE_DIR")
+
+    states = {await state(), await state(url="https://moved.example.com"), await state(user="somebody")}
+    assert len(states) == 3
+    assert await state(image="headscale/headscale:0.29.2") in states
 
 
 async def test_the_key_service_may_nothing_and_holds_no_key_in_its_env() -> None:

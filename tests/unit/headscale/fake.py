@@ -48,6 +48,7 @@ class _Node:
     approved: list[str] = field(default_factory=list)
     online: bool = True
     tags: list[str] = field(default_factory=list)
+    expiry: datetime | None = None
 
 
 @dataclass
@@ -311,6 +312,7 @@ class FakeHeadscale(httpx.MockTransport):
             "user": self._user(node.user),
             "preAuthKey": self._key(node.key) if node.key else None,
             "online": node.online,
+            "expiry": _stamp(node.expiry) if node.expiry else None if self._new else "0001-01-01T00:00:00Z",
         }
         if not self._new:
             return about | {"forcedTags": node.tags, "validTags": [], "invalidTags": []}

@@ -13,7 +13,8 @@ _Json = dict[str, Any]
 
 
 class FakeCluster(KubernetesClient):
-    """A cluster of Deployments with one replica each, which roll out at once while `rolls_out`."""
+    """A cluster of Deployments with one replica each. Their containers run while `starts`, and are ready while
+    `rolls_out`."""
 
     def __init__(self) -> None:
         super().__init__(None)
@@ -22,6 +23,7 @@ class FakeCluster(KubernetesClient):
         """The labels of what has some, by its path."""
         self.deployments: dict[tuple[str, str], _Json] = {}
         self.rolls_out = True
+        self.starts = True
         self.log = ""
         self.commands: dict[tuple[str, ...], Callable[[], str]] = {}
 
@@ -88,9 +90,11 @@ class FakeCluster(KubernetesClient):
 
     def pods(self, deployment: Mapping[str, Any]) -> list[_Json]:
         waiting = {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}
-        status = {} if self.rolls_out else {"containerStatuses": [{"name": "main", "state": waiting}]}
-        name = f"{deployment['metadata']['name']}-1"
-        return [{"metadata": {"name": name, "creationTimestamp": "2026-01-01T00:00:00Z"}, "status": status}]
+        state = {"running": {}} if self.starts else waiting
+        spec = deployment["spec"]["template"]["spec"]
+        statuses = [{"name": one["name"], "ready": self.rolls_out, "state": state} for one in spec["containers"]]
+        metadata = {"name": f"{deployment['metadata']['name']}-1", "creationTimestamp": "2026-01-01T00:00:00Z"}
+        return [{"metadata": metadata, "spec": spec, "status": {"containerStatuses": statuses}}]
 
     def logs(self, namespace: str, pod: str, container: str, lines: int) -> str:
         return "\n".join(self.log.splitlines()[-lines:])

@@ -16,6 +16,7 @@ from infra.resources.certificate_authority import CertificateAuthorityProvider, 
 from infra.resources.connections import Connections
 from infra.resources.exit_node import ExitNodeProvider
 from infra.resources.pre_auth_key import PreAuthKeyProvider
+from infra.resources.readiness import ReadinessProvider
 from infra.resources.stack_id import StackIdProvider
 from infra.resources.token import TokenProvider
 from infra.resources.user import HeadscaleUserProvider
@@ -32,6 +33,7 @@ PROVIDERS = [
     HeadscaleUserProvider,
     IssuingCertificateProvider,
     PreAuthKeyProvider,
+    ReadinessProvider,
     StackIdProvider,
     TokenProvider,
     WireGuardKeyProvider,

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.headscale import EXIT_ROUTES
 from gateway.headscale.models import PreAuthKey
-from infra.resources import registration
+from infra.kubernetes import pod_logs
 from infra.resources.base import ResourceError
 from infra.resources.exit_node import ExitNodeProvider
 from tests.unit.headscale.fake import FakeHeadscale
@@ -16,10 +16,12 @@ from tests.unit.resources.fake_connections import UNKNOWN, Connect
 
 USER = "meshgate-lab"
 SUBNET = "10.9.0.0/24"
+SERVER_KEY = f"mkey:{7:064x}"
 
 
 @pytest.fixture
-def provider(connect: Connect) -> ExitNodeProvider:
+def provider(connect: Connect, cluster: FakeCluster) -> ExitNodeProvider:
+    cluster.add_deployment("meshgate", "gw", {"tailscale": []})
     return connect(ExitNodeProvider)
 
 
@@ -34,19 +36,20 @@ def new_key(provider: ExitNodeProvider) -> Callable[..., PreAuthKey]:
 
 
 @pytest.fixture
-def inputs(new_key: Callable[..., PreAuthKey], server: FakeHeadscale, cluster: FakeCluster) -> dict[str, Any]:
+def inputs(new_key: Callable[..., PreAuthKey], server: FakeHeadscale) -> dict[str, Any]:
     """Those of a gateway whose node has joined."""
     key = new_key()
     server.join(key.key.get_secret_value(), "gw")
-    cluster.add_deployment("meshgate", "gw", {"tailscale": []})
     return _inputs(key)
 
 
-def _inputs(key: PreAuthKey) -> dict[str, Any]:
+def _inputs(key: PreAuthKey, *tags: str) -> dict[str, Any]:
     return {
+        "server": FakeHeadscale.url,
         "pre_auth_key_id": key.id,
         "user": USER,
         "hostname": "gw",
+        "tags": list(tags),
         "namespace": "meshgate",
         "deployment": "gw",
         "container": "tailscale",
@@ -56,6 +59,8 @@ def _inputs(key: PreAuthKey) -> dict[str, Any]:
         "addresses": None,
         "node_key": None,
         "routes": None,
+        "node_tags": None,
+        "server_key": None,
     }
 
 
@@ -73,11 +78,13 @@ def test_create_approves_both_exit_routes(
         "addresses": [f"100.64.0.{node.id}", f"fd7a:115c:a1e0::{node.id:x}"],
         "node_key": f"nodekey:{node.id:064x}",
         "routes": ["0.0.0.0/0", "::/0"],
+        "node_tags": [],
+        "server_key": SERVER_KEY,
     }
     assert made.id == "gw"
     if server.version == "0.29":
-        assert server.calls == ["GET node", f"POST node/{node.id}/approve_routes"]
-    assert len(server.calls) <= 6
+        assert server.calls == ["GET node", "GET /key", f"POST node/{node.id}/approve_routes"]
+    assert len(server.calls) <= 7
 
 
 def test_other_approved_routes_are_left_alone(
@@ -116,7 +123,7 @@ def test_node_that_joined_by_an_earlier_key_is_adopted_by_name_and_owner(
         provider.create(_inputs(new_key()))
 
 
-def test_read_is_one_call_and_tells_the_truth(
+def test_read_tells_the_truth_by_few_calls(
     provider: ExitNodeProvider, inputs: dict[str, Any], server: FakeHeadscale
 ) -> None:
     made = provider.create(inputs)
@@ -124,7 +131,7 @@ def test_read_is_one_call_and_tells_the_truth(
     server.calls.clear()
     read = provider.read(made.id, made.outs)
     assert (read.id, read.outs) == (made.id, made.outs)
-    assert len(server.calls) == (1 if server.version == "0.29" else 2)
+    assert len(server.calls) == (2 if server.version == "0.29" else 3)
     assert not provider.diff(made.id, made.outs, inputs).changes
 
 
@@ -207,7 +214,6 @@ def test_gateway_that_never_registers(
     provider: ExitNodeProvider, new_key: Callable[..., PreAuthKey], cluster: FakeCluster
 ) -> None:
     key = new_key()
-    cluster.add_deployment("meshgate", "gw", {"tailscale": []})
     secret = key.key.get_secret_value()
     cluster.log = "\n".join([*(f"line {number}" for number in range(50)), f"register {secret}: connection refused"])
     text = _failure(provider, _inputs(key))
@@ -218,7 +224,7 @@ def test_gateway_that_never_registers(
     )
     assert rest[0] == "What container tailscale of Deployment meshgate/gw logged last:"
     assert rest[-1] == "    register ***: connection refused"
-    assert len(rest) == 1 + registration.LOG_LINES
+    assert len(rest) == 1 + pod_logs.LINES
 
 
 def test_why_a_gateway_is_no_exit_node(
@@ -253,9 +259,108 @@ def test_what_the_cluster_says_of_a_gateway(
     provider: ExitNodeProvider, new_key: Callable[..., PreAuthKey], cluster: FakeCluster
 ) -> None:
     key = new_key()
-    assert "Deployment meshgate/gw does not exist." in _failure(provider, _inputs(key))
-    cluster.add_deployment("meshgate", "gw", {"tailscale": []})
     assert "is empty: see `kubectl -n meshgate describe deployment gw`." in _failure(provider, _inputs(key))
+    cluster.deployments.clear()
+    said = _failure(provider, _inputs(key))
+    assert said == "Gateway gw has not started, Deployment meshgate/gw: it does not exist."
+
+
+def test_a_pod_that_does_not_start_is_told_of_before_anybody_joins(
+    provider: ExitNodeProvider,
+    new_key: Callable[..., PreAuthKey],
+    cluster: FakeCluster,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("infra.kubernetes.rollout.START_SECONDS", 0)
+    cluster.rolls_out = cluster.starts = False
+    assert _failure(provider, _inputs(new_key())) == (
+        "Gateway gw has not started, Deployment meshgate/gw: 0 of 1 pods of the new version are ready; container "
+        "tailscale of pod gw-1 waits: ImagePullBackOff no such image."
+    )
+
+
+def test_an_expired_node_is_none(provider: ExitNodeProvider, inputs: dict[str, Any], server: FakeHeadscale) -> None:
+    (node,) = server.nodes.values()
+    node.online, node.expiry = False, datetime.now(UTC)
+    assert f"it registered as node {node.id}, which has expired; `pulumi up --refresh`" in _failure(provider, inputs)
+
+
+# Tags
+
+
+def test_declared_tags_reach_a_node_that_has_joined(
+    provider: ExitNodeProvider, inputs: dict[str, Any], server: FakeHeadscale
+) -> None:
+    server.own_tags(("tag:one", "tag:two", "tag:by-hand"))
+    made = provider.create(inputs).outs
+    assert made
+    (node,) = server.nodes.values()
+    news = {**inputs, "tags": ["tag:one", "tag:two"]}
+    assert provider.diff("gw", made, news).changes
+    tagged = provider.update("gw", made, news).outs
+    assert tagged
+    assert node.tags == tagged["node_tags"] == ["tag:one", "tag:two"]
+    assert not provider.diff("gw", tagged, news).changes
+
+    node.tags = ["tag:by-hand"]
+    seen = provider.read("gw", tagged).outs
+    assert seen
+    assert provider.diff("gw", seen, news).changes, "somebody took them back"
+    tagged = provider.update("gw", seen, news).outs
+    assert tagged
+    fewer = {**inputs, "tags": ["tag:two"]}
+    assert (provider.update("gw", tagged, fewer).outs or {})["node_tags"] == ["tag:two"]
+
+
+def test_tags_of_somebody_elses_are_left_where_none_are_declared(
+    provider: ExitNodeProvider, inputs: dict[str, Any], server: FakeHeadscale
+) -> None:
+    server.own_tags(("tag:by-hand", "tag:ours"))
+    (node,) = server.nodes.values()
+    node.tags = ["tag:by-hand"]
+    made = provider.create(inputs).outs
+    assert made
+    assert node.tags == ["tag:by-hand"]
+    assert not provider.diff("gw", made, inputs).changes
+    node.tags = ["tag:by-hand", "tag:ours"]
+    before = {**made, "tags": ["tag:ours"], "node_tags": ["tag:by-hand", "tag:ours"]}
+    assert provider.diff("gw", before, inputs).changes
+    provider.update("gw", before, inputs)
+    assert node.tags == ["tag:by-hand"], "those that we gave are taken back"
+
+
+# Another Headscale
+
+
+def test_nothing_is_deleted_on_another_server(
+    provider: ExitNodeProvider, inputs: dict[str, Any], server: FakeHeadscale, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its node of that number is somebody else's."""
+    made = provider.create(inputs).outs
+    assert made
+    elsewhere = {**made, "server": "http://old.test", "server_key": f"mkey:{8:064x}"}
+    assert provider.read("gw", elsewhere).id == ""
+    provider.delete("gw", elsewhere)
+    assert provider.update("gw", {**elsewhere, "node_id": "77"}, inputs).outs == made
+    assert len(server.nodes) == 1
+    assert [message.partition(" is left at ")[2] for message in caplog.messages] == [
+        "http://old.test: that is another Headscale."
+    ] * 2
+
+
+def test_a_server_that_moves_keeps_its_nodes(
+    provider: ExitNodeProvider, inputs: dict[str, Any], new_key: Callable[..., PreAuthKey], server: FakeHeadscale
+) -> None:
+    """The gateway joins anew at the new URL, and its old node goes."""
+    made = provider.create({**inputs, "server": "http://old.test"}).outs
+    assert made
+    assert provider.diff("gw", made, inputs).changes
+    (old,) = server.nodes.values()
+    old.online = False
+    key = new_key()
+    server.join(key.key.get_secret_value(), "gw")
+    assert (provider.update("gw", made, _inputs(key)).outs or {})["node_id"] != str(old.id)
+    assert old.id not in server.nodes
 
 
 # A machine that joins in its own time
@@ -274,7 +379,8 @@ def test_machine_that_has_not_joined_is_no_failure(
 ) -> None:
     inputs, _ = awaited
     made = provider.create(inputs)
-    assert made.outs == {**inputs, "node_id": "", "node_name": "", "addresses": [], "node_key": "", "routes": []}
+    nothing = {"node_id": "", "node_name": "", "addresses": [], "node_key": "", "routes": [], "node_tags": []}
+    assert made.outs == {**inputs, **nothing}
     assert caplog.messages == ["Gateway gw has not joined yet: run the playbook, then `pulumi up` again."]
     diff = provider.diff(made.id, made.outs, inputs)
     assert diff.changes, "the next preview shows that something is to be done"

@@ -11,14 +11,17 @@ from tests.unit.headscale.fake import FakeHeadscale
 from tests.unit.resources.fake_connections import UNKNOWN, Connect
 
 INPUTS: dict[str, Any] = {
+    "server": FakeHeadscale.url,
     "user": "meshgate-lab",
     "owner": "gw",
+    "hostname": "meshgate-gw",
     "reusable": False,
     "ephemeral": False,
     "tags": ["tag:gateway"],
     "expiration_hours": 1.0,
     "key": None,
     "expires_at": None,
+    "server_key": None,
 }
 
 
@@ -81,10 +84,87 @@ def test_gone_when_expired_unused_or_removed(provider: PreAuthKeyProvider, serve
 def test_another_kind_of_key_is_a_new_one(provider: PreAuthKeyProvider) -> None:
     made = provider.create(dict(INPUTS))
     assert made.outs
-    changes: list[dict[str, object]] = [{"tags": []}, {"user": "other"}, {"reusable": True}, {"user": UNKNOWN}]
+    moved: dict[str, object] = {"server": "https://elsewhere.example.com"}
+    changes: list[dict[str, object]] = [moved, {"user": "other"}, {"reusable": True}, {"user": UNKNOWN}]
     for change in changes:
         assert provider.diff(made.id, made.outs, {**INPUTS, **change}).replaces == [*change]
     assert not provider.diff(made.id, made.outs, {**INPUTS, "expiration_hours": 2.0}).changes
+
+
+def test_other_tags_are_for_the_next_key_of_a_pod(provider: PreAuthKeyProvider) -> None:
+    """Its node has joined, and gets them by ExitNode. A machine may still use its key."""
+    made = provider.create(dict(INPUTS))
+    assert made.outs
+    assert not provider.diff(made.id, made.outs, {**INPUTS, "tags": []}).changes
+    assert provider.diff(made.id, made.outs, {**INPUTS, "tags": [], "awaited": True}).replaces == ["tags"]
+
+
+def test_a_used_key_is_gone_when_its_node_does_not_work(
+    provider: PreAuthKeyProvider, server: FakeHeadscale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A record of a node whose volume was lost lets nobody in."""
+    monkeypatch.setattr("gateway.headscale.pre_auth_keys.GRACE_SECONDS", 0)
+    made = provider.create(dict(INPUTS))
+    assert made.outs
+    server.join(made.outs["key"], "meshgate-gw")
+    (node,) = server.nodes.values()
+    node.online = False
+    assert provider.read(made.id, made.outs).id == ""
+    machine = {**made.outs, "awaited": True}
+    assert provider.read(made.id, machine).id == made.id, "a machine may be switched off"
+    node.online, node.expiry = True, datetime.now(UTC)
+    assert provider.read(made.id, made.outs).id == ""
+    assert provider.read(made.id, machine).id == ""
+
+
+def test_a_node_that_is_away_for_a_moment_is_no_loss(provider: PreAuthKeyProvider, server: FakeHeadscale) -> None:
+    made = provider.create(dict(INPUTS))
+    assert made.outs
+    server.join(made.outs["key"], "meshgate-gw")
+    (node,) = server.nodes.values()
+    node.online = False
+
+    def back(request: httpx.Request) -> None:
+        node.online = request.url.path.endswith(f"node/{node.id}")
+
+    server.fail = back
+    assert provider.read(made.id, made.outs).id == made.id
+
+
+@pytest.mark.parametrize("tags", [[], ["tag:gateway"]])
+def test_a_used_key_that_an_admin_removed_is_no_loss(
+    provider: PreAuthKeyProvider, server: FakeHeadscale, tags: list[str]
+) -> None:
+    made = provider.create({**INPUTS, "tags": tags})
+    assert made.outs
+    server.join(made.outs["key"], "meshgate-gw")
+    (node,) = server.nodes.values()
+    server.keys.clear()
+    node.key = None
+    assert provider.read(made.id, made.outs).id == made.id
+    node.name = "somebody-else"
+    assert provider.read(made.id, made.outs).id == ""
+
+
+def test_the_node_of_another_stack_is_not_this_ones(provider: PreAuthKeyProvider, server: FakeHeadscale) -> None:
+    """Both have a gateway of that name."""
+    server.users["meshgate-other"] = 98
+    other = provider.create({**INPUTS, "user": "meshgate-other", "tags": []})
+    made = provider.create({**INPUTS, "tags": []})
+    assert other.outs
+    assert made.outs
+    server.join(other.outs["key"], "meshgate-gw")
+    server.keys[int(made.id)].expiration = datetime.now(UTC)
+    assert provider.read(made.id, made.outs).id == ""
+
+
+def test_no_key_is_removed_on_another_server(provider: PreAuthKeyProvider, server: FakeHeadscale) -> None:
+    made = provider.create(dict(INPUTS))
+    assert made.outs
+    elsewhere = {**made.outs, "server_key": f"mkey:{8:064x}"}
+    provider.delete(made.id, elsewhere)
+    assert int(made.id) in server.keys
+    assert provider.read(made.id, elsewhere).id == ""
 
 
 def test_key_of_a_machine_that_missed_it_is_made_anew(provider: PreAuthKeyProvider, server: FakeHeadscale) -> None:

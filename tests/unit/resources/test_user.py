@@ -9,7 +9,14 @@ from tests.unit.headscale.fake import FakeHeadscale
 from tests.unit.resources.fake_connections import CONFIG, UNKNOWN, Connect
 
 OWN, OTHER = "1b" * 16, "5a" * 16
-INPUTS = {"user": "meshgate-lab", "stack_id": OWN, "user_id": None, "adopted": None}
+INPUTS = {
+    "server": FakeHeadscale.url,
+    "user": "meshgate-lab",
+    "stack_id": OWN,
+    "user_id": None,
+    "adopted": None,
+    "server_key": None,
+}
 
 
 @pytest.fixture
@@ -19,7 +26,8 @@ def provider(connect: Connect) -> HeadscaleUserProvider:
 
 def test_life(provider: HeadscaleUserProvider, server: FakeHeadscale) -> None:
     made = provider.create(dict(INPUTS))
-    assert made.outs == {**INPUTS, "user_id": str(server.users["meshgate-lab"]), "adopted": False}
+    learned = {"user_id": str(server.users["meshgate-lab"]), "adopted": False, "server_key": f"mkey:{7:064x}"}
+    assert made.outs == {**INPUTS, **learned}
     if server.version != "0.23":
         assert provider.create(dict(INPUTS)).outs == made.outs, "as after a run that was killed"
     assert not provider.diff(made.id, made.outs, dict(INPUTS)).changes
@@ -34,6 +42,28 @@ def test_another_name_is_another_user(provider: HeadscaleUserProvider) -> None:
     made = provider.create(dict(INPUTS))
     assert made.outs
     assert provider.diff(made.id, made.outs, {**INPUTS, "user": "other"}).replaces == ["user"]
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_server_that_moves_or_another_one(
+    provider: HeadscaleUserProvider, server: FakeHeadscale, caplog: pytest.LogCaptureFixture, same: bool
+) -> None:
+    made = provider.create({**INPUTS, "server": "http://old.test"}).outs
+    assert made
+    if not same:
+        made["server_key"] = f"mkey:{8:064x}"
+        server.users.clear()
+        assert provider.read("meshgate-lab", made).id == ""
+        provider.delete("meshgate-lab", made)
+        caplog.clear()
+    diff = provider.diff("meshgate-lab", made, INPUTS)
+    assert diff.changes
+    assert not diff.replaces
+    after = provider.update("meshgate-lab", made, INPUTS).outs
+    assert after
+    assert (after["user_id"], after["adopted"]) == (str(server.users["meshgate-lab"]), False)
+    left = "Headscale user meshgate-lab is left at http://old.test: that is another Headscale."
+    assert caplog.messages == ([] if same else [left])
 
 
 def test_user_with_nodes_of_others_is_left(

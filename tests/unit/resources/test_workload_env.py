@@ -37,12 +37,12 @@ def provider(connect: Connect) -> WorkloadEnvProvider:
 
 
 def test_rollout_that_fails_takes_a_new_env_back(provider: WorkloadEnvProvider, cluster: FakeCluster) -> None:
-    cluster.rolls_out = False
+    cluster.rolls_out = cluster.starts = False
     with pytest.raises(ResourceError) as raised:
         provider.create(dict(INPUTS))
-    assert str(raised.value) == (
+    assert str(raised.value).startswith(
         "Deployment june-services/june-orchestrator is not rolled out with its new env after 0 s: 0 of 1 pods of the "
-        "new version are ready; container main of pod june-orchestrator-1 waits: ImagePullBackOff no such image."
+        "new version are ready; container orchestrator of pod june-orchestrator-1 waits: ImagePullBackOff no such image"
     )
     assert cluster.env(*WHERE, "orchestrator") == THEIRS
 
