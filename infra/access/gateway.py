@@ -43,7 +43,7 @@ class Gateway(Component):
         super().__init__("meshgate:access:Gateway", gateway.name)
         self._gateway = gateway
         server = settings.mesh(gateway)
-        target = TARGETS[gateway.target](cluster, settings, gateway)
+        target = TARGETS[gateway.target](cluster, settings, gateway, self.child())
         key = None
         if gateway.has_wireguard:
             key = WireGuardKey(
@@ -63,7 +63,7 @@ class Gateway(Component):
             mesh=self._mesh_identity(server, user, target) if server and user else None,
             issuer=self._issuer(authority, target) if authority and gateway.has_certificates else None,
         )
-        found = target.declare(identity, self.child())
+        found = target.declare(identity)
         exit_node = self._exit_node(identity.mesh, target, found) if identity.mesh else None
         # Last, as the exit node says it better when a gateway does not join.
         target.await_ready(self.child(*found.resources, *([exit_node] if exit_node else [])))
@@ -95,6 +95,7 @@ class Gateway(Component):
             hostname=self._gateway.hostname,
             tags=list(self._gateway.tags),
             expiration_hours=target.join_hours,
+            volume=target.volume,
             awaited=target.awaited,
             opts=self.child(user),
         )

@@ -1,6 +1,7 @@
 """The gateway in Kubernetes: Secret, ConfigMap, volume, Deployment, NetworkPolicy, Services (NodePort and others)."""
 
 import pulumi
+from pulumi_kubernetes.apps.v1 import Deployment
 from pulumi_kubernetes.core.v1 import ConfigMap, Secret, Service
 from pulumi_kubernetes.networking.v1 import NetworkPolicy
 
@@ -16,20 +17,26 @@ from infra.settings.stack import StackSettings
 
 
 class GatewayWorkload(NamespacedComponent):
-    """A gateway's Kubernetes objects, all named meshgate-<gateway>."""
+    """A gateway's Kubernetes objects, all named meshgate-<gateway>: first its volume, and by `declare` the others."""
+
+    deployment: Deployment
 
     def __init__(
-        self,
-        cluster: StackCluster,
-        settings: StackSettings,
-        gateway: GatewaySettings,
-        identity: GatewayIdentity,
-        opts: pulumi.ResourceOptions,
+        self, cluster: StackCluster, settings: StackSettings, gateway: GatewaySettings, opts: pulumi.ResourceOptions
     ) -> None:
         super().__init__("meshgate:components:GatewayWorkload", cluster, "gateway", gateway.name, opts)
+        self._settings = settings
         self._gateway = gateway
         self.name = gateway.hostname
         self.selector = {"app.kubernetes.io/name": "gateway", "app.kubernetes.io/instance": gateway.name}
+        self.volume = self.claim(f"{gateway.name}-state", self.name, gateway.storage, gateway.storage_class)
+        self.peers_url = pulumi.Output.format(
+            "http://{0}-peers.{1}.svc.cluster.local:{2}", self.name, cluster.namespace, gateway_programs.HTTP_PORT
+        )
+
+    def declare(self, identity: GatewayIdentity) -> None:
+        """All that makes the volume this gateway."""
+        settings, gateway = self._settings, self._gateway
         secret = Secret(
             f"{gateway.name}-identity",
             metadata=self.metadata(self.name),
@@ -42,7 +49,6 @@ class GatewayWorkload(NamespacedComponent):
             data=gateway_pod.config(settings, gateway, identity),
             opts=self.opts(),
         )
-        state = self.claim(f"{gateway.name}-state", self.name, gateway.storage, gateway.storage_class)
         # Before the pod: it is let in from its first moment, and not a moment longer.
         policy = self._network_policy(settings)
         self._services()
@@ -57,13 +63,10 @@ class GatewayWorkload(NamespacedComponent):
             },
         }
         self.deployment = self.declare_deployment(
-            f"{gateway.name}-gateway", self.name, spec, secret, config, state, policy
-        )
-        self.peers_url = pulumi.Output.format(
-            "http://{0}-peers.{1}.svc.cluster.local:{2}", self.name, cluster.namespace, gateway_programs.HTTP_PORT
+            f"{gateway.name}-gateway", self.name, spec, secret, config, self.volume, policy
         )
         if gateway.monitoring:
-            GatewayMonitoring(cluster, gateway, gateway.monitoring, self.selector, self.child())
+            GatewayMonitoring(self.cluster, gateway, gateway.monitoring, self.selector, self.child())
         self.register_outputs({})
 
     def _services(self) -> None:

@@ -25,7 +25,7 @@ class PreAuthKeyProvider(Provider):
     So are other tags: a node that has joined gets them by itself (ExitNode).
     """
 
-    INPUTS = ("server", "user", "owner", "reusable", "ephemeral")
+    INPUTS = ("server", "user", "owner", "volume", "reusable", "ephemeral")
     REPLACING = INPUTS
 
     @override
@@ -111,8 +111,9 @@ class PreAuthKey(Resource, module="meshgate", name="PreAuthKey"):
     """A pre-auth key of Headscale user `user`, single-use unless `reusable`; its id is Headscale's.
 
     `server` is the URL of the Headscale that it is of. `owner` names who will join by it, such as a gateway, and
-    `hostname` its node. A new key of an owner takes the place of its unused one. An
-    `awaited` owner joins in its own time: a key that expired before that is made anew.
+    `hostname` its node. `volume` is what keeps that node's identity: on another one it has to join anew. A new key of
+    an owner takes the place of its unused one. An `awaited` owner joins in its own time: a key that expired before that
+    is made anew.
     """
 
     key: Output[str]
@@ -132,6 +133,7 @@ class PreAuthKey(Resource, module="meshgate", name="PreAuthKey"):
         ephemeral: Input[bool] = False,
         tags: Input[Sequence[Input[str]]] | None = None,
         expiration_hours: Input[float],
+        volume: Input[str] | None = None,
         awaited: Input[bool] = False,
         opts: ResourceOptions | None = None,
     ) -> None:
@@ -144,6 +146,7 @@ class PreAuthKey(Resource, module="meshgate", name="PreAuthKey"):
             "ephemeral": ephemeral,
             "tags": [] if tags is None else tags,
             "expiration_hours": expiration_hours,
+            "volume": volume,
             "awaited": awaited,
         }
         outputs = {"key": None, "expires_at": None, servers.KEY: None}

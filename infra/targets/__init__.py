@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping
 
+from pulumi import ResourceOptions
+
 from infra.components.stack_cluster import StackCluster
 from infra.settings.gateway import GatewaySettings
 from infra.settings.stack import StackSettings
@@ -9,7 +11,7 @@ from infra.targets.machine import Machine
 from infra.targets.pod import Pod
 from infra.targets.target import Target
 
-TARGETS: Mapping[str, Callable[[StackCluster, StackSettings, GatewaySettings], Target]] = {
+TARGETS: Mapping[str, Callable[[StackCluster, StackSettings, GatewaySettings, ResourceOptions], Target]] = {
     "kubernetes": Pod,
     "metal": Machine,
 }

@@ -20,14 +20,16 @@ class Machine:
 
     join_hours = MACHINE_JOIN_HOURS
     secret: str | None = None
+    volume: pulumi.Output[str] | None = None
     awaited = True
 
-    def __init__(self, _cluster: StackCluster, _settings: StackSettings, gateway: GatewaySettings) -> None:
+    def __init__(
+        self, _cluster: StackCluster, _settings: StackSettings, gateway: GatewaySettings, _opts: pulumi.ResourceOptions
+    ) -> None:
         self._gateway = gateway
 
-    def declare(self, identity: GatewayIdentity, opts: pulumi.ResourceOptions) -> Whereabouts:
+    def declare(self, identity: GatewayIdentity) -> Whereabouts:
         """Nothing but the handover: the playbook makes the rest."""
-        del opts
         return Whereabouts(
             peers_url=pulumi.Output.from_input(self._gateway.peers_url or ""), handover=self._handover(identity)
         )

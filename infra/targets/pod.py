@@ -18,28 +18,30 @@ class Pod:
     join_hours = POD_JOIN_HOURS
     awaited = False
 
-    def __init__(self, cluster: StackCluster, settings: StackSettings, gateway: GatewaySettings) -> None:
+    def __init__(
+        self, cluster: StackCluster, settings: StackSettings, gateway: GatewaySettings, opts: pulumi.ResourceOptions
+    ) -> None:
         self._cluster = cluster
-        self._settings = settings
         self._gateway = gateway
+        self._workload = GatewayWorkload(cluster, settings, gateway, opts)
         self.secret: str | None = gateway.hostname
+        self.volume: pulumi.Output[str] | None = self._workload.volume.metadata.uid
 
-    def declare(self, identity: GatewayIdentity, opts: pulumi.ResourceOptions) -> Whereabouts:
+    def declare(self, identity: GatewayIdentity) -> Whereabouts:
         """Its Deployment and what belongs to that."""
-        workload = GatewayWorkload(self._cluster, self._settings, self._gateway, identity, opts=opts)
-        self._deployment = workload.deployment
+        self._workload.declare(identity)
         return Whereabouts(
-            peers_url=workload.peers_url,
+            peers_url=self._workload.peers_url,
             namespace=self._cluster.namespace,
-            deployment=workload.name,
-            resources=(workload,),
+            deployment=self._workload.name,
+            resources=(self._workload,),
         )
 
     def await_ready(self, opts: pulumi.ResourceOptions) -> None:
         """Its Deployment is not ready before its agent and its tailscaled are."""
         Readiness(
             f"{self._gateway.name}-ready",
-            deployment=self._deployment,
+            deployment=self._workload.deployment,
             deadline_seconds=self._gateway.registration_deadline,
             opts=opts,
         )

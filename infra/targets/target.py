@@ -30,10 +30,12 @@ class Target(Protocol):
     """How long its pre-auth key lives."""
     secret: str | None
     """The Secret in the stack's namespace that holds its keys; None where they are elsewhere."""
+    volume: pulumi.Output[str] | None
+    """What tells the volume from another one that has its identity in the mesh; None where the stack knows none."""
     awaited: bool
     """Whether it joins in its own time: then `up` does not wait for its node, and each `up` looks again."""
 
-    def declare(self, identity: GatewayIdentity, opts: pulumi.ResourceOptions) -> Whereabouts:
+    def declare(self, identity: GatewayIdentity) -> Whereabouts:
         """Declare all that makes the place this gateway."""
 
     def await_ready(self, opts: pulumi.ResourceOptions) -> None:

@@ -104,12 +104,27 @@ def test_an_expired_node(ill: Stack, headscale: Headscale) -> None:
 def test_a_lost_volume(ill: Stack, headscale: Headscale) -> None:
     """Devices and the identity in the mesh are gone; the WireGuard key is not."""
     known, key = lab_world.node_named(headscale, GATEWAY), ill.outputs()["server_public_key"]
-    kube.kubectl("scale", "-n", NAMESPACE, f"deploy/{GATEWAY}", "--replicas=0")
-    kube.kubectl("delete", "pvc", "-n", NAMESPACE, GATEWAY, "--wait=true")
+    kube.kubectl("delete", "pvc", "-n", NAMESPACE, GATEWAY, "--wait=false")
+    kube.kubectl("delete", "pod", "-n", NAMESPACE, "--all", "--wait=true")
     remedy(ill)
     assert_well(ill, headscale)
     assert lab_world.node_named(headscale, GATEWAY).id != known.id, "its old node has gone"
     assert ill.outputs()["server_public_key"] == key
+
+
+def test_a_volume_that_lost_what_was_on_it(ill: Stack, headscale: Headscale) -> None:
+    """A change of the gateway then fails, and says why in tailscaled's own words."""
+    lost = ("exec", "-n", NAMESPACE, f"deploy/{GATEWAY}", "-c", "tailscale", "--", "sh", "-c")
+    kube.kubectl(*lost, "rm -rf /var/lib/tailscale/*")
+    settings = ill.settings()
+    changed = settings["gateways"][0] | {"wireguard": "userspace", "registration_deadline": 20}
+    ill.write(settings | {"gateways": [changed]})
+    with pytest.raises(StepError, match=r"is not ready 20 s after its start(?s:.*)authkey already used"):
+        ill.run("up", "--yes", "--skip-preview")
+    remedy(ill)
+    assert_well(ill, headscale)
+    ill.write(settings)
+    ill.run("up", "--yes", "--skip-preview")
 
 
 def test_a_lost_secret(ill: Stack, headscale: Headscale) -> None:

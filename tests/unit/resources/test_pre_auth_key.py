@@ -85,7 +85,13 @@ def test_another_kind_of_key_is_a_new_one(provider: PreAuthKeyProvider) -> None:
     made = provider.create(dict(INPUTS))
     assert made.outs
     moved: dict[str, object] = {"server": "https://elsewhere.example.com"}
-    changes: list[dict[str, object]] = [moved, {"user": "other"}, {"reusable": True}, {"user": UNKNOWN}]
+    changes: list[dict[str, object]] = [
+        moved,
+        {"volume": "another"},
+        {"user": "other"},
+        {"reusable": True},
+        {"user": UNKNOWN},
+    ]
     for change in changes:
         assert provider.diff(made.id, made.outs, {**INPUTS, **change}).replaces == [*change]
     assert not provider.diff(made.id, made.outs, {**INPUTS, "expiration_hours": 2.0}).changes
