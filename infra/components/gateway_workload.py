@@ -11,7 +11,7 @@ from infra.components.api_callers import callers
 from infra.components.gateway_identity import GatewayIdentity
 from infra.components.gateway_monitoring import GatewayMonitoring
 from infra.components.stack_cluster import NamespacedComponent, StackCluster
-from infra.kubernetes.labels import NOT_AWAITED
+from infra.kubernetes.labels import INSTANCE, NOT_AWAITED, OURS
 from infra.settings.gateway import GatewaySettings
 from infra.settings.stack import StackSettings
 
@@ -30,7 +30,7 @@ class GatewayWorkload(NamespacedComponent):
         super().__init__("meshgate:components:GatewayWorkload", cluster, "gateway", gateway.name, opts)
         self._gateway = gateway
         self.name = gateway.hostname
-        self.selector = {"app.kubernetes.io/name": "gateway", "app.kubernetes.io/instance": gateway.name}
+        self.selector = {"app.kubernetes.io/name": "gateway", INSTANCE: gateway.name, **OURS}
         secret = Secret(
             f"{gateway.name}-identity",
             metadata=self.metadata(self.name),

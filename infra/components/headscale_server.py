@@ -13,12 +13,14 @@ from pulumi_kubernetes.core.v1 import ConfigMap, Service
 from pulumi_kubernetes.networking.v1 import Ingress
 
 from infra.components.stack_cluster import NamespacedComponent, StackCluster
-from infra.resources.api_key import HeadscaleApiKey
+from infra.kubernetes.labels import OURS
+from infra.resources.api_key import HeadscaleApiKey, secret_of
+from infra.resources.connections import API_KEY_SECRET
 from infra.settings.headscale import HeadscaleSettings
 from infra.settings.value_types import MESH_NETWORKS
 
 NAME = "headscale"
-SELECTOR = {"app.kubernetes.io/name": NAME}
+SELECTOR = {"app.kubernetes.io/name": NAME, **OURS}
 HTTP_PORT = 8080
 STUN_PORT = 3478
 STATE = "/var/lib/headscale"
@@ -72,7 +74,8 @@ class HeadscaleServer(NamespacedComponent):
             "api-key",
             namespace=cluster.namespace,
             deployment=self.deployment.metadata.name,
-            opts=self.child(self.deployment, *services),
+            labels={**self.labels, **cluster.owner},
+            opts=self.child(self.deployment, *services, hooks=cluster.guard_for(API_KEY_SECRET, secret_of)),
         )
         self.register_outputs({})
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
 FIELD_MANAGER = "meshgate"
-LABELS = {"app.kubernetes.io/managed-by": "meshgate"}
+_LABELS = {"app.kubernetes.io/managed-by": "meshgate"}
 _APPLY = "application/apply-patch+yaml"
 _TIMEOUT = (5, 20)
 """Seconds to connect, and to answer."""
@@ -72,10 +72,12 @@ class KubernetesClient:
             return None
         return {key: base64.b64decode(value).decode() for key, value in found.get("data", {}).items()}
 
-    def apply_secret(self, namespace: str, name: str, values: Mapping[str, str]) -> None:
-        """Make the Secret hold these values, labelled as ours."""
+    def apply_secret(
+        self, namespace: str, name: str, values: Mapping[str, str], labels: Mapping[str, str] = _LABELS
+    ) -> None:
+        """Make the Secret hold these values, with these labels."""
         data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
-        metadata = {"name": name, "namespace": namespace, "labels": LABELS}
+        metadata = {"name": name, "namespace": namespace, "labels": labels}
         body = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data}
         self._apply(f"/api/v1/namespaces/{namespace}/secrets/{name}", body, FIELD_MANAGER)
 

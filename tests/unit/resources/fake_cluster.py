@@ -54,8 +54,12 @@ class FakeCluster(KubernetesClient):
     def secret(self, namespace: str, name: str) -> dict[str, str] | None:
         return self.secrets.get((namespace, name))
 
-    def apply_secret(self, namespace: str, name: str, values: Mapping[str, str]) -> None:
+    def apply_secret(
+        self, namespace: str, name: str, values: Mapping[str, str], labels: Mapping[str, str] | None = None
+    ) -> None:
         self.secrets[namespace, name] = dict(values)
+        if labels:
+            self.labelled[f"/api/v1/namespaces/{namespace}/secrets/{name}"] = dict(labels)
 
     def delete_secret(self, namespace: str, name: str) -> None:
         self.secrets.pop((namespace, name), None)
