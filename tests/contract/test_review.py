@@ -295,8 +295,8 @@ def test_a_namespace_of_somebody_else(environment: Environment) -> None:
     environment.settings(namespace="of-others")
     assert environment.comment(failed=True).startswith(
         TOP % "failed" + "FAILED\n\n```text\n"
-        "Namespace of-others exists and is not this stack's, whose `pulumi destroy` would delete it; set `namespace` "
-        "to another name, or hand it over: "
+        "Namespace of-others exists and is not this stack's, whose `pulumi destroy` would delete it; use it as it is "
+        "(`create_namespace: false`), set `namespace` to another name, or hand it over: "
     )
 
 

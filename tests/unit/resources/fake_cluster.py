@@ -34,6 +34,10 @@ class FakeCluster(KubernetesClient):
         }
         _own(self.deployments[namespace, name], "helm", template["spec"]["containers"])
 
+    def pause(self, namespace: str, name: str) -> None:
+        """As `kubectl rollout pause` does."""
+        self.deployments[namespace, name]["spec"]["paused"] = True
+
     def env(self, namespace: str, name: str, container: str) -> list[_Json]:
         """A container's live env entries."""
         containers = self.deployments[namespace, name]["spec"]["template"]["spec"]["containers"]
