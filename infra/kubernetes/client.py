@@ -20,7 +20,7 @@ _TIMEOUT = (5, 20)
 """Seconds to connect, and to answer."""
 _EXEC_SECONDS = 30
 _READING = threading.Lock()
-"""Held while a kubeconfig is read, for threads share the files that the library makes of its certificates."""
+"""Held while a client connects: threads share clients, and the files that the library makes of certificates."""
 _REMEDY = "set KUBECONFIG to a kubeconfig that works, and `cluster.context` to one of its contexts"
 
 
@@ -186,9 +186,10 @@ class KubernetesClient:
         """The connection; whatever it fails by is one sentence."""
         from urllib3.exceptions import HTTPError  # see _connected
 
-        if self._connection is None:
-            self._connection = _connected(self._kubeconfig, self._context)
-        api = self._connection
+        with _READING:
+            if self._connection is None:
+                self._connection = _connected(self._kubeconfig, self._context)
+            api = self._connection
         try:
             yield api
         except (HTTPError, OSError) as error:
@@ -206,11 +207,10 @@ def _connected(kubeconfig: str | None, context: str | None) -> "ApiClient":
 
     configuration = Configuration()
     try:
-        with _READING:
-            if not (kubeconfig or context or "KUBECONFIG" in os.environ) and "KUBERNETES_SERVICE_HOST" in os.environ:
-                config.load_incluster_config(client_configuration=configuration)
-            else:
-                config.load_kube_config(kubeconfig, context, configuration, persist_config=False)
+        if not (kubeconfig or context or "KUBECONFIG" in os.environ) and "KUBERNETES_SERVICE_HOST" in os.environ:
+            config.load_incluster_config(client_configuration=configuration)
+        else:
+            config.load_kube_config(kubeconfig, context, configuration, persist_config=False)
     except config.ConfigException as error:
         which = f"context {context} of the kubeconfig" if context else "the kubeconfig"
         raise ClusterUnavailableError(
