@@ -12,6 +12,8 @@ from gateway.headscale.client import Headscale
 from gateway.headscale.errors import HeadscaleError, UnauthorizedError
 from infra.kubernetes import ownership
 from infra.kubernetes.client import ClusterError, ClusterUnavailableError, KubernetesClient
+from infra.kubernetes.labels import OWNER
+from infra.resources import existing_namespace
 from infra.resources.connections import Connections
 from infra.resources.workload_env import WorkloadEnvProvider
 from infra.settings.gateway import GatewaySettings
@@ -65,9 +67,20 @@ class Checks:
         """Whether the namespace is free, or this environment's already."""
         try:
             with KubernetesClient(context) as cluster:
-                ownership.refuse_foreign(cluster, "Namespace", {"name": namespace}, self._environment, ids=None)
+                wanted = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+                ownership.refuse_foreign(cluster, wanted, self._environment, ids=None)
         except (ownership.ForeignObjectError, ClusterError) as error:
             raise AnswerError(str(error)) from error
+
+    def existing_namespace(self, context: str | None, namespace: str, standard: str) -> None:
+        """Whether the namespace is there, and lets pods of this pod security standard in."""
+        try:
+            with KubernetesClient(context) as cluster:
+                why = existing_namespace.unfit(cluster, namespace, standard)
+        except ClusterError as error:
+            raise AnswerError(str(error)) from error
+        if why:
+            raise AnswerError(why)
 
     def headscale(self, url: str, ca_certificate: str | None) -> None:
         """Whether a Headscale answers there, with a certificate that is trusted."""
@@ -91,13 +104,14 @@ class Checks:
             raise AnswerError(str(error)) from error
 
     def node_port(self, context: str | None, namespace: str, port: int, protocol: str) -> None:
-        """Whether the port is free on every node. Services in the environment's own namespace do not count."""
+        """Whether the port is free on every node. A stack's Services in the environment's namespace do not count."""
         with KubernetesClient(context) as cluster:
             services = _listed(cluster, "/api/v1/services")
         for service in services:
             owner, name = service["metadata"]["namespace"], service["metadata"]["name"]
+            ours = owner == namespace and OWNER in service["metadata"].get("labels", {})
             taken = [(one.get("nodePort"), one.get("protocol")) for one in service["spec"].get("ports", [])]
-            if (port, protocol) in taken and owner != namespace:
+            if (port, protocol) in taken and not ours:
                 raise AnswerError(
                     f"Node port {port}/{protocol} is taken by Service {owner}/{name}; "
                     f"choose another one of {NODE_PORTS.start}-{NODE_PORTS[-1]}."
@@ -140,7 +154,10 @@ def check_all(checks: Checks, values: Values, settings: StackSettings) -> None:
     """Every check that whole settings allow, in the order of the questions."""
     context = settings.cluster.context
     checks.cluster(context)
-    checks.namespace(context, settings.namespace)
+    if settings.create_namespace:
+        checks.namespace(context, settings.namespace)
+    else:
+        checks.existing_namespace(context, settings.namespace, existing_namespace.standard_for(settings))
     headscale = settings.headscale
     if headscale and settings.headscale_api_key:
         checks.headscale(headscale.url, headscale.ca_certificate)

@@ -31,7 +31,7 @@ def written(text: str) -> str:
 def _declared(name: str) -> dict[str, Any]:
     field, section = StackSettings.model_fields[name], within(StackSettings, name)
     is_list = place_of(StackSettings, name, "").endswith("[]")
-    kind = "object" if section else "string"
+    kind = "object" if section else "boolean" if field.annotation is bool else "string"
     described = f"{_line(section.__doc__)} Its settings: {_names(section)} (docs/reference.md)." if section else None
     return {
         **({"type": "array", "items": {"type": kind}} if is_list else {"type": kind}),

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from environments import required
 from environments.answers import AnswerError, Place, Values, refuse_given, with_networks, with_value
 from environments.checks import Checks, published_on_nodes
+from infra.resources.existing_namespace import PRIVILEGED
 from infra.settings.gateway import GatewaySettings
 from infra.settings.orchestrator import OrchestratorSettings
 from infra.settings.stack import StackSettings
@@ -56,15 +57,24 @@ class Interview:
             check=self._checks.cluster,
         )
         self._values = with_networks(self._values, self._checks.networks(self._context))
+        create = self._yes("Does the stack make its namespace (no: it is there, and stays as it is)?", default="yes")
+        if not create:
+            self._values = with_value(self._values, ("create_namespace",), False)
         self._ask(
-            "Namespace, which the stack makes",
+            "Namespace",
             ("namespace",),
             default=StackSettings.model_fields["namespace"].default,
-            check=lambda namespace: self._checks.namespace(self._context, namespace),
+            check=self._free if create else self._lets_a_gateway_in,
         )
 
         protect = self._yes("Must it refuse to lose what cannot be had again (keys, nodes, volumes)?", default="no")
         self._values = with_value(self._values, ("protect",), protect)
+
+    def _free(self, namespace: str) -> None:
+        self._checks.namespace(self._context, namespace)
+
+    def _lets_a_gateway_in(self, namespace: str) -> None:
+        self._checks.existing_namespace(self._context, namespace, PRIVILEGED)
 
     def _headscale(self) -> None:
         managed = not self._yes("Is there a Headscale already?", default="yes")

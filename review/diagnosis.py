@@ -19,7 +19,7 @@ _ECHO = re.compile(
 
 _PREFIXES = re.compile(
     r"^(?:error: |warning: |Preview failed: |ResourceError: "
-    r'|before hook "ownership" failed: '
+    r'|before hook "[^"]+" failed: '
     r"|\S+ resource '[^']*' has a problem: )+"
 )
 """What Pulumi puts before our sentence."""

@@ -36,7 +36,7 @@ class GatewayMonitoring(NamespacedComponent):
     ) -> None:
         super().__init__("meshgate:components:GatewayMonitoring", cluster, "gateway", gateway.name, opts)
         self._monitoring = monitoring
-        self._hooks = refusing_unknown(cluster.context, MONITORING, f"gateway {gateway.name}: `monitoring`")
+        self._known = refusing_unknown(cluster.context, MONITORING, f"gateway {gateway.name}: `monitoring`")
         self._declare(
             "PodMonitor",
             f"{gateway.name}-monitor",
@@ -69,7 +69,7 @@ class GatewayMonitoring(NamespacedComponent):
             kind=kind,
             metadata={**metadata, "labels": {**self.labels, **self._monitoring.labels, **self.cluster.owner}},
             spec=spec,
-            opts=self.child(provider=self.cluster.provider, hooks=self._hooks),
+            opts=pulumi.ResourceOptions.merge(self.opts(), pulumi.ResourceOptions(hooks=self._known)),
         )
 
 

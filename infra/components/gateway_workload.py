@@ -11,7 +11,7 @@ from infra.components.api_callers import callers
 from infra.components.gateway_identity import GatewayIdentity
 from infra.components.gateway_monitoring import GatewayMonitoring
 from infra.components.stack_cluster import NamespacedComponent, StackCluster
-from infra.kubernetes.labels import NOT_AWAITED
+from infra.kubernetes.labels import INSTANCE, NOT_AWAITED, OURS
 from infra.settings.gateway import GatewaySettings
 from infra.settings.stack import StackSettings
 
@@ -28,7 +28,7 @@ class GatewayWorkload(NamespacedComponent):
         self._settings = settings
         self._gateway = gateway
         self.name = gateway.hostname
-        self.selector = {"app.kubernetes.io/name": "gateway", "app.kubernetes.io/instance": gateway.name}
+        self.selector = {"app.kubernetes.io/name": "gateway", INSTANCE: gateway.name, **OURS}
         self.volume = self.claim(f"{gateway.name}-state", self.name, gateway.storage, gateway.storage_class)
         self.peers_url = pulumi.Output.format(
             "http://{0}-peers.{1}.svc.cluster.local:{2}", self.name, cluster.namespace, gateway_programs.HTTP_PORT

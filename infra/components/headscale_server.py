@@ -12,13 +12,15 @@ from pulumi_kubernetes.core.v1 import ConfigMap, Service
 from pulumi_kubernetes.networking.v1 import Ingress
 
 from infra.components.stack_cluster import NamespacedComponent, StackCluster
-from infra.resources.api_key import HeadscaleApiKey
+from infra.kubernetes.labels import OURS
+from infra.resources.api_key import HeadscaleApiKey, secret_of
+from infra.resources.connections import API_KEY_SECRET
 from infra.resources.readiness import Readiness
 from infra.settings.headscale import HeadscaleSettings
 from infra.settings.value_types import MESH_NETWORKS
 
 NAME = "headscale"
-SELECTOR = {"app.kubernetes.io/name": NAME}
+SELECTOR = {"app.kubernetes.io/name": NAME, **OURS}
 HTTP_PORT = 8080
 STUN_PORT = 3478
 STATE = "/var/lib/headscale"
@@ -69,7 +71,8 @@ class HeadscaleServer(NamespacedComponent):
             "api-key",
             namespace=cluster.namespace,
             deployment=NAME,
-            opts=self.child(self._ready, *services),
+            labels={**self.labels, **cluster.owner},
+            opts=self.child(self._ready, *services, hooks=cluster.guard_for(API_KEY_SECRET, secret_of)),
         )
         self.register_outputs({})
 

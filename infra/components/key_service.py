@@ -10,7 +10,7 @@ from pulumi_kubernetes.networking.v1 import NetworkPolicy
 from infra import gateway_programs
 from infra.components.api_callers import callers
 from infra.components.stack_cluster import NamespacedComponent, StackCluster
-from infra.kubernetes.labels import NOT_AWAITED
+from infra.kubernetes.labels import NOT_AWAITED, OURS
 from infra.resources.connections import API_KEY, API_KEY_SECRET
 from infra.resources.readiness import Readiness
 from infra.resources.token import digest
@@ -20,7 +20,7 @@ from infra.settings.mesh_clients import MeshClientsSettings
 from infra.settings.stack import StackSettings
 
 NAME = "meshgate-keys"
-SELECTOR = {"app.kubernetes.io/name": "keys"}
+SELECTOR = {"app.kubernetes.io/name": "keys", **OURS}
 SECRETS, SERVERS_SECRET, CERTIFICATES = "/etc/meshgate", "/etc/meshgate-headscale", "/etc/meshgate-certificates"
 CA_CERTIFICATE = "ca.crt"
 NOBODY = 65532

@@ -93,6 +93,7 @@ class OrchestratorEnv(Component):
             container=settings.container,
             values=told.values,
             secrets=told.secrets,
+            deadline_seconds=settings.rollout_deadline,
             # Only a way that stands is shown to the app.
             opts=self.child(
                 secret, *(access.gateway for access in gateways.values()), *([keys.service] if keys else [])

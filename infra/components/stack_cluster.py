@@ -1,6 +1,6 @@
 """The cluster as the stack sees it: the Kubernetes provider, the stack's namespace, and what lives in it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -12,7 +12,8 @@ from pulumi_kubernetes.core.v1 import Namespace, PersistentVolumeClaim
 from infra.components.component import Component
 from infra.kubernetes import predecessor
 from infra.kubernetes.labels import ADOPTED, NOT_AWAITED, OWNER, labels
-from infra.kubernetes.ownership import refusing_hooks
+from infra.kubernetes.ownership import Object, Ownership
+from infra.resources.existing_namespace import BASELINE, ENFORCED, PRIVILEGED, ExistingNamespace, standard_for
 from infra.resources.stack_id import StackId
 from infra.settings.stack import StackSettings
 
@@ -50,10 +51,23 @@ class StackCluster(Component):
             **PROVIDER_FLAGS,
         )
 
-    @cached_property
+    @property
     def ownership(self) -> pulumi.ResourceHookBinding:
         """For what may be somebody else's already."""
-        return refusing_hooks(self._settings.cluster.context, self._settings.recover)
+        return self._ownership.hooks
+
+    @property
+    def guard(self) -> pulumi.ResourceHookBinding | None:
+        """For an object in the namespace: in one that the stack owns nothing is somebody else's."""
+        return None if self._settings.create_namespace else self.ownership
+
+    def guard_for(self, name: str, made: Callable[[Mapping[str, Any]], Object]) -> pulumi.ResourceHookBinding | None:
+        """For a resource that makes such an object by itself."""
+        return None if self._settings.create_namespace else self._ownership.hooks_for(name, made)
+
+    @cached_property
+    def _ownership(self) -> Ownership:
+        return Ownership(self._settings.cluster.context, self._settings.namespace, self._settings.recover)
 
     @cached_property
     def succession(self) -> pulumi.ResourceHookBinding:
@@ -67,9 +81,18 @@ class StackCluster(Component):
 
     @cached_property
     def namespace(self) -> pulumi.Output[str]:
-        """The stack's own."""
+        """Where the stack's objects are: its own, or somebody else's."""
+        if not self._settings.create_namespace:
+            existing = ExistingNamespace(
+                "namespace",
+                namespace=self._settings.namespace,
+                standard=standard_for(self._settings),
+                opts=self.child(),
+            )
+            # The name alone would let objects be made before it is looked at, and its own output is unknown in preview.
+            return existing.urn.apply(lambda _: self._settings.namespace)
         # NET_ADMIN and the hostPath of /dev/net/tun are outside the "baseline" pod security standard.
-        security = {"pod-security.kubernetes.io/enforce": "privileged", "pod-security.kubernetes.io/warn": "baseline"}
+        security = {ENFORCED: PRIVILEGED, "pod-security.kubernetes.io/warn": BASELINE}
         namespace = Namespace(
             "namespace",
             metadata={
@@ -109,7 +132,7 @@ class NamespacedComponent(Component):
 
     def opts(self, *depends_on: pulumi.Resource) -> pulumi.ResourceOptions:
         """Options of a Kubernetes object of this component."""
-        return self.child(*depends_on, provider=self.cluster.provider)
+        return self.child(*depends_on, provider=self.cluster.provider, hooks=self.cluster.guard)
 
     def declare_deployment(
         self, resource: str, name: str, spec: Mapping[str, object], *depends_on: pulumi.Resource
@@ -119,7 +142,9 @@ class NamespacedComponent(Component):
             resource,
             metadata=self.metadata(name, NOT_AWAITED),
             spec=spec,
-            opts=self.child(*depends_on, provider=self.cluster.provider, hooks=self.cluster.succession),
+            opts=pulumi.ResourceOptions.merge(
+                self.opts(*depends_on), pulumi.ResourceOptions(hooks=self.cluster.succession)
+            ),
         )
 
     def claim(self, resource: str, name: str, size: str, storage_class: str | None) -> PersistentVolumeClaim:

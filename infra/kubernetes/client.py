@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
 FIELD_MANAGER = "meshgate"
-LABELS = {"app.kubernetes.io/managed-by": "meshgate"}
+_LABELS = {"app.kubernetes.io/managed-by": "meshgate"}
 _APPLY = "application/apply-patch+yaml"
 _TIMEOUT = (5, 20)
 """Seconds to connect, and to answer."""
 _EXEC_SECONDS = 30
 _READING = threading.Lock()
-"""Held while a kubeconfig is read, for threads share the files that the library makes of its certificates."""
+"""Held while a client connects: threads share clients, and the files that the library makes of certificates."""
 _REMEDY = "set KUBECONFIG to a kubeconfig that works, and `cluster.context` to one of its contexts"
 
 
@@ -72,10 +72,12 @@ class KubernetesClient:
             return None
         return {key: base64.b64decode(value).decode() for key, value in found.get("data", {}).items()}
 
-    def apply_secret(self, namespace: str, name: str, values: Mapping[str, str]) -> None:
-        """Make the Secret hold these values, labelled as ours."""
+    def apply_secret(
+        self, namespace: str, name: str, values: Mapping[str, str], labels: Mapping[str, str] = _LABELS
+    ) -> None:
+        """Make the Secret hold these values, with these labels."""
         data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
-        metadata = {"name": name, "namespace": namespace, "labels": LABELS}
+        metadata = {"name": name, "namespace": namespace, "labels": labels}
         body = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data}
         self._apply(f"/api/v1/namespaces/{namespace}/secrets/{name}", body, FIELD_MANAGER)
 
@@ -184,9 +186,10 @@ class KubernetesClient:
         """The connection; whatever it fails by is one sentence."""
         from urllib3.exceptions import HTTPError  # see _connected
 
-        if self._connection is None:
-            self._connection = _connected(self._kubeconfig, self._context)
-        api = self._connection
+        with _READING:
+            if self._connection is None:
+                self._connection = _connected(self._kubeconfig, self._context)
+            api = self._connection
         try:
             yield api
         except (HTTPError, OSError) as error:
@@ -204,11 +207,10 @@ def _connected(kubeconfig: str | None, context: str | None) -> "ApiClient":
 
     configuration = Configuration()
     try:
-        with _READING:
-            if not (kubeconfig or context or "KUBECONFIG" in os.environ) and "KUBERNETES_SERVICE_HOST" in os.environ:
-                config.load_incluster_config(client_configuration=configuration)
-            else:
-                config.load_kube_config(kubeconfig, context, configuration, persist_config=False)
+        if not (kubeconfig or context or "KUBECONFIG" in os.environ) and "KUBERNETES_SERVICE_HOST" in os.environ:
+            config.load_incluster_config(client_configuration=configuration)
+        else:
+            config.load_kube_config(kubeconfig, context, configuration, persist_config=False)
     except config.ConfigException as error:
         which = f"context {context} of the kubeconfig" if context else "the kubeconfig"
         raise ClusterUnavailableError(

@@ -7,6 +7,8 @@ NOT_AWAITED = {"pulumi.com/skipAwait": "true"}
 """Annotation of an object whose readiness something else proves."""
 INSTANCE = "app.kubernetes.io/instance"
 PART_OF = "app.kubernetes.io/part-of"
+OURS = {PART_OF: "meshgate"}
+"""Part of every selector: a namespace may have pods of others, whose names for their parts are as plain as ours."""
 OWNER = "meshgate/stack"
 """Label of every object that a stack declares: the id of the stack's state. Of what somebody hands over it is the
 stack's name."""
@@ -17,6 +19,6 @@ def labels(component: str, instance: str) -> dict[str, str]:
     return {
         "app.kubernetes.io/name": component,
         INSTANCE: instance,
-        PART_OF: "meshgate",
+        **OURS,
         "app.kubernetes.io/managed-by": "pulumi",
     }

@@ -15,10 +15,16 @@ START_SECONDS = 600
 
 
 def wait(cluster: KubernetesClient, namespace: str, name: str, deadline_seconds: float) -> str:
-    """Empty once the Deployment's last spec is rolled out, else, at the deadline, why it is not."""
+    """Empty once the Deployment's last spec is rolled out, else, at the deadline, why it is not.
+
+    Of a paused one it says so at once: nothing happens before somebody resumes it.
+    """
 
     def look() -> bool | None:
-        return None if why_not(cluster.deployment(namespace, name)) else True
+        deployment = cluster.deployment(namespace, name)
+        if not why_not(deployment):
+            return True
+        return False if deployment and is_paused(deployment) else None
 
     return "" if poll(look, deadline_seconds) else explain(cluster, namespace, name)
 
@@ -48,9 +54,17 @@ def explain(cluster: KubernetesClient, namespace: str, name: str) -> str:
 
 
 def why_not(deployment: dict[str, Any] | None, pods: Sequence[dict[str, Any]] = ()) -> str:
-    """Why the Deployment is not rolled out, with the troubles of these pods of it; empty when it is."""
-    lacking = _lacking(deployment) if deployment else "it does not exist"
-    return "; ".join([lacking, *(trouble for pod in pods for trouble in _troubles(pod))]) if lacking else ""
+    """Why the Deployment is not rolled out, with its troubles and those of these pods of it; empty when it is."""
+    if deployment is None:
+        return "it does not exist"
+    if not (lacking := _lacking(deployment)):
+        return ""
+    return "; ".join([lacking, *_own_troubles(deployment), *(trouble for pod in pods for trouble in _troubles(pod))])
+
+
+def is_paused(deployment: dict[str, Any]) -> bool:
+    """Whether somebody has stopped its rollouts (`kubectl rollout pause`)."""
+    return bool(deployment["spec"].get("paused"))
 
 
 def _lacking(deployment: dict[str, Any]) -> str:
@@ -79,6 +93,21 @@ def _has_started(pod: dict[str, Any]) -> bool:
     statuses = pod.get("status", {}).get("containerStatuses", [])
     ran = [one for one in statuses if one.get("restartCount") or {"running", "terminated"} & set(one.get("state", {}))]
     return len(ran) == wanted
+
+
+def _own_troubles(deployment: dict[str, Any]) -> list[str]:
+    """What its controller says of it, such as why it cannot make a pod: quotas and admission have the last word there.
+
+    The controller copies that from the ReplicaSet.
+    """
+    telling = {("Progressing", "False"): "it makes no progress", ("ReplicaFailure", "True"): "it gets no pod"}
+    conditions = deployment.get("status", {}).get("conditions", [])
+    told = [
+        f"{what}: {_reason(condition)}"
+        for condition in conditions
+        if (what := telling.get((condition["type"], condition["status"])))
+    ]
+    return [*(["it is paused"] if is_paused(deployment) else []), *told]
 
 
 def _troubles(pod: dict[str, Any]) -> list[str]:

@@ -6,7 +6,7 @@ So a run killed at any point leaves the Secret's key, or a key that the next run
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -43,6 +43,8 @@ class HeadscaleApiKeyProvider(Provider):
         found = _until(props["deadline_seconds"], lambda: self.look_up(connections, "", props) or {})
         if not found or self.drifted(found, props):
             found = self.change(connections, "", {}, props)
+        else:  # of a killed run, or of a lost state, whose label it has
+            _keep(connections, props, connections.api_key())
         return f"{props['namespace']}/{API_KEY_SECRET}", found
 
     @override
@@ -105,12 +107,16 @@ def _lasting_key(connections: Connections, props: Props, first_key: str) -> dict
         end = markers.expiration(owner, after=timedelta(days=props["lifetime_days"]))
         key = headscale.create_api_key(end).get_secret_value()
         prefix = api_key_prefix(key)
-        connections.cluster.apply_secret(props["namespace"], API_KEY_SECRET, {API_KEY: key})
+        _keep(connections, props, key)
         for old in headscale.api_keys():
             if markers.is_marked(old.expiration, owner) and old.prefix != prefix:
                 headscale.delete_api_key(old.prefix)
         headscale.delete_api_key(api_key_prefix(first_key))
     return _outputs(prefix, end)
+
+
+def _keep(connections: Connections, props: Props, key: str) -> None:
+    connections.cluster.apply_secret(props["namespace"], API_KEY_SECRET, {API_KEY: key}, props["labels"])
 
 
 def _outputs(prefix: str, end: datetime) -> dict[str, Any]:
@@ -133,11 +139,17 @@ def _until(deadline_seconds: float, attempt: Callable[[], _T]) -> _T:
     return result
 
 
+def secret_of(inputs: Props) -> dict[str, Any]:
+    """What tells the Secret that a HeadscaleApiKey makes from every other."""
+    metadata = {"name": API_KEY_SECRET, "namespace": inputs["namespace"], "labels": inputs["labels"]}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata}
+
+
 class HeadscaleApiKey(Resource, module="meshgate", name="HeadscaleApiKey"):
     """An API key of the server in Deployment `namespace`/`deployment`, kept in Secret headscale-api-key there.
 
-    It lives `lifetime_days` and is renewed by an `up` within its last `renew_days`. `deadline_seconds` is how long the
-    server may take to come up.
+    The Secret has `labels`. The key lives `lifetime_days`, and an `up` within its last `renew_days` renews it.
+    `deadline_seconds` is how long the server may take to come up.
     """
 
     key_prefix: Output[str]
@@ -151,6 +163,7 @@ class HeadscaleApiKey(Resource, module="meshgate", name="HeadscaleApiKey"):
         *,
         namespace: Input[str],
         deployment: Input[str],
+        labels: Input[Mapping[str, Input[str]]],
         lifetime_days: Input[float] = 90,
         renew_days: Input[float] = 30,
         deadline_seconds: Input[float] = 180,
@@ -159,6 +172,7 @@ class HeadscaleApiKey(Resource, module="meshgate", name="HeadscaleApiKey"):
         inputs = {
             "namespace": namespace,
             "deployment": deployment,
+            "labels": labels,
             "lifetime_days": lifetime_days,
             "renew_days": renew_days,
             "deadline_seconds": deadline_seconds,

@@ -25,11 +25,14 @@ class SecretKey(TypedDict):
     key: Input[str]
 
 
+_TARGET = ("namespace", "deployment", "container")
+
+
 class WorkloadEnvProvider(Provider):
     """Adds the names, keeps to them, gives them back. Waits each time until the change is rolled out."""
 
-    INPUTS = ("namespace", "deployment", "container", "manager", "values", "secrets")
-    REPLACING = ("namespace", "deployment", "container", "manager")
+    INPUTS = (*_TARGET, "manager", "values", "secrets")
+    REPLACING = (*_TARGET, "manager")
 
     @override
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
@@ -38,10 +41,9 @@ class WorkloadEnvProvider(Provider):
 
     @override
     def refusals(self, connections: Connections, olds: Props, news: Props) -> Iterator[tuple[str, str]]:
-        """What is not there, or set by others: told before anything is made, when it can be known."""
-        target = [news.get(name) for name in ("namespace", "deployment", "container")]
-        seen_before = target == [olds.get(name) for name in ("namespace", "deployment", "container")]
-        if seen_before or contains_unknowns(target):
+        """What is not there, paused, or set by others: told before anything is made, when it can be known."""
+        changed = {name for name in self.INPUTS if news.get(name) != olds.get(name)}
+        if not changed or contains_unknowns([news.get(name) for name in _TARGET]):
             return
         try:
             found = connections.cluster.deployment(news["namespace"], news["deployment"])
@@ -49,8 +51,12 @@ class WorkloadEnvProvider(Provider):
             return
         lacks = list(_lacks(found, news))
         yield from lacks
-        if found is not None and not lacks and not news["force"]:
-            yield from _taken(found, news, _owned(found, news))
+        if found is None or lacks:
+            return
+        yield from _paused(found, news)
+        if not news["force"]:
+            ours = set() if changed.intersection(_TARGET) else set(_wanted(olds))
+            yield from _taken(found, news, ours | _owned(found, news))
 
     @override
     def make(self, connections: Connections, props: Props) -> tuple[str, dict[str, Any]]:
@@ -101,6 +107,8 @@ def _apply(cluster: KubernetesClient, props: Props, ours: set[str]) -> None:
         raise ResourceError(sentence)
     if found is None:
         return
+    for _, sentence in _paused(found, props):
+        raise ResourceError(sentence)
     if not props["force"]:
         for _, sentence in _taken(found, props, ours | _owned(found, props)):
             raise ResourceError(sentence)
@@ -147,6 +155,16 @@ def _lacks(found: dict[str, Any] | None, props: Props) -> Iterator[tuple[str, st
             "container",
             f"Deployment {where} has no container {props['container']!r} but {', '.join(names)}; "
             "set orchestrator.container to one of them.",
+        )
+
+
+def _paused(found: dict[str, Any], props: Props) -> Iterator[tuple[str, str]]:
+    if rollout.is_paused(found):
+        namespace, name = props["namespace"], props["deployment"]
+        yield (
+            "",
+            f"Deployment {namespace}/{name} is paused, so no pod would get the new env; "
+            f"`kubectl -n {namespace} rollout resume deployment {name}` lets it go on.",
         )
 
 

@@ -1,5 +1,9 @@
 """The section `orchestrator`."""
 
+from typing import Annotated
+
+from pydantic import Field
+
 from infra.settings.section import Section
 from infra.settings.value_types import Name
 
@@ -13,6 +17,8 @@ class OrchestratorSettings(Section):
     """Where it is."""
     container: str = "orchestrator"
     """The container whose env gets the names."""
+    rollout_deadline: Annotated[int, Field(ge=10, le=3600)] = 300
+    """Seconds that it may take to roll out with a new env."""
     gateway: Name | None = None
     """Which of several gateways is that of GATEWAY_PEERS_URL, HEADSCALE_SERVER_PUBLIC_KEY and the like; the first when
     not set."""

@@ -20,8 +20,11 @@ from infra.settings.value_types import IPNetwork, Name, StackId
 class StackSettings(Section):
     """All settings of a stack."""
 
-    namespace: Name = "meshgate"
-    """The namespace of everything that the stack declares. The stack makes it, and `pulumi destroy` deletes it."""
+    namespace: Name = "headscale"
+    """The namespace of everything that the stack declares."""
+    create_namespace: bool = True
+    """Whether the stack makes the namespace, and `pulumi destroy` deletes it with all that is in it. With false it is
+    there already, such as one that Headscale runs in: what is not the stack's own is left alone, itself included."""
     recover: StackId | None = None
     """The id of a state of this stack that is lost. What that state made is taken over, with gateways' keys and tokens;
     `pulumi preview` tells the id where it finds such things. It has no effect once they are taken over."""

@@ -71,7 +71,7 @@ def without_tools() -> list[Recipe]:
 
 def with_tools() -> list[Recipe]:
     """Return the recipes of the cluster's other images, whose tools are built on the way."""
-    return [_tailscale(_debian()), _headscale()]
+    return [_tailscale(_debian()), headscale(pinned_tools.HEADSCALE)]
 
 
 def gateway() -> Recipe:
@@ -133,12 +133,12 @@ def _pause(base: Recipe) -> Recipe:
     return _stand_in("pause", "", inputs=(), parts={}, bases=(base,))
 
 
-def _headscale() -> Recipe:
-    """Headscale's server."""
-    directory = go_builds.for_image(pinned_tools.HEADSCALE).parent
+def headscale(tool: pinned_tools.Tool) -> Recipe:
+    """Return the recipe of Headscale's server, of the version that `tool` is."""
+    directory = go_builds.for_image(tool).parent
     return _stand_in(
         "headscale/headscale",
-        pinned_tools.HEADSCALE.version,
+        tool.version,
         inputs=(directory.name, _CERTIFICATES),
         parts={"headscale": directory, "certificates": _CERTIFICATES.parent},
     )

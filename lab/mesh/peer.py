@@ -22,7 +22,7 @@ USER = "lab"
 
 URL = f"https://{topology.NODE_IPV4}"
 
-API_KEY_SECRET = ("meshgate", connections.API_KEY_SECRET, connections.API_KEY)
+API_KEY_SECRET = ("headscale", connections.API_KEY_SECRET, connections.API_KEY)
 """Namespace, name and key of the Secret in which our program keeps a managed server's API key."""
 
 KEY_LIFETIME = timedelta(minutes=10)
@@ -42,7 +42,7 @@ class MeshPeer:
 def headscale(ca_certificate: str) -> Headscale:
     """Return a client of the stack's Headscale, with the API key that our program keeps in the cluster."""
     if (api_key := kube.secret_value(*API_KEY_SECRET)) is None:
-        raise StepError("Headscale's API key is not there: the Secret headscale-api-key in namespace meshgate.")
+        raise StepError("Headscale's API key is not there: the Secret headscale-api-key in namespace headscale.")
     return Headscale(URL, api_key, ca_certificate=ca_certificate)
 
 

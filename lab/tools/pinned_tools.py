@@ -63,7 +63,7 @@ HEADSCALE = Tool(
     own=Own(("version",), at_least=(0, 29, 3), below=(0, 29, 4)),
 )
 HEADSCALE_0_23 = Tool(
-    # Only for the contract tests: June runs this one.
+    # Only for tests: June runs this one.
     name="headscale",
     version="0.23.0",
     module="headscale-0.23.0",

@@ -176,7 +176,8 @@ def test_a_managed_headscale_has_no_secret_and_only_what_differs_is_written(worl
         {
             "headscale": own | {"storage": "1Gi"},
             "gateways": [GATEWAY | {"exposure": "NodePort", "mtu": 1280}],
-            "namespace": "meshgate",
+            "namespace": "headscale",
+            "create_namespace": True,
             "orchestrator": {},
             "protect": True,
         }

@@ -304,9 +304,93 @@ def test_a_namespace_of_somebody_else(world: World) -> None:
     core(world.api).create_namespace({"metadata": {"name": "payments"}})
     said = world.refusal(world.settings(namespace="payments"))
     assert (
-        "Namespace payments exists and is not this stack's, whose `pulumi destroy` would delete it; set `namespace` to "
-        f"another name, or hand it over: `kubectl label --overwrite namespace payments meshgate/stack={STACK}`." in said
+        "Namespace payments exists and is not this stack's, whose `pulumi destroy` would delete it; use it as it is "
+        "(`create_namespace: false`), set `namespace` to another name, or hand it over: "
+        f"`kubectl label --overwrite namespace payments meshgate/stack={STACK}`." in said
     )
+
+
+def test_a_namespace_that_should_be_there_and_is_not(world: World) -> None:
+    said = world.refusal(world.settings(namespace="nowhere", create_namespace=False))
+    assert (
+        "Namespace nowhere does not exist; make it (`kubectl create namespace nowhere`), or leave `create_namespace` "
+        "out, so that the stack makes it." in said
+    )
+
+
+def test_a_namespace_that_lets_no_gateway_in(world: World) -> None:
+    label = "pod-security.kubernetes.io/enforce"
+    core(world.api).create_namespace({"metadata": {"name": "strict", "labels": {label: "baseline"}}})
+    said = world.refusal(world.settings(namespace="strict", create_namespace=False))
+    assert f"Namespace strict does not let the stack's pods in: its label {label} is baseline, and they need " in said
+
+
+def test_objects_of_somebody_else_in_their_namespace(world: World) -> None:
+    """A managed Headscale where June has hers, and a gateway where another stack has one of that name."""
+    core(world.api).create_namespace({"metadata": {"name": "shared"}})
+    theirs = {"metadata": {"name": "headscale"}}
+    core(world.api).create_namespaced_config_map("shared", theirs)
+    core(world.api).create_namespaced_secret("shared", {"metadata": {"name": "headscale-api-key"}})
+    labels = {**OUR_LABELS, "app.kubernetes.io/instance": "one", "meshgate/stack": LOST}
+    core(world.api).create_namespaced_service(
+        "shared", {"metadata": {"name": "meshgate-one-peers", "labels": labels}, "spec": {"ports": [{"port": 8080}]}}
+    )
+    managed = {"managed": True, "url": "https://headscale.example.com", "node_port": 30080}
+    world.engine.configure(world.settings(namespace="shared", create_namespace=False, headscale=managed))
+    said = world.refused(lambda: world.engine.run("up", "--yes", "--continue-on-error"))
+    assert (
+        "ConfigMap shared/headscale exists and is not this stack's, whose `pulumi destroy` would delete it; set "
+        "`namespace` to another one, remove it, or hand it over: "
+        f"`kubectl label --overwrite -n shared configmap headscale meshgate/stack={STACK}`." in said
+    )
+    said = world.refusal(world.settings(namespace="shared", create_namespace=False))
+    assert (
+        "Service shared/meshgate-one-peers is of another stack, or of another state of this one: set `namespace` to "
+        "another one, or, if that state is lost, take all of it over with its keys: "
+        f"`pulumi config set recover {LOST}`." in said
+    )
+
+
+def test_a_namespace_of_others_is_after_a_stack_what_it_was_before(world: World, tmp_path: Path) -> None:
+    """Used, then given up by the settings alone, and only then destroyed: the namespace stays in any case."""
+    name = "kept"
+    core(world.api).create_namespace({"metadata": {"name": name, "labels": {"team": "june"}}})
+    core(world.api).create_namespaced_secret(name, {"metadata": {"name": "theirs"}})
+    engine = Engine(tmp_path, pulumi_host.find(), world.api.kubeconfig)
+    stack = World(world.api, world.headscale, world.api_key, engine)
+    before, metadata = stack.everything(), core(world.api).read_namespace(name).metadata
+    gateway = {"name": "kept", "endpoint": "127.0.0.1:31840", "storage_class": "later", "registration_deadline": 5}
+    settings = world.settings(namespace=name, create_namespace=False, gateways=[gateway], orchestrator={})
+    engine.configure(settings, api_key=world.api_key)
+    with kubelet(world.api, name):
+        up = engine.run("up", "--yes")
+    assert "Gateway meshgate-kept is no exit node" in up.said
+    assert "meshgate-kept" in [one.metadata.name for one in apps(world.api).list_namespaced_deployment(name).items]
+
+    engine.configure(settings | {"create_namespace": True}, api_key=world.api_key)
+    assert f"Namespace {name} exists and is not this stack's" in stack.refused(lambda: engine.run("up", "--yes"))
+    destroy = engine.run("destroy", "--yes")
+    assert destroy.code == 0, destroy.text
+    assert stack.everything() == before
+    assert core(world.api).read_namespace(name).metadata == metadata
+
+
+def test_a_namespace_that_the_stack_made_is_not_given_up_in_passing(world: World, tmp_path: Path) -> None:
+    """The next `up` would delete it, and all that is in it."""
+    engine = Engine(tmp_path, pulumi_host.find(), world.api.kubeconfig)
+    stack = World(world.api, world.headscale, world.api_key, engine)
+    gateway = {"name": "made", "endpoint": "127.0.0.1:31850", "storage_class": "later", "registration_deadline": 5}
+    settings = world.settings(namespace="made", gateways=[gateway], orchestrator={})
+    engine.configure(settings, api_key=world.api_key)
+    with kubelet(world.api, "made"):
+        engine.run("up", "--yes")
+    engine.configure(settings | {"create_namespace": False}, api_key=world.api_key)
+    said = stack.refused(lambda: engine.run("up", "--yes"))
+    assert (
+        "Namespace made was made by a stack and goes with it, as its label meshgate/stack says; if it is this " in said
+    )
+    destroy = engine.run("destroy", "--yes")
+    assert destroy.code == 0, destroy.text
 
 
 def test_another_state_of_the_same_stack(world: World) -> None:

@@ -31,7 +31,7 @@ __all__ = ["api", "pack"]  # fixtures
 
 pytestmark = pytest.mark.timeout(900)  # the first run on a machine builds Pulumi, the API server and Headscale
 
-NAMESPACE, NODE = "meshgate", "meshgate-one"
+NAMESPACE, NODE = "headscale", "meshgate-one"
 KEY = "pulumi-python:dynamic/meshgate:WireGuardKey"
 EXIT_NODE = "pulumi-python:dynamic/meshgate:ExitNode"
 VOLUME, OF_NAMESPACE = "kubernetes:core/v1:PersistentVolumeClaim", "kubernetes:core/v1:Namespace"
@@ -209,7 +209,7 @@ def test_a_gateway_that_moves(environment: Environment) -> None:
     """To another namespace: it is replaced part by part, and keeps its key."""
     environment.settings(namespace="elsewhere")
     comment = environment.comment()
-    replaces = '> - **Replaces** `%s` `%s`, because `%s` changes from `"meshgate"` to `"elsewhere"`.'
+    replaces = '> - **Replaces** `%s` `%s`, because `%s` changes from `"headscale"` to `"elsewhere"`.'
     assert comment.startswith(
         TOP % "danger" + "DANGER: replaces `PersistentVolumeClaim` `one-state` and 7 more\n\n"
         "> [!CAUTION]\n"
@@ -295,8 +295,8 @@ def test_a_namespace_of_somebody_else(environment: Environment) -> None:
     environment.settings(namespace="of-others")
     assert environment.comment(failed=True).startswith(
         TOP % "failed" + "FAILED\n\n```text\n"
-        "Namespace of-others exists and is not this stack's, whose `pulumi destroy` would delete it; set `namespace` "
-        "to another name, or hand it over: "
+        "Namespace of-others exists and is not this stack's, whose `pulumi destroy` would delete it; use it as it is "
+        "(`create_namespace: false`), set `namespace` to another name, or hand it over: "
     )
 
 

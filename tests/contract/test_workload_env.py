@@ -14,11 +14,13 @@ from typing import Any, Protocol
 import pytest
 from kubernetes.client import AppsV1Api, CoreV1Api
 
+from infra.kubernetes import rollout
 from infra.kubernetes.client import ClusterError, ClusterUnavailableError, KubernetesClient
 from infra.resources.base import ResourceError
 from infra.resources.connections import Connections
 from infra.resources.workload_env import WorkloadEnvProvider
 from tests.contract.apiserver import ApiServer
+from tests.deadlines import wait_for
 from tests.unit.resources.fake_cluster import FakeCluster
 
 pytestmark = pytest.mark.timeout(900)  # the first run on a machine builds the API server
@@ -37,6 +39,8 @@ class _World(Protocol):
     def add(self, name: str) -> None: ...
 
     def edit(self, name: str, env: list[dict[str, Any]]) -> None: ...
+
+    def pause(self, name: str) -> None: ...
 
     def remove(self, name: str) -> None: ...
 
@@ -67,6 +71,9 @@ class _Real:
             name, NAMESPACE, patch, field_manager="kubectl-set", _content_type="application/strategic-merge-patch+json"
         )
 
+    def pause(self, name: str) -> None:
+        self._apps.patch_namespaced_deployment(name, NAMESPACE, {"spec": {"paused": True}})
+
     def remove(self, name: str) -> None:
         self._apps.delete_namespaced_deployment(name, NAMESPACE)
 
@@ -80,6 +87,9 @@ class _Fake:
 
     def edit(self, name: str, env: list[dict[str, Any]]) -> None:
         self.cluster.edit_env(NAMESPACE, name, CONTAINER, env)
+
+    def pause(self, name: str) -> None:
+        self.cluster.pause(NAMESPACE, name)
 
     def remove(self, name: str) -> None:
         del self.cluster.deployments[NAMESPACE, name]
@@ -231,6 +241,48 @@ def test_deployment_that_goes_takes_the_env_along(world: _World, provider: Workl
     provider.delete(made.id, made.outs)
     with pytest.raises(ResourceError, match="does not exist"):
         provider.create(_inputs(name, KEY="key-1"))
+
+
+def test_a_paused_deployment_is_left_as_it_is(world: _World, provider: WorkloadEnvProvider, name: str) -> None:
+    made = provider.create(_inputs(name, KEY="key-1"))
+    assert made.outs
+    world.pause(name)
+    news = _inputs(name, KEY="key-2")
+    (failure,) = provider.check(made.outs, news).failures
+    assert "is paused, so no pod would get the new env; `kubectl -n default rollout resume deployment" in failure.reason
+    with pytest.raises(ResourceError, match="is paused"):
+        provider.update(made.id, made.outs, news)
+    assert _env(world, name)["KEY"] == "key-1"
+    provider.delete(made.id, made.outs)
+    assert _env(world, name) == THEIR_ENV
+
+
+@pytest.mark.parametrize(
+    ("labels", "quota", "words"),
+    [
+        ({}, {"pods": "0"}, r"is forbidden: exceeded quota: tight, requested: pods=1, used: pods=0, limited: pods=0"),
+        ({"pod-security.kubernetes.io/enforce": "restricted"}, {}, r'is forbidden: violates PodSecurity "restricted'),
+    ],
+    ids=["quota", "admission"],
+)
+def test_why_a_deployment_gets_no_pod_is_told_in_kubernetes_own_words(
+    api: ApiServer, labels: dict[str, str], quota: dict[str, str], words: str
+) -> None:
+    name = next(_names)
+    core: Any = CoreV1Api(api.api)
+    core.create_namespace({"metadata": {"name": name, "labels": labels}})
+    if quota:
+        core.create_namespaced_resource_quota(name, {"metadata": {"name": "tight"}, "spec": {"hard": quota}})
+        wait_for(lambda: core.read_namespaced_resource_quota("tight", name).status.used, "the quota", 30)
+    selector = {"app": name}
+    template = {"metadata": {"labels": selector}, "spec": {"containers": [{"name": "main", "image": "main"}]}}
+    spec = {"replicas": 1, "selector": {"matchLabels": selector}, "template": template}
+    apps: Any = AppsV1Api(api.api)
+    apps.create_namespaced_deployment(name, {"metadata": {"name": name}, "spec": spec})
+    cluster = KubernetesClient(None, str(api.kubeconfig))
+    wait_for(lambda: "it gets no pod" in rollout.explain(cluster, name, name), "the controller's word", 30)
+    why = rollout.wait(cluster, name, name, 0.1)
+    assert re.match(rf'0 of 1 pods are of the new version; it gets no pod: FailedCreate pods "{name}-\S+ {words}', why)
 
 
 def test_secrets(world: _World) -> None:

@@ -19,7 +19,7 @@ from lab.network.tunnel_client import TunnelClient
 from lab.network.wireguard_client import Config
 from tests.deadlines import wait_for
 
-NAMESPACE, GATEWAY = "meshgate", "meshgate-lab"
+NAMESPACE, GATEWAY = "headscale", "meshgate-lab"
 INTERNET = (f"http://{topology.INTERNET_IPV4}", f"http://[{topology.INTERNET_IPV6}]")
 
 

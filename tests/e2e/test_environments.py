@@ -229,8 +229,8 @@ def test_drift_of_one_is_seen_there_and_repaired_there(dev: Environment, staging
 
 
 def as_of_staging(command: str) -> str:
-    """The page's examples are of a stack `prod` in the namespace `meshgate`."""
-    command = re.sub(r"-n meshgate\b(?!-)", "-n meshgate-staging", command)
+    """The page's examples are of a stack `prod` in the namespace `headscale`."""
+    command = re.sub(r"-n headscale\b(?!-)", "-n meshgate-staging", command)
     for name in ("meshgate-prod", "instance=prod", "--stack prod", "STACK=prod", "**::prod-"):
         command = command.replace(name, name.replace("prod", "staging"))
     return command

@@ -72,7 +72,7 @@ def test_destroy_takes_everything_back_and_leaves_june_running(stack: Stack) -> 
     life.destroy(stack)
     after = lab_world.orchestrator_env()
     assert after == {name: value for name, value in before.items() if name not in june.VARIABLES}
-    assert "meshgate" not in kube.kubectl("get", "namespaces", "-o", "name")
+    assert "namespace/headscale" not in kube.kubectl("get", "namespaces", "-o", "name").split()
     assert "meshgate" not in kube.kubectl("get", "secrets", "-n", "june-services", "-o", "name")
     kube.kubectl("rollout", "status", "-n", "june-services", "deploy/june-orchestrator", "--timeout=60s")
     assert not stack.outputs()

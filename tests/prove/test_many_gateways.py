@@ -24,7 +24,7 @@ __all__ = ["api"]
 pytestmark = pytest.mark.timeout(900)
 
 COUNTS = (1, 5, 20)
-NAMESPACE = "meshgate"
+NAMESPACE = "headscale"
 Seconds = dict[int, float]
 
 

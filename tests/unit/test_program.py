@@ -19,6 +19,7 @@ from pulumi.runtime.stack import run_in_stack
 from gateway.agent import settings as agent
 from gateway.agent.live_settings import LiveSettings
 from gateway.agent.protocols.wireguard.interface_process import InterfaceSettings
+from infra.resources.connections import API_KEY_SECRET
 from infra.settings.value_types import MESH_NETWORKS
 from tests.unit.agent.fakes import SERVER_KEY
 
@@ -89,6 +90,14 @@ class Monitor(MockMonitor):
     def __init__(self, mocks: Mocks) -> None:
         super().__init__(mocks)
         self.outputs: dict[str, Any] = {}
+        self.looked_at: set[str] = set()
+        """The resources whose creation somebody else's object would make fail."""
+
+    def RegisterResource(self, request: Any) -> object:  # noqa: ANN401, N802 (the protocol's)
+        if {"ownership", API_KEY_SECRET} & set(request.hooks.before_create):
+            self.looked_at.add(f"{request.type}::{request.name}")
+        answer: object = super().RegisterResource(request)  # type: ignore[no-untyped-call]
+        return answer
 
     def RegisterResourceOutputs(self, request: Any) -> object:  # noqa: ANN401, N802 (the protocol's)
         # The SDK registers the stack twice, before its outputs are known and after, and either may come first.
@@ -98,8 +107,8 @@ class Monitor(MockMonitor):
         return answer
 
 
-async def run(*, secret: bool = True, **config: object) -> tuple[Declared, dict[str, Any]]:
-    """Run the program with these settings changed; what it declares, and its outputs."""
+async def observe(*, secret: bool = True, **config: object) -> tuple[Declared, dict[str, Any], set[str]]:
+    """Run the program with these settings changed; what it declares, its outputs, and what of it is looked at first."""
     recorder = Recorder()
     monitor = Monitor(recorder)
     set_mocks(recorder, project="meshgate", stack="test", preview=False, monitor=monitor)
@@ -109,7 +118,11 @@ async def run(*, secret: bool = True, **config: object) -> tuple[Declared, dict[
     SETTINGS.rpc_manager.clear()
     SETTINGS.outputs.clear()
     await run_in_stack(_run_program)
-    return recorder.declared, monitor.outputs
+    return recorder.declared, monitor.outputs, monitor.looked_at
+
+
+async def run(*, secret: bool = True, **config: object) -> tuple[Declared, dict[str, Any]]:
+    return (await observe(secret=secret, **config))[:2]
 
 
 async def declare(*, secret: bool = True, **config: object) -> Declared:
@@ -173,6 +186,39 @@ async def test_types_and_names_are_part_of_every_users_state() -> None:
         "pulumi-python:dynamic/meshgate:WorkloadEnv::env",
         "pulumi:providers:kubernetes::kubernetes",
     ]
+
+
+async def test_in_a_namespace_of_others_everything_is_looked_at_before_it_is_made() -> None:
+    """And the namespace is none of the stack's resources, so that nobody changes or deletes it."""
+    gateways = [CONFIG["gateways"][0] | WATCHED]
+    declared, _, looked_at = await observe(create_namespace=False, access=["mesh"], gateways=gateways)
+    assert "kubernetes:core/v1:Namespace::namespace" not in declared
+    existing = one(declared, "ExistingNamespace", "namespace")
+    assert (existing["namespace"], existing["standard"]) == ("headscale", "privileged")
+    objects = {key for key in declared if key.startswith("kubernetes:")}
+    assert looked_at == {*objects, "pulumi-python:dynamic/meshgate:HeadscaleApiKey::api-key"}
+    namespaces = {declared[key].inputs["metadata"]["namespace"] for key in objects}
+    assert namespaces == {"headscale", "june-services"}
+
+
+async def test_in_its_own_namespace_nothing_is_somebody_elses() -> None:
+    _, _, looked_at = await observe()
+    assert looked_at == {"kubernetes:core/v1:Namespace::namespace", "kubernetes:core/v1:Secret::token"}
+
+
+async def test_no_selector_finds_the_pods_of_others_in_the_namespace() -> None:
+    """Theirs may be called gateway, headscale or keys as well."""
+    declared = await declare(access=["mesh"])
+    selectors = [
+        selector
+        for args in declared.values()
+        if args.typ.startswith("kubernetes:") and (spec := args.inputs.get("spec"))
+        for selector in (spec.get("selector"), spec.get("podSelector"))
+        if selector
+    ]
+    assert len(selectors) == 9
+    for selector in selectors:
+        assert selector.get("matchLabels", selector)["app.kubernetes.io/part-of"] == "meshgate"
 
 
 async def test_every_container_of_the_gateway_has_net_admin_and_nothing_more() -> None:
@@ -383,7 +429,7 @@ async def test_the_orchestrator_gets_four_names_and_the_token_by_reference() -> 
     assert env["values"] == {
         "HEADSCALE_SERVER_PUBLIC_KEY": "the public key",
         "HEADSCALE_SERVER_ENDPOINT": "vpn.example.com:31820",
-        "GATEWAY_PEERS_URL": "http://meshgate-one-peers.meshgate.svc.cluster.local:8080",
+        "GATEWAY_PEERS_URL": "http://meshgate-one-peers.headscale.svc.cluster.local:8080",
     }
     assert env["secrets"] == {"GATEWAY_PEERS_TOKEN": {"secret": "meshgate-gateway", "key": TOKEN_KEY}}
 
@@ -398,7 +444,7 @@ async def test_several_gateways_have_names_of_their_own_besides() -> None:
         "GATEWAYS": "edge-1,one",
         "GATEWAY_ONE_PUBLIC_KEY": "the public key",
         "GATEWAY_ONE_ENDPOINT": "vpn.example.com:31820",
-        "GATEWAY_ONE_PEERS_URL": "http://meshgate-one-peers.meshgate.svc.cluster.local:8080",
+        "GATEWAY_ONE_PEERS_URL": "http://meshgate-one-peers.headscale.svc.cluster.local:8080",
         "GATEWAY_EDGE_1_PUBLIC_KEY": "the public key",
         "GATEWAY_EDGE_1_ENDPOINT": "edge.example.com:51820",
         "GATEWAY_EDGE_1_PEERS_URL": "http://10.0.0.5:8080",
@@ -566,10 +612,10 @@ async def test_prometheus_finds_the_gateway_where_that_is_asked_for() -> None:
         "gateway": "one",
     }
     for found in (monitor, rule):
-        assert (found["metadata"]["namespace"], found["metadata"]["labels"]["release"]) == ("meshgate", "kps")
+        assert (found["metadata"]["namespace"], found["metadata"]["labels"]["release"]) == ("headscale", "kps")
     expressions = [rule["expr"] for group in rule["spec"]["groups"] for rule in group["rules"]]
     assert expressions
-    own = 'job="meshgate", namespace="meshgate", gateway="one"'
+    own = 'job="meshgate", namespace="headscale", gateway="one"'
     assert all(expression.count("job=") == expression.count(own) > 0 for expression in expressions)
 
 

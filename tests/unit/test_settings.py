@@ -40,7 +40,7 @@ def with_headscale(**changes: object) -> dict[str, Any]:
 def test_the_smallest_stack_has_working_defaults() -> None:
     settings = load_values(GOOD)
     gateway = settings.gateways[0]
-    assert (settings.namespace, settings.orchestrator) == ("meshgate", None)
+    assert (settings.namespace, settings.create_namespace, settings.orchestrator) == ("headscale", True, None)
     assert (gateway.port, gateway.hostname, gateway.mtu, gateway.ipv6) == (31820, "meshgate-one", 1280, False)
 
 

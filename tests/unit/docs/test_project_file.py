@@ -20,8 +20,9 @@ def test_it_declares_every_setting_but_the_optional_ones() -> None:
     assert config["namespace"] == {
         "type": "string",
         "description": StackSettings.model_fields["namespace"].description,
-        "default": "meshgate",
+        "default": "headscale",
     }
+    assert (config["create_namespace"]["type"], config["create_namespace"]["default"]) == ("boolean", True)
     assert (config["gateways"]["items"], config["gateways"]["default"]) == ({"type": "object"}, [])
     assert (config["access"]["items"], config["access"]["default"]) == ({"type": "string"}, [])
     assert "ingress {class_name, tls_secret}" in config["headscale"]["description"]

@@ -90,5 +90,19 @@ def test_a_node_port_is_taken_per_protocol(answers: Answers, port: int, protocol
 
 def test_our_own_service_does_not_take_our_port(answers: Answers) -> None:
     spec = {"ports": [{"port": 31820, "nodePort": 31820, "protocol": "UDP"}]}
-    answers[SERVICES] = {"items": [{"metadata": {"namespace": "meshgate", "name": "meshgate-one"}, "spec": spec}]}
-    Checks("dev").node_port(None, "meshgate", 31820, "UDP")
+    ours: dict[str, Any] = {"namespace": "headscale", "name": "meshgate-one", "labels": {"meshgate/stack": "1b"}}
+    answers[SERVICES] = {"items": [{"metadata": ours, "spec": spec}]}
+    Checks("dev").node_port(None, "headscale", 31820, "UDP")
+    theirs = {"namespace": "headscale", "name": "headscale-stun"}
+    answers[SERVICES]["items"].append({"metadata": theirs, "spec": spec})
+    with pytest.raises(AnswerError, match=r"is taken by Service headscale/headscale-stun"):
+        Checks("dev").node_port(None, "headscale", 31820, "UDP")
+
+
+def test_an_existing_namespace_must_be_there_and_let_a_gateway_in(answers: Answers) -> None:
+    name, label = "/api/v1/namespaces/june", "pod-security.kubernetes.io/enforce"
+    answers[name] = {"metadata": {}}
+    Checks("dev").existing_namespace(None, "june", "privileged")
+    answers[name]["metadata"]["labels"] = {label: "restricted"}
+    with pytest.raises(AnswerError, match=r"Namespace june does not let the stack's pods in"):
+        Checks("dev").existing_namespace(None, "june", "privileged")

@@ -37,6 +37,9 @@ class FakeChecks(Checks):
     def namespace(self, context: str | None, namespace: str) -> None:
         self._look("namespace", context, namespace)
 
+    def existing_namespace(self, context: str | None, namespace: str, standard: str) -> None:
+        self._look("existing_namespace", context, namespace, standard)
+
     def headscale(self, url: str, ca_certificate: str | None) -> None:
         self._look("headscale", url, ca_certificate)
 
@@ -104,7 +107,7 @@ def test_the_shortest_way_takes_every_default() -> None:
     assert script.hidden == ["An API key of it (`headscale apikeys create`), not shown"]
     settings = whole(values)
     assert settings.cluster.context == "home"
-    assert settings.namespace == "meshgate"
+    assert (settings.namespace, settings.create_namespace) == ("headscale", True)
     assert settings.headscale is not None
     assert settings.headscale.url == "https://headscale.example.com"
     assert not settings.headscale.managed
@@ -118,6 +121,18 @@ def test_the_shortest_way_takes_every_default() -> None:
     required.refuse_missing(settings)
     assert settings.orchestrator is not None
     assert settings.orchestrator.deployment == "june-orchestrator"
+
+
+def test_a_namespace_that_is_there_is_used_as_it_is() -> None:
+    checks = FakeChecks()
+    values, _ = answered(checks, Does_the_stack="no")
+    settings = whole(values)
+    assert (settings.namespace, settings.create_namespace) == ("headscale", False)
+    checks_of_whole = FakeChecks()
+    check_all(checks_of_whole, values, settings)
+    for asked in (checks.asked, checks_of_whole.asked):
+        assert ("existing_namespace", ("home", "headscale", "privileged")) in asked
+        assert "namespace" not in [what for what, _ in asked]
 
 
 def test_plain_gateways_need_no_headscale() -> None:
@@ -232,6 +247,7 @@ def test_a_wrong_answer_is_told_in_a_sentence_and_asked_for_again(
     [
         ("cluster", {"Context": ["home", "work"]}),
         ("namespace", {"Namespace": ["payments", "meshgate"]}),
+        ("existing_namespace", {"Does_the_stack": "no", "Namespace": ["payments", "june"]}),
         ("headscale", {"Its_URL": ["https://one.example.com", "https://other.example.com"]}),
         ("api_key", {"An_API_key": ["old-key", "new-key"]}),
         ("node_port", {"Endpoint": ["vpn.example.com:31821", "vpn.example.com:31820"]}),

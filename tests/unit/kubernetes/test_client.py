@@ -130,6 +130,12 @@ def test_the_first_call_connects(api: Api, loads: Mock) -> None:
     assert (loads.call_count, api.connections) == (1, 1)
 
 
+def test_threads_that_share_a_client_read_the_kubeconfig_once(api: Api, loads: Mock) -> None:
+    with KubernetesClient(None) as cluster, ThreadPoolExecutor(4) as threads:
+        assert all(threads.map(lambda _: cluster.deployment("june-services", "june-orchestrator"), range(8)))
+    assert loads.call_count == 1
+
+
 def test_a_kubeconfig_that_appears_meanwhile_is_read(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As for a poll: a connection that could not be made is tried again."""
     missing = tmp_path / "later"

@@ -1,10 +1,12 @@
 """Whether a Deployment is rolled out, and why not."""
 
+import time
 from typing import Any
 
 import pytest
 
 from infra.kubernetes import rollout
+from tests.unit.resources.fake_cluster import FakeCluster
 
 UNREADY = {
     "metadata": {"generation": 1},
@@ -50,6 +52,43 @@ def test_rollout_is_what_kubectl_says(status: dict[str, int], lacking: str) -> N
 def test_what_its_pods_say_stands_beside_it(status: dict[str, Any], trouble: str) -> None:
     pods = [{"metadata": {"name": "one"}, "status": status}]
     assert rollout.why_not(UNREADY, pods) == f"0 of 1 pods of the new version are ready; {trouble}"
+
+
+@pytest.mark.parametrize(
+    ("condition", "trouble"),
+    [
+        (
+            {
+                "type": "ReplicaFailure",
+                "status": "True",
+                "reason": "FailedCreate",
+                "message": 'pods "june-5d8f7-" is forbidden: exceeded quota: tight, requested: pods=1, used: pods=4',
+            },
+            '; it gets no pod: FailedCreate pods "june-5d8f7-" is forbidden: exceeded quota: tight, requested: pods=1, '
+            "used: pods=4",
+        ),
+        (
+            {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "Timed out."},
+            "; it makes no progress: ProgressDeadlineExceeded Timed out",
+        ),
+        ({"type": "Progressing", "status": "True", "reason": "ReplicaSetUpdated"}, ""),
+        ({"type": "Available", "status": "False", "reason": "MinimumReplicasUnavailable"}, ""),
+    ],
+)
+def test_what_its_controller_says_stands_beside_it(condition: dict[str, str], trouble: str) -> None:
+    stuck = UNREADY | {"status": {"observedGeneration": 1, "conditions": [condition]}}
+    assert rollout.why_not(stuck) == f"0 of 1 pods are of the new version{trouble}"
+
+
+def test_a_paused_deployment_is_not_waited_for() -> None:
+    cluster = FakeCluster()
+    cluster.add_deployment("june", "june", {"main": []})
+    assert not rollout.wait(cluster, "june", "june", 60)
+    cluster.pause("june", "june")
+    cluster.rolls_out = False
+    begin = time.monotonic()
+    assert "; it is paused" in rollout.wait(cluster, "june", "june", 60)
+    assert time.monotonic() - begin < 10
 
 
 def test_a_deployment_that_is_rolled_out_has_no_trouble() -> None:

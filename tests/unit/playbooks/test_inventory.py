@@ -268,7 +268,7 @@ def test_the_key_of_a_managed_server_is_in_the_cluster(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     cluster = FakeCluster()
-    cluster.apply_secret("meshgate", API_KEY_SECRET, {API_KEY: "the cluster's"})
+    cluster.apply_secret("headscale", API_KEY_SECRET, {API_KEY: "the cluster's"})
     monkeypatch.setattr(Connections, "cluster", cluster)
     pulumi.answers["config"] = MANAGED
     assert hosts(plugin, pulumi, source)["edge"]["meshgate_headscale_api_key"] == "the cluster's"

@@ -36,6 +36,10 @@ class FakeCluster(KubernetesClient):
         }
         _own(self.deployments[namespace, name], "helm", template["spec"]["containers"])
 
+    def pause(self, namespace: str, name: str) -> None:
+        """As `kubectl rollout pause` does."""
+        self.deployments[namespace, name]["spec"]["paused"] = True
+
     def env(self, namespace: str, name: str, container: str) -> list[_Json]:
         """A container's live env entries."""
         containers = self.deployments[namespace, name]["spec"]["template"]["spec"]["containers"]
@@ -56,8 +60,12 @@ class FakeCluster(KubernetesClient):
     def secret(self, namespace: str, name: str) -> dict[str, str] | None:
         return self.secrets.get((namespace, name))
 
-    def apply_secret(self, namespace: str, name: str, values: Mapping[str, str]) -> None:
+    def apply_secret(
+        self, namespace: str, name: str, values: Mapping[str, str], labels: Mapping[str, str] | None = None
+    ) -> None:
         self.secrets[namespace, name] = dict(values)
+        if labels:
+            self.labelled[f"/api/v1/namespaces/{namespace}/secrets/{name}"] = dict(labels)
 
     def delete_secret(self, namespace: str, name: str) -> None:
         self.secrets.pop((namespace, name), None)

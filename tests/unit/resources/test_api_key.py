@@ -9,7 +9,8 @@ import pytest
 
 from gateway.headscale.models import api_key_prefix
 from infra.kubernetes.client import ClusterError
-from infra.resources.api_key import HeadscaleApiKeyProvider
+from infra.kubernetes.ownership import path
+from infra.resources.api_key import HeadscaleApiKeyProvider, secret_of
 from infra.resources.base import ResourceError
 from infra.resources.connections import API_KEY, API_KEY_SECRET
 from tests.unit.headscale.fake import FakeHeadscale
@@ -19,6 +20,7 @@ from tests.unit.resources.fake_connections import Connect
 INPUTS: dict[str, Any] = {
     "namespace": "meshgate",
     "deployment": "headscale",
+    "labels": {"meshgate/stack": "1b"},
     "lifetime_days": 90.0,
     "renew_days": 30.0,
     "deadline_seconds": 0.1,
@@ -70,6 +72,15 @@ def test_a_working_key_is_adopted(provider: HeadscaleApiKeyProvider, cluster: Fa
     made = provider.create(dict(INPUTS))
     cluster.commands.clear()
     assert provider.create(dict(INPUTS)).outs == made.outs
+
+
+def test_its_secret_is_known_as_the_stacks(provider: HeadscaleApiKeyProvider, cluster: FakeCluster) -> None:
+    """The one that a lost state left is from then on of the state that takes it over."""
+    provider.create(dict(INPUTS))
+    where = path(secret_of(INPUTS))
+    assert cluster.labelled[where] == INPUTS["labels"]
+    provider.create({**INPUTS, "labels": {"meshgate/stack": "2c"}})
+    assert cluster.labelled[where] == {"meshgate/stack": "2c"}
 
 
 @pytest.mark.parametrize("step", ["POST apikey", "GET apikey", "DELETE apikey"])

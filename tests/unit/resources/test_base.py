@@ -14,6 +14,7 @@ from infra.resources import base
 from infra.resources.api_key import HeadscaleApiKeyProvider
 from infra.resources.certificate_authority import CertificateAuthorityProvider, IssuingCertificateProvider
 from infra.resources.connections import Connections
+from infra.resources.existing_namespace import ExistingNamespaceProvider
 from infra.resources.exit_node import ExitNodeProvider
 from infra.resources.pre_auth_key import PreAuthKeyProvider
 from infra.resources.readiness import ReadinessProvider
@@ -28,6 +29,7 @@ from tests.unit.resources.fake_connections import CONFIG, Connect
 
 PROVIDERS = [
     CertificateAuthorityProvider,
+    ExistingNamespaceProvider,
     ExitNodeProvider,
     HeadscaleApiKeyProvider,
     HeadscaleUserProvider,

@@ -75,6 +75,45 @@ def test_missing_deployment_is_refused_in_preview(provider: WorkloadEnvProvider,
         provider.create({**INPUTS, "deployment": "june"})
 
 
+PAUSED = (
+    "Deployment june-services/june-orchestrator is paused, so no pod would get the new env; "
+    "`kubectl -n june-services rollout resume deployment june-orchestrator` lets it go on."
+)
+
+
+def test_a_paused_deployment_is_refused_in_preview(provider: WorkloadEnvProvider, cluster: FakeCluster) -> None:
+    cluster.pause(*WHERE)
+    (failure,) = provider.check({}, dict(INPUTS)).failures
+    assert failure.reason == PAUSED
+    with pytest.raises(ResourceError, match="is paused"):
+        provider.create(dict(INPUTS))
+    assert cluster.env(*WHERE, "orchestrator") == THEIRS
+
+
+def test_a_deployment_that_was_paused_since_is_refused_when_its_env_changes(
+    provider: WorkloadEnvProvider, cluster: FakeCluster
+) -> None:
+    made = provider.create(dict(INPUTS))
+    assert made.outs
+    cluster.pause(*WHERE)
+    assert not provider.check(dict(INPUTS), dict(INPUTS)).failures
+    for value in ("key-2", UNKNOWN):
+        (failure,) = provider.check(dict(INPUTS), INPUTS | {"values": {"HEADSCALE_SERVER_PUBLIC_KEY": value}}).failures
+        assert failure.reason == PAUSED
+    before = cluster.env(*WHERE, "orchestrator")
+    with pytest.raises(ResourceError, match="is paused"):
+        provider.update(made.id, made.outs, INPUTS | {"values": {"HEADSCALE_SERVER_PUBLIC_KEY": "key-2"}})
+    assert cluster.env(*WHERE, "orchestrator") == before
+
+
+def test_a_name_that_comes_later_is_refused_in_preview_too(provider: WorkloadEnvProvider, cluster: FakeCluster) -> None:
+    provider.create(dict(INPUTS))
+    cluster.edit_env(*WHERE, "orchestrator", [{"name": "GATEWAYS", "value": "theirs"}])
+    news = INPUTS | {"values": {"HEADSCALE_SERVER_PUBLIC_KEY": "key-2", "GATEWAYS": "one,two"}}
+    (failure,) = provider.check(dict(INPUTS), news).failures
+    assert "already has GATEWAYS with another value" in failure.reason
+
+
 def test_a_name_set_by_others_is_refused_in_preview(provider: WorkloadEnvProvider, cluster: FakeCluster) -> None:
     cluster.edit_env(*WHERE, "orchestrator", [{"name": "HEADSCALE_SERVER_PUBLIC_KEY", "value": "theirs"}])
     for value in ("ours", UNKNOWN):
