@@ -6,7 +6,6 @@ another key: it is known by the id that it had, or by its host name and owner.
 
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from gateway.headscale import EXIT_ROUTES
@@ -47,7 +46,7 @@ def find(headscale: "Headscale", expected: ExpectedNode) -> "Node | None":
 
 def wait(headscale: "Headscale", expected: ExpectedNode, deadline_seconds: float) -> "Node | None":
     """The gateway's node once it is connected and offers the exit routes, or None at the deadline."""
-    return poll(partial(_look, headscale, expected), deadline_seconds)
+    return poll(_Watch(headscale, expected).look, deadline_seconds)
 
 
 def approve(headscale: "Headscale", node: "Node") -> "Node":
@@ -69,11 +68,39 @@ def why_none(headscale: "Headscale", expected: ExpectedNode, *, new_key: str) ->
         return str(error).rstrip(".")
 
 
-def _look(headscale: "Headscale", expected: ExpectedNode) -> "Node | None":
-    try:
-        return next(filter(_serves, candidates(headscale, expected)), None)
-    except UnavailableError:  # a server that restarts meanwhile is no failure; at the deadline it is told
-        return None
+class _Watch:
+    """Looks again and again: among all nodes until the gateway has joined, and then at its node alone.
+
+    Every tenth look is among all again, since a gateway may join a second time by a key that several may use.
+    """
+
+    def __init__(self, headscale: "Headscale", expected: ExpectedNode) -> None:
+        self._headscale = headscale
+        self._expected = expected
+        self._node_id = expected.node_id
+        self._looks = 0
+
+    def look(self) -> "Node | None":
+        """The node, once it is connected and offers the exit routes."""
+        try:
+            return next(filter(_serves, self._nodes()), None)
+        except UnavailableError:  # a server that restarts meanwhile is no failure; at the deadline it is told
+            return None
+
+    def _nodes(self) -> "list[Node]":
+        self._looks += 1
+        if self._node_id and self._looks % 10:
+            with suppress(NotFoundError):
+                node = self._headscale.node(self._node_id)
+                if self._has_joined(node):
+                    return [node]
+        nodes = candidates(self._headscale, self._expected)
+        self._node_id = next((node.id for node in nodes if self._has_joined(node)), None)
+        return nodes
+
+    def _has_joined(self, node: "Node") -> bool:
+        key_id = self._expected.pre_auth_key_id
+        return key_id is not None and node.pre_auth_key_id == key_id
 
 
 def _serves(node: "Node") -> bool:

@@ -47,7 +47,7 @@ def serves(headscale: "Headscale", key: "PreAuthKey", owner: str) -> bool:
     """Whether the owner needs no other key: it can join by this one, or has joined by it or by an earlier one."""
     return key.usable or any(
         joined_by.id == key.id or markers.is_marked(joined_by.expiration, owner)
-        for node in headscale.nodes()
+        for node in headscale.nodes_from(key.user)
         if (joined_by := node.pre_auth_key)
     )
 
