@@ -171,14 +171,14 @@ class Headscale:
     def nodes_from(self, user: User | None) -> Iterator[Node]:
         """All nodes, one after another, first those that the user owns: the others are asked for when it is their turn.
 
-        A stack's nodes are few among a server's.
+        A stack's nodes are few among a server's. A server up to 0.25 is not asked for their routes.
         """
         own: list[Node] = []
         with suppress(NotFoundError, RefusedError):  # an OIDC user and another one may share a name
-            own = self.nodes(user.name) if user else []
+            own = self._list(Node, "nodes", "node", {"user": user.name}) if user else []
         yield from own
         known = {node.id for node in own}
-        yield from (node for node in self.nodes() if node.id not in known)
+        yield from (node for node in self._list(Node, "nodes", "node") if node.id not in known)
 
     def node(self, node_id: str) -> Node:
         """The node of that id; raises NotFoundError."""
