@@ -24,5 +24,5 @@ def key_service_parts(stack: RunningStack) -> Iterator[Part]:
 def _answers(stack: RunningStack) -> str:
     with stack.connections.headscale() as headscale:
         headscale.noise_key()
-        headscale.nodes()
+        headscale.api_keys()
     return ""

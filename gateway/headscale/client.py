@@ -1,13 +1,15 @@
 """A Headscale server's API as typed calls, one client for every version.
 
-Servers differ in three places, told apart by how they answer, so that a proxy in between does not matter:
+Servers differ in three places, told apart by how they answer. That outlives a proxy that lets nothing but the API
+through, and a server of one's own build, whose version is "dev":
 - pre-auth keys: of a user by name (to 0.25), of a user by id (0.26, 0.27), by their own id (from 0.28 on);
 - routes: an API of their own (to 0.25), fields of the node (from 0.26 on);
 - users: deleted by name (0.23) or by id.
 Source: proto/headscale/v1 of each version; tests/contract/test_headscale.py runs this against real servers.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from enum import Enum, auto
 from functools import cached_property
@@ -18,8 +20,8 @@ import httpx
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from gateway.headscale.errors import ConflictError, NotFoundError, RefusedError, UnexpectedAnswerError
-from gateway.headscale.models import OURS, ApiKey, Node, PreAuthKey, Route, User
-from gateway.headscale.session import Call, Session
+from gateway.headscale.models import OURS, ApiKey, Node, PreAuthKey, Route, User, api_key_prefix
+from gateway.headscale.session import ATTEMPTS, Call, Session
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -47,6 +49,7 @@ class Headscale:
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._session = Session(url, api_key, ca_certificate=ca_certificate, transport=transport)
+        self._prefix = api_key_prefix(api_key.strip())
 
     @property
     def url(self) -> str:
@@ -95,9 +98,12 @@ class Headscale:
 
     def pre_auth_keys(self, user: User) -> list[PreAuthKey]:
         """The keys of that user, used and expired ones too."""
-        query = {} if self._keys is _Keys.BY_ID else {"user": self._key_owner(user)}
-        keys = self._list(PreAuthKey, "preAuthKeys", "preauthkey", query)
-        return [key for key in keys if key.user is not None and key.user.name == user.name]
+        if self._keys is _Keys.BY_ID:
+            keys = self._list(PreAuthKey, "preAuthKeys", "preauthkey")
+            return [key for key in keys if key.user and key.user.id == user.id]
+        keys = self._list(PreAuthKey, "preAuthKeys", "preauthkey", {"user": self._key_owner(user)})
+        # They are that user's by the question: up to 0.25 they name him by his e-mail address if he has one.
+        return [key.model_copy(update={"user": user}) for key in keys]
 
     def create_pre_auth_key(
         self,
@@ -141,15 +147,16 @@ class Headscale:
 
     @cached_property
     def _keys(self) -> _Keys:
+        # Both answers are short on a server of any size. There is an API key: the one that asks.
+        if any(key.is_masked for key in self.api_keys()):
+            return _Keys.BY_ID
         try:
-            self._session.send(Call("GET", "preauthkey"))
-        except (NotFoundError, RefusedError):  # a user is wanted
-            try:
-                self._session.send(Call("GET", "routes"))
-            except NotFoundError:
-                return _Keys.BY_USER_ID
-            return _Keys.BY_USER_NAME
-        return _Keys.BY_ID
+            self._session.send(Call("GET", "preauthkey", {"user": "-"}))
+        except NotFoundError:
+            pass
+        except RefusedError:  # that is no number
+            return _Keys.BY_USER_ID
+        return _Keys.BY_USER_NAME
 
     def _key_owner(self, user: User) -> str:
         return user.name if self._keys is _Keys.BY_USER_NAME else user.id
@@ -160,6 +167,18 @@ class Headscale:
         """All nodes, or those that a user owns (tagged ones are owned by none from 0.28 on)."""
         query = {"user": user_name} if user_name else {}
         return self._nodes_of(self._session.send(Call("GET", "node", query)).get("nodes", []), "routes")
+
+    def nodes_from(self, user_name: str) -> Iterator[Node]:
+        """All nodes, one after another, first those that the user owns: the others are asked for when it is their turn.
+
+        A stack's nodes are few among a server's. A server up to 0.25 is not asked for their routes.
+        """
+        own: list[Node] = []
+        with suppress(NotFoundError, RefusedError):  # an OIDC user and another one may share a name
+            own = self._list(Node, "nodes", "node", {"user": user_name})
+        yield from own
+        known = {node.id for node in own}
+        yield from (node for node in self._list(Node, "nodes", "node") if node.id not in known)
 
     def node(self, node_id: str) -> Node:
         """The node of that id; raises NotFoundError."""
@@ -194,6 +213,12 @@ class Headscale:
         self._session.send(Call("POST", f"node/{_segment(node.id)}/tags", body=body, repeatable=True))
         return self.node(node.id)
 
+    def rename_node(self, node: Node, name: str) -> Node:
+        """The node with this name in the mesh; raises ConflictError or RefusedError when another node has it."""
+        path = f"node/{_segment(node.id)}/rename/{_segment(name)}"
+        self._session.send(Call("POST", path, body={}, repeatable=True))
+        return self.node(node.id)
+
     def delete_node(self, node_id: str) -> None:
         """Remove the node from the mesh; raises NotFoundError when it is gone."""
         self._session.send(Call("DELETE", f"node/{_segment(node_id)}"))
@@ -217,9 +242,14 @@ class Headscale:
 
     # API keys
 
-    def api_keys(self) -> list[ApiKey]:
+    def api_keys(self, *, attempts: int = ATTEMPTS) -> list[ApiKey]:
         """All keys of the API, expired ones too."""
-        return self._list(ApiKey, "apiKeys", "apikey")
+        keys = self._session.send(Call("GET", "apikey", attempts=attempts)).get("apiKeys", [])
+        return [self._parsed(ApiKey, key) for key in keys]
+
+    def own_api_key(self, *, attempts: int = ATTEMPTS) -> ApiKey | None:
+        """The key that this client calls with, as the server lists it."""
+        return next((key for key in self.api_keys(attempts=attempts) if key.prefix == self._prefix), None)
 
     def create_api_key(self, expiration: datetime) -> SecretStr:
         """A new key, whole."""

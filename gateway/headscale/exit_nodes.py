@@ -7,11 +7,10 @@ another key: it is known by the id that it had, or by its host name and owner.
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from gateway.headscale import EXIT_ROUTES
-from gateway.headscale.errors import HeadscaleError, NotFoundError, UnavailableError
+from gateway.headscale.errors import ConflictError, HeadscaleError, NotFoundError, RefusedError, UnavailableError
 from gateway.headscale.polling import poll
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ def find(headscale: "Headscale", expected: ExpectedNode) -> "Node | None":
 
 def wait(headscale: "Headscale", expected: ExpectedNode, deadline_seconds: float) -> "Node | None":
     """The gateway's node once it is connected and offers the exit routes, or None at the deadline."""
-    return poll(partial(_look, headscale, expected), deadline_seconds)
+    return poll(_Watch(headscale, expected).look, deadline_seconds)
 
 
 def approve(headscale: "Headscale", node: "Node", tags: Collection[str] | None = None) -> "Node":
@@ -58,12 +57,22 @@ def approve(headscale: "Headscale", node: "Node", tags: Collection[str] | None =
     return node if tags is None or set(tags) == set(node.tags) else headscale.set_tags(node, tags)
 
 
-def connects(headscale: "Headscale", nodes: "Sequence[Node]", within_seconds: float) -> bool:
-    """Whether one of these nodes is connected, or is so again within that time."""
-    if not nodes or any(node.connected for node in nodes):
-        return bool(nodes)
-    ids = [node.id for node in nodes]
-    return bool(poll(lambda: any(_is_connected(headscale, id_) for id_ in ids) or None, within_seconds))
+def reconnects(headscale: "Headscale", node_ids: Sequence[str], within_seconds: float) -> bool:
+    """Whether one of these nodes, which are away, is connected again within that time."""
+    return bool(node_ids) and bool(
+        poll(lambda: any(_is_connected(headscale, id_) for id_ in node_ids) or None, within_seconds)
+    )
+
+
+def succeed(headscale: "Headscale", node: "Node", former_id: str) -> "Node":
+    """The node in the place of the one that it was before, and with its name: it joined while that one had it."""
+    delete(headscale, former_id)
+    if node.given_name == node.name:
+        return node
+    try:
+        return headscale.rename_node(node, node.name)
+    except (ConflictError, RefusedError):  # a third one has the name
+        return node
 
 
 def delete(headscale: "Headscale", node_id: str) -> None:
@@ -80,11 +89,39 @@ def why_none(headscale: "Headscale", expected: ExpectedNode, *, new_key: str) ->
         return str(error).rstrip(".")
 
 
-def _look(headscale: "Headscale", expected: ExpectedNode) -> "Node | None":
-    try:
-        return next(filter(_serves, candidates(headscale, expected)), None)
-    except UnavailableError:  # a server that restarts meanwhile is no failure; at the deadline it is told
-        return None
+class _Watch:
+    """Looks again and again: among all nodes until the gateway has joined, and then at its node alone.
+
+    Every tenth look is among all again, since a gateway may join a second time by a key that several may use.
+    """
+
+    def __init__(self, headscale: "Headscale", expected: ExpectedNode) -> None:
+        self._headscale = headscale
+        self._expected = expected
+        self._node_id = expected.node_id
+        self._looks = 0
+
+    def look(self) -> "Node | None":
+        """The node, once it is connected and offers the exit routes."""
+        try:
+            return next(filter(_serves, self._nodes()), None)
+        except UnavailableError:  # a server that restarts meanwhile is no failure; at the deadline it is told
+            return None
+
+    def _nodes(self) -> "list[Node]":
+        self._looks += 1
+        if self._node_id and self._looks % 10:
+            with suppress(NotFoundError):
+                node = self._headscale.node(self._node_id)
+                if self._has_joined(node):
+                    return [node]
+        nodes = candidates(self._headscale, self._expected)
+        self._node_id = next((node.id for node in nodes if self._has_joined(node)), None)
+        return nodes
+
+    def _has_joined(self, node: "Node") -> bool:
+        key_id = self._expected.pre_auth_key_id
+        return key_id is not None and node.pre_auth_key_id == key_id
 
 
 def _is_connected(headscale: "Headscale", node_id: str) -> bool:

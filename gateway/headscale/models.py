@@ -13,6 +13,7 @@ from pydantic.alias_generators import to_camel
 from gateway.headscale import EXIT_ROUTES
 
 _NO_DISCO_KEY = "discokey:" + "0" * 64
+_API_KEY, _MASK = "hskey-api-", "***"
 
 
 class _Answer(BaseModel):
@@ -43,7 +44,7 @@ class User(_Answer):
 
 
 def _named(user: object) -> object:
-    """A pre-auth key's user, which is a bare name up to 0.25."""
+    """A pre-auth key's user, which is a bare text up to 0.25: the e-mail address if there is one, else the name."""
     return {"id": "", "name": user} if isinstance(user, str) else user
 
 
@@ -146,17 +147,25 @@ class ApiKey(_Answer):
     """A key of the API, without its secret part."""
 
     id: str
-    prefix: Annotated[str, BeforeValidator(lambda shown: _bare_prefix(shown))]
-    """What names the key in calls; servers from 0.28 on show it as `hskey-api-PREFIX-***`."""
+    shown: Annotated[str, Field(alias="prefix")]
+    """The prefix as the server shows it: bare up to 0.27, masked as `hskey-api-PREFIX-***` from 0.28 on."""
     expiration: datetime | None
     created_at: datetime | None = None
+
+    @property
+    def prefix(self) -> str:
+        """What names the key in calls."""
+        if not self.is_masked:
+            return self.shown
+        return self.shown.removeprefix(_API_KEY).removesuffix(_MASK).removesuffix("-")
+
+    @property
+    def is_masked(self) -> bool:
+        """Whether the server masks keys; one that made no new-form key yet shows its old ones as `PREFIX***`."""
+        return self.shown.endswith(_MASK)
 
 
 def api_key_prefix(key: str) -> str:
     """The prefix of a whole API key, `hskey-api-PREFIX-SECRET` or, before 0.28, `PREFIX.SECRET`."""
-    new = key.removeprefix("hskey-api-")
+    new = key.removeprefix(_API_KEY)
     return new[:12] if new != key else key.partition(".")[0]
-
-
-def _bare_prefix(shown: str) -> str:
-    return shown.removeprefix("hskey-api-").removesuffix("***").removesuffix("-") if "***" in shown else shown

@@ -56,8 +56,13 @@ def serves(
     """
     if key and key.usable:
         return True
-    nodes = [node for node in headscale.nodes() if not node.expired and _joined(node, owner, expected)]
-    return exit_nodes.connects(headscale, nodes, GRACE_SECONDS) if connected else bool(nodes)
+    away = []
+    for node in headscale.nodes_from(expected.user):
+        if not node.expired and _joined(node, owner, expected):
+            if node.connected or not connected:
+                return True
+            away.append(node.id)
+    return exit_nodes.reconnects(headscale, away, GRACE_SECONDS)
 
 
 def _joined(node: "Node", owner: str, expected: exit_nodes.ExpectedNode) -> bool:

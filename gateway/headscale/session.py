@@ -10,7 +10,7 @@ from typing import Any, Self
 import httpx
 import stamina
 
-from gateway.headscale import responses
+from gateway.headscale import ca_certificates, responses
 from gateway.headscale.errors import HeadscaleError, UnauthorizedError, UnavailableError
 from gateway.headscale.redaction import excerpt
 
@@ -38,6 +38,8 @@ class Call:
     body: Mapping[str, object] | None = None
     repeatable: bool = False
     """Whether sending it twice does the same as once; GET and DELETE always are."""
+    attempts: int = ATTEMPTS
+    """How often it is sent at most, if it is repeatable."""
 
 
 class BearerKey(httpx.Auth):
@@ -84,7 +86,12 @@ class Session:
         if not (call.repeatable or call.method in {"GET", "DELETE"}):
             return self._send_once(call)
         for attempt in stamina.retry_context(
-            on=UnavailableError, attempts=ATTEMPTS, timeout=30, wait_initial=FIRST_WAIT, wait_max=2, wait_jitter=0.1
+            on=UnavailableError,
+            attempts=call.attempts,
+            timeout=30,
+            wait_initial=FIRST_WAIT,
+            wait_max=2,
+            wait_jitter=0.1,
         ):
             with attempt:
                 return self._send_once(call)
@@ -127,6 +134,6 @@ def _tls(ca_certificate: str | None, url: str) -> ssl.SSLContext | bool:
     if ca_certificate is None:
         return True
     try:
-        return ssl.create_default_context(cadata=ca_certificate)
-    except ssl.SSLError as error:
-        raise HeadscaleError(f"The CA certificate for Headscale at {url} cannot be read as PEM.") from error
+        return ca_certificates.trusting(ca_certificates.from_pem(ca_certificate))
+    except ValueError as error:
+        raise HeadscaleError(f"The CA certificate for Headscale at {url} cannot be used: {error}.") from error

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from pulumi import Input, Output, ResourceOptions
-from pulumi.dynamic import Resource
+from pulumi.dynamic import DiffResult, Resource
 from typing_extensions import override
 
 from gateway.headscale import markers
@@ -38,6 +38,13 @@ class HeadscaleApiKeyProvider(Provider):
         return end - datetime.now(UTC) < timedelta(days=news["renew_days"])
 
     @override
+    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
+        """A renewal is the one update that no one has asked for: it is explained."""
+        if self.drifted(_olds, _news):
+            log.warning("Headscale's API key ends on %.10s: `pulumi up` renews it.", _olds["expires_at"])
+        return super().diff(_id, _olds, _news)
+
+    @override
     def make(self, connections: Connections, props: Props) -> tuple[str, dict[str, Any]]:
         """Use the Secret's key when it works and will for a while; else make one."""
         found = _until(props["deadline_seconds"], lambda: self.look_up(connections, "", props) or {})
@@ -60,17 +67,12 @@ class HeadscaleApiKeyProvider(Provider):
         secret = connections.cluster.secret(props["namespace"], API_KEY_SECRET)
         if secret is None or API_KEY not in secret:
             return None
-        # Here, so that a preview does not wait for the import of an HTTP client.
-        from gateway.headscale.models import api_key_prefix
-
-        prefix = api_key_prefix(secret[API_KEY])
         try:
             with connections.headscale_with(secret[API_KEY]) as headscale:
-                keys = headscale.api_keys()
+                key = headscale.own_api_key()
         except UnauthorizedError:
             return None
-        end = next((key.expiration for key in keys if key.prefix == prefix), None)
-        return None if end is None else _outputs(prefix, end)
+        return _outputs(key.prefix, key.expiration) if key and key.expiration else None
 
     @override
     def remove(self, connections: Connections, id_: str, props: Props) -> None:
@@ -100,7 +102,8 @@ def _first_key(connections: Connections, props: Props) -> str:
 
 
 def _lasting_key(connections: Connections, props: Props, first_key: str) -> dict[str, Any]:
-    from gateway.headscale.models import api_key_prefix  # see look_up
+    # Here, so that a preview does not wait for this import.
+    from gateway.headscale.models import api_key_prefix
 
     owner = f"api-key/{props['namespace']}"
     with connections.headscale_with(first_key) as headscale:

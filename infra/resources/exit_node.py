@@ -81,7 +81,8 @@ class ExitNodeProvider(Provider):
                 return _approved(connections, headscale, {}, news)
             outputs, known = _approved(connections, headscale, olds, news), olds["node_id"]
             if known and outputs["node_id"] and outputs["node_id"] != known:
-                exit_nodes.delete(headscale, known)
+                node = exit_nodes.succeed(headscale, headscale.node(outputs["node_id"]), known)
+                return outputs | _outputs(node)
             return outputs
 
     @override

@@ -7,6 +7,8 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from gateway.headscale import ca_certificates
+
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -79,12 +81,6 @@ def _host(value: str) -> str:
     return value
 
 
-def _certificate(value: str) -> str:
-    if "-----BEGIN CERTIFICATE-----" not in value:
-        raise ValueError("it is not a certificate in PEM form (-----BEGIN CERTIFICATE-----)")
-    return value
-
-
 def _endpoint(value: str) -> str:
     host, port = split_endpoint(value)
     if port == TAILSCALED_DEFAULT_PORT:
@@ -154,7 +150,7 @@ StackId = Annotated[str, AfterValidator(_stack_id)]
 ServerUrl = Annotated[str, AfterValidator(_server_url)]
 PeersUrl = Annotated[str, AfterValidator(_peers_url)]
 Host = Annotated[str, AfterValidator(_host)]
-Certificate = Annotated[str, AfterValidator(_certificate)]
+Certificate = Annotated[str, AfterValidator(ca_certificates.from_pem)]
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
 Address = Annotated[IPAddress, BeforeValidator(_address)]
 Network = Annotated[IPNetwork, BeforeValidator(_network)]

@@ -53,24 +53,30 @@ PULUMI_LANGUAGE_PYTHON = Tool(
     package="github.com/pulumi/pulumi/sdk/v3/python/cmd/pulumi-language-python",
     seconds=35,
 )
-HEADSCALE = Tool(
-    name="headscale",
-    version="0.29.3",
-    module="headscale-0.29.3",
-    package="github.com/juanfont/headscale/cmd/headscale",
-    seconds=130,
-    # The very version that the image's tag says.
-    own=Own(("version",), at_least=(0, 29, 3), below=(0, 29, 4)),
+
+
+def _headscale(version: str, seconds: int) -> Tool:
+    """That very version: the one that an image's tag says, or that a test is about."""
+    major, minor, patch = map(int, version.split("."))
+    return Tool(
+        name="headscale",
+        version=version,
+        module=f"headscale-{version}",
+        package="github.com/juanfont/headscale/cmd/headscale",
+        seconds=seconds,
+        own=Own(("version",), at_least=(major, minor, patch), below=(major, minor, patch + 1)),
+    )
+
+
+HEADSCALE = _headscale("0.29.3", 130)
+HEADSCALE_0_23 = _headscale("0.23.0", 100)
+"""Only for tests: June runs this one."""
+HEADSCALES = (
+    HEADSCALE_0_23,
+    *(_headscale(version, 100) for version in ("0.25.1", "0.26.1", "0.27.1", "0.28.0")),
+    HEADSCALE,
 )
-HEADSCALE_0_23 = Tool(
-    # Only for tests: June runs this one.
-    name="headscale",
-    version="0.23.0",
-    module="headscale-0.23.0",
-    package="github.com/juanfont/headscale/cmd/headscale",
-    seconds=100,
-    own=Own(("version",), at_least=(0, 23, 0), below=(0, 23, 1)),
-)
+"""Those that are served, oldest first: one of each form that the API has had. `make prove` runs all of them."""
 _TAILSCALE_VERSION = (
     "tailscale.com/version.shortStamp=1.102.3",
     "tailscale.com/version.longStamp=1.102.3",

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,20 +20,19 @@ JOIN_SECONDS = 60
 
 
 class RealHeadscale:
-    """A running server in `directory`; ends its nodes and itself when its stack of contexts closes."""
+    """A running server in `directory`, which ends with `stack`; its nodes end with `nodes`."""
 
-    def __init__(self, directory: Path, headscale: Path, tailscaled: Path, stack: ExitStack) -> None:
+    def __init__(
+        self, directory: Path, headscale: Path, tailscaled: Path, port: int, stack: ExitStack, nodes: ExitStack
+    ) -> None:
         self._directory = directory
         self._headscale = str(headscale)
         self._tailscaled = tailscaled
-        self._stack = stack
-        port = free_port()
+        self._nodes = nodes
         self.url = f"http://127.0.0.1:{port}"
         self._config = directory / "config.yaml"
         self._config.write_text(yaml.safe_dump(_config(directory, port)))
-        self._stack.enter_context(
-            running([self._headscale, "serve", "-c", str(self._config)], directory / "headscale.log")
-        )
+        stack.enter_context(running([self._headscale, "serve", "-c", str(self._config)], directory / "headscale.log"))
         wait_for(lambda: listens(port), "Headscale", STARTUP_SECONDS, directory / "headscale.log")
 
     def new_api_key(self, expiration: datetime) -> str:
@@ -64,8 +64,8 @@ class RealHeadscale:
 
     def join(self, auth_key: str, hostname: str, routes: tuple[str, ...]) -> None:
         """Start a tailscaled that registers with the key; PermissionError when Headscale does not let it in."""
-        home = self._directory / hostname
-        home.mkdir()
+        # Two may have one host name.
+        home = Path(tempfile.mkdtemp(prefix=f"{hostname}-", dir=self._directory))
         (home / "auth-key").write_text(auth_key)
         socket_path = home / "tailscaled.sock"
         log = home / "tailscaled.log"
@@ -77,7 +77,7 @@ class RealHeadscale:
             f"--socket={socket_path}",
             "--port=0",
         ]
-        self._stack.enter_context(running(daemon, log, TS_DEBUG_USE_DERP_HTTP="true"))
+        self._nodes.enter_context(running(daemon, log, TS_DEBUG_USE_DERP_HTTP="true"))
         wait_for(socket_path.exists, "tailscaled", STARTUP_SECONDS, log)
         exit_node = "0.0.0.0/0" in routes
         others = [route for route in routes if route not in {"0.0.0.0/0", "::/0"}]
@@ -107,10 +107,16 @@ class RealHeadscale:
 
 
 @contextmanager
-def running_headscale(directory: Path, tool: pinned_tools.Tool) -> Iterator[RealHeadscale]:
-    """A server of one of the lab's Headscale versions, with an empty database."""
+def running_headscale(
+    directory: Path, tool: pinned_tools.Tool, *, port: int | None = None, nodes: ExitStack | None = None
+) -> Iterator[RealHeadscale]:
+    """A server of one of the lab's Headscale versions, with the database of that directory, or an empty one.
+
+    Its nodes end with `nodes`, or before it.
+    """
+    headscale, tailscaled = go_builds.resolve(tool), go_builds.resolve(pinned_tools.TAILSCALED)
     with ExitStack() as stack:
-        yield RealHeadscale(directory, go_builds.resolve(tool), go_builds.resolve(pinned_tools.TAILSCALED), stack)
+        yield RealHeadscale(directory, headscale, tailscaled, port or free_port(), stack, nodes or stack)
 
 
 def _config(directory: Path, port: int) -> dict[str, object]:

@@ -1,6 +1,7 @@
 """The Headscale client, against real servers and against the fake of the unit tests: one suite for all.
 
-What passes here on the fake is true of the real thing, for both ends of the range of versions that we serve.
+What passes here on the fake is true of the real thing. These are the oldest and the newest version of those that we
+serve; tests/prove/test_headscale_versions.py runs the suite on the others.
 """
 
 import itertools
@@ -8,8 +9,6 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Protocol
 
 import httpx
 import pytest
@@ -18,31 +17,23 @@ from gateway.headscale import EXIT_ROUTES
 from gateway.headscale.client import Headscale
 from gateway.headscale.errors import ConflictError, NotFoundError, RefusedError, UnauthorizedError
 from gateway.headscale.models import Node, PreAuthKey, User, api_key_prefix
+from gateway.headscale.session import Call
 from lab.tools import pinned_tools
 from tests.contract.real_headscale import running_headscale
 from tests.deadlines import wait_for
-from tests.unit.headscale.fake import FakeHeadscale
+from tests.unit.headscale.answers import Server
+from tests.unit.headscale.fake import VERSIONS, FakeHeadscale
 
 pytestmark = pytest.mark.timeout(600)  # the first run on a machine builds two servers and a client
 
 _names = (f"name-{number}" for number in itertools.count())
 
 
-class _Server(Protocol):
-    url: str
-
-    def new_api_key(self, expiration: datetime) -> str: ...
-
-    def join(self, auth_key: str, hostname: str, routes: tuple[str, ...]) -> None: ...
-
-    def own_tags(self, tags: tuple[str, ...]) -> None: ...
-
-
 @dataclass(frozen=True)
 class Mesh:
     """A server, a client of it, and what makes further clients."""
 
-    server: _Server
+    server: Server
     client: Headscale
     connect: Callable[[str], Headscale]
 
@@ -70,19 +61,23 @@ class Mesh:
         return joined()[0], key
 
 
-@pytest.fixture(scope="module", params=["real-0.29.3", "real-0.23.0", "fake-0.29", "fake-0.23"])
+@pytest.fixture(
+    scope="module",
+    params=[pinned_tools.HEADSCALE, pinned_tools.HEADSCALE_0_23, *VERSIONS],
+    ids=lambda one: f"fake-{one}" if isinstance(one, str) else f"real-{one.version}",
+)
 def mesh(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
-    if request.param.startswith("fake"):
-        fake = FakeHeadscale("0.29" if request.param == "fake-0.29" else "0.23")
-        yield from _mesh(fake, fake)
+    if request.param in VERSIONS:
+        fake = FakeHeadscale(request.param)
+        yield from mesh_of(fake, fake)
         return
-    tool = pinned_tools.HEADSCALE if request.param == "real-0.29.3" else pinned_tools.HEADSCALE_0_23
-    directory: Path = tmp_path_factory.mktemp(request.param)
-    with running_headscale(directory, tool) as server:
-        yield from _mesh(server, None)
+    with running_headscale(tmp_path_factory.mktemp("headscale"), request.param) as server:
+        yield from mesh_of(server, None)
 
 
-def _mesh(server: _Server, transport: httpx.BaseTransport | None) -> Iterator[Mesh]:
+def mesh_of(server: Server, transport: httpx.BaseTransport | None) -> Iterator[Mesh]:
+    """The mesh of a server that runs."""
+
     def connect(api_key: str) -> Headscale:
         return Headscale(server.url, api_key, transport=transport)
 
@@ -196,6 +191,31 @@ def test_node_is_known_by_the_key_that_it_used(mesh: Mesh) -> None:
     assert [one.id for one in mesh.client.nodes(user.name)] == [node.id]
 
 
+def test_keys_of_a_user_with_an_e_mail_address_are_found(mesh: Mesh) -> None:
+    """As OIDC makes users. Headscale 0.24 and 0.25 name such a user by that address in his keys, 0.23 knows none."""
+    name = next(_names)
+    body = {"name": name, "email": f"{name}@example.com", "displayName": "Ada"}
+    mesh.client._session.send(Call("POST", "user", body=body))
+    user = mesh.client.user(name)
+    key = mesh.key(user)
+    listed = mesh.listed(user, key)
+    assert listed.user
+    assert listed.user.name == name
+    mesh.client.expire_pre_auth_key(user, listed)
+    assert not mesh.listed(user, key).usable
+
+
+def test_nodes_are_told_one_after_another_a_users_own_first(mesh: Mesh) -> None:
+    user, other = mesh.user(), mesh.user()
+    tagged, _ = mesh.node(user, tags=("tag:gateway",))
+    theirs, _ = mesh.node(other)
+    own, _ = mesh.node(user)
+    ids = [node.id for node in mesh.client.nodes_from(user.name)]
+    assert ids.index(own.id) < ids.index(theirs.id)
+    assert sorted(ids) == sorted(node.id for node in mesh.client.nodes())
+    assert tagged.id in ids
+
+
 def test_key_of_a_node_can_be_deleted(mesh: Mesh) -> None:
     user = mesh.user()
     node, key = mesh.node(user)
@@ -227,6 +247,20 @@ def test_tags_of_a_node_are_set(mesh: Mesh) -> None:
     assert node.pre_auth_key.user is not None
     assert node.pre_auth_key.user.name == user.name, "by which a tagged node's user is known"
     assert node.pre_auth_key.expiration == key.expiration, "by whose mark its owner is known"
+
+
+def test_a_node_takes_the_name_that_another_one_had(mesh: Mesh) -> None:
+    user = mesh.user()
+    first, _ = mesh.node(user)
+    key = mesh.key(user)
+    mesh.server.join(key.key.get_secret_value(), first.name, ())
+    second = next(node for node in mesh.client.nodes() if node.pre_auth_key_id == key.id)
+    assert second.name == first.name
+    assert second.given_name != first.given_name
+    with pytest.raises((ConflictError, RefusedError)):
+        mesh.client.rename_node(second, first.name)
+    mesh.client.delete_node(first.id)
+    assert mesh.client.rename_node(second, first.name).given_name == first.name
 
 
 def test_tag_in_a_bad_form_is_refused(mesh: Mesh) -> None:
@@ -295,6 +329,14 @@ def test_api_key_works_until_deleted(mesh: Mesh) -> None:
             other.api_keys()
     with pytest.raises(NotFoundError):
         mesh.client.delete_api_key(prefix)
+
+
+def test_client_knows_its_own_api_key(mesh: Mesh) -> None:
+    expiration = _in(hours=2).replace(microsecond=654321)
+    with mesh.connect(mesh.client.create_api_key(expiration).get_secret_value()) as other:
+        own = other.own_api_key()
+    assert own
+    assert own.expiration == expiration
 
 
 def test_expired_api_key_is_unauthorized(mesh: Mesh) -> None:

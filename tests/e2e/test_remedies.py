@@ -149,9 +149,9 @@ def test_an_api_key_that_was_revoked(ill: Stack, headscale: Headscale) -> None:
     ill.set_secret("headscale_api_key", made)
     headscale.expire_api_key(revoked)
     with pytest.raises(StepError, match=r"does not accept the API key \(401\)"):
-        remedy(ill)
+        ill.run("refresh", "--yes", "--run-program")
     ill.set_secret("headscale_api_key", lab_world.api_key())
-    remedy(ill)
+    ill.run("refresh", "--yes", "--run-program")
     assert_well(ill, headscale)
     headscale.delete_api_key(revoked)
 

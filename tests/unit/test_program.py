@@ -21,6 +21,7 @@ from gateway.agent.live_settings import LiveSettings
 from gateway.agent.protocols.wireguard.interface_process import InterfaceSettings
 from infra.resources.connections import API_KEY_SECRET
 from infra.settings.value_types import MESH_NETWORKS
+from tests.certificates import CA
 from tests.unit.agent.fakes import SERVER_KEY
 
 # The SDK's mock monitor makes an event loop in each of its threads and closes none.
@@ -537,8 +538,7 @@ async def test_machines_alone_need_no_cluster() -> None:
 
 
 async def test_the_playbook_gets_all_that_makes_a_machine_the_gateway() -> None:
-    certificate = "-----BEGIN CERTIFICATE-----\nMII=\n-----END CERTIFICATE-----\n"
-    headscale = EXISTING["headscale"] | {"ca_certificate": certificate}
+    headscale = EXISTING["headscale"] | {"ca_certificate": CA}
     _, outputs = await run(gateways=[EDGE | {"host": "192.0.2.7"}], **(EXISTING | {"headscale": headscale}))
     # The whole of it is encrypted.
     assert set(outputs["metal"]) == {SECRET, "value"}
@@ -548,7 +548,7 @@ async def test_the_playbook_gets_all_that_makes_a_machine_the_gateway() -> None:
             "gateway": EDGE | {"host": "192.0.2.7"},
             "headscale": {
                 "url": "https://headscale.example.com",
-                "ca_certificate": certificate,
+                "ca_certificate": CA,
                 "user": "meshgate-test",
             },
             "private_key": "the private key",
@@ -771,9 +771,8 @@ def test_the_program_and_the_agent_agree_on_what_the_mesh_is() -> None:
 
 
 async def test_a_private_ca_reaches_tailscaled() -> None:
-    certificate = "-----BEGIN CERTIFICATE-----\nMII=\n-----END CERTIFICATE-----\n"
-    declared = await declare(headscale=CONFIG["headscale"] | {"ca_certificate": certificate})
-    assert one(declared, "ConfigMap", "one-config")["data"]["ca.crt"] == certificate
+    declared = await declare(headscale=CONFIG["headscale"] | {"ca_certificate": CA})
+    assert one(declared, "ConfigMap", "one-config")["data"]["ca.crt"] == CA
     pod = gateway_pod(declared)
     (volume,) = [volume for volume in pod["volumes"] if volume["name"] == "certificates"]
     assert volume["configMap"] == {"name": "meshgate-one", "items": [{"key": "ca.crt", "path": "ca.crt"}]}

@@ -9,6 +9,7 @@ import pytest
 from gateway.agent.pool import Pool
 from infra.settings.loading import SettingsError, load
 from infra.settings.stack import StackSettings
+from tests.certificates import CA
 
 GATEWAY: dict[str, Any] = {"name": "one", "endpoint": "vpn.example.com:31820"}
 METAL: dict[str, Any] = {"name": "edge", "endpoint": "edge.example.com:51820", "target": "metal"}
@@ -181,6 +182,7 @@ def test_a_number_like_api_key_stays_text() -> None:
         (with_headscale(url="headscale.example.com"), "is not a URL"),
         (with_headscale(url="https://user:secret@headscale.example.com"), "must not hold credentials"),
         (with_headscale(ca_certificate="/etc/ca.crt"), "is not a certificate in PEM form"),
+        (with_headscale(ca_certificate=CA + CA.replace("MII", "MI")), "certificate 2 in it cannot be read"),
         (with_headscale(managed=False), "headscale_api_key is missing"),
         (with_headscale(managed=False, node_port=30080) | {"headscale_api_key": "k"}, "node_port describe a server"),
         (GOOD | {"headscale_api_key": "k"}, "a managed server makes its own"),

@@ -1,7 +1,8 @@
-"""A Headscale in memory, behind httpx's transport: answers as 0.23.0 or as 0.29.3 do.
+"""A Headscale in memory, behind httpx's transport: answers as one of the served versions does.
 
 tests/contract/test_headscale.py runs the same suite against it and against real servers, so it cannot lie about
-what that suite covers. It is strict: a request that a real server would not take is an error here too.
+what that suite covers. Its answers are held to those that real servers gave (answers.py). It is strict: a request that
+a real server would not take is an error here too.
 """
 
 import json
@@ -9,11 +10,12 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import httpx
 
-Version = Literal["0.23", "0.29"]
+Version = Literal["0.23", "0.25", "0.26", "0.27", "0.28", "0.29"]
+VERSIONS: tuple[Version, ...] = get_args(Version)
 EXIT_ROUTES = ("0.0.0.0/0", "::/0")
 _Json = dict[str, Any]
 _UNKNOWN_USER = 500, "user not found"
@@ -45,6 +47,7 @@ class _Node:
     user: str
     key: _Key | None
     available: list[str]
+    given_name: str = ""
     approved: list[str] = field(default_factory=list)
     online: bool = True
     tags: list[str] = field(default_factory=list)
@@ -78,6 +81,8 @@ class FakeHeadscale(httpx.MockTransport):
         self.version = version
         self.users: dict[str, int] = {}
         self.display_names: dict[str, str] = {}
+        self.emails: dict[str, str] = {}
+        """As OIDC's users have them; 0.23 knows none."""
         self.keys: dict[int, _Key] = {}
         self.nodes: dict[int, _Node] = {}
         self.api_keys: dict[int, _ApiKey] = {}
@@ -91,7 +96,7 @@ class FakeHeadscale(httpx.MockTransport):
     def new_api_key(self, expiration: datetime) -> str:
         """As `headscale apikeys create` on the server."""
         token = secrets.token_urlsafe
-        secret = f"hskey-api-{token(9)}-{token(48)}" if self._new else f"{token(6)[:7]}.{token(24)}"
+        secret = f"hskey-api-{token(9)}-{token(48)}" if self._masks else f"{token(6)[:7]}.{token(24)}"
         key = _ApiKey(self._id(), secret, expiration, datetime.now(UTC))
         self.api_keys[key.id] = key
         return secret
@@ -102,7 +107,10 @@ class FakeHeadscale(httpx.MockTransport):
         if key is None or key.expiration <= datetime.now(UTC) or (key.used and not key.reusable):
             raise PermissionError("the pre-auth key does not work")
         key.used = True
-        node = _Node(self._id(), hostname, key.user, key, list(routes), tags=list(key.tags))
+        taken = hostname in {node.given_name for node in self.nodes.values()}
+        id_ = self._id()
+        given_name = f"{hostname}-{id_}" if taken else hostname
+        node = _Node(id_, hostname, key.user, key, list(routes), given_name=given_name, tags=list(key.tags))
         self.nodes[node.id] = node
 
     def own_tags(self, tags: tuple[str, ...]) -> None:
@@ -133,7 +141,7 @@ class FakeHeadscale(httpx.MockTransport):
         key = next((key for key in self.api_keys.values() if key.secret == given), None)
         if key and key.expiration > datetime.now(UTC):
             return None
-        status = 500 if key is None and not self._new else 401
+        status = 500 if key is None and self._is_before("0.27") else 401
         return httpx.Response(status, text="Unauthorized")
 
     def _route(self, method: str, parts: list[str], query: dict[str, str], body: _Json) -> _Json:
@@ -154,27 +162,26 @@ class FakeHeadscale(httpx.MockTransport):
     def _route_user(self, method: str, parts: list[str], query: dict[str, str], body: _Json) -> _Json | None:
         match method, parts:
             case "GET", []:
-                wanted = query.get("name") if self._new else None
+                wanted = None if self._is_before("0.24") else query.get("name")
                 return {"users": [self._user(name) for name in self.users if wanted in (None, name)]}
             case "POST", []:
-                return {"user": self._create_user(body["name"], body.get("displayName", ""))}
+                return {"user": self._create_user(body["name"], body.get("displayName", ""), body.get("email", ""))}
             case "DELETE", [handle]:
                 return self._delete_user(handle)
         return None
 
-    def _create_user(self, name: str, display_name: str) -> _Json:
+    def _create_user(self, name: str, display_name: str, email: str) -> _Json:
         if name in self.users:
-            message = "creating user: UNIQUE constraint failed: users.name" if self._new else "user already exists"
-            raise _RefusalError(500, message)
+            old = self._is_before("0.24")
+            raise _RefusalError(500, "user already exists" if old else "UNIQUE constraint failed: users.name")
         self.users[name] = self._id()
         self.display_names[name] = display_name
+        if email and not self._is_before("0.24"):
+            self.emails[name] = email
         return self._user(name)
 
     def _delete_user(self, handle: str) -> _Json:
-        name = handle
-        if self._new:
-            name = next((name for name, id_ in self.users.items() if str(id_) == handle), "")
-        self._existing(name)
+        name = self._existing(handle) if self._is_before("0.24") else self._named(handle)
         if any(node.user == name and not self._tagged(node) for node in self.nodes.values()):
             raise _RefusalError(500, "user not empty: node(s) found")
         del self.users[name]
@@ -186,37 +193,47 @@ class FakeHeadscale(httpx.MockTransport):
             raise _RefusalError(*_UNKNOWN_USER)
         return name
 
+    def _named(self, user_id: str) -> str:
+        if not user_id.isdecimal():
+            raise _RefusalError(400, f'type mismatch, parameter: user, error: parsing "{user_id}": invalid syntax')
+        return self._existing(next((name for name, id_ in self.users.items() if str(id_) == user_id), ""))
+
+    def _owner(self, user: str) -> str:
+        """The user whom a call on pre-auth keys means."""
+        return self._existing(user) if self._is_before("0.26") else self._named(user)
+
     def _user(self, name: str) -> _Json:
         user = {"id": str(self.users[name]), "name": name, "createdAt": _stamp(datetime.now(UTC))}
-        return (
-            user | {"displayName": self.display_names.get(name, ""), "email": "", "provider": ""} if self._new else user
-        )
+        if self._is_before("0.24"):
+            return user
+        return user | {
+            "displayName": self.display_names.get(name, ""),
+            "email": self.emails.get(name, ""),
+            "provider": "",
+        }
 
     # Pre-auth keys
 
     def _route_key(self, method: str, parts: list[str], query: dict[str, str], body: _Json) -> _Json | None:
         match method, parts:
             case "GET", []:
-                owner = None if self._new else self._existing(query.get("user", ""))
+                owner = None if self._masks else self._owner(query.get("user", ""))
                 return {"preAuthKeys": [self._key(k) for k in self.keys.values() if owner in (None, k.user)]}
             case "POST", []:
                 return {"preAuthKey": self._create_key(body)}
             case "POST", ["expire"]:
                 return self._expire_key(body)
-            case "DELETE", [] if self._new:
+            case "DELETE", [] if self._masks:
                 return self._delete_key(int(query["id"]))
         return None
 
     def _create_key(self, body: _Json) -> _Json:
-        owner = body["user"]
-        if self._new:
-            owner = next((name for name, id_ in self.users.items() if str(id_) == owner), "")
         secret = secrets.token_hex(24)
-        if self._new:
+        if self._masks:
             secret = f"hskey-auth-{secrets.token_urlsafe(9)}-{secrets.token_urlsafe(48)}"
         key = _Key(
             self._id(),
-            self._existing(owner),
+            self._owner(body["user"]),
             secret,
             _moment(body["expiration"]),
             body["reusable"],
@@ -228,10 +245,12 @@ class FakeHeadscale(httpx.MockTransport):
         return self._key(key) | {"key": secret}
 
     def _expire_key(self, body: _Json) -> _Json:
-        wanted = body["id"] if self._new else body["key"]
+        wanted = body["id"] if self._masks else body["key"]
         for key in self.keys.values():
-            if wanted == (str(key.id) if self._new else key.secret):
-                if key.used and not self._new:
+            if wanted == (str(key.id) if self._masks else key.secret):
+                if not self._masks and self._owner(body["user"]) != key.user:
+                    raise _RefusalError(500, "preauth key does not belong to user")
+                if key.used and self._is_before("0.24"):
                     raise _RefusalError(500, "AuthKey has already been used")
                 key.expiration = datetime.now(UTC)
         return {}
@@ -246,8 +265,8 @@ class FakeHeadscale(httpx.MockTransport):
     def _key(self, key: _Key) -> _Json:
         return {
             "id": str(key.id),
-            "user": self._user(key.user) if self._new else key.user,
-            "key": f"{key.secret[:23]}-***" if self._new else key.secret,
+            "user": self.emails.get(key.user, key.user) if self._is_before("0.26") else self._user(key.user),
+            "key": f"{key.secret[:23]}-***" if self._masks else key.secret,
             "reusable": key.reusable,
             "ephemeral": key.ephemeral,
             "used": key.used,
@@ -268,35 +287,44 @@ class FakeHeadscale(httpx.MockTransport):
             case "DELETE", [node_id]:
                 del self.nodes[self._known(node_id).id]
                 return {}
+            case "POST", [node_id, "rename", name]:
+                return {"node": self._rename(self._known(node_id), name)}
             case "POST", [node_id, "tags"]:
                 return {"node": self._tag(self._known(node_id), body["tags"])}
-            case "POST", [node_id, "approve_routes"] if self._new:
+            case "POST", [node_id, "approve_routes"] if not self._is_before("0.26"):
                 return {"node": self._approve(node_id, body["routes"])}
-            case "GET", [node_id, "routes"] if not self._new:
+            case "GET", [node_id, "routes"] if self._is_before("0.26"):
                 return {"routes": self._rows(self._known(node_id))}
         return None
 
     def _route_routes(self, method: str, parts: list[str], query: dict[str, str], body: _Json) -> _Json | None:
         match method, parts:
-            case "GET", [] if not self._new:
+            case "GET", [] if self._is_before("0.26"):
                 return {"routes": [row for node in self.nodes.values() for row in self._rows(node)]}
-            case "POST", [row_id, "enable" | "disable" as action] if not self._new:
+            case "POST", [row_id, "enable" | "disable" as action] if self._is_before("0.26"):
                 return self._toggle(int(row_id), enable=action == "enable")
         return None
 
     def _known(self, node_id: str) -> _Node:
         if int(node_id) in self.nodes:
             return self.nodes[int(node_id)]
-        raise _RefusalError(404, "node not found") if self._new else _RefusalError(500, "record not found")
+        old = self._is_before("0.27")
+        raise _RefusalError(500, "record not found") if old else _RefusalError(404, "node not found")
+
+    def _rename(self, node: _Node, name: str) -> _Json:
+        if name in {other.given_name for other in self.nodes.values() if other is not node}:
+            raise _RefusalError(500, "name is not unique")
+        node.given_name = name
+        return self._node(node)
 
     def _tagged(self, node: _Node) -> bool:
-        return self._new and bool(node.tags)
+        return self._masks and bool(node.tags)
 
     def _tag(self, node: _Node, tags: list[str]) -> _Json:
         _check_tags(tags)
-        if self._new and not tags:
+        if self._masks and not tags:
             raise _RefusalError(400, "cannot remove all tags from a node")
-        if self._new and not set(tags) <= self.policy_tags:
+        if self._masks and not set(tags) <= self.policy_tags:
             raise _RefusalError(400, "requested tags are invalid or not permitted")
         node.tags = tags
         return self._node(node)
@@ -305,20 +333,26 @@ class FakeHeadscale(httpx.MockTransport):
         about = {
             "id": str(node.id),
             "name": node.name,
-            "givenName": node.name,
+            "givenName": node.given_name,
             "nodeKey": f"nodekey:{node.id:064x}",
             "discoKey": f"discokey:{node.id:064x}",
             "ipAddresses": [f"100.64.0.{node.id}", f"fd7a:115c:a1e0::{node.id:x}"],
             "user": self._user(node.user),
             "preAuthKey": self._key(node.key) if node.key else None,
             "online": node.online,
-            "expiry": _stamp(node.expiry) if node.expiry else None if self._new else "0001-01-01T00:00:00Z",
+            "expiry": _stamp(node.expiry)
+            if node.expiry
+            else "0001-01-01T00:00:00Z"
+            if self._is_before("0.25")
+            else None,
         }
-        if not self._new:
+        if not self._is_before("0.26"):
+            about |= {"approvedRoutes": node.approved, "availableRoutes": node.available}
+        if not self._masks:
             return about | {"forcedTags": node.tags, "validTags": [], "invalidTags": []}
         if self._tagged(node):
             about["user"] = {"id": "2147455555", "name": "tagged-devices"} if listed else None
-        return about | {"tags": node.tags, "approvedRoutes": node.approved, "availableRoutes": node.available}
+        return about | {"tags": node.tags}
 
     def _approve(self, node_id: str, routes: list[str]) -> _Json:
         if int(node_id) not in self.nodes:
@@ -367,22 +401,26 @@ class FakeHeadscale(httpx.MockTransport):
 
     def _api_key_of(self, prefix: str) -> _ApiKey:
         for key in self.api_keys.values():
-            if prefix == (key.secret[10:22] if self._new else key.secret[:7]):
+            if prefix == (key.secret[10:22] if self._masks else key.secret[:7]):
                 return key
         raise _RefusalError(500, "record not found")
 
     def _api_key(self, key: _ApiKey) -> _Json:
         return {
             "id": str(key.id),
-            "prefix": f"{key.secret[:22]}-***" if self._new else key.secret[:7],
+            "prefix": f"{key.secret[:22]}-***" if self._masks else key.secret[:7],
             "expiration": _stamp(key.expiration),
             "createdAt": _stamp(key.created),
             "lastSeen": None,
         }
 
     @property
-    def _new(self) -> bool:
-        return self.version == "0.29"
+    def _masks(self) -> bool:
+        """Whether keys are masked and known by their id, and a tagged node is nobody's."""
+        return not self._is_before("0.28")
+
+    def _is_before(self, version: str) -> bool:
+        return self.version < version
 
     def _id(self) -> int:
         self._ids += 1

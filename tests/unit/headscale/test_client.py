@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from gateway.headscale import session
+from gateway.headscale import ca_certificates, session
 from gateway.headscale.client import Headscale
 from gateway.headscale.errors import (
     ConflictError,
@@ -17,7 +17,8 @@ from gateway.headscale.errors import (
     UnavailableError,
     UnexpectedAnswerError,
 )
-from tests.unit.headscale.fake import FakeHeadscale
+from tests.certificates import CA
+from tests.unit.headscale.fake import VERSIONS, FakeHeadscale, Version
 
 API_KEY = "hskey-api-abcdefghijkl-" + "s" * 64
 
@@ -140,16 +141,82 @@ def test_line_end_of_an_api_key_is_dropped() -> None:
     assert Headscale("https://headscale.test", f"{API_KEY}\n").url == "https://headscale.test"
 
 
-def test_broken_ca_certificate() -> None:
-    pem = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
-    with pytest.raises(HeadscaleError, match="CA certificate"):
+@pytest.mark.parametrize(
+    "pem",
+    [
+        "",
+        "/etc/ssl/ca.crt",
+        "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
+        CA.replace("MII", "Mü"),
+        CA[: len(CA) // 2],
+        CA + CA.replace("MII", "MI"),
+    ],
+)
+def test_broken_ca_certificate(pem: str) -> None:
+    with pytest.raises(HeadscaleError, match=r"^The CA certificate for Headscale at https://headscale\.test cannot be"):
         Headscale("https://headscale.test", API_KEY, ca_certificate=pem)
+
+
+def test_what_stands_around_a_ca_certificate_is_passed_over() -> None:
+    text = f"# Zürich, gültig bis 2030\n{CA}\n# and the old one\n{CA}"
+    assert ca_certificates.from_pem(text) == CA * 2
+    Headscale("https://headscale.test", API_KEY, ca_certificate=text).close()
 
 
 def test_names_are_quoted_in_paths() -> None:
     client, requests = _answering(httpx.Response(200, json={}))
     client.delete_api_key("a/../b?c")
     assert requests[0].url.raw_path == b"/api/v1/apikey/a%2F..%2Fb%3Fc"
+
+
+def _client(server: FakeHeadscale) -> Headscale:
+    return Headscale(server.url, server.new_api_key(datetime.now(UTC) + timedelta(hours=1)), transport=server)
+
+
+@pytest.mark.parametrize("version", VERSIONS[1:])
+def test_the_key_of_a_user_with_an_e_mail_address_is_found(version: Version) -> None:
+    """As OIDC makes them. Headscale 0.24 and 0.25 name such a user by that address in his keys."""
+    server = FakeHeadscale(version)
+    with _client(server) as client:
+        user = client.ensure_user("ada")
+        server.emails["ada"] = "ada@example.com"
+        client.create_pre_auth_key(client.ensure_user("bob"), expiration=datetime.now(UTC) + timedelta(hours=1))
+        made = client.create_pre_auth_key(user, expiration=datetime.now(UTC) + timedelta(hours=1))
+        (found,) = client.pre_auth_keys(user)
+    assert found.id == made.id
+    assert found.user
+    assert found.user.name == "ada"
+
+
+def test_a_user_who_is_called_like_a_number_is_not_the_one_of_that_id() -> None:
+    server = FakeHeadscale("0.26")
+    with _client(server) as client:
+        first = client.ensure_user("ada")
+        number = client.ensure_user(first.id)
+        made = client.create_pre_auth_key(number, expiration=datetime.now(UTC) + timedelta(hours=1))
+        assert [key.id for key in client.pre_auth_keys(number)] == [made.id]
+        assert client.pre_auth_keys(first) == []
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_client_knows_its_own_api_key(version: Version) -> None:
+    server = FakeHeadscale(version)
+    end = datetime.now(UTC) + timedelta(days=3)
+    server.new_api_key(datetime.now(UTC) + timedelta(days=90))
+    with Headscale(server.url, server.new_api_key(end) + "\n", transport=server) as client:
+        own = client.own_api_key()
+    assert own
+    assert own.expiration == end
+
+
+def test_an_old_api_key_is_known_on_a_new_server() -> None:
+    """A server that was 0.27 when the key was made, and is 0.28 or later now."""
+    masked = {"id": "1", "prefix": "abcdefg***", "expiration": "2030-01-01T00:00:00Z"}
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json={"apiKeys": [masked]}))
+    with Headscale("https://headscale.test", "abcdefg." + "x" * 32, transport=transport) as client:
+        own = client.own_api_key()
+    assert own
+    assert (own.prefix, own.is_masked) == ("abcdefg", True)
 
 
 def test_user_made_by_somebody_else_in_between() -> None:

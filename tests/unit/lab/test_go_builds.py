@@ -58,6 +58,7 @@ OWN = {
     pinned_tools.PULUMI: ("version v3.182.0", "version v3.181.0"),
     pinned_tools.HEADSCALE: ("version headscale version v0.29.3", "version headscale version v0.30.0"),
     pinned_tools.HEADSCALE_0_23: ("version v0.23.0", "version v0.23.1"),
+    **{tool: (f"version v{tool.version}", "version v0.24.0") for tool in pinned_tools.HEADSCALES[1:-1]},
     pinned_tools.COREDNS: ("-version CoreDNS-1.12.1", "-version CoreDNS-1.9.4"),
     pinned_tools.WIREGUARD_GO: ("--version wireguard-go v0.0.20250522", "--version wireguard-go v0.0.20220316"),
     pinned_tools.VERSITYGW: ("--version Version  : v1.8.2", "--version Version  : v1.0.0"),
@@ -86,7 +87,7 @@ def test_every_other_tool_is_always_built() -> None:
         "pulumi-language-python",
         "tailscaled",
     }
-    assert {tool for tool in tools if tool.own is not None} == set(OWN)
+    assert {tool for tool in tools if tool.own is not None} | set(pinned_tools.HEADSCALES) == set(OWN)
 
 
 def test_what_goes_into_an_image_is_static_and_of_the_tags_version(
@@ -133,7 +134,7 @@ def test_a_newer_go_on_path_is(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "tool",
-    [*pinned_tools.LAB, pinned_tools.HEADSCALE_0_23, pinned_tools.ACTIONLINT, pinned_tools.VERSITYGW],
+    [*pinned_tools.LAB, *pinned_tools.HEADSCALES[:-1], pinned_tools.ACTIONLINT, pinned_tools.VERSITYGW],
     ids=lambda tool: f"{tool.name}-{tool.version}",
 )
 def test_every_tool_has_its_pinned_module(tool: pinned_tools.Tool) -> None:

@@ -1,4 +1,4 @@
-"""A Headscale of either end of the versions, a cluster, and providers that are connected to both."""
+"""A Headscale of each form that its API has had, a cluster, and providers that are connected to both."""
 
 import sys
 from datetime import UTC, datetime, timedelta
@@ -23,7 +23,7 @@ def _own_traceback_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "tracebacklimit", 1000, raising=False)
 
 
-@pytest.fixture(params=["0.29", "0.23"])
+@pytest.fixture(params=["0.29", "0.26", "0.25", "0.23"])
 def server(request: pytest.FixtureRequest) -> FakeHeadscale:
     return FakeHeadscale(request.param)
 

@@ -125,6 +125,21 @@ def test_renewed_when_its_end_is_near(
     assert not provider.diff(made.id, renewed.outs, dict(INPUTS)).changes
 
 
+def test_a_renewal_is_explained_until_an_up_has_done_it(
+    provider: HeadscaleApiKeyProvider, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = provider.create(dict(INPUTS))
+    assert made.outs
+    nearly = datetime.now(UTC) + timedelta(days=29)
+    assert provider.diff(made.id, {**made.outs, "expires_at": nearly.isoformat()}, dict(INPUTS)).changes
+    assert caplog.messages == [f"Headscale's API key ends on {nearly:%Y-%m-%d}: `pulumi up` renews it."]
+    caplog.clear()
+    renewed = provider.update(made.id, made.outs, dict(INPUTS))
+    assert renewed.outs
+    assert not provider.diff(made.id, renewed.outs, dict(INPUTS)).changes
+    assert caplog.messages == []
+
+
 def test_gone_when_the_secret_or_the_key_is(
     provider: HeadscaleApiKeyProvider, server: FakeHeadscale, cluster: FakeCluster
 ) -> None:

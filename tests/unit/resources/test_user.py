@@ -1,15 +1,18 @@
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import httpx
 import pytest
 
 from gateway.headscale.client import Headscale
+from infra.resources import api_key_end
 from infra.resources.connections import Connections
 from infra.resources.user import DevicesUserProvider, HeadscaleUserProvider
 from tests.unit.headscale.fake import FakeHeadscale
 from tests.unit.resources.fake_connections import CONFIG, UNKNOWN, Connect
 
 OWN, OTHER = "1b" * 16, "5a" * 16
-INPUTS = {
+INPUTS: dict[str, Any] = {
     "server": FakeHeadscale.url,
     "user": "meshgate-lab",
     "stack_id": OWN,
@@ -134,7 +137,64 @@ def test_an_existing_server_is_asked_before_anything_is_made(server: FakeHeadsca
     (failure,) = provider.check({}, dict(INPUTS)).failures
     assert "does not accept the API key" in failure.reason
     assert "`pulumi config set --secret headscale_api_key` sets it" in failure.reason
-    assert not provider.check(dict(INPUTS), dict(INPUTS)).failures, "a user that was seen before is not looked at"
+    assert not provider.check(dict(INPUTS), dict(INPUTS)).failures, "a user that was seen before fails no preview"
+
+
+@pytest.fixture
+def _untold() -> None:
+    api_key_end._tell.cache_clear()
+
+
+@pytest.mark.usefixtures("_untold")
+@pytest.mark.parametrize("olds", [{}, INPUTS], ids=["first preview", "later preview"])
+def test_an_existing_servers_key_that_ends_soon_is_told_in_each_preview(
+    server: FakeHeadscale, olds: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    server.new_api_key(datetime.now(UTC) + timedelta(days=1))  # somebody else's
+    end = datetime.now(UTC) + timedelta(days=13)
+    api_key = server.new_api_key(end)
+    for kind in (HeadscaleUserProvider, DevicesUserProvider):
+        provider = kind()
+        provider.connect = lambda: _ExistingServer(server, api_key)
+        assert not provider.check(dict(olds), dict(INPUTS)).failures
+    assert caplog.messages == [
+        f"The API key for Headscale at http://headscale.test ends on {end:%Y-%m-%d %H:%M} UTC. `headscale apikeys "
+        "create` there makes one, `pulumi config set --secret headscale_api_key` sets it; refresh and destroy heed it "
+        "with --run-program."
+    ]
+
+
+@pytest.mark.usefixtures("_untold")
+def test_a_key_that_lasts_is_not_told_and_a_server_that_is_away_is_asked_once(
+    server: FakeHeadscale, caplog: pytest.LogCaptureFixture
+) -> None:
+    provider = HeadscaleUserProvider()
+    api_key = server.new_api_key(datetime.now(UTC) + timedelta(days=15))
+    provider.connect = lambda: _ExistingServer(server, api_key)
+    assert not provider.check(dict(INPUTS), dict(INPUTS)).failures
+    asked: list[httpx.Request] = []
+
+    def away(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return httpx.Response(503)
+
+    server.fail = away
+    assert not provider.check(dict(INPUTS), dict(INPUTS)).failures
+    assert len(asked) == 1
+    assert caplog.messages == []
+
+
+@pytest.mark.usefixtures("_untold")
+def test_a_key_that_has_ended_fails_no_preview_in_which_nothing_is_new(
+    server: FakeHeadscale, caplog: pytest.LogCaptureFixture
+) -> None:
+    provider = HeadscaleUserProvider()
+    api_key = server.new_api_key(datetime.now(UTC) - timedelta(days=1))
+    provider.connect = lambda: _ExistingServer(server, api_key)
+    assert not provider.check(dict(INPUTS), dict(INPUTS)).failures
+    (told,) = caplog.messages
+    assert "does not accept the API key" in told
+    assert "`pulumi config set --secret headscale_api_key` sets it" in told
 
 
 def test_a_managed_server_need_not_be_there_yet(provider: HeadscaleUserProvider, server: FakeHeadscale) -> None:
