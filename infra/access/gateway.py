@@ -7,8 +7,11 @@ A gateway that does not offer WireGuard has no such pair.
 A plain gateway is no node of a mesh: its clients reach the Internet alone, and Headscale hears nothing of it.
 """
 
+from typing import Any
+
 import pulumi
 
+from infra import client_configs
 from infra.components.component import Component
 from infra.components.gateway_identity import GatewayIdentity, MeshIdentity
 from infra.components.orchestrator_env import GatewayAccess
@@ -16,7 +19,7 @@ from infra.components.stack_cluster import StackCluster
 from infra.resources.certificate_authority import CertificateAuthority, IssuingCertificate
 from infra.resources.exit_node import ExitNode
 from infra.resources.pre_auth_key import PreAuthKey
-from infra.resources.token import Token
+from infra.resources.token import Token, digest
 from infra.resources.user import HeadscaleUser
 from infra.resources.wireguard_key import WireGuardKey
 from infra.settings.gateway import GatewaySettings
@@ -31,6 +34,8 @@ class Gateway(Component):
 
     handover: dict[str, pulumi.Input[object]] | None
     """What the playbook is to know of a gateway on a machine."""
+    client_configs: dict[str, pulumi.Input[Any]]
+    """What the configs of its clients hold."""
 
     def __init__(
         self,
@@ -66,6 +71,7 @@ class Gateway(Component):
         found = target.declare(identity, self.child())
         exit_node = self._exit_node(identity.mesh, target, found) if identity.mesh else None
         self.handover = found.handover
+        self.client_configs = {**client_configs.held(gateway, settings.namespace), **_learned(identity)}
         self.access = GatewayAccess(
             gateway=self,
             public_key=key.public_key if key else None,
@@ -118,6 +124,15 @@ class Gateway(Component):
             awaited=target.awaited,
             opts=self.child(*found.resources),
         )
+
+
+def _learned(identity: GatewayIdentity) -> dict[str, pulumi.Input[Any]]:
+    """What the settings do not tell of clients' configs."""
+    key, issuer = identity.wireguard, identity.issuer
+    return {
+        **({client_configs.PUBLIC_KEY: key.public_key} if key else {}),
+        **({client_configs.ISSUER: issuer.chain.apply(digest)} if issuer else {}),
+    }
 
 
 def _in_the_mesh(node: ExitNode, server: HeadscaleSettings) -> dict[str, pulumi.Input[object]]:

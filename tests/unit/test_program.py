@@ -161,6 +161,7 @@ async def test_types_and_names_are_part_of_every_users_state() -> None:
         "meshgate:components:GatewayWorkload::one",
         "meshgate:components:HeadscaleServer::headscale",
         "meshgate:components:OrchestratorEnv::orchestrator",
+        "pulumi-python:dynamic/meshgate:ClientConfigs::client-configs",
         "pulumi-python:dynamic/meshgate:ExitNode::one-exit-node",
         "pulumi-python:dynamic/meshgate:HeadscaleApiKey::api-key",
         "pulumi-python:dynamic/meshgate:HeadscaleUser::user",
@@ -309,6 +310,22 @@ async def test_a_machine_without_wireguard_is_handed_no_key_pair() -> None:
     assert not {"server_public_key", "server_endpoint"} & set(outputs)
 
 
+async def test_the_state_keeps_what_clients_configs_hold() -> None:
+    declared = await declare(gateways=[CONFIG["gateways"][0] | OPENVPN, EDGE], protect=True)
+    kept = one(declared, "ClientConfigs", "client-configs")
+    assert (kept["headscale_url"], kept["protect"]) == (CONFIG["headscale"]["url"], True)
+    assert kept["gateways"]["edge-1"] == {
+        "dialled": {"wireguard": ["edge.example.com:51820"]},
+        "client_networks": ["10.78.0.0/16"],
+        "allowed_ips": ["0.0.0.0/0", "::/0"],
+        "asked_at": "http://10.0.0.5:8081/metrics",
+        "public_key": "the public key",
+    }
+    held = kept["gateways"]["one"]
+    assert held["dialled"].keys() == {"wireguard", "openvpn"}
+    assert held["issuer"] == hashlib.sha256(b"the issuer\nthe CA\n").hexdigest()[:16]
+
+
 async def test_who_has_no_openvpn_has_no_ca() -> None:
     kinds = {key.partition("::")[0].rpartition(":")[2] for key in await declare()}
     assert kinds.isdisjoint({"CertificateAuthority", "IssuingCertificate"})
@@ -451,6 +468,7 @@ async def test_machines_alone_need_no_cluster() -> None:
     assert sorted(declared) == [
         "meshgate:access:Gateway::edge-1",
         "meshgate:components:Cluster::cluster",
+        "pulumi-python:dynamic/meshgate:ClientConfigs::client-configs",
         "pulumi-python:dynamic/meshgate:ExitNode::edge-1-exit-node",
         "pulumi-python:dynamic/meshgate:HeadscaleUser::user",
         "pulumi-python:dynamic/meshgate:PreAuthKey::edge-1-pre-auth-key",
