@@ -10,6 +10,7 @@ A plain gateway is no node of a mesh: its clients reach the Internet alone, and 
 from typing import Any
 
 import pulumi
+from pydantic import SecretStr
 
 from infra import client_configs
 from infra.components.component import Component
@@ -52,7 +53,11 @@ class Gateway(Component):
         key = None
         if gateway.has_wireguard:
             key = WireGuardKey(
-                f"{gateway.name}-key", rotation=gateway.key_rotation, kept_in=target.secret, opts=self.child()
+                f"{gateway.name}-key",
+                rotation=gateway.key_rotation,
+                adopt=_secret(gateway.private_key),
+                kept_in=target.secret,
+                opts=self.child(),
             )
         token = Token(
             f"{gateway.name}-token",
@@ -124,6 +129,10 @@ class Gateway(Component):
             awaited=target.awaited,
             opts=self.child(*found.resources),
         )
+
+
+def _secret(value: SecretStr | None) -> pulumi.Output[str] | None:
+    return pulumi.Output.secret(value.get_secret_value()) if value else None
 
 
 def _learned(identity: GatewayIdentity) -> dict[str, pulumi.Input[Any]]:

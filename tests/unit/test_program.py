@@ -5,7 +5,7 @@ import hashlib
 import json
 import runpy
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from pulumi.runtime.stack import run_in_stack
 from gateway.agent import settings as agent
 from gateway.agent.live_settings import LiveSettings
 from gateway.agent.protocols.wireguard.interface_process import InterfaceSettings
+from infra import curve25519
 from infra.settings.value_types import MESH_NETWORKS
 from tests.unit.agent.fakes import SERVER_KEY
 
@@ -52,7 +53,7 @@ LEARNED: dict[str, dict[str, Any]] = {
     "CertificateAuthority": {"certificate": "the CA\n", "key": "the CA's key"},
     "IssuingCertificate": {"chain": "the issuer\nthe CA\n", "key": "the issuing key"},
 }
-SECRET = "4dabf18193072939515e22adb298388d"
+SECRET, SIGNED = "4dabf18193072939515e22adb298388d", "1b47061264138c4ac30d75fd1eb44270"
 """The SDK's mark of a secret value."""
 SECRETS = (
     *("the private key", "the token", "the next token", "the admin token", "the pre-auth key"),
@@ -98,22 +99,22 @@ class Monitor(MockMonitor):
         return answer
 
 
-async def run(*, secret: bool = True, **config: object) -> tuple[Declared, dict[str, Any]]:
+async def run(*, secrets: Sequence[str] = ("headscale_api_key",), **config: object) -> tuple[Declared, dict[str, Any]]:
     """Run the program with these settings changed; what it declares, and its outputs."""
     recorder = Recorder()
     monitor = Monitor(recorder)
     set_mocks(recorder, project="meshgate", stack="test", preview=False, monitor=monitor)
     ROOT.set(None)
     values = {f"meshgate:{key}": json.dumps(value) for key, value in (CONFIG | config).items()}
-    pulumi.runtime.set_all_config(values, ["meshgate:headscale_api_key"] if secret else [])
+    pulumi.runtime.set_all_config(values, [f"meshgate:{key}" for key in secrets])
     SETTINGS.rpc_manager.clear()
     SETTINGS.outputs.clear()
     await run_in_stack(_run_program)
     return recorder.declared, monitor.outputs
 
 
-async def declare(*, secret: bool = True, **config: object) -> Declared:
-    return (await run(secret=secret, **config))[0]
+async def declare(*, secrets: Sequence[str] = ("headscale_api_key",), **config: object) -> Declared:
+    return (await run(secrets=secrets, **config))[0]
 
 
 def _run_program() -> None:
@@ -728,6 +729,29 @@ async def test_a_private_ca_reaches_tailscaled() -> None:
     assert {"name": "SSL_CERT_DIR", "value": "/etc/ssl/certs:/etc/meshgate-certificates"} in tailscale["env"]
 
 
+KEY = curve25519.generate_private_key()
+
+
+async def test_an_existing_key_is_the_gateways_and_is_shown_to_nobody() -> None:
+    gateways = [each | {"private_key": KEY} for each in (CONFIG["gateways"][0], EDGE)]
+    declared, outputs = await run(secrets=("gateways",), gateways=gateways)
+    for name in ("one-key", "edge-1-key"):
+        assert one(declared, "WireGuardKey", name)["adopt"] == {SECRET: SIGNED, "value": KEY}
+    assert outputs["metal"]["value"]["edge-1"]["gateway"] == EDGE
+    elsewhere = [args.inputs for key, args in declared.items() if ":WireGuardKey::" not in key]
+    assert KEY not in json.dumps([elsewhere, outputs])
+
+
+async def test_an_existing_key_in_clear_text_is_refused() -> None:
+    sentence = (
+        r"meshgate:gateways\[0\]\.private_key: it is set in clear text; use "
+        r"`pulumi config set --secret --path 'gateways\[0\]\.private_key'`\."
+    )
+    with pytest.raises(pulumi.RunError, match=sentence) as error:
+        await declare(gateways=[CONFIG["gateways"][0] | {"private_key": KEY}])
+    assert KEY not in str(error.value)
+
+
 async def test_a_bad_setting_ends_the_program_before_anything_is_declared() -> None:
     with pytest.raises(pulumi.RunError, match=r"meshgate:gateways\[0\].mtu"):
         await declare(gateways=[CONFIG["gateways"][0] | {"mtu": 9000}])
@@ -735,5 +759,5 @@ async def test_a_bad_setting_ends_the_program_before_anything_is_declared() -> N
 
 async def test_an_api_key_in_clear_text_is_refused() -> None:
     with pytest.raises(pulumi.RunError, match="set in clear text; use `pulumi config set --secret") as error:
-        await declare(secret=False, headscale_api_key="an existing one")
+        await declare(secrets=(), headscale_api_key="an existing one")
     assert "an existing one" not in str(error.value)
