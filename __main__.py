@@ -10,6 +10,7 @@ from infra.components.stack_cluster import StackCluster
 from infra.protection import protect
 from infra.pulumi_config import stack_settings
 from infra.resources.certificate_authority import CertificateAuthority
+from infra.resources.client_configs import ClientConfigs
 from infra.resources.user import HeadscaleUser
 
 settings = stack_settings()
@@ -32,6 +33,12 @@ authority = None
 if any(gateway.has_certificates for gateway in settings.gateways):
     authority = CertificateAuthority("ca", common_name=f"Meshgate {pulumi.get_stack()}"[:64])
 gateways = {gateway.name: Gateway(cluster, settings, gateway, user, authority) for gateway in settings.gateways}
+ClientConfigs(
+    "client-configs",
+    gateways={name: gateway.client_configs for name, gateway in gateways.items()},
+    headscale_url=headscale.url if headscale else None,
+    protect=bool(settings.protect),
+)
 mesh = MeshAccess(cluster, settings, headscale, server) if headscale and "mesh" in settings.access else None
 if settings.orchestrator:
     known = {name: gateway.access for name, gateway in gateways.items()}

@@ -46,9 +46,17 @@ def read(file: Path) -> Values:
 def whole(values: Values) -> StackSettings:
     """The settings that complete answers make. Raises AnswerError with every sentence there is."""
     try:
-        return load(values.get, map(str, values))
+        settings = load(values.get, map(str, values))
     except SettingsError as error:
         raise AnswerError(str(error)) from None
+    for index, gateway in enumerate(settings.gateways):
+        if gateway.private_key:
+            setting = f"gateways[{index}].private_key"
+            raise AnswerError(
+                f"meshgate:{setting}: leave it out here. Before the first `pulumi up` of the environment, give it by "
+                f"`pulumi config set --secret --path '{setting}'`."
+            )
+    return settings
 
 
 def refuse_given(values: Values) -> None:

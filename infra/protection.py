@@ -12,12 +12,16 @@ KEPT = {
     "pulumi-python:dynamic/meshgate:ExitNode": "the gateway's node in the mesh: its addresses are what others know",
     "pulumi-python:dynamic/meshgate:HeadscaleUser": "the Headscale user that owns the stack's nodes and keys",
     "pulumi-python:dynamic/meshgate:DevicesUser": "every device that joined the mesh by the key service",
-    # Nothing depends on it, so that it is the first to go: while it stands, so does all else.
+    # Nothing depends on these two, so that they are the first to go: while they stand, so does all else.
     "pulumi-python:dynamic/meshgate:WorkloadEnv": "what the app knows of its gateways: without it no device gets in",
+    "pulumi-python:dynamic/meshgate:ClientConfigs": "what clients' configs hold: without it no change that makes them "
+    "useless is known as one",
     "kubernetes:core/v1:PersistentVolumeClaim": "a volume with state: the devices of a gateway, or all of Headscale",
     "kubernetes:core/v1:Namespace": "the namespace: its volumes go with it",
 }
 """By type: what is lost with such a resource."""
+ALLOWANCE = "`protect: false` in the stack's settings allows that (docs/policies.md)."
+"""How a refusal ends."""
 
 
 def protect() -> None:

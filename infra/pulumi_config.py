@@ -13,10 +13,19 @@ def stack_settings() -> StackSettings:
     prefix = f"{config.name}:"
     keys = [key.removeprefix(prefix) for key in {**get_config_env(), **CONFIG.get()} if key.startswith(prefix)]
     if "headscale_api_key" in keys and not is_config_secret(f"{prefix}headscale_api_key"):
-        raise pulumi.RunError(
-            f"{prefix}headscale_api_key: it is set in clear text; use `pulumi config set --secret headscale_api_key`."
-        )
+        raise _in_clear_text(prefix, "headscale_api_key", "headscale_api_key")
     try:
-        return load(config.get, keys)
+        settings = load(config.get, keys)
     except SettingsError as error:
         raise pulumi.RunError(str(error)) from None
+    # To Pulumi the whole of `gateways` is a secret if anything in it is one.
+    if not is_config_secret(f"{prefix}gateways"):
+        for index, gateway in enumerate(settings.gateways):
+            if gateway.private_key:
+                setting = f"gateways[{index}].private_key"
+                raise _in_clear_text(prefix, setting, f"--path '{setting}'")
+    return settings
+
+
+def _in_clear_text(prefix: str, setting: str, argument: str) -> pulumi.RunError:
+    return pulumi.RunError(f"{prefix}{setting}: it is set in clear text; use `pulumi config set --secret {argument}`.")

@@ -12,6 +12,7 @@ OPS: tuple[Op, ...] = ("replace", "delete", "create", "update")
 """What may be planned, the most dangerous first. The engine's other steps are parts of these, or change nothing."""
 
 _KUBERNETES = "kubernetes:"
+_CLIENT_CONFIGS = "pulumi-python:dynamic/meshgate:ClientConfigs"
 _TOLD_BY_NAME = ("apiVersion", "kind", "metadata")
 """Properties of a new Kubernetes object that repeat its type and name."""
 
@@ -65,6 +66,12 @@ def changes(preview: Preview) -> tuple[Change, ...]:
 def unchanged(preview: Preview) -> int:
     """How many things stay as they are."""
     return sum(step.op == "same" and _custom(step) for step in preview.planned)
+
+
+def losses(preview: Preview) -> tuple[str, ...]:
+    """What makes clients' configs useless, as the program tells it (infra/resources/client_configs.py)."""
+    told = [step.new.inputs.get("lost") or () for step in preview.planned if step.type == _CLIENT_CONFIGS and step.new]
+    return tuple(str(sentence) for some in told for sentence in some)
 
 
 def outputs(preview: Preview) -> tuple[Field, ...]:

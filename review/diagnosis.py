@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 
-from infra.protection import KEPT
+from infra.protection import ALLOWANCE, KEPT
 from review.values import cut, printable
 
 SENTENCES, CHARACTERS, LINES = 10, 800, 8
@@ -75,7 +75,4 @@ def _sentence(message: str) -> str:
 def _protected(urn: str, done: str) -> str:
     type_, name = urn.split("::")[2].rpartition("$")[2], urn.rpartition("::")[2]
     what = f"it is {KEPT[type_]}" if type_ in KEPT else "somebody protected it by hand"
-    return printable(
-        f"{type_.rpartition(':')[2]} {name} would be {done}, and it is protected: {what}. "
-        "`protect: false` in the stack's settings allows that (docs/policies.md)."
-    )
+    return printable(f"{type_.rpartition(':')[2]} {name} would be {done}, and it is protected: {what}. {ALLOWANCE}")

@@ -14,7 +14,8 @@ _SILENT = "Pulumi ended before it came to a summary, and did not say why."
 class Verdict(StrEnum):
     """The outcome in one word.
 
-    DANGER: something is replaced or deleted. FAILED: something is wrong. UNREACHABLE: a system could not be asked.
+    DANGER: something is replaced or deleted, or clients' configs become useless. FAILED: something is wrong.
+    UNREACHABLE: a system could not be asked.
     """
 
     UNCHANGED = "unchanged"
@@ -36,6 +37,8 @@ class Report:
     unchanged: int = 0
     errors: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    losses: tuple[str, ...] = ()
+    """What makes clients' configs useless, a sentence each."""
 
     @property
     def dangers(self) -> tuple[Change, ...]:
@@ -56,12 +59,12 @@ def report(environment: str, preview: Preview, *, ended_well: bool) -> Report:
         errors = errors or diagnosis.last_words(preview.said) or (_SILENT,)
         verdict = Verdict.UNREACHABLE if diagnosis.out_of_reach(errors) else Verdict.FAILED
         return Report(environment, verdict, errors=errors + broken, warnings=warnings)
-    made, outputs = changed.changes(preview), changed.outputs(preview)
-    verdict = Verdict.FAILED if broken else _verdict(made, outputs)
-    return Report(environment, verdict, made, outputs, changed.unchanged(preview), broken, warnings)
+    made, outputs, losses = changed.changes(preview), changed.outputs(preview), changed.losses(preview)
+    verdict = Verdict.FAILED if broken else _verdict(made, outputs, losses)
+    return Report(environment, verdict, made, outputs, changed.unchanged(preview), broken, warnings, losses)
 
 
-def _verdict(made: tuple[Change, ...], outputs: tuple[Field, ...]) -> Verdict:
-    if any(change.op in ("replace", "delete") for change in made):
+def _verdict(made: tuple[Change, ...], outputs: tuple[Field, ...], losses: tuple[str, ...]) -> Verdict:
+    if losses or any(change.op in ("replace", "delete") for change in made):
         return Verdict.DANGER
     return Verdict.CHANGES if made or outputs else Verdict.UNCHANGED

@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from infra.protection import KEPT
 from review.changes import OPS, Change, Field
-from review.values import Mark, shown
+from review.values import Mark, cut, shown
 from review.verdict import Report, Verdict
 
 Code = Callable[[str], str]
 
 DANGERS_SHOWN, REASONS_SHOWN, FIELDS_SHOWN = 15, 3, 30
-REASON_CHARACTERS = 80
+REASON_CHARACTERS, LOSS_CHARACTERS = 80, 500
 
 _DOES = {"replace": "replaces", "delete": "deletes", "create": "creates", "update": "updates"}
 _DONE = {"replace": "replaced", "delete": "deleted", "create": "created", "update": "updated"}
@@ -23,7 +23,8 @@ def verdict(report: Report, code: Code) -> str:
     if report.verdict is Verdict.UNCHANGED:
         return "no changes"
     if report.verdict is Verdict.DANGER:
-        return f"DANGER: {_dangers(report.dangers, code)}"
+        useless = ["makes clients' configs useless"] if report.losses else []
+        return f"DANGER: {', '.join([*useless, *_dangers(report.dangers, code)])}"
     if not report.changes:
         return "no changes but to the stack's outputs"
     by_hand = sum(change.by_hand for change in report.changes)
@@ -42,7 +43,14 @@ def counts(report: Report) -> str:
 
 
 def dangers(report: Report, code: Code, emphasis: str = "") -> Iterator[str]:
-    """A line for each thing that is replaced or deleted: which, why, and what is lost with it for good."""
+    """A line for each loss of clients' configs, then one for each thing that is replaced or deleted.
+
+    The latter has which, why, and what is lost with it for good.
+    """
+    for sentence in report.losses[:DANGERS_SHOWN]:
+        yield f"{emphasis}Makes configs useless{emphasis}: {code(cut(sentence, LOSS_CHARACTERS))}"
+    if (more := len(report.losses) - DANGERS_SHOWN) > 0:
+        yield f"{emphasis}Makes configs useless{emphasis} in {_many(more, 'more way', 'more ways')}."
     for change in sorted(report.dangers, key=_rank)[:DANGERS_SHOWN]:
         does = f"{emphasis}{_DOES[change.op].capitalize()}{emphasis}"
         lost = f" It is {KEPT[change.type]}." if change.type in KEPT else ""
@@ -80,14 +88,12 @@ def _field(field: Field) -> Iterator[str]:
         yield f"+ {field.path}: {shown(field.new)}"
 
 
-def _dangers(changes: Iterable[Change], code: Code) -> str:
+def _dangers(changes: Iterable[Change], code: Code) -> Iterator[str]:
     """The worst of each kind, and how many more there are."""
-    parts = []
     for op in ("replace", "delete"):
         if some := sorted((change for change in changes if change.op == op), key=_rank):
             more = f" and {len(some) - 1} more" if len(some) > 1 else ""
-            parts.append(f"{_DOES[op]} {_thing(some[0], code)}{more}")
-    return ", ".join(parts)
+            yield f"{_DOES[op]} {_thing(some[0], code)}{more}"
 
 
 def _rank(change: Change) -> int:

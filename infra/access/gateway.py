@@ -7,8 +7,12 @@ A gateway that does not offer WireGuard has no such pair.
 A plain gateway is no node of a mesh: its clients reach the Internet alone, and Headscale hears nothing of it.
 """
 
-import pulumi
+from typing import Any
 
+import pulumi
+from pydantic import SecretStr
+
+from infra import client_configs
 from infra.components.component import Component
 from infra.components.gateway_identity import GatewayIdentity, MeshIdentity
 from infra.components.orchestrator_env import GatewayAccess
@@ -16,7 +20,7 @@ from infra.components.stack_cluster import StackCluster
 from infra.resources.certificate_authority import CertificateAuthority, IssuingCertificate
 from infra.resources.exit_node import ExitNode
 from infra.resources.pre_auth_key import PreAuthKey
-from infra.resources.token import Token
+from infra.resources.token import Token, digest
 from infra.resources.user import HeadscaleUser
 from infra.resources.wireguard_key import WireGuardKey
 from infra.settings.gateway import GatewaySettings
@@ -31,6 +35,8 @@ class Gateway(Component):
 
     handover: dict[str, pulumi.Input[object]] | None
     """What the playbook is to know of a gateway on a machine."""
+    client_configs: dict[str, pulumi.Input[Any]]
+    """What the configs of its clients hold."""
 
     def __init__(
         self,
@@ -47,7 +53,11 @@ class Gateway(Component):
         key = None
         if gateway.has_wireguard:
             key = WireGuardKey(
-                f"{gateway.name}-key", rotation=gateway.key_rotation, kept_in=target.secret, opts=self.child()
+                f"{gateway.name}-key",
+                rotation=gateway.key_rotation,
+                adopt=_secret(gateway.private_key),
+                kept_in=target.secret,
+                opts=self.child(),
             )
         token = Token(
             f"{gateway.name}-token",
@@ -68,6 +78,7 @@ class Gateway(Component):
         # Last, as the exit node says it better when a gateway does not join.
         target.await_ready(self.child(*found.resources, *([exit_node] if exit_node else [])))
         self.handover = found.handover
+        self.client_configs = {**client_configs.held(gateway, settings.namespace), **_learned(identity)}
         self.access = GatewayAccess(
             gateway=self,
             public_key=key.public_key if key else None,
@@ -125,6 +136,19 @@ class Gateway(Component):
             awaited=target.awaited,
             opts=self.child(*found.resources),
         )
+
+
+def _secret(value: SecretStr | None) -> pulumi.Output[str] | None:
+    return pulumi.Output.secret(value.get_secret_value()) if value else None
+
+
+def _learned(identity: GatewayIdentity) -> dict[str, pulumi.Input[Any]]:
+    """What the settings do not tell of clients' configs."""
+    key, issuer = identity.wireguard, identity.issuer
+    return {
+        **({client_configs.PUBLIC_KEY: key.public_key} if key else {}),
+        **({client_configs.ISSUER: issuer.chain.apply(digest)} if issuer else {}),
+    }
 
 
 def _in_the_mesh(node: ExitNode, server: HeadscaleSettings) -> dict[str, pulumi.Input[object]]:

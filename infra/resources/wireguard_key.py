@@ -3,15 +3,14 @@
 The app knows its public half as HEADSCALE_SERVER_PUBLIC_KEY.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
-from pulumi import Input, Output, ResourceOptions, contains_unknowns
-from pulumi.dynamic import Resource
+from pulumi import Input, Output, ResourceOptions
+from pulumi.dynamic import DiffResult, Resource
 from typing_extensions import override
 
 from infra import curve25519
-from infra.resources.base import Props, Provider, secret_outputs
+from infra.resources.base import Props, Provider, ResourceError, secret_outputs
 from infra.resources.connections import Connections
 from infra.secret_contents import PRIVATE_KEY
 
@@ -20,18 +19,21 @@ class WireGuardKeyProvider(Provider):
     """Makes key pairs; nothing outside the state knows of them."""
 
     INPUTS = ("adopt", "rotation")
-    REPLACING = INPUTS
 
     @override
-    def refusals(self, connections: Connections, olds: Props, news: Props) -> Iterator[tuple[str, str]]:
-        """An adopted key must be one."""
-        adopt = news.get("adopt")
-        if adopt is None or contains_unknowns(adopt):
-            return
-        try:
-            curve25519.parse_key(adopt)
-        except ValueError as error:
-            yield "adopt", str(error)
+    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
+        """An adopted key is a change only if it is another one than there is. ResourceError if both it and not it."""
+        adopt = _news.get("adopt")
+        same = adopt is None or adopt == _olds["private_key"]
+        rotated = _news.get("rotation") != _olds.get("rotation")
+        if same and adopt is not None and rotated:
+            with self._operation():
+                raise ResourceError(
+                    "`key_rotation` would make a new WireGuard key, and `private_key` is the one that there is: take "
+                    "`private_key` out, or give another one."
+                )
+        changed = [*([] if same else ["adopt"]), *(["rotation"] if rotated else [])]
+        return DiffResult(changes=bool(changed), replaces=changed)
 
     @override
     def make(self, connections: Connections, props: Props) -> tuple[str, dict[str, Any]]:
@@ -45,8 +47,8 @@ class WireGuardKeyProvider(Provider):
 class WireGuardKey(Resource, module="meshgate", name="WireGuardKey"):
     """A WireGuard key pair that stays the same until `rotation` changes.
 
-    Inputs: `rotation`, any text; `adopt`, an existing private key to use instead of a new one (give it as a secret);
-    `kept_in`, the Secret in which the gateway has it, for a state that takes over from a lost one.
+    Inputs: `rotation`, any text; `adopt`, an existing private key to use instead of a new one (as a secret), which may
+    be taken out again; `kept_in`, the Secret in which the gateway has it, for a state that takes over from a lost one.
     """
 
     private_key: Output[str]

@@ -24,6 +24,7 @@ from infra.settings.value_types import (
     NotEmpty,
     PeersUrl,
     Port,
+    PrivateKey,
     Quantity,
     Tag,
     split_endpoint,
@@ -63,7 +64,7 @@ class GatewaySettings(Section):
         }
     )
     METAL_ONLY: ClassVar = frozenset({"host", "peers_url", "probe_port"})
-    WIREGUARD_ONLY: ClassVar = frozenset({"wireguard", "persistent_keepalive"})
+    WIREGUARD_ONLY: ClassVar = frozenset({"wireguard", "persistent_keepalive", "private_key"})
     MESH_ONLY: ClassVar = frozenset({"tags", "tailscale_port", "tailscale_image"})
 
     name: Name
@@ -116,6 +117,10 @@ class GatewaySettings(Section):
     key_rotation: str = ""
     """Any text. Another text makes new keys, WireGuard's and the issuer's of certificates. Every client then needs a
     new config."""
+    private_key: PrivateKey | None = None
+    """An existing WireGuard private key, with which clients keep their configs
+    (`pulumi config set --secret --path 'gateways[0].private_key'`). The key stays when this is taken out again. Without
+    it the stack makes a key once."""
     token_rotation: str = ""
     """Any text. Another text makes new tokens for the peer API. The orchestrator gets its new one at once; its old one
     stays good until the next rotation. Nobody notices."""

@@ -10,7 +10,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from infra.settings.section import Section, within
+from infra.settings.section import Section, secrets, within
 from infra.settings.stack import StackSettings
 
 _Section = TypeVar("_Section", bound=Section)
@@ -52,19 +52,25 @@ def _sentence(root: type[Section], error: ErrorDetails) -> str:
     where = where.replace("meshgate:.", "meshgate:")
     what = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
-        what = f"there is no such setting; known here are {', '.join(_known(root, error['loc'][:-1]))}"
+        known = _section_at(root, error["loc"][:-1]) or root
+        what = f"there is no such setting; known here are {', '.join(sorted(known.model_fields))}"
     if error["type"] == "missing":
         what = "it is missing and has no default"
-    elif error["loc"] == ("headscale_api_key",):
-        what = "it is not text"  # and is not repeated
+    elif error["loc"] and error["loc"][-1] in set(secrets(root)):
+        what = what if error["type"] == "value_error" else "it is not text"  # and is not repeated
     elif isinstance(error["input"], int | float | str) and what.startswith(("Input ", "String ")):
-        what = f"{error['input']!r} cannot be used: it {what.partition(' ')[2]}"
+        # A section's input may hold a secret.
+        given = f"{error['input']!r} cannot be used: " if _section_at(root, error["loc"]) is None else ""
+        what = f"{given}it {what.partition(' ')[2]}"
     return f"{where}: {what}." if error["loc"] else f"meshgate: {what}."
 
 
-def _known(section: type[Section], path: tuple[int | str, ...]) -> list[str]:
-    """The settings of what is within a section at an error's path, such as ("gateways", 0)."""
+def _section_at(section: type[Section], path: tuple[int | str, ...]) -> type[Section] | None:
+    """The section at an error's path, such as ("gateways", 0); None where that leads to a plain value."""
     for name in path:
         if isinstance(name, str):
-            section = within(section, name) or section
-    return sorted(section.model_fields)
+            inner = within(section, name) if name in section.model_fields else None
+            if inner is None:
+                return None
+            section = inner
+    return section

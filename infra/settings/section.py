@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SecretStr
 
 
 class Section(BaseModel):
@@ -25,10 +25,20 @@ def within(section: type[Section], name: str) -> type[Section] | None:
     return _section_in(section.model_fields[name].annotation)
 
 
+def secrets(section: type[Section]) -> Iterator[str]:
+    """The names of the secret settings in the section and in all within it."""
+    for _, one in walk(section):
+        yield from (name for name, field in one.model_fields.items() if _holds(field.annotation, SecretStr))
+
+
 def place_of(section: type[Section], name: str, place: str) -> str:
     """Where a setting of the section that stands at `place` stands itself."""
     is_list = get_origin(section.model_fields[name].annotation) is tuple
     return f"{place}.{name}".lstrip(".") + ("[]" if is_list else "")
+
+
+def _holds(annotation: object, kind: type) -> bool:
+    return annotation is kind or any(_holds(inner, kind) for inner in get_args(annotation))
 
 
 def _section_in(annotation: object) -> type[Section] | None:

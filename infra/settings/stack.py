@@ -29,7 +29,8 @@ class StackSettings(Section):
     """The id of a state of this stack that is lost. What that state made is taken over, with gateways' keys and tokens;
     `pulumi preview` tells the id where it finds such things. It has no effect once they are taken over."""
     protect: bool | None = None
-    """Whether Pulumi refuses to replace or delete what cannot be had again: gateways' keys, nodes and volumes.
+    """Whether Pulumi refuses to replace or delete what cannot be had again: gateways' keys, nodes and volumes. And
+    whether the preview refuses what makes clients' configs useless, such as another endpoint.
     The policy pack wants every stack but the lab to say it: true for prod, false where all may be lost."""
     cluster: ClusterSettings = ClusterSettings()
     headscale: Annotated[HeadscaleSettings | None, BeforeValidator(lambda value: value or None)] = None

@@ -5,7 +5,7 @@ import re
 from typing import Annotated, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from gateway.headscale import ca_certificates
 
@@ -81,6 +81,13 @@ def _host(value: str) -> str:
     return value
 
 
+def _private_key(value: SecretStr) -> SecretStr:
+    from infra import curve25519  # here, so that a preview without one does not wait for the import of its arithmetic
+
+    curve25519.parse_key(value.get_secret_value(), "it")
+    return value
+
+
 def _endpoint(value: str) -> str:
     host, port = split_endpoint(value)
     if port == TAILSCALED_DEFAULT_PORT:
@@ -151,6 +158,7 @@ ServerUrl = Annotated[str, AfterValidator(_server_url)]
 PeersUrl = Annotated[str, AfterValidator(_peers_url)]
 Host = Annotated[str, AfterValidator(_host)]
 Certificate = Annotated[str, AfterValidator(ca_certificates.from_pem)]
+PrivateKey = Annotated[SecretStr, AfterValidator(_private_key)]
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
 Address = Annotated[IPAddress, BeforeValidator(_address)]
 Network = Annotated[IPNetwork, BeforeValidator(_network)]

@@ -45,7 +45,7 @@ class Machine:
         return {
             "host": self._gateway.ssh_host,
             # As it was written: what it leaves out is the default on both sides.
-            "gateway": self._gateway.model_dump(mode="json", exclude_unset=True),
+            "gateway": self._gateway.model_dump(mode="json", exclude_unset=True, exclude={"private_key"}),
             "tokens": identity.tokens,
             **(_pair(identity.wireguard) if identity.wireguard else {}),
             **(_of_the_mesh(identity.mesh) if identity.mesh else {}),

@@ -192,6 +192,11 @@ def checked(params: Params) -> "tuple[GatewaySettings, StackSettings]":
     (gateway,) = settings.gateways
     if gateway.target != "metal":
         raise SettingsError("meshgate_gateway.target: a kubernetes gateway is made by `pulumi up`; a machine is metal.")
+    if gateway.private_key:
+        raise SettingsError(
+            "meshgate_gateway.private_key: it is a secret of a stack; here it is a variable of its own, "
+            "meshgate_private_key (from ansible-vault, say)."
+        )
     if gateway.has_certificates and not (params["issuing_certificate"] and params["issuing_key"]):
         raise SettingsError(
             "meshgate_issuing_certificate, meshgate_issuing_key: access has openvpn or ipsec, whose devices get their "

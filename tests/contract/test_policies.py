@@ -121,7 +121,7 @@ def test_a_protected_stack_is_destroyed_only_by_one_who_means_it(world: World) -
     world.run("up", "--yes")
     before = world.engine.resources()
     kept = {urn for urn in before if urn.split("::")[2].split("$")[-1] in KEPT}
-    assert len(kept) == 3  # user, key, node: there is neither a cluster nor an app
+    assert len(kept) == 4  # user, key, node, clients' configs: there is neither a cluster nor an app
 
     refused = world.run("destroy", "--yes", code=1)
     assert "cannot be deleted\n    because it is protected" in refused

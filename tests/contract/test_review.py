@@ -36,7 +36,8 @@ KEY = "pulumi-python:dynamic/meshgate:WireGuardKey"
 EXIT_NODE = "pulumi-python:dynamic/meshgate:ExitNode"
 VOLUME, OF_NAMESPACE = "kubernetes:core/v1:PersistentVolumeClaim", "kubernetes:core/v1:Namespace"
 TOP = f"<!-- meshgate-review -->\n<!-- verdicts: {STACK}=%s -->\n## What `pulumi up` would do\n\n### `{STACK}`: "
-UNCHANGED = TOP % "unchanged" + "no changes\n\n17 unchanged\n"
+USELESS = "makes clients' configs useless"
+UNCHANGED = TOP % "unchanged" + "no changes\n\n18 unchanged\n"
 
 
 @dataclass(frozen=True)
@@ -126,14 +127,20 @@ def test_no_change(environment: Environment) -> None:
 def test_a_rotated_key(environment: Environment) -> None:
     """As docs/operations.md rotates it."""
     key = environment.engine.outputs()["server_public_key"]
+    lost = "gateway one: its WireGuard key becomes another one, so its devices by WireGuard would need new configs."
     assert environment.comment("--replace=**::one-key") == (
-        TOP % "danger" + "DANGER: replaces `WireGuardKey` `one-key`\n\n"
+        TOP % "danger" + f"DANGER: {USELESS}, replaces `WireGuardKey` `one-key`\n\n"
         "> [!CAUTION]\n"
+        f"> - **Makes configs useless**: `{lost}`\n"
         "> - **Replaces** `WireGuardKey` `one-key`, because that was asked for (`--replace`, or the state marks it). "
         f"It is {KEPT[KEY]}.\n\n"
-        "1 replaced, 3 updated, 13 unchanged\n\n"
+        "1 replaced, 4 updated, 13 unchanged\n\n"
         "<details>\n<summary>Every change, field by field</summary>\n\n"
         "**replaces** `WireGuardKey` `one-key`\n\n"
+        "**updates** `ClientConfigs` `client-configs`\n```diff\n"
+        f'- gateways.one.public_key: "{key}"\n'
+        "+ gateways.one.public_key: [known after up]\n"
+        f'+ lost: ["{lost}"]\n```\n\n'
         "**updates** `Deployment` `one-gateway`\n```diff\n"
         f'- spec.template.metadata.annotations.meshgate/public-key: "{key}"\n'
         "+ spec.template.metadata.annotations.meshgate/public-key: [known after up]\n"
@@ -154,8 +161,10 @@ def test_wireguard_given_up(environment: Environment) -> None:
     environment.settings(access=["openvpn"], openvpn={"udp_port": 31194})
     comment = environment.comment()
     assert comment.startswith(
-        TOP % "danger" + "DANGER: deletes `WireGuardKey` `one-key`\n\n"
+        TOP % "danger" + f"DANGER: {USELESS}, deletes `WireGuardKey` `one-key`\n\n"
         "> [!CAUTION]\n"
+        "> - **Makes configs useless**: ``gateway one: `access` does not have wireguard any more, so its devices by "
+        "WireGuard would need new configs.``\n"
         "> - **Deletes** `WireGuardKey` `one-key`, which the settings do not ask for any more. "
         f"It is {KEPT[KEY]}.\n\n"
     )
@@ -169,7 +178,7 @@ def test_a_rotated_token(environment: Environment) -> None:
     (key,) = core(environment.server).read_namespaced_secret("meshgate-gateway", JUNE).data
     assert environment.comment() == (
         TOP % "changes" + "4 changes\n\n"
-        "4 updated, 13 unchanged\n\n"
+        "4 updated, 14 unchanged\n\n"
         "<details>\n<summary>Every change, field by field</summary>\n\n"
         "**updates** `Secret` `one-identity`\n```diff\n! data: [secret], another one\n```\n\n"
         '**updates** `Token` `one-token`\n```diff\n- rotation: ""\n+ rotation: "2027-spring"\n```\n\n'
@@ -187,8 +196,10 @@ def test_a_replaced_gateway(environment: Environment) -> None:
     comment = environment.comment()
     deletes = "> - **Deletes** `%s` `one-%s`, which the settings do not ask for any more."
     assert comment.startswith(
-        TOP % "danger" + "DANGER: deletes `WireGuardKey` `one-key` and 10 more\n\n"
+        TOP % "danger" + f"DANGER: {USELESS}, deletes `WireGuardKey` `one-key` and 10 more\n\n"
         "> [!CAUTION]\n"
+        "> - **Makes configs useless**: ``gateway one: `gateways` does not have it any more, so its devices would need "
+        "new configs.``\n"
         f"{deletes % ('WireGuardKey', 'key')} It is {KEPT[KEY]}.\n"
         f"{deletes % ('ExitNode', 'exit-node')} It is {KEPT[EXIT_NODE]}.\n"
         f"{deletes % ('PersistentVolumeClaim', 'state')} It is {KEPT[VOLUME]}.\n"
@@ -200,7 +211,7 @@ def test_a_replaced_gateway(environment: Environment) -> None:
         f"{deletes % ('PreAuthKey', 'pre-auth-key')}\n"
         f"{deletes % ('Token', 'token')}\n"
         f"{deletes % ('Service', 'wireguard')}\n\n"
-        "11 deleted, 11 created, 2 updated, 4 unchanged\n"
+        "11 deleted, 11 created, 3 updated, 4 unchanged\n"
     )
     assert '\n- server_endpoint: "127.0.0.1:31820"\n+ server_endpoint: "127.0.0.1:31999"\n' in comment
 
@@ -217,15 +228,39 @@ def test_a_gateway_that_moves(environment: Environment) -> None:
         f"{replaces % ('Namespace', 'cluster/namespace', 'metadata.name')} It is {KEPT[OF_NAMESPACE]}.\n"
         f"{replaces % ('ConfigMap', 'one-config', 'metadata.namespace')}\n"
     )
-    assert "8 replaced, 2 updated, 7 unchanged\n" in comment
+    assert "8 replaced, 3 updated, 7 unchanged\n" in comment
     assert "WireGuardKey" not in comment
+
+
+@pytest.mark.parametrize(
+    ("changes", "lost"),
+    [
+        ({"endpoint": "127.0.0.1:31821"}, "`endpoint` changes, and clients dial 127.0.0.1:31820, so its devices by"),
+        ({"client_networks": ["10.99.0.0/16"]}, "`client_networks` become 10.99.0.0/16, and devices have addresses"),
+        ({"allowed_ips": ["100.64.0.0/10"]}, "`allowed_ips` become 100.64.0.0/10, and devices send 0.0.0.0/0 into"),
+    ],
+    ids=["endpoint", "client_networks", "allowed_ips"],
+)
+def test_what_makes_configs_useless_though_nothing_is_replaced(
+    environment: Environment, changes: dict[str, object], lost: str
+) -> None:
+    environment.settings(**changes)  # type: ignore[arg-type]  # they are of the gateway
+    comment = environment.comment()
+    assert comment.startswith(
+        TOP % "danger" + f"DANGER: {USELESS}\n\n> [!CAUTION]\n> - **Makes configs useless**: ``gateway one: {lost} "
+    )
+
+
+def test_a_larger_network_is_no_danger(environment: Environment) -> None:
+    environment.settings(client_networks=["10.77.0.0/16", "fd77::/64"])
+    assert environment.comment().startswith(TOP % "changes")
 
 
 def test_a_route_unapproved_by_hand(environment: Environment) -> None:
     environment.approve()
     assert environment.comment() == (
         TOP % "changes" + "1 change, to put right what was changed by hand\n\n"
-        "1 updated, 16 unchanged\n\n"
+        "1 updated, 17 unchanged\n\n"
         "<details>\n<summary>Every change, field by field</summary>\n\n"
         "**updates** `ExitNode` `one-exit-node`, changed by hand\n```diff\n"
         '- routes: []  (changed by hand)\n+ routes: ["0.0.0.0/0", "::/0"]\n```\n\n'
@@ -323,6 +358,12 @@ def test_what_is_protected_says_so(environment: Environment) -> None:
         TOP % "failed" + "FAILED\n\n```text\n"
         f"WireGuardKey one-key would be replaced, and it is protected: it is {KEPT[KEY]}. "
         "`protect: false` in the stack's settings allows that (docs/policies.md).\n```\n"
+    )
+    environment.settings(endpoint="127.0.0.1:31999", protect=True)
+    assert environment.comment(failed=True) == (
+        TOP % "failed" + "FAILED\n\n```text\n"
+        "gateway one: `endpoint` changes, and clients dial 127.0.0.1:31820, so its devices by WireGuard would need new "
+        "configs. `protect: false` in the stack's settings allows that (docs/policies.md).\n```\n"
     )
     environment.settings(name="two", endpoint="127.0.0.1:31999", protect=True)
     comment = environment.comment(failed=True)

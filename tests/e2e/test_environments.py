@@ -215,6 +215,26 @@ def test_a_change_of_one_is_no_change_of_the_other(dev: Environment, staging: En
     life.assert_settled(staging.stack)
 
 
+def test_a_change_that_would_cut_devices_off_says_how_many(dev: Environment) -> None:
+    """Told by the gateway itself, from within its pod."""
+    dev.let_in()
+    before = dev.stack.settings()
+    moved = before | {"gateways": [before["gateways"][0] | {"endpoint": f"{topology.NODE_IPV4}:31823"}]}
+    sentence = (
+        rf"gateway dev: `endpoint` changes, and clients dial {topology.NODE_IPV4}:31822, so its devices by WireGuard "
+        r"would need new configs \(the gateway has [1-9]\d* in all\)\."
+    )
+    try:
+        dev.stack.write(moved)
+        assert re.search(sentence, dev.stack.run("preview"))
+        dev.stack.write(moved | {"protect": True})
+        with pytest.raises(StepError, match=sentence):
+            dev.stack.run("preview")
+    finally:
+        dev.stack.write(before)
+    life.assert_settled(dev.stack)
+
+
 def test_drift_of_one_is_seen_there_and_repaired_there(dev: Environment, staging: Environment) -> None:
     pod = staging.pod()
     kube.kubectl("delete", "-n", dev.namespace, "service", "meshgate-dev-peers")

@@ -5,7 +5,7 @@ import hashlib
 import json
 import runpy
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from pulumi.runtime.stack import run_in_stack
 from gateway.agent import settings as agent
 from gateway.agent.live_settings import LiveSettings
 from gateway.agent.protocols.wireguard.interface_process import InterfaceSettings
+from infra import curve25519
 from infra.resources.connections import API_KEY_SECRET
 from infra.settings.value_types import MESH_NETWORKS
 from tests.certificates import CA
@@ -54,7 +55,7 @@ LEARNED: dict[str, dict[str, Any]] = {
     "CertificateAuthority": {"certificate": "the CA\n", "key": "the CA's key"},
     "IssuingCertificate": {"chain": "the issuer\nthe CA\n", "key": "the issuing key"},
 }
-SECRET = "4dabf18193072939515e22adb298388d"
+SECRET, SIGNED = "4dabf18193072939515e22adb298388d", "1b47061264138c4ac30d75fd1eb44270"
 """The SDK's mark of a secret value."""
 SECRETS = (
     *("the private key", "the token", "the next token", "the admin token", "the pre-auth key"),
@@ -108,26 +109,28 @@ class Monitor(MockMonitor):
         return answer
 
 
-async def observe(*, secret: bool = True, **config: object) -> tuple[Declared, dict[str, Any], set[str]]:
+async def observe(
+    *, secrets: Sequence[str] = ("headscale_api_key",), **config: object
+) -> tuple[Declared, dict[str, Any], set[str]]:
     """Run the program with these settings changed; what it declares, its outputs, and what of it is looked at first."""
     recorder = Recorder()
     monitor = Monitor(recorder)
     set_mocks(recorder, project="meshgate", stack="test", preview=False, monitor=monitor)
     ROOT.set(None)
     values = {f"meshgate:{key}": json.dumps(value) for key, value in (CONFIG | config).items()}
-    pulumi.runtime.set_all_config(values, ["meshgate:headscale_api_key"] if secret else [])
+    pulumi.runtime.set_all_config(values, [f"meshgate:{key}" for key in secrets])
     SETTINGS.rpc_manager.clear()
     SETTINGS.outputs.clear()
     await run_in_stack(_run_program)
     return recorder.declared, monitor.outputs, monitor.looked_at
 
 
-async def run(*, secret: bool = True, **config: object) -> tuple[Declared, dict[str, Any]]:
-    return (await observe(secret=secret, **config))[:2]
+async def run(*, secrets: Sequence[str] = ("headscale_api_key",), **config: object) -> tuple[Declared, dict[str, Any]]:
+    return (await observe(secrets=secrets, **config))[:2]
 
 
-async def declare(*, secret: bool = True, **config: object) -> Declared:
-    return (await run(secret=secret, **config))[0]
+async def declare(*, secrets: Sequence[str] = ("headscale_api_key",), **config: object) -> Declared:
+    return (await run(secrets=secrets, **config))[0]
 
 
 def _run_program() -> None:
@@ -175,6 +178,7 @@ async def test_types_and_names_are_part_of_every_users_state() -> None:
         "meshgate:components:GatewayWorkload::one",
         "meshgate:components:HeadscaleServer::headscale",
         "meshgate:components:OrchestratorEnv::orchestrator",
+        "pulumi-python:dynamic/meshgate:ClientConfigs::client-configs",
         "pulumi-python:dynamic/meshgate:ExitNode::one-exit-node",
         "pulumi-python:dynamic/meshgate:HeadscaleApiKey::api-key",
         "pulumi-python:dynamic/meshgate:HeadscaleUser::user",
@@ -381,6 +385,22 @@ async def test_a_machine_without_wireguard_is_handed_no_key_pair() -> None:
     assert not {"server_public_key", "server_endpoint"} & set(outputs)
 
 
+async def test_the_state_keeps_what_clients_configs_hold() -> None:
+    declared = await declare(gateways=[CONFIG["gateways"][0] | OPENVPN, EDGE], protect=True)
+    kept = one(declared, "ClientConfigs", "client-configs")
+    assert (kept["headscale_url"], kept["protect"]) == (CONFIG["headscale"]["url"], True)
+    assert kept["gateways"]["edge-1"] == {
+        "dialled": {"wireguard": ["edge.example.com:51820"]},
+        "client_networks": ["10.78.0.0/16"],
+        "allowed_ips": ["0.0.0.0/0", "::/0"],
+        "asked_at": "http://10.0.0.5:8081/metrics",
+        "public_key": "the public key",
+    }
+    held = kept["gateways"]["one"]
+    assert held["dialled"].keys() == {"wireguard", "openvpn"}
+    assert held["issuer"] == hashlib.sha256(b"the issuer\nthe CA\n").hexdigest()[:16]
+
+
 async def test_who_has_no_openvpn_has_no_ca() -> None:
     kinds = {key.partition("::")[0].rpartition(":")[2] for key in await declare()}
     assert kinds.isdisjoint({"CertificateAuthority", "IssuingCertificate"})
@@ -523,6 +543,7 @@ async def test_machines_alone_need_no_cluster() -> None:
     assert sorted(declared) == [
         "meshgate:access:Gateway::edge-1",
         "meshgate:components:Cluster::cluster",
+        "pulumi-python:dynamic/meshgate:ClientConfigs::client-configs",
         "pulumi-python:dynamic/meshgate:ExitNode::edge-1-exit-node",
         "pulumi-python:dynamic/meshgate:HeadscaleUser::user",
         "pulumi-python:dynamic/meshgate:PreAuthKey::edge-1-pre-auth-key",
@@ -780,6 +801,29 @@ async def test_a_private_ca_reaches_tailscaled() -> None:
     assert {"name": "SSL_CERT_DIR", "value": "/etc/ssl/certs:/etc/meshgate-certificates"} in tailscale["env"]
 
 
+KEY = curve25519.generate_private_key()
+
+
+async def test_an_existing_key_is_the_gateways_and_is_shown_to_nobody() -> None:
+    gateways = [each | {"private_key": KEY} for each in (CONFIG["gateways"][0], EDGE)]
+    declared, outputs = await run(secrets=("gateways",), gateways=gateways)
+    for name in ("one-key", "edge-1-key"):
+        assert one(declared, "WireGuardKey", name)["adopt"] == {SECRET: SIGNED, "value": KEY}
+    assert outputs["metal"]["value"]["edge-1"]["gateway"] == EDGE
+    elsewhere = [args.inputs for key, args in declared.items() if ":WireGuardKey::" not in key]
+    assert KEY not in json.dumps([elsewhere, outputs])
+
+
+async def test_an_existing_key_in_clear_text_is_refused() -> None:
+    sentence = (
+        r"meshgate:gateways\[0\]\.private_key: it is set in clear text; use "
+        r"`pulumi config set --secret --path 'gateways\[0\]\.private_key'`\."
+    )
+    with pytest.raises(pulumi.RunError, match=sentence) as error:
+        await declare(gateways=[CONFIG["gateways"][0] | {"private_key": KEY}])
+    assert KEY not in str(error.value)
+
+
 async def test_a_bad_setting_ends_the_program_before_anything_is_declared() -> None:
     with pytest.raises(pulumi.RunError, match=r"meshgate:gateways\[0\].mtu"):
         await declare(gateways=[CONFIG["gateways"][0] | {"mtu": 9000}])
@@ -787,5 +831,5 @@ async def test_a_bad_setting_ends_the_program_before_anything_is_declared() -> N
 
 async def test_an_api_key_in_clear_text_is_refused() -> None:
     with pytest.raises(pulumi.RunError, match="set in clear text; use `pulumi config set --secret") as error:
-        await declare(secret=False, headscale_api_key="an existing one")
+        await declare(secrets=(), headscale_api_key="an existing one")
     assert "an existing one" not in str(error.value)

@@ -1,5 +1,6 @@
 """What a stack's settings refuse, and how they say it."""
 
+import base64
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -309,6 +310,42 @@ def test_a_refused_url_with_a_password_is_not_repeated() -> None:
 def test_a_refused_api_key_is_not_repeated() -> None:
     with pytest.raises(SettingsError, match=r"^meshgate:headscale_api_key: it is not text\.$"):
         load((with_headscale(managed=False) | {"headscale_api_key": 12345}).get)
+
+
+KEY = base64.b64encode(bytes(range(32))).decode()
+
+
+def test_an_existing_key_is_a_secret() -> None:
+    (gateway,) = load_values(with_gateway(private_key=KEY)).gateways
+    assert gateway.private_key
+    assert gateway.private_key.get_secret_value() == KEY
+    assert KEY not in repr(gateway) + gateway.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        (
+            with_gateway(private_key=KEY[:-4]),
+            "meshgate:gateways[0].private_key: it is not a WireGuard key: 44 characters of base64 that stand for 32 "
+            "bytes.",
+        ),
+        (with_gateway(private_key=[KEY]), "meshgate:gateways[0].private_key: it is not text."),
+        (with_gateway(key_privat=KEY), "meshgate:gateways[0].key_privat: there is no such setting; known here are "),
+        (GOOD | {"gateways": [KEY]}, "meshgate:gateways[0]: it should be a valid dictionary or instance of "),
+        (GOOD | {"gateways": f'[{{"private_key": "{KEY}"}}'}, "meshgate:gateways: it should be a valid tuple."),
+        (
+            with_gateway(private_key=KEY, access=["openvpn"], openvpn={"udp_port": 31194}),
+            "meshgate:gateways[0]: private_key: set, but `access` does not have wireguard; add it there, or leave them "
+            "out.",
+        ),
+    ],
+)
+def test_a_refused_key_is_not_repeated(values: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        load_values(values)
+    assert str(error.value).startswith(sentence)
+    assert KEY[:20] not in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -3,17 +3,19 @@
 import io
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from environments import answers
 from environments.answers import AnswerError
+from infra.curve25519 import generate_private_key
 from infra.settings.stack import StackSettings
 
 KNOWN = ", ".join(sorted(StackSettings.model_fields))
 SECRET = "hskey-api-secret"
-GOOD = {
+GOOD: dict[str, Any] = {
     "headscale": {"managed": True, "url": "https://headscale.example.com"},
     "gateways": [{"name": "one", "endpoint": "vpn.example.com:31820"}],
 }
@@ -63,6 +65,15 @@ def test_every_setting_that_cannot_work_is_named() -> None:
         "meshgate:gateways[0].endpoint: it is missing and has no default.",
         f"meshgate:namespaces: there is no such setting; known here are {KNOWN}.",
     ]
+
+
+def test_a_key_is_not_written_into_a_stack_file() -> None:
+    key = generate_private_key()
+    with pytest.raises(
+        AnswerError, match=r"`pulumi config set --secret --path 'gateways\[0\]\.private_key'`"
+    ) as refused:
+        answers.whole(GOOD | {"gateways": [{**GOOD["gateways"][0], "private_key": key}]})
+    assert key not in str(refused.value)
 
 
 def test_what_is_still_to_be_answered_is_no_fault() -> None:

@@ -116,6 +116,10 @@ def test_refusals_name_the_setting_as_the_playbooks_do() -> None:
     assert _refused({"storage": "2Gi"}) == [
         "meshgate_gateway: storage describe a pod; leave them out or set target: kubernetes."
     ]
+    key = generate_private_key()
+    (refused,) = _refused({"private_key": key})
+    assert refused.startswith("meshgate_gateway.private_key: it is a secret of a stack; here it is a variable of its ")
+    assert key not in refused
     (unknown,) = _refused({"networks": []})
     assert unknown.startswith("meshgate_gateway.networks: there is no such setting; known here are access, ")
     assert _refused(headscale={"url": "http://headscale.example.com"}) == [

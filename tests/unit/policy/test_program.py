@@ -103,7 +103,7 @@ async def test_images_by_tag_are_told() -> None:
 
 
 async def test_a_stack_that_does_not_say_whether_it_may_lose_all_is_told() -> None:
-    kept = {"namespace", "user", "one-key", "one-exit-node", "one-state", "state", "env"}
+    kept = {"namespace", "user", "one-key", "one-exit-node", "one-state", "state", "env", "client-configs"}
     assert await rules_broken(protect=None) == {f"nothing-lost: {name}" for name in kept}
 
 
@@ -118,5 +118,6 @@ async def test_the_engine_protects_what_the_setting_says_and_nothing_else(protec
 
 async def test_what_goes_first_is_protected_so_that_a_destroy_without_preview_takes_nothing() -> None:
     monitor = await declare("prod", **CONFIG, protect=True)
-    assert {urn.rpartition("::")[2] for urn in monitor.custom - monitor.needed} == {"env"}
-    assert monitor.declared[next(iter(monitor.custom - monitor.needed))].protect
+    first = monitor.custom - monitor.needed
+    assert {urn.rpartition("::")[2] for urn in first} == {"env", "client-configs"}
+    assert all(monitor.declared[urn].protect for urn in first)

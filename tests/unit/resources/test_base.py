@@ -13,6 +13,7 @@ from gateway.headscale.client import Headscale
 from infra.resources import base
 from infra.resources.api_key import HeadscaleApiKeyProvider
 from infra.resources.certificate_authority import CertificateAuthorityProvider, IssuingCertificateProvider
+from infra.resources.client_configs import ClientConfigsProvider
 from infra.resources.connections import Connections
 from infra.resources.existing_namespace import ExistingNamespaceProvider
 from infra.resources.exit_node import ExitNodeProvider
@@ -29,6 +30,7 @@ from tests.unit.resources.fake_connections import CONFIG, Connect
 
 PROVIDERS = [
     CertificateAuthorityProvider,
+    ClientConfigsProvider,
     ExistingNamespaceProvider,
     ExitNodeProvider,
     HeadscaleApiKeyProvider,

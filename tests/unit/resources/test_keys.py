@@ -8,6 +8,7 @@ from pulumi.dynamic.config import Config
 
 from gateway.agent.certificates import Issuer
 from infra import certificate_authority, curve25519
+from infra.resources.base import ResourceError
 from infra.resources.certificate_authority import CertificateAuthorityProvider, IssuingCertificateProvider
 from infra.resources.connections import STILL_IN_THE_MESH
 from infra.resources.token import TokenProvider
@@ -41,13 +42,37 @@ def test_adopted_key() -> None:
     assert made.outs["private_key"] == private_key
 
 
-def test_adopted_key_must_be_one() -> None:
-    result = configured(WireGuardKeyProvider).check({}, {**NEW_KEY, "adopt": "nonsense"})
-    assert [(failure.property, failure.reason[:30]) for failure in result.failures] == [
-        ("adopt", "the key is not a WireGuard key")
-    ]
-    assert not configured(WireGuardKeyProvider).check({}, NEW_KEY).failures
-    assert not configured(WireGuardKeyProvider).check({}, {**NEW_KEY, "adopt": UNKNOWN}).failures
+@pytest.mark.parametrize("adopted_before", [True, False])
+def test_the_key_that_is_there_already_changes_nothing_and_neither_does_none(*, adopted_before: bool) -> None:
+    provider = configured(WireGuardKeyProvider)
+    key = curve25519.generate_private_key()
+    made = provider.create({**NEW_KEY, "adopt": key} if adopted_before else dict(NEW_KEY))
+    assert made.outs
+    for adopt in (made.outs["private_key"], None):
+        diff = provider.diff(made.id, made.outs, {**NEW_KEY, "adopt": adopt})
+        assert (diff.changes, diff.replaces) == (False, [])
+
+
+def test_another_key_is_a_replacement_also_together_with_a_rotation() -> None:
+    provider = configured(WireGuardKeyProvider)
+    made = provider.create(dict(NEW_KEY))
+    assert made.outs
+    another = {**NEW_KEY, "adopt": curve25519.generate_private_key()}
+    assert provider.diff(made.id, made.outs, another).replaces == ["adopt"]
+    assert provider.diff(made.id, made.outs, {**another, "rotation": "2027"}).replaces == ["adopt", "rotation"]
+
+
+def test_a_rotation_to_the_same_key_is_refused() -> None:
+    provider = configured(WireGuardKeyProvider)
+    key = curve25519.generate_private_key()
+    made = provider.create({**NEW_KEY, "adopt": key})
+    assert made.outs
+    with pytest.raises(ResourceError) as error:
+        provider.diff(made.id, made.outs, {**NEW_KEY, "adopt": key, "rotation": "2027"})
+    assert str(error.value) == (
+        "`key_rotation` would make a new WireGuard key, and `private_key` is the one that there is: take `private_key` "
+        "out, or give another one."
+    )
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from typing import Any
 
 from review import changes, events
 from review.values import Mark
+from review.verdict import Verdict, report
 
 SECRET = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "ciphertext": "[secret]"}
 STACK = "urn:pulumi:prod::meshgate::pulumi:pulumi:Stack::meshgate-prod"
@@ -86,3 +87,18 @@ def test_an_event_that_cannot_be_read_is_an_error() -> None:
     first, second = events.read(printed).errors
     assert first == "An event of Pulumi's cannot be read (resourcePreEvent.metadata.urn: Field required)."
     assert second.startswith("An event of Pulumi's cannot be read (its form: ")
+
+
+def test_what_makes_configs_useless_is_a_danger_though_nothing_is_replaced() -> None:
+    configs = "pulumi-python:dynamic/meshgate:ClientConfigs"
+    before: dict[str, object] = {"gateways": {"one": 1}}
+    after: dict[str, object] = {"gateways": {"one": 2}}
+    summary = json.dumps({"summaryEvent": {}})
+
+    def told(new: dict[str, object]) -> tuple[Verdict, tuple[str, ...]]:
+        printed = f"{step('update', configs, 'client-configs', state(before), state(new))}\n{summary}"
+        found = report("prod", events.read(printed), ended_well=True)
+        return found.verdict, found.losses
+
+    assert told(after | {"lost": ["It is lost."]}) == (Verdict.DANGER, ("It is lost.",))
+    assert told(after) == (Verdict.CHANGES, ())

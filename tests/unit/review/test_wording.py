@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from infra.protection import KEPT
-from review import text, wording
+from review import markdown, text, wording
 from review.changes import Change, Field
 from review.values import Mark
 from review.verdict import Report, Verdict
@@ -14,6 +14,9 @@ SECRET = Change("replace", "kubernetes:core/v1:Secret", "Secret", "one-identity"
 CHANGED = dataclasses.replace(SECRET, op="update")
 BY_HAND = dataclasses.replace(CHANGED, fields=(Field("a", 1, 2, by_hand=True),))
 DELETED = dataclasses.replace(SECRET, op="delete")
+
+
+LOSING = Report("prod", Verdict.DANGER, losses=("gateway one: `endpoint` changes.",))
 
 
 def report(*changes: Change, verdict: Verdict = Verdict.CHANGES, outputs: tuple[Field, ...] = ()) -> Report:
@@ -32,6 +35,11 @@ def report(*changes: Change, verdict: Verdict = Verdict.CHANGES, outputs: tuple[
         (
             report(CHANGED, DELETED, SECRET, verdict=Verdict.DANGER),
             "DANGER: replaces Secret one-identity, deletes Secret one-identity",
+        ),
+        (dataclasses.replace(LOSING, changes=(CHANGED,)), "DANGER: makes clients' configs useless"),
+        (
+            dataclasses.replace(LOSING, changes=(KEY,)),
+            "DANGER: makes clients' configs useless, replaces WireGuardKey one-key",
         ),
         (report(verdict=Verdict.FAILED), "FAILED"),
         (report(verdict=Verdict.UNREACHABLE), "UNREACHABLE"),
@@ -57,6 +65,18 @@ def test_dangers_tell_the_worst_first_why_and_what_is_lost() -> None:
         "Deletes Secret one-identity, which the settings do not ask for any more.",
         "Replaces Secret one-identity, because that was asked for (`--replace`, or the state marks it).",
     ]
+
+
+def test_configs_that_become_useless_come_before_what_is_lost_with_things() -> None:
+    told = dataclasses.replace(LOSING, changes=(DELETED,))
+    assert list(wording.dangers(told, markdown.code, "**")) == [
+        "**Makes configs useless**: ``gateway one: `endpoint` changes.``",
+        "**Deletes** `Secret` `one-identity`, which the settings do not ask for any more.",
+    ]
+    many = list(wording.dangers(dataclasses.replace(LOSING, losses=("x" * 9999,) * 100), str))
+    assert len(many) == wording.DANGERS_SHOWN + 1
+    assert many[-1] == f"Makes configs useless in {100 - wording.DANGERS_SHOWN} more ways."
+    assert all(len(line) < 600 for line in many)
 
 
 def test_many_dangers_are_counted() -> None:
