@@ -7,6 +7,7 @@ that, and hides the values. Both are a violation here: the cluster shows to many
 import re
 from collections.abc import Iterator, Mapping
 
+from infra.settings.secret_forms import FORMS
 from policy.declared import SECRET, DeclaredResource, DeclaredStack, at, containers, each, environment
 
 WORKLOAD_ENV = "pulumi-python:dynamic/meshgate:WorkloadEnv"
@@ -17,13 +18,6 @@ _PUBLIC = re.compile(r"PUBLIC_?KEY", re.IGNORECASE)
 _REFERENCE = re.compile(r"_(FILE|PATH|DIR|NAME|ID|URL)$", re.IGNORECASE)
 _KEY = re.compile(r"[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=")
 """32 bytes in base64, as WireGuard writes its keys: a private one looks like a public one."""
-_FORMS = {
-    "a key of Headscale": re.compile(r"\bhskey-[a-z]+-"),
-    "a key of Tailscale": re.compile(r"\btskey-[a-z]+-"),
-    "a private key of a mesh node": re.compile(r"\bprivkey:[0-9a-f]{64}"),
-    "a private key in PEM form": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
-    "credentials in a URL": re.compile(r"://[^/\s:@]+:[^/\s@]+@"),
-}
 _RIGHT = "give it by reference, from a Secret."
 
 
@@ -61,6 +55,6 @@ def _in_environment(where: str, values: Mapping[str, object] | None) -> Iterator
 def _in_text(where: str, text: object) -> Iterator[str]:
     if text == SECRET:
         yield f"{where} is a secret in plain text; {_RIGHT}"
-    for what, form in _FORMS.items():
+    for what, form in FORMS.items():
         if isinstance(text, str) and form.search(text):
             yield f"{where} holds {what}, in plain text; {_RIGHT}"

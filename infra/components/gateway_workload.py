@@ -12,6 +12,7 @@ from infra.components.gateway_identity import GatewayIdentity
 from infra.components.gateway_monitoring import GatewayMonitoring
 from infra.components.stack_cluster import NamespacedComponent, StackCluster
 from infra.kubernetes.labels import NOT_AWAITED
+from infra.settings import object_names
 from infra.settings.gateway import GatewaySettings
 from infra.settings.stack import StackSettings
 
@@ -66,7 +67,10 @@ class GatewayWorkload(NamespacedComponent):
             opts=self.opts(secret, config, state, policy),
         )
         self.peers_url = pulumi.Output.format(
-            "http://{0}-peers.{1}.svc.cluster.local:{2}", self.name, cluster.namespace, gateway_programs.HTTP_PORT
+            "http://{0}.{1}.svc.cluster.local:{2}",
+            object_names.peers(self.name),
+            cluster.namespace,
+            gateway_programs.HTTP_PORT,
         )
         if gateway.monitoring:
             GatewayMonitoring(cluster, gateway, gateway.monitoring, self.selector, self.child())
@@ -79,7 +83,7 @@ class GatewayWorkload(NamespacedComponent):
         """
         Service(
             f"{self._gateway.name}-peers",
-            metadata=self.metadata(f"{self.name}-peers", NOT_AWAITED),
+            metadata=self.metadata(object_names.peers(self.name), NOT_AWAITED),
             spec={
                 "selector": self.selector,
                 # A device can be shut out by the agent alone, so also while tailscaled, or Headscale, is unwell.

@@ -14,10 +14,11 @@ from pulumi_kubernetes.networking.v1 import Ingress
 
 from infra.components.stack_cluster import NamespacedComponent, StackCluster
 from infra.resources.api_key import HeadscaleApiKey
+from infra.settings import object_names
 from infra.settings.headscale import HeadscaleSettings
 from infra.settings.value_types import MESH_NETWORKS
 
-NAME = "headscale"
+NAME = object_names.HEADSCALE
 SELECTOR = {"app.kubernetes.io/name": NAME}
 HTTP_PORT = 8080
 STUN_PORT = 3478

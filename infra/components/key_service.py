@@ -12,14 +12,15 @@ from infra import gateway_programs
 from infra.components.api_callers import callers
 from infra.components.stack_cluster import NamespacedComponent, StackCluster
 from infra.kubernetes.labels import NOT_AWAITED
-from infra.resources.connections import API_KEY, API_KEY_SECRET
+from infra.resources.connections import API_KEY
 from infra.resources.token import digest
 from infra.secret_contents import ADMIN_TOKEN, TOKENS
+from infra.settings import object_names
 from infra.settings.headscale import HeadscaleSettings
 from infra.settings.mesh_clients import MeshClientsSettings
 from infra.settings.stack import StackSettings
 
-NAME = "meshgate-keys"
+NAME = object_names.KEY_SERVICE
 SELECTOR = {"app.kubernetes.io/name": "keys"}
 SECRETS, SERVERS_SECRET, CERTIFICATES = "/etc/meshgate", "/etc/meshgate-headscale", "/etc/meshgate-certificates"
 CA_CERTIFICATE = "ca.crt"
@@ -106,7 +107,7 @@ def _pod(server: HeadscaleSettings, own: MeshClientsSettings, user: pulumi.Outpu
     volumes: list[dict[str, object]] = [{"name": "secrets", "secret": _secret(NAME, *keys)}]
     mounts: list[dict[str, object]] = [{"name": "secrets", "mount_path": SECRETS, "read_only": True}]
     if server.managed:
-        volumes.append({"name": "headscale", "secret": _secret(API_KEY_SECRET, API_KEY)})
+        volumes.append({"name": "headscale", "secret": _secret(object_names.API_KEY_SECRET, API_KEY)})
         mounts.append({"name": "headscale", "mount_path": SERVERS_SECRET, "read_only": True})
     if server.ca_certificate:
         volumes.append({"name": "certificates", "config_map": {"name": NAME}})

@@ -10,10 +10,20 @@ from typing import TypeVar
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from infra.settings.section import Section, within
+from infra.settings.section import Section, is_text, within
 from infra.settings.stack import StackSettings
 
 _Section = TypeVar("_Section", bound=Section)
+
+_SHAPES = {
+    "string_type": "text",
+    "tuple_type": "a list",
+    "dict_type": "names with their values",
+    "model_type": "a section, which is settings by their names",
+    "int_type": "a number",
+    "bool_type": "true or false",
+}
+"""What a value that has another shape is not, by pydantic's type of error. It is not repeated: it may be a secret."""
 
 
 class SettingsError(ValueError):
@@ -39,7 +49,7 @@ def checked(section: type[_Section], values: Mapping[str, object]) -> _Section:
 
 
 def _decoded(name: str, value: object) -> object:
-    if not isinstance(value, str) or name in {"namespace", "headscale_api_key"}:
+    if not isinstance(value, str) or is_text(StackSettings, name):
         return value
     try:
         return json.loads(value)
@@ -55,8 +65,8 @@ def _sentence(root: type[Section], error: ErrorDetails) -> str:
         what = f"there is no such setting; known here are {', '.join(_known(root, error['loc'][:-1]))}"
     if error["type"] == "missing":
         what = "it is missing and has no default"
-    elif error["loc"] == ("headscale_api_key",):
-        what = "it is not text"  # and is not repeated
+    elif shape := _SHAPES.get(error["type"]):
+        what = f"it is not {shape}"
     elif isinstance(error["input"], int | float | str) and what.startswith(("Input ", "String ")):
         what = f"{error['input']!r} cannot be used: it {what.partition(' ')[2]}"
     return f"{where}: {what}." if error["loc"] else f"meshgate: {what}."

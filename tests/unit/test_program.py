@@ -19,7 +19,10 @@ from pulumi.runtime.stack import run_in_stack
 from gateway.agent import settings as agent
 from gateway.agent.live_settings import LiveSettings
 from gateway.agent.protocols.wireguard.interface_process import InterfaceSettings
+from infra.settings import object_names
+from infra.settings.loading import load
 from infra.settings.value_types import MESH_NETWORKS
+from tests.certificates import CA
 from tests.unit.agent.fakes import SERVER_KEY
 
 # The SDK's mock monitor makes an event loop in each of its threads and closes none.
@@ -171,6 +174,36 @@ async def test_types_and_names_are_part_of_every_users_state() -> None:
         "pulumi-python:dynamic/meshgate:WorkloadEnv::env",
         "pulumi:providers:kubernetes::kubernetes",
     ]
+
+
+async def test_the_settings_know_the_name_of_every_object() -> None:
+    config: dict[str, Any] = {
+        "headscale": CONFIG["headscale"]
+        | {"ca_certificate": CA, "stun_node_port": 30478, "ingress": {"tls_secret": "tls"}},
+        "access": ["mesh"],
+        "gateways": [
+            CONFIG["gateways"][0] | OPENVPN | {"monitoring": {"namespace": "monitoring", "alerts": True}},
+            EDGE,
+            {
+                "name": "two",
+                "endpoint": "b.example.com:31821",
+                "exposure": "HostPort",
+                "client_networks": ["10.79.0.0/16"],
+            },
+        ],
+    }
+    declared = [args.inputs for args in (await declare(**config)).values() if args.typ.startswith("kubernetes:")]
+    found = [
+        (inputs["kind"], inputs["metadata"]["namespace"], inputs["metadata"]["name"])
+        for inputs in declared
+        if "namespace" in inputs["metadata"]
+    ]
+    assert len(found) == len(set(found))
+    values = CONFIG | config
+    known = {(one.kind, one.namespace, one.name) for one in object_names.made(load(values.get))}
+    others = {("Secret", "meshgate", "tls"), ("Deployment", "june-services", "june-orchestrator")}
+    by_the_provider = {("Secret", "meshgate", "headscale-api-key")}
+    assert known - others - by_the_provider == set(found)
 
 
 async def test_every_container_of_the_gateway_has_net_admin_and_nothing_more() -> None:
@@ -466,8 +499,7 @@ async def test_machines_alone_need_no_cluster() -> None:
 
 
 async def test_the_playbook_gets_all_that_makes_a_machine_the_gateway() -> None:
-    certificate = "-----BEGIN CERTIFICATE-----\nMII=\n-----END CERTIFICATE-----\n"
-    headscale = EXISTING["headscale"] | {"ca_certificate": certificate}
+    headscale = EXISTING["headscale"] | {"ca_certificate": CA}
     _, outputs = await run(gateways=[EDGE | {"host": "192.0.2.7"}], **(EXISTING | {"headscale": headscale}))
     # The whole of it is encrypted.
     assert set(outputs["metal"]) == {SECRET, "value"}
@@ -477,7 +509,7 @@ async def test_the_playbook_gets_all_that_makes_a_machine_the_gateway() -> None:
             "gateway": EDGE | {"host": "192.0.2.7"},
             "headscale": {
                 "url": "https://headscale.example.com",
-                "ca_certificate": certificate,
+                "ca_certificate": CA,
                 "user": "meshgate-test",
             },
             "private_key": "the private key",
@@ -700,9 +732,8 @@ def test_the_program_and_the_agent_agree_on_what_the_mesh_is() -> None:
 
 
 async def test_a_private_ca_reaches_tailscaled() -> None:
-    certificate = "-----BEGIN CERTIFICATE-----\nMII=\n-----END CERTIFICATE-----\n"
-    declared = await declare(headscale=CONFIG["headscale"] | {"ca_certificate": certificate})
-    assert one(declared, "ConfigMap", "one-config")["data"]["ca.crt"] == certificate
+    declared = await declare(headscale=CONFIG["headscale"] | {"ca_certificate": CA})
+    assert one(declared, "ConfigMap", "one-config")["data"]["ca.crt"] == CA
     pod = gateway_pod(declared)
     (volume,) = [volume for volume in pod["volumes"] if volume["name"] == "certificates"]
     assert volume["configMap"] == {"name": "meshgate-one", "items": [{"key": "ca.crt", "path": "ca.crt"}]}

@@ -149,7 +149,7 @@ def test_a_number_like_api_key_stays_text() -> None:
         ),
         (with_metal(host="-oProxyCommand=x"), "host: '-oProxyCommand=x' is neither a host name nor an IP address"),
         (with_metal(peers_url="10.0.0.5:8080"), "is not a URL such as http://10.0.0.5:8080 or https://"),
-        (with_metal(peers_url="http://10.0.0.5:80800"), "gateways[0].peers_url: Port out of range"),
+        (with_metal(peers_url="http://10.0.0.5:80800"), "://gateway.example.com (Port out of range 0-65535)."),
         (
             with_metal(peers_url="http://203.0.113.9:8080"),
             "would carry the token in clear text outside a private network; use https://, or http:// with a private",

@@ -10,10 +10,10 @@ from environments import required
 from environments.answers import AnswerError, Values, whole
 from environments.checks import Checks, Found, check_all
 from environments.questions import Interview
+from tests.certificates import CA
 
 DIGEST = f"sha256:{'0' * 64}"
 GATEWAY = f"registry.example.com/meshgate/gateway@{DIGEST}"
-CA = "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"
 
 
 class FakeChecks(Checks):

@@ -11,9 +11,10 @@ from lab import paths
 from lab.kubernetes_plugin.provider_settings import LAB_PLUGIN
 from lab.pulumi import lab_settings, stack
 from lab.pulumi.stack import Stack
+from tests.certificates import CA
 
 FACTS = lab_settings.Facts(
-    ca_certificate="-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n",
+    ca_certificate=CA,
     gateway_image="meshgate/gateway:abc",
     tailscale_image="tailscale/tailscale:v9",
     headscale_image="headscale/headscale:9",

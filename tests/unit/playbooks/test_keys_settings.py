@@ -7,6 +7,7 @@ import pytest
 from gateway.agent.settings import load
 from gateway.keys.settings import KeySettings
 from playbooks.filter_plugins.gateway_checks import gateway_probe_url
+from tests.certificates import CA
 from tests.unit.playbooks.modules import run
 
 # After `modules`, which lets it find what it shares.
@@ -44,7 +45,7 @@ def test_the_service_understands_what_it_is_told(monkeypatch: pytest.MonkeyPatch
 
 
 def test_it_is_told_what_a_pod_is_told() -> None:
-    server = HEADSCALE | {"user": "app", "ca_certificate": "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----"}
+    server = HEADSCALE | {"user": "app", "ca_certificate": CA}
     outcome = told(headscale=server, mesh_clients={"tags": ["tag:device"], "key_minutes": 5})
     environment = outcome["environment"]
     assert (outcome["user"], environment["MESHGATE_USER"]) == ("app-devices", "app-devices")
@@ -57,7 +58,7 @@ def test_it_is_told_what_a_pod_is_told() -> None:
     ("machine", "sentence"),
     [
         ({"keys_url": "10.0.0.6:8082"}, "meshgate_keys_url: '10.0.0.6:8082' is not a URL such as "),
-        ({"keys_url": "http://10.0.0.6:99999"}, "meshgate_keys_url: Port out of range"),
+        ({"keys_url": "http://10.0.0.6:99999"}, "meshgate_keys_url: 'http://10.0.0.6:99999' is not a URL such as "),
         ({"keys_url": "http://192.0.2.6:8082"}, "meshgate_keys_url: 'http://192.0.2.6:8082' would carry the token in "),
         ({"keys_url": "http://10.0.0.6"}, "meshgate_keys_url has port 80, for which the key service would need a cap"),
         ({"keys_url": "http://10.0.0.6:8083"}, "meshgate_keys_probe_port 8083 is also the port of the API; "),

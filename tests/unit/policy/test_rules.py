@@ -191,7 +191,7 @@ def test_an_image_by_digest(image: str) -> None:
     [
         ("", "is not set"),
         ("vpn.example.com", "is of no use: 'vpn.example.com' is not host:port"),
-        ("0.0.0.0:31820", "is 0.0.0.0:31820, which no client reaches"),
+        ("0.0.0.0:31820", "is of no use: 0.0.0.0 stands for every address of a machine"),
         ("[::1]:31820", "is [::1]:31820, which no client reaches"),
     ],
 )
@@ -206,7 +206,7 @@ def test_an_endpoint_that_clients_cannot_dial(endpoint: str, says: str) -> None:
     ("data", "says"),
     [
         ({"MESHGATE_MTU": "1280"}, "MESHGATE_ENDPOINT is not set"),
-        ({"MESHGATE_ENDPOINT": "0.0.0.0:31820"}, "MESHGATE_ENDPOINT is 0.0.0.0:31820, which no client reaches"),
+        ({"MESHGATE_ENDPOINT": "0.0.0.0:31820"}, "MESHGATE_ENDPOINT is of no use: 0.0.0.0 stands"),
     ],
 )
 def test_an_endpoint_among_live_settings_that_clients_cannot_dial(data: dict[str, str], says: str) -> None:

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from gateway.headscale import polling
-from infra.resources.connections import API_KEY, API_KEY_SECRET
+from infra.resources.connections import API_KEY
+from infra.settings.object_names import API_KEY_SECRET
 from tests.unit.headscale.fake import FakeHeadscale
 from tests.unit.resources.fake_cluster import FakeCluster
 from tests.unit.resources.fake_connections import Connect, FakeConnections, P
