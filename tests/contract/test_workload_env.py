@@ -6,7 +6,6 @@ do not come up are the unit tests', and end to end's.
 
 import itertools
 import re
-import sys
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -83,12 +82,6 @@ class _Fake:
 
     def remove(self, name: str) -> None:
         del self.cluster.deployments[NAMESPACE, name]
-
-
-@pytest.fixture(autouse=True)
-def _own_traceback_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Providers set it for their process; here it would cut the report of a failing test."""
-    monkeypatch.setattr(sys, "tracebacklimit", 1000, raising=False)
 
 
 @pytest.fixture(scope="module", params=["real", "fake"])

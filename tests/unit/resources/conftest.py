@@ -1,6 +1,5 @@
 """A Headscale of either end of the versions, a cluster, and providers that are connected to both."""
 
-import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -16,12 +15,6 @@ from tests.unit.resources.fake_connections import Connect, FakeConnections, P
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(polling, "INTERVAL", 0.01)
-
-
-@pytest.fixture(autouse=True)
-def _own_traceback_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Providers set it for their process; here it would cut the report of a failing test."""
-    monkeypatch.setattr(sys, "tracebacklimit", 1000, raising=False)
 
 
 @pytest.fixture(params=["0.29", "0.23"])
