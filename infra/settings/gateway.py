@@ -92,8 +92,8 @@ class GatewaySettings(Section):
     service_annotations: dict[str, str] = Field(default_factory=dict)
     """Annotations of the Service of the ports that clients dial, such as a load balancer's."""
     client_networks: ClientNetworks = (ipaddress.IPv4Network("10.77.0.0/16"),)
-    """The devices' address pools: one IPv4 network, at most one IPv6 network, outside of 100.64.0.0/10. In a cluster
-    an IPv6 network needs net.ipv6.conf.all.forwarding among the kubelet's allowed sysctls."""
+    """The devices' address pools: one private IPv4 network and at most one IPv6 network, private or a provider's. In a
+    cluster an IPv6 network needs net.ipv6.conf.all.forwarding among the kubelet's allowed sysctls."""
     renumber: bool = False
     """Whether devices may lose the addresses that they have, which other `client_networks` would take from them. The
     gateway does not start otherwise. Each must register again to learn its new ones."""

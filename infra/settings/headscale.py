@@ -24,7 +24,7 @@ class HeadscaleSettings(Section):
     managed: bool
     """Whether the stack declares the server; false for an existing one, which needs `headscale_api_key`."""
     url: ServerUrl
-    """What nodes and this program dial, such as https://headscale.example.com."""
+    """What nodes and this program dial, such as https://headscale.example.com; it has no path."""
     ca_certificate: Certificate | None = None
     """PEM of the CA that signed the URL's certificate, when it is not a public one."""
     user: UserName | None = None

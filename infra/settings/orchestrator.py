@@ -1,7 +1,7 @@
 """The section `orchestrator`."""
 
 from infra.settings.section import Section
-from infra.settings.value_types import Name
+from infra.settings.value_types import Name, ObjectName
 
 
 class OrchestratorSettings(Section):
@@ -9,9 +9,9 @@ class OrchestratorSettings(Section):
 
     deployment: str
     """Its name."""
-    namespace: str = "june-services"
+    namespace: ObjectName = "june-services"
     """Where it is."""
-    container: str = "orchestrator"
+    container: ObjectName = "orchestrator"
     """The container whose env gets the names."""
     gateway: Name | None = None
     """Which of several gateways is that of GATEWAY_PEERS_URL, HEADSCALE_SERVER_PUBLIC_KEY and the like; the first when

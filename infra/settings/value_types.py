@@ -36,6 +36,12 @@ def _dns_label(value: str) -> str:
     return value
 
 
+def _object_name(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", value):
+        raise ValueError(f"{value!r} is not a name of at most 63 lower-case letters, digits and inner dashes")
+    return value
+
+
 def _stack_id(value: str) -> str:
     if not re.fullmatch(r"[0-9a-f]{32}", value):
         raise ValueError(f"{value!r} is not a stack's id of 32 hexadecimal digits; `pulumi preview` tells which it is")
@@ -200,6 +206,8 @@ def url_port(url: str | None) -> int | None:
 
 
 Name = Annotated[str, AfterValidator(_dns_label)]
+ObjectName = Annotated[str, AfterValidator(_object_name)]
+"""Of somebody else's namespace or container (RFC 1123)."""
 StackId = Annotated[str, AfterValidator(_stack_id)]
 ServerUrl = Annotated[str, AfterValidator(_server_url)]
 PeersUrl = Annotated[str, AfterValidator(_peers_url)]

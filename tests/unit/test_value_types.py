@@ -170,6 +170,18 @@ def test_what_no_server_calls_a_user(name: str) -> None:
     assert "is no name of a Headscale user: a letter or digit" in refusal(headscale(user=name))
 
 
+def test_others_namespaces_may_have_any_name_that_the_cluster_takes() -> None:
+    long = "a" * 63
+    taken = gateway(api_from=[{"namespace": long}], monitoring={"namespace": long})
+    assert loaded(taken | {"orchestrator": {"deployment": "june.v2", "namespace": long}}).orchestrator
+    assert "orchestrator.namespace: 'June' is not a name of at most 63" in refusal(
+        gateway() | {"orchestrator": {"deployment": "june", "namespace": "June"}}
+    )
+    assert "api_from[0].namespace: 'a/b' is not a name of at most 63" in refusal(
+        gateway(api_from=[{"namespace": "a/b"}])
+    )
+
+
 def test_a_scalar_is_a_text_where_a_text_is_meant() -> None:
     """As `pulumi config set --path` stores what looks like a number, and YAML what looks like a date."""
     first = loaded(
