@@ -22,8 +22,18 @@ _SHAPES = {
     "model_type": "a section, which is settings by their names",
     "int_type": "a number",
     "bool_type": "true or false",
+    "string_unicode": "text",
+    "invalid_key": "text",
 }
 """What a value that has another shape is not, by pydantic's type of error. It is not repeated: it may be a secret."""
+_SCALARS = {
+    "int_parsing": "a number",
+    "int_parsing_size": "a number in its range",
+    "int_from_float": "a whole number",
+    "finite_number": "a number",
+    "bool_parsing": "true or false",
+}
+"""What a number or a word is not."""
 
 
 class SettingsError(ValueError):
@@ -67,8 +77,11 @@ def _sentence(root: type[Section], error: ErrorDetails) -> str:
         what = "it is missing and has no default"
     elif shape := _SHAPES.get(error["type"]):
         what = f"it is not {shape}"
-    elif isinstance(error["input"], int | float | str) and what.startswith(("Input ", "String ")):
-        what = f"{error['input']!r} cannot be used: it {what.partition(' ')[2]}"
+    elif shape := _SCALARS.get(error["type"]):
+        what = f"{error['input']!r} cannot be used: it is not {shape}"
+    elif what.startswith(("Input ", "String ")):
+        given = f"{error['input']!r} cannot be used: " if isinstance(error["input"], int | float | str) else ""
+        what = f"{given}it {what.partition(' ')[2]}"
     return f"{where}: {what}." if error["loc"] else f"meshgate: {what}."
 
 
