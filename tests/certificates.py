@@ -1,5 +1,14 @@
-"""A CA's certificate, where one is given."""
+"""A CA that is nobody's, for settings and clients that are given one."""
 
-from infra import certificate_authority
-
-CA = certificate_authority.make("a test's CA").certificate
+CA = """-----BEGIN CERTIFICATE-----
+MIIBdzCCAR2gAwIBAgIUHkc+ioLDzFaXrWqwQTKyB3acCHcwCgYIKoZIzj0EAwIw
+EDEOMAwGA1UEAwwFdGVzdHMwIBcNMjYxMTI4MDIwMjM2WhgPMjEyNjExMDQwMjAy
+MzZaMBAxDjAMBgNVBAMMBXRlc3RzMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE
+Zu8E5xZEJIMksrGHvuzvngUFN+LX7c5UWHZCSBAk2ij2SUZeSdJnaNNY2V7bfl85
+Ml9okywmbtE+TGpz4ufty6NTMFEwHQYDVR0OBBYEFMTtr3KZJmx9zuFwCqaRu4TQ
+eo6VMB8GA1UdIwQYMBaAFMTtr3KZJmx9zuFwCqaRu4TQeo6VMA8GA1UdEwEB/wQF
+MAMBAf8wCgYIKoZIzj0EAwIDSAAwRQIgL+gsiZ2PwaE4g7nAxZfxR8HT5hxVQES2
+xjfuuuSBn5QCIQCfBynrwFXWm7Rxwn2Lch0R+Dy6LoVReqxbTWmC6VY0WA==
+-----END CERTIFICATE-----
+"""
+"""Its certificate; the key was thrown away."""

@@ -10,7 +10,7 @@ from typing import Any, Self
 import httpx
 import stamina
 
-from gateway.headscale import certificates, responses
+from gateway.headscale import ca_certificates, responses
 from gateway.headscale.errors import HeadscaleError, UnauthorizedError, UnavailableError
 from gateway.headscale.redaction import excerpt
 
@@ -127,6 +127,6 @@ def _tls(ca_certificate: str | None, url: str) -> ssl.SSLContext | bool:
     if ca_certificate is None:
         return True
     try:
-        return certificates.trusting(ca_certificate)
+        return ca_certificates.trusting(ca_certificates.from_pem(ca_certificate))
     except ValueError as error:
         raise HeadscaleError(f"The CA certificate for Headscale at {url} cannot be used: {error}.") from error

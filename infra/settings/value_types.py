@@ -7,7 +7,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from gateway.headscale import certificates
+from gateway.headscale import ca_certificates
 from infra.settings import hosts
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -213,7 +213,7 @@ ServerUrl = Annotated[str, AfterValidator(_server_url)]
 PeersUrl = Annotated[str, AfterValidator(_peers_url)]
 UserName = Annotated[str, AfterValidator(_user)]
 Host = Annotated[str, AfterValidator(hosts.dialled)]
-Certificate = Annotated[str, AfterValidator(certificates.pem)]
+Certificate = Annotated[str, AfterValidator(ca_certificates.from_pem)]
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
 Address = Annotated[IPAddress, BeforeValidator(_address)]
 Resolver = Annotated[Address, AfterValidator(_resolver)]

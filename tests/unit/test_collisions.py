@@ -17,7 +17,7 @@ ORCHESTRATOR = {"deployment": "june-orchestrator", "namespace": "meshgate"}
 
 
 def stack(one: dict[str, Any], two: dict[str, Any], **more: object) -> dict[str, Any]:
-    return {"headscale": MANAGED, "gateways": [ONE | one, TWO | two]} | more
+    return {"namespace": "meshgate", "headscale": MANAGED, "gateways": [ONE | one, TWO | two]} | more
 
 
 def loaded(values: dict[str, Any]) -> StackSettings:
@@ -25,7 +25,7 @@ def loaded(values: dict[str, Any]) -> StackSettings:
 
 
 def alone(**more: object) -> dict[str, Any]:
-    return {"headscale": MANAGED, "gateways": [ONE]} | more
+    return {"namespace": "meshgate", "headscale": MANAGED, "gateways": [ONE]} | more
 
 
 @pytest.mark.parametrize(

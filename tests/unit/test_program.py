@@ -200,9 +200,10 @@ async def test_the_settings_know_the_name_of_every_object() -> None:
     ]
     assert len(found) == len(set(found))
     values = CONFIG | config
-    known = {(one.kind, one.namespace, one.name) for one in object_names.made(load(values.get))}
-    others = {("Secret", "meshgate", "tls"), ("Deployment", "june-services", "june-orchestrator")}
-    by_the_provider = {("Secret", "meshgate", "headscale-api-key")}
+    settings = load(values.get)
+    known = {(one.kind, one.namespace, one.name) for one in object_names.made(settings)}
+    others = {("Secret", settings.namespace, "tls"), ("Deployment", "june-services", "june-orchestrator")}
+    by_the_provider = {("Secret", settings.namespace, "headscale-api-key")}
     assert known - others - by_the_provider == set(found)
 
 
