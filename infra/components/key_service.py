@@ -12,7 +12,7 @@ from infra import gateway_programs
 from infra.components.api_callers import callers
 from infra.components.stack_cluster import NamespacedComponent, StackCluster
 from infra.kubernetes.labels import NOT_AWAITED
-from infra.resources.connections import API_KEY
+from infra.resources.connections import API_KEY, API_KEY_SECRET
 from infra.resources.token import digest
 from infra.secret_contents import ADMIN_TOKEN, TOKENS
 from infra.settings import object_names
@@ -107,7 +107,7 @@ def _pod(server: HeadscaleSettings, own: MeshClientsSettings, user: pulumi.Outpu
     volumes: list[dict[str, object]] = [{"name": "secrets", "secret": _secret(NAME, *keys)}]
     mounts: list[dict[str, object]] = [{"name": "secrets", "mount_path": SECRETS, "read_only": True}]
     if server.managed:
-        volumes.append({"name": "headscale", "secret": _secret(object_names.API_KEY_SECRET, API_KEY)})
+        volumes.append({"name": "headscale", "secret": _secret(API_KEY_SECRET, API_KEY)})
         mounts.append({"name": "headscale", "mount_path": SERVERS_SECRET, "read_only": True})
     if server.ca_certificate:
         volumes.append({"name": "certificates", "config_map": {"name": NAME}})

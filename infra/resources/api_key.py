@@ -19,8 +19,7 @@ from gateway.headscale.errors import HeadscaleError, NotFoundError, Unauthorized
 from gateway.headscale.polling import poll
 from infra.kubernetes.client import ClusterError
 from infra.resources.base import Props, Provider, ResourceError, log
-from infra.resources.connections import API_KEY, Connections, NoServerError
-from infra.settings.object_names import API_KEY_SECRET
+from infra.resources.connections import API_KEY, API_KEY_SECRET, Connections, NoServerError
 
 _FIRST_KEY = ("headscale", "apikeys", "create", "--expiration", "10m", "--output", "json")
 _T = TypeVar("_T")

@@ -12,7 +12,6 @@ from console.waiting import until
 from gateway.headscale.client import Headscale
 from gateway.headscale.errors import UnavailableError
 from infra.resources import connections
-from infra.settings import object_names
 from lab import paths
 from lab.cluster import kube, surroundings
 from lab.network import topology
@@ -23,7 +22,7 @@ USER = "lab"
 
 URL = f"https://{topology.NODE_IPV4}"
 
-API_KEY_SECRET = ("meshgate", object_names.API_KEY_SECRET, connections.API_KEY)
+API_KEY_SECRET = ("meshgate", connections.API_KEY_SECRET, connections.API_KEY)
 """Namespace, name and key of the Secret in which our program keeps a managed server's API key."""
 
 KEY_LIFETIME = timedelta(minutes=10)

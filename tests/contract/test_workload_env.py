@@ -6,6 +6,8 @@ do not come up are the unit tests', and end to end's.
 
 import itertools
 import re
+import sys
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -82,6 +84,13 @@ class _Fake:
 
     def remove(self, name: str) -> None:
         del self.cluster.deployments[NAMESPACE, name]
+
+
+@pytest.fixture(autouse=True)
+def _own_traceback_limit() -> Iterator[None]:
+    """An error that hides its frames lives on in pytest's report, where it would hide those of other tests."""
+    yield
+    vars(sys).pop("tracebacklimit", None)
 
 
 @pytest.fixture(scope="module", params=["real", "fake"])

@@ -13,9 +13,8 @@ from ansible.inventory.data import InventoryData
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import inventory_loader
 
-from infra.resources.connections import API_KEY, Connections
+from infra.resources.connections import API_KEY, API_KEY_SECRET, Connections
 from infra.settings.gateway import GatewaySettings
-from infra.settings.object_names import API_KEY_SECRET
 from playbooks.inventory_plugins import meshgate_stack
 from playbooks.inventory_plugins.meshgate_stack import Stack, StackError
 from tests.unit.resources.fake_cluster import FakeCluster

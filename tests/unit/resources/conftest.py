@@ -1,12 +1,13 @@
 """A Headscale of either end of the versions, a cluster, and providers that are connected to both."""
 
+import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from gateway.headscale import polling
-from infra.resources.connections import API_KEY
-from infra.settings.object_names import API_KEY_SECRET
+from infra.resources.connections import API_KEY, API_KEY_SECRET
 from tests.unit.headscale.fake import FakeHeadscale
 from tests.unit.resources.fake_cluster import FakeCluster
 from tests.unit.resources.fake_connections import Connect, FakeConnections, P
@@ -15,6 +16,13 @@ from tests.unit.resources.fake_connections import Connect, FakeConnections, P
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(polling, "INTERVAL", 0.01)
+
+
+@pytest.fixture(autouse=True)
+def _own_traceback_limit() -> Iterator[None]:
+    """An error that hides its frames lives on in pytest's report, where it would hide those of other tests."""
+    yield
+    vars(sys).pop("tracebacklimit", None)
 
 
 @pytest.fixture(params=["0.29", "0.23"])

@@ -11,8 +11,7 @@ from gateway.headscale.models import api_key_prefix
 from infra.kubernetes.client import ClusterError
 from infra.resources.api_key import HeadscaleApiKeyProvider
 from infra.resources.base import ResourceError
-from infra.resources.connections import API_KEY
-from infra.settings.object_names import API_KEY_SECRET
+from infra.resources.connections import API_KEY, API_KEY_SECRET
 from tests.unit.headscale.fake import FakeHeadscale
 from tests.unit.resources.fake_cluster import FakeCluster
 from tests.unit.resources.fake_connections import Connect
