@@ -3,6 +3,7 @@
 import copy
 import ipaddress
 import itertools
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,18 +30,36 @@ class AnswerError(StepError):
 
 def read(file: Path) -> Values:
     """The answers of a YAML file, or of standard input when it is `-`: settings by their names."""
-    where = "standard input" if file == STDIN else str(file)
+    values = parsed(file)
+    if not isinstance(values, dict):
+        raise AnswerError(f"{_called(file)} holds no settings; docs/environments.md shows what it has to look like.")
+    return {str(name): value for name, value in values.items()}
+
+
+def text(file: Path) -> str:
+    """What a user's text file holds, or standard input when it is `-`."""
     try:
-        values = yaml.safe_load(sys.stdin if file == STDIN else file.read_text())
-    except OSError as error:
-        raise AnswerError(f"{where} cannot be read: {error.strerror}.") from error
-    except yaml.YAMLError as error:
+        return sys.stdin.read() if file == STDIN else file.expanduser().read_text()
+    except (OSError, ValueError, RuntimeError) as error:  # of a path, of UTF-8, of a ~user
+        why = getattr(error, "strerror", None) or ("it is no text" if isinstance(error, UnicodeDecodeError) else error)
+        raise AnswerError(f"{_called(file)} cannot be read: {why}.") from error
+
+
+def parsed(file: Path) -> object:
+    """What a user's YAML file says."""
+    content = text(file)
+    try:
+        value: object = yaml.safe_load(content)
+        json.dumps(value, default=str)  # else it holds itself, which no setting can
+    except (yaml.YAMLError, ValueError, RecursionError, TypeError) as error:
         # Not the parser's own text, which repeats the line: it may hold the API key.
         mark = getattr(error, "problem_mark", None)
-        raise AnswerError(f"{where} is not YAML{f' (line {mark.line + 1})' if mark else ''}.") from None
-    if not isinstance(values, dict):
-        raise AnswerError(f"{where} holds no settings; docs/environments.md shows what it has to look like.")
-    return values
+        raise AnswerError(f"{_called(file)} is not YAML{f' (line {mark.line + 1})' if mark else ''}.") from None
+    return value
+
+
+def _called(file: Path) -> str:
+    return "standard input" if file == STDIN else str(file)
 
 
 def whole(values: Values) -> StackSettings:

@@ -36,7 +36,8 @@ class Checks:
         """The contexts of the kubeconfig, and the current one."""
         try:
             contexts, current = config.list_kube_config_contexts()
-        except config.ConfigException:  # the check of the answer says what is wrong
+        except Exception:
+            # Whatever the library stumbles over in the file: the check of the answer says it.
             return [], None
         return [context["name"] for context in contexts], current["name"] if current else None
 
@@ -103,17 +104,20 @@ class Checks:
         except HeadscaleError as error:
             raise AnswerError(str(error)) from error
 
-    def node_port(self, context: str | None, namespace: str, port: int, protocol: str) -> None:
-        """Whether the port is free on every node. A stack's Services in the environment's namespace do not count."""
+    def node_port(self, context: str | None, namespace: str, port: int) -> None:
+        """Whether the port is free on every node. A stack's Services in the environment's namespace do not count.
+
+        A cluster gives a number to one Service, whatever the protocol (kubernetes#91404).
+        """
         with KubernetesClient(context) as cluster:
             services = _listed(cluster, "/api/v1/services")
         for service in services:
             owner, name = service["metadata"]["namespace"], service["metadata"]["name"]
             ours = owner == namespace and OWNER in service["metadata"].get("labels", {})
-            taken = [(one.get("nodePort"), one.get("protocol")) for one in service["spec"].get("ports", [])]
-            if (port, protocol) in taken and not ours:
+            taken = [one.get("nodePort") for one in service["spec"].get("ports", [])]
+            if port in taken and not ours:
                 raise AnswerError(
-                    f"Node port {port}/{protocol} is taken by Service {owner}/{name}; "
+                    f"Node port {port} is taken by Service {owner}/{name}; "
                     f"choose another one of {NODE_PORTS.start}-{NODE_PORTS[-1]}."
                 )
 
@@ -162,15 +166,16 @@ def check_all(checks: Checks, values: Values, settings: StackSettings) -> None:
     if headscale and settings.headscale_api_key:
         checks.headscale(headscale.url, headscale.ca_certificate)
         checks.api_key(headscale.url, headscale.ca_certificate, settings.headscale_api_key.get_secret_value())
-    if headscale and headscale.node_port:
-        checks.node_port(context, settings.namespace, headscale.node_port, "TCP")
+    for port in (headscale.node_port, headscale.stun_node_port) if headscale else ():
+        if port:
+            checks.node_port(context, settings.namespace, port)
     for gateway in settings.gateways:
-        for port, protocol in published_on_nodes(gateway):
-            checks.node_port(context, settings.namespace, port, protocol)
+        for port in published_on_nodes(gateway):
+            checks.node_port(context, settings.namespace, port)
     checks.orchestrator(values)
 
 
-def published_on_nodes(gateway: GatewaySettings) -> Iterator[tuple[int, str]]:
-    """The ports by which a Service of the cluster publishes the gateway on every node, with their protocols."""
+def published_on_nodes(gateway: GatewaySettings) -> Iterator[int]:
+    """The ports by which a Service of the cluster publishes the gateway on every node."""
     if gateway.target == "kubernetes" and gateway.exposure == "NodePort":
-        yield from ((port.published, port.transport.upper()) for port in gateway.client_ports)
+        yield from (port.published for port in gateway.client_ports)

@@ -15,7 +15,7 @@ from console import project, pulumi_cli
 from console.environment import callers
 from console.errors import StepError
 from console.run import capture
-from environments.answers import AnswerError
+from environments.answers import AnswerError, parsed, text
 from infra.settings.stack import StackSettings
 from review import events, own_rules
 
@@ -43,9 +43,9 @@ class Environment:
                 f"There is no passphrase to encrypt the secrets of {self.name} with: set {' or '.join(PASSPHRASE)}, "
                 "and keep it, since without it they are lost."
             )
-        if file and not passphrase and not Path(file).is_file():
+        if file and not passphrase and not (Path(file).is_file() and text(Path(file)).strip()):
             raise AnswerError(
-                f"PULUMI_CONFIG_PASSPHRASE_FILE names {file}, which is not there: write a passphrase into it "
+                f"PULUMI_CONFIG_PASSPHRASE_FILE names {file}, which is not there or empty: write a passphrase into it "
                 "(docs/environments.md), and keep it."
             )
 
@@ -64,8 +64,8 @@ class Environment:
         """Whether its stack file is there."""
         if not self.file.exists():
             return False
-        made_by_pulumi = set(_MADE_BY_PULUMI) & set(yaml.safe_load(self.file.read_text()) or {})
-        if not made_by_pulumi:
+        content = parsed(self.file)
+        if not isinstance(content, dict) or not set(_MADE_BY_PULUMI) & set(content):
             raise AnswerError(f"{self.file.name} is there already and is no environment of yours; take another name.")
         return True
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from environments import required
-from environments.answers import AnswerError, Place, Values, refuse_given, with_networks, with_value
+from environments.answers import AnswerError, Place, Values, refuse_given, text, with_networks, with_value
 from environments.checks import Checks, published_on_nodes
 from infra.resources.existing_namespace import PRIVILEGED
 from infra.settings.gateway import GatewaySettings
@@ -112,7 +112,7 @@ class Interview:
             f"PEM file of the CA of its certificate ({NONE}: a public one)",
             ("headscale", "ca_certificate"),
             default=NONE,
-            parse=_content,
+            parse=lambda file: text(Path(file)),
         )
         try:
             self._checks.headscale(*self._server)
@@ -167,7 +167,7 @@ class Interview:
         for second in range(77, 256):
             gateway = {
                 "name": f"gateway-{index + 1}",
-                "endpoint": f"gateway-{index + 1}.invalid:{NODE_PORTS.start}",
+                "endpoint": f"gateway-{index + 1}.invalid:{NODE_PORTS.start + second}",
                 "client_networks": [f"10.{second}.0.0/16"],
             }
             with suppress(AnswerError):
@@ -177,12 +177,12 @@ class Interview:
 
     def _headscale_port_is_free(self, port: int | None) -> None:
         if port:
-            self._checks.node_port(self._context, self._namespace, port, "TCP")
+            self._checks.node_port(self._context, self._namespace, port)
 
     def _port_is_free(self, index: int) -> None:
         gateway = GatewaySettings.model_validate(self._values["gateways"][index])
-        for port, protocol in published_on_nodes(gateway):
-            self._checks.node_port(self._context, self._namespace, port, protocol)
+        for port in published_on_nodes(gateway):
+            self._checks.node_port(self._context, self._namespace, port)
 
     def _orchestrator(self) -> None:
         fields = OrchestratorSettings.model_fields
@@ -265,10 +265,3 @@ def _number(answer: str) -> object:
 
 def _parts(answer: str) -> list[str]:
     return re.findall(r"[^\s,]+", answer)
-
-
-def _content(answer: str) -> str:
-    try:
-        return Path(answer).expanduser().read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise AnswerError(f"{answer} cannot be read: {getattr(error, 'strerror', 'it is no text')}.") from error

@@ -51,6 +51,6 @@ def _unusable(endpoint: object, stack: DeclaredStack) -> str | None:
         return f"is of no use: {error}"
     with suppress(ValueError):  # a name
         address = ipaddress.ip_address(host)
-        if address.is_unspecified or (address.is_loopback and not stack.lab):
+        if address.is_loopback and not stack.lab:
             return f"is {endpoint}, which no client reaches"
     return None

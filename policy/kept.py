@@ -34,6 +34,15 @@ def refusal(resources: list[DeclaredResource]) -> str:
     )
 
 
-if __name__ == "__main__":
-    if found := list(kept(json.load(sys.stdin))):
+def main() -> None:
+    """Look at the state on standard input."""
+    try:
+        export = json.load(sys.stdin)
+    except ValueError:
+        sys.exit("There is no state on standard input; give it what `pulumi stack export` prints.")
+    if found := list(kept(export)):
         sys.exit(refusal(found))
+
+
+if __name__ == "__main__":
+    main()

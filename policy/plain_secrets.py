@@ -7,23 +7,19 @@ that, and hides the values. Both are a violation here: the cluster shows to many
 import re
 from collections.abc import Iterator, Mapping
 
+from infra.settings.secret_forms import FORMS
 from policy.declared import SECRET, DeclaredResource, DeclaredStack, at, containers, each, environment
 
 WORKLOAD_ENV = "pulumi-python:dynamic/meshgate:WorkloadEnv"
 CONFIG_MAP = "kubernetes:core/v1:ConfigMap"
 
 _NAME = re.compile(r"(TOKEN|KEY|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL)S?(_|$)", re.IGNORECASE)
+_OF_A_GATEWAY = re.compile(r"^GATEWAY_\w+_(?=(PUBLIC_KEY|ENDPOINT|PEERS_URL|PEERS_TOKEN)$)")
+"""A gateway's name in the env of the orchestrator, which says nothing of what the value is: `turkey`, `key-west`."""
 _PUBLIC = re.compile(r"PUBLIC_?KEY", re.IGNORECASE)
 _REFERENCE = re.compile(r"_(FILE|PATH|DIR|NAME|ID|URL)$", re.IGNORECASE)
 _KEY = re.compile(r"[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=")
 """32 bytes in base64, as WireGuard writes its keys: a private one looks like a public one."""
-_FORMS = {
-    "a key of Headscale": re.compile(r"\bhskey-[a-z]+-"),
-    "a key of Tailscale": re.compile(r"\btskey-[a-z]+-"),
-    "a private key of a mesh node": re.compile(r"\bprivkey:[0-9a-f]{64}"),
-    "a private key in PEM form": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
-    "credentials in a URL": re.compile(r"://[^/\s:@]+:[^/\s@]+@"),
-}
 _RIGHT = "give it by reference, from a Secret."
 
 
@@ -49,8 +45,9 @@ def _in_environment(where: str, values: Mapping[str, object] | None) -> Iterator
         value = at(values, name)
         if not isinstance(value, str) or not value:
             continue
-        public, reference = _PUBLIC.search(name), _REFERENCE.search(name) or value.startswith("file:")
-        if not public and _NAME.search(name) and not reference:
+        property_ = _OF_A_GATEWAY.sub("", name)
+        public, reference = _PUBLIC.search(property_), _REFERENCE.search(property_) or value.startswith("file:")
+        if not public and _NAME.search(property_) and not reference:
             yield f"{name} of {where} is a secret by its name, in plain text; {_RIGHT}"
         elif not public and _KEY.fullmatch(value):
             yield f"{name} of {where} has the form of a private WireGuard key, in plain text; {_RIGHT}"
@@ -61,6 +58,6 @@ def _in_environment(where: str, values: Mapping[str, object] | None) -> Iterator
 def _in_text(where: str, text: object) -> Iterator[str]:
     if text == SECRET:
         yield f"{where} is a secret in plain text; {_RIGHT}"
-    for what, form in _FORMS.items():
+    for what, form in FORMS.items():
         if isinstance(text, str) and form.search(text):
             yield f"{where} holds {what}, in plain text; {_RIGHT}"

@@ -12,6 +12,7 @@ from infra.components.gateway_identity import GatewayIdentity
 from infra.components.gateway_monitoring import GatewayMonitoring
 from infra.components.stack_cluster import NamespacedComponent, StackCluster
 from infra.kubernetes.labels import INSTANCE, NOT_AWAITED, OURS
+from infra.settings import object_names
 from infra.settings.gateway import GatewaySettings
 from infra.settings.stack import StackSettings
 
@@ -31,7 +32,10 @@ class GatewayWorkload(NamespacedComponent):
         self.selector = {"app.kubernetes.io/name": "gateway", INSTANCE: gateway.name, **OURS}
         self.volume = self.claim(f"{gateway.name}-state", self.name, gateway.storage, gateway.storage_class)
         self.peers_url = pulumi.Output.format(
-            "http://{0}-peers.{1}.svc.cluster.local:{2}", self.name, cluster.namespace, gateway_programs.HTTP_PORT
+            "http://{0}.{1}.svc.cluster.local:{2}",
+            object_names.peers(self.name),
+            cluster.namespace,
+            gateway_programs.HTTP_PORT,
         )
 
     def declare(self, identity: GatewayIdentity) -> None:
@@ -76,7 +80,7 @@ class GatewayWorkload(NamespacedComponent):
         """
         Service(
             f"{self._gateway.name}-peers",
-            metadata=self.metadata(f"{self.name}-peers", NOT_AWAITED),
+            metadata=self.metadata(object_names.peers(self.name), NOT_AWAITED),
             spec={
                 "selector": self.selector,
                 # A device can be shut out by the agent alone, so also while tailscaled, or Headscale, is unwell.

@@ -16,10 +16,11 @@ from infra.kubernetes.labels import OURS
 from infra.resources.api_key import HeadscaleApiKey, secret_of
 from infra.resources.connections import API_KEY_SECRET
 from infra.resources.readiness import Readiness
+from infra.settings import object_names
 from infra.settings.headscale import HeadscaleSettings
 from infra.settings.value_types import MESH_NETWORKS
 
-NAME = "headscale"
+NAME = object_names.HEADSCALE
 SELECTOR = {"app.kubernetes.io/name": NAME, **OURS}
 HTTP_PORT = 8080
 STUN_PORT = 3478

@@ -15,11 +15,12 @@ from infra.resources.connections import API_KEY, API_KEY_SECRET
 from infra.resources.readiness import Readiness
 from infra.resources.token import digest
 from infra.secret_contents import ADMIN_TOKEN, TOKENS
+from infra.settings import object_names
 from infra.settings.headscale import HeadscaleSettings
 from infra.settings.mesh_clients import MeshClientsSettings
 from infra.settings.stack import StackSettings
 
-NAME = "meshgate-keys"
+NAME = object_names.KEY_SERVICE
 SELECTOR = {"app.kubernetes.io/name": "keys", **OURS}
 SECRETS, SERVERS_SECRET, CERTIFICATES = "/etc/meshgate", "/etc/meshgate-headscale", "/etc/meshgate-certificates"
 CA_CERTIFICATE = "ca.crt"

@@ -16,9 +16,10 @@ from infra.components.stack_cluster import StackCluster
 from infra.kubernetes.labels import ADOPTED, labels
 from infra.resources.token import digest
 from infra.resources.workload_env import SecretKey, WorkloadEnv
+from infra.settings import object_names
 from infra.settings.orchestrator import OrchestratorSettings
 
-TOKEN_SECRET = "meshgate-gateway"  # noqa: S105 (a name)
+TOKEN_SECRET = object_names.TOKEN_SECRET
 
 
 @dataclass(frozen=True)

@@ -211,12 +211,19 @@ def _connected(kubeconfig: str | None, context: str | None) -> "ApiClient":
             config.load_incluster_config(client_configuration=configuration)
         else:
             config.load_kube_config(kubeconfig, context, configuration, persist_config=False)
-    except config.ConfigException as error:
+    except Exception as error:
+        # The library fails by whatever it stumbles over in a user's file.
         which = f"context {context} of the kubeconfig" if context else "the kubeconfig"
-        raise ClusterUnavailableError(
-            f"There is no cluster: {which} cannot be used ({excerpt(str(error))}); {_REMEDY}."
-        ) from error
+        why = excerpt(str(error)) if isinstance(error, config.ConfigException) else _unreadable(error)
+        raise ClusterUnavailableError(f"There is no cluster: {which} cannot be used ({why}); {_REMEDY}.") from error
     return ApiClient(configuration)
+
+
+def _unreadable(error: Exception) -> str:
+    """Why a file cannot be read. The parsers' own texts repeat it, and it may hold a token."""
+    if isinstance(error, OSError):
+        return str(error.strerror)
+    return "it is not text" if isinstance(error, UnicodeDecodeError) else "it is not a kubeconfig"
 
 
 def _message(text: str) -> str:

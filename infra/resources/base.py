@@ -6,7 +6,6 @@ nothing may hang on it. An exception reaches the user as `traceback.format_exc()
 """
 
 import logging
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -26,7 +25,7 @@ from pulumi.dynamic import (
 
 from gateway.headscale.errors import HeadscaleError, UnauthorizedError
 from infra.kubernetes.client import ClusterError
-from infra.resources import way_out
+from infra.resources import hidden_frames, way_out
 from infra.resources.connections import Connections, ConnectionsError, KeyLostError
 
 Props = Mapping[str, Any]
@@ -99,11 +98,12 @@ class Provider(ResourceProvider):
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
         """Compare new inputs with the last outputs, which repeat the inputs. An unknown value counts as changed."""
-        changed = [name for name in self.INPUTS if _olds.get(name) != _news.get(name)]
-        return DiffResult(
-            changes=bool(changed) or self.drifted(_olds, _news),
-            replaces=[name for name in changed if name in self.REPLACING],
-        )
+        with self._operation():
+            changed = [name for name in self.INPUTS if _olds.get(name) != _news.get(name)]
+            return DiffResult(
+                changes=bool(changed) or self.drifted(_olds, _news),
+                replaces=[name for name in changed if name in self.REPLACING],
+            )
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Make or adopt it."""
@@ -145,14 +145,12 @@ class Provider(ResourceProvider):
         """The connections of one operation, closed at its end.
 
         An error that the user can act on is shown as its sentence alone. Any other is a bug and keeps its traceback.
-        The plugin prints an exception with its frames unless this switch of Python turns them off.
         """
         with self.connect() as connections:
             try:
                 yield connections
             except (HeadscaleError, ClusterError, ConnectionsError, ResourceError, way_out.GoneError) as error:
-                sys.tracebacklimit = 0
-                raise ResourceError(sentence(connections, error)) from None
+                raise hidden_frames.of(ResourceError(sentence(connections, error))) from None
 
 
 def sentence(connections: Connections, error: Exception) -> str:

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Self
 
 from infra.kubernetes.client import KubernetesClient
 from infra.kubernetes.labels import OWNER
+from infra.settings import object_names
 
 if TYPE_CHECKING:
     from gateway.headscale.client import Headscale
     from infra.settings.headscale import HeadscaleSettings
     from infra.settings.stack import StackSettings
 
-API_KEY_SECRET = "headscale-api-key"  # noqa: S105 (the name of an object)
+API_KEY_SECRET = object_names.API_KEY_SECRET
 """The Kubernetes Secret that is a managed server's API key's only home; `API_KEY` in it is the key."""
 API_KEY = "api-key"
 _NEW_KEY = "`pulumi up --refresh` makes a new one."

@@ -5,13 +5,13 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from infra.settings.section import Section
-from infra.settings.value_types import Name, Network
+from infra.settings.value_types import Network, ObjectName
 
 
 class ApiCaller(Section):
     """Pods that reach the API, by their namespace, their labels or both; or a network."""
 
-    namespace: Name | None = None
+    namespace: ObjectName | None = None
     """The pods' namespace; the API's own when not set."""
     pod_labels: dict[str, str] = Field(default_factory=dict)
     """Labels of the pods; every pod of the namespace when not set."""

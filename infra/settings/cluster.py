@@ -17,4 +17,5 @@ class ClusterSettings(Section):
     """Where the cluster's Services get their addresses."""
     node_networks: tuple[Network, ...] = ()
     """Where the cluster's nodes have addresses outside of private networks, such as 203.0.113.0/28. Kubernetes tells a
-    pod only the address by which it knows the pod's own node."""
+    pod only the address by which it knows the pod's own node. Close a node's address in the mesh by
+    `gateways[].block_networks`."""

@@ -14,8 +14,7 @@ from infra.settings.openvpn import OpenVpnSettings
 from infra.settings.section import Section
 from infra.settings.value_types import (
     TAILSCALED_DEFAULT_PORT,
-    Address,
-    ClientNetwork,
+    ClientNetworks,
     Endpoint,
     Host,
     IPNetwork,
@@ -26,7 +25,8 @@ from infra.settings.value_types import (
     Port,
     PrivateKey,
     Quantity,
-    Tag,
+    Resolver,
+    Tags,
     split_endpoint,
     url_port,
 )
@@ -92,9 +92,9 @@ class GatewaySettings(Section):
     """How the ports that clients dial get out of the cluster. A NodePort is one of 30000-32767."""
     service_annotations: dict[str, str] = Field(default_factory=dict)
     """Annotations of the Service of the ports that clients dial, such as a load balancer's."""
-    client_networks: Annotated[tuple[ClientNetwork, ...], NotEmpty] = (ipaddress.IPv4Network("10.77.0.0/16"),)
-    """The devices' address pools: one IPv4 network, at most one IPv6 network, outside of 100.64.0.0/10. In a cluster
-    an IPv6 network needs net.ipv6.conf.all.forwarding among the kubelet's allowed sysctls."""
+    client_networks: ClientNetworks = (ipaddress.IPv4Network("10.77.0.0/16"),)
+    """The devices' address pools: one private IPv4 network and at most one IPv6 network, private or a provider's. In a
+    cluster an IPv6 network needs net.ipv6.conf.all.forwarding among the kubelet's allowed sysctls."""
     renumber: bool = False
     """Whether devices may lose the addresses that they have, which other `client_networks` would take from them. The
     gateway does not start otherwise. Each must register again to learn its new ones."""
@@ -112,7 +112,7 @@ class GatewaySettings(Section):
     """Closes more networks, in the mesh too. It wins over every other setting but `dns`."""
     api_from: tuple[ApiCaller, ...] = ()
     """Who reaches a pod's peer API besides the orchestrator's namespace, where the cluster enforces NetworkPolicy."""
-    dns: tuple[Address, ...] = ()
+    dns: tuple[Resolver, ...] = ()
     """The resolvers that clients use in the tunnel, which the gateway must reach. They may be in closed networks."""
     key_rotation: str = ""
     """Any text. Another text makes new keys, WireGuard's and the issuer's of certificates. Every client then needs a
@@ -131,7 +131,7 @@ class GatewaySettings(Section):
     """Seconds between a WireGuard client's keepalives; 0 for none."""
     tailscale_port: Port = 41642
     """The UDP port of the gateway's tailscaled. 41641 is refused: it is the port of the node's own tailscaled."""
-    tags: tuple[Tag, ...] = ()
+    tags: Tags = ()
     """Tags of the gateway's node in Headscale."""
     registration_deadline: Annotated[int, Field(ge=10, le=1800)] = 180
     """Seconds that the gateway has to join the mesh, from the start of its pod or of a machine's tailscaled. A pod then

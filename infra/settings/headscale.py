@@ -5,7 +5,7 @@ from typing import Self
 from pydantic import model_validator
 
 from infra.settings.section import Section
-from infra.settings.value_types import Certificate, Name, NodePort, Quantity, ServerUrl
+from infra.settings.value_types import Certificate, NodePort, Quantity, ServerUrl, UserName
 
 
 class IngressSettings(Section):
@@ -24,12 +24,12 @@ class HeadscaleSettings(Section):
     managed: bool
     """Whether the stack declares the server; false for an existing one, which needs `headscale_api_key`."""
     url: ServerUrl
-    """What nodes and this program dial, such as https://headscale.example.com."""
+    """What nodes and this program dial, such as https://headscale.example.com; it has no path."""
     ca_certificate: Certificate | None = None
     """PEM of the CA that signed the URL's certificate, when it is not a public one."""
-    user: Name | None = None
+    user: UserName | None = None
     """The Headscale user that owns this stack's nodes; meshgate-<stack> when not set. One that was there before the
-    stack stays when that goes."""
+    stack stays when that goes. Every version makes new ones of lower-case letters, digits, dashes and dots."""
     image: str = "headscale/headscale:0.29.3"
     """The image of a managed server."""
     storage: Quantity = "1Gi"

@@ -10,10 +10,30 @@ from typing import TypeVar
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from infra.settings.section import Section, secrets, within
+from infra.settings.section import Section, is_text, secrets, within
 from infra.settings.stack import StackSettings
 
 _Section = TypeVar("_Section", bound=Section)
+
+_SHAPES = {
+    "string_type": "text",
+    "tuple_type": "a list",
+    "dict_type": "names with their values",
+    "model_type": "a section, which is settings by their names",
+    "int_type": "a number",
+    "bool_type": "true or false",
+    "string_unicode": "text",
+    "invalid_key": "text",
+}
+"""What a value that has another shape is not, by pydantic's type of error. It is not repeated: it may be a secret."""
+_SCALARS = {
+    "int_parsing": "a number",
+    "int_parsing_size": "a number in its range",
+    "int_from_float": "a whole number",
+    "finite_number": "a number",
+    "bool_parsing": "true or false",
+}
+"""What a number or a word is not."""
 
 
 class SettingsError(ValueError):
@@ -39,7 +59,7 @@ def checked(section: type[_Section], values: Mapping[str, object]) -> _Section:
 
 
 def _decoded(name: str, value: object) -> object:
-    if not isinstance(value, str) or name in {"namespace", "headscale_api_key"}:
+    if not isinstance(value, str) or is_text(StackSettings, name):
         return value
     try:
         return json.loads(value)
@@ -58,9 +78,12 @@ def _sentence(root: type[Section], error: ErrorDetails) -> str:
         what = "it is missing and has no default"
     elif error["loc"] and error["loc"][-1] in set(secrets(root)):
         what = what if error["type"] == "value_error" else "it is not text"  # and is not repeated
-    elif isinstance(error["input"], int | float | str) and what.startswith(("Input ", "String ")):
-        # A section's input may hold a secret.
-        given = f"{error['input']!r} cannot be used: " if _section_at(root, error["loc"]) is None else ""
+    elif shape := _SHAPES.get(error["type"]):
+        what = f"it is not {shape}"
+    elif shape := _SCALARS.get(error["type"]):
+        what = f"{error['input']!r} cannot be used: it is not {shape}"
+    elif what.startswith(("Input ", "String ")):
+        given = f"{error['input']!r} cannot be used: " if isinstance(error["input"], int | float | str) else ""
         what = f"{given}it {what.partition(' ')[2]}"
     return f"{where}: {what}." if error["loc"] else f"meshgate: {what}."
 

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from infra.settings.api_caller import ApiCaller
 from infra.settings.section import Section
-from infra.settings.value_types import Tag
+from infra.settings.value_types import Tags
 
 
 class MeshClientsSettings(Section):
@@ -14,7 +14,7 @@ class MeshClientsSettings(Section):
 
     POD_ONLY: ClassVar = frozenset({"api_from", "image", "token_rotation"})
 
-    tags: tuple[Tag, ...] = ()
+    tags: Tags = ()
     """Tags of the devices' nodes in Headscale, by which its policy names them."""
     key_minutes: Annotated[int, Field(ge=1, le=1440)] = 10
     """Minutes that a device has to join by its key."""

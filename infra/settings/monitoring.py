@@ -5,13 +5,13 @@ from typing import Annotated
 from pydantic import Field
 
 from infra.settings.section import Section
-from infra.settings.value_types import Name
+from infra.settings.value_types import ObjectName
 
 
 class MonitoringSettings(Section):
     """How the Prometheus operator of the cluster finds a pod's metrics: by a PodMonitor, made where this is given."""
 
-    namespace: Name
+    namespace: ObjectName
     """The namespace that Prometheus runs in, which the gateway's NetworkPolicy lets in."""
     labels: dict[str, str] = Field(default_factory=dict)
     """Labels of the objects, by which Prometheus selects them, such as `release: kube-prometheus-stack`."""

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from infra.settings.section import Section
-from infra.settings.value_types import Name
+from infra.settings.value_types import Name, ObjectName
 
 
 class OrchestratorSettings(Section):
@@ -13,9 +13,9 @@ class OrchestratorSettings(Section):
 
     deployment: str
     """Its name."""
-    namespace: str = "june-services"
+    namespace: ObjectName = "june-services"
     """Where it is."""
-    container: str = "orchestrator"
+    container: ObjectName = "orchestrator"
     """The container whose env gets the names."""
     rollout_deadline: Annotated[int, Field(ge=10, le=3600)] = 300
     """Seconds that it may take to roll out with a new env."""

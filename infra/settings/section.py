@@ -1,15 +1,28 @@
 """A section of the settings, and the way from one to those within it."""
 
 from collections.abc import Iterator
-from typing import get_args, get_origin
+from datetime import date
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationInfo, field_validator
+
+from infra.settings import secret_forms
 
 
 class Section(BaseModel):
     """Settings that stand together. Unknown ones are refused; the text below an attribute is its description."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_plain(cls, value: Any, info: ValidationInfo) -> Any:  # noqa: ANN401 (whatever stands there)
+        """As text where a text is meant, and no secret but where one is."""
+        meant = cls.model_fields[str(info.field_name)].annotation
+        if SecretStr not in _alternatives(meant) and _section_in(meant) is None:  # a section looks itself
+            secret_forms.refuse(value)
+        return _as_texts(meant, value)
 
 
 def walk(section: type[Section], place: str = "") -> Iterator[tuple[str, type[Section]]]:
@@ -45,3 +58,36 @@ def _section_in(annotation: object) -> type[Section] | None:
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return annotation
     return next(filter(None, map(_section_in, get_args(annotation))), None)
+
+
+def is_text(section: type[Section], name: str) -> bool:
+    """Whether a setting is a text, and not something that text stands for."""
+    field = section.model_fields.get(name)
+    return field is not None and bool({str, SecretStr}.intersection(_alternatives(field.annotation)))
+
+
+def _alternatives(annotation: object) -> Iterator[Any]:
+    """What a setting may be: each type of a union, without what is annotated to it."""
+    if get_origin(annotation) is Annotated:
+        yield from _alternatives(get_args(annotation)[0])
+    elif get_origin(annotation) in {Union, UnionType}:
+        for one in get_args(annotation):
+            yield from _alternatives(one)
+    else:
+        yield annotation
+
+
+def _as_texts(annotation: object, value: object) -> object:
+    """The value, with numbers and the like as text where that is meant.
+
+    `pulumi config set --path` stores 2 and true as a number and a boolean, and YAML has dates besides.
+    """
+    for meant in _alternatives(annotation):
+        inner = get_args(meant)
+        if meant is str and isinstance(value, bool | int | float | date):
+            return str(value).lower() if isinstance(value, bool) else str(value)
+        if get_origin(meant) is tuple and isinstance(value, list | tuple):
+            return [_as_texts(inner[0], one) for one in value]
+        if get_origin(meant) is dict and isinstance(value, dict):
+            return {_as_texts(inner[0], key): _as_texts(inner[1], one) for key, one in value.items()}
+    return value

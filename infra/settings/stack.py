@@ -1,20 +1,21 @@
 """What may stand in Pulumi.<stack>.yaml under `meshgate:`, all sections together.
 
-The rules between sections are here, such as networks that must not overlap. Every rule that can be checked without
-touching a system is here or in a section. So `pulumi preview` refuses a bad value before anything is changed.
+The rules between sections are here and in `collisions`. Every rule that can be checked without touching a system is
+there or in a section. So `pulumi preview` refuses a bad value before anything is changed.
 """
 
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, SecretStr, model_validator
 
+from infra.settings import collisions
 from infra.settings.cluster import ClusterSettings
 from infra.settings.gateway import GatewaySettings
 from infra.settings.headscale import HeadscaleSettings
 from infra.settings.mesh_clients import MeshClientsSettings
 from infra.settings.orchestrator import OrchestratorSettings
 from infra.settings.section import Section
-from infra.settings.value_types import IPNetwork, Name, StackId
+from infra.settings.value_types import Name, StackId
 
 
 class StackSettings(Section):
@@ -59,10 +60,8 @@ class StackSettings(Section):
         for index, gateway in enumerate(self.gateways):
             if not self.mesh(gateway):
                 _refuse_mesh_settings(f"gateways[{index}]", gateway)
-        _refuse_repeats("name", [gateway.name for gateway in self.gateways])
-        _refuse_repeats("endpoint", [gateway.endpoint for gateway in self.gateways])
-        _refuse_repeats("host", [gateway.ssh_host for gateway in self.gateways if gateway.ssh_host])
-        _refuse_overlaps(self)
+        for problem in collisions.problems(self):
+            raise ValueError(problem)
         if self.orchestrator:
             _refuse_unreachable(self.orchestrator, self.gateways)
         _refuse_unfit_access(self)
@@ -98,28 +97,6 @@ def _refuse_mesh_settings(place: str, gateway: GatewaySettings) -> None:
         raise ValueError(
             f"{place}: {', '.join(given)} describe a node of the mesh; leave them out or give it a `headscale`"
         )
-
-
-def _refuse_repeats(what: str, values: list[str]) -> None:
-    if repeated := sorted({value for value in values if values.count(value) > 1}):
-        raise ValueError(f"gateways share the {what} {', '.join(repeated)}; each needs its own")
-
-
-def _refuse_overlaps(settings: StackSettings) -> None:
-    cluster: list[tuple[str, IPNetwork]] = [
-        *(("cluster.pod_networks", network) for network in settings.cluster.pod_networks),
-        *(("cluster.service_networks", network) for network in settings.cluster.service_networks),
-        *(("cluster.node_networks", network) for network in settings.cluster.node_networks),
-    ]
-    clients: list[tuple[str, IPNetwork]] = []
-    for index, gateway in enumerate(settings.gateways):
-        for network in gateway.client_networks:
-            for owner, other in [*(cluster if gateway.target == "kubernetes" else []), *clients]:
-                if network.version == other.version and network.overlaps(other):
-                    raise ValueError(
-                        f"gateways[{index}].client_networks {network} overlaps {other} of {owner}; choose a free one"
-                    )
-            clients.append((f"gateways[{index}].client_networks", network))
 
 
 def _refuse_unreachable(orchestrator: OrchestratorSettings, gateways: tuple[GatewaySettings, ...]) -> None:

@@ -8,6 +8,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from gateway.headscale import ca_certificates
+from infra.settings import hosts
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -18,6 +19,11 @@ MESH_NETWORKS = (ipaddress.ip_network("100.64.0.0/10"), ipaddress.ip_network("fd
 PRIVATE_NETWORKS = tuple(
     map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "fc00::/7", "::1/128"))
 )
+RFC1918 = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
+UNICAST = ("fc00::/7", "2000::/3")
+"""What a device's IPv6 address may be. A provider's is of use: hosts prefer IPv4 to the private ones (RFC 6724)."""
+SPECIAL = ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")
+"""Teredo and other protocols, documentation, 6to4."""
 TAILSCALED_DEFAULT_PORT = 41641
 NODE_PORTS = range(30000, 32768)
 
@@ -27,6 +33,12 @@ T = TypeVar("T")
 def _dns_label(value: str) -> str:
     if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?", value):
         raise ValueError(f"{value!r} is not a name of at most 40 lower-case letters, digits and inner dashes")
+    return value
+
+
+def _object_name(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", value):
+        raise ValueError(f"{value!r} is not a name of at most 63 lower-case letters, digits and inner dashes")
     return value
 
 
@@ -42,6 +54,10 @@ def _server_url(value: str) -> str:
         raise ValueError(
             f"{value!r} would carry the API key in clear text; use https:// (a private CA goes into ca_certificate)"
         )
+    if parts.path.strip("/"):
+        raise ValueError(
+            f"{value!r} has the path {parts.path}, and nodes dial the host alone; give Headscale a host of its own"
+        )
     return value.rstrip("/")
 
 
@@ -52,15 +68,29 @@ def _peers_url(value: str) -> str:
             f"{value!r} would carry the token in clear text outside a private network; use https://, "
             "or http:// with a private address such as http://10.0.0.5:8080"
         )
+    if parts.scheme == "http" and parts.path.strip("/"):
+        raise ValueError(
+            f"{value!r} has the path {parts.path}, and what answers there itself has none; leave the path out, or use "
+            "https:// with a proxy that takes it off"
+        )
     return value.rstrip("/")
 
 
 def _url(value: str, example: str) -> SplitResult:
-    parts = urlsplit(value)
-    if not parts.hostname or parts.scheme not in {"http", "https"} or parts.port == 0:
-        raise ValueError(f"{value!r} is not a URL such as {example}")
-    if parts.username or parts.query or parts.fragment:
+    if {"@", "?", "#"}.intersection(value):  # before anything repeats it
         raise ValueError("the URL must not hold credentials, a query or a fragment")
+    try:
+        return _split(value)
+    except ValueError as error:
+        why = f" ({error})" if str(error) else ""
+        raise ValueError(f"{value!r} is not a URL such as {example}{why}") from None
+
+
+def _split(value: str) -> SplitResult:
+    parts = urlsplit(value)
+    if not parts.hostname or parts.scheme not in {"http", "https"} or parts.port == 0 or re.search(r"\s", value):
+        raise ValueError
+    hosts.dialled(parts.hostname)
     return parts
 
 
@@ -72,12 +102,13 @@ def _is_private(host: str) -> bool:
     return any(address in network for network in PRIVATE_NETWORKS)
 
 
-def _host(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", value):
-        try:
-            ipaddress.IPv6Address(value)
-        except ValueError:
-            raise ValueError(f"{value!r} is neither a host name nor an IP address") from None
+def _user(value: str) -> str:
+    """A name that some version has: what may be made anew differs from one to the other, and the server says so."""
+    if not re.fullmatch(r"[^\W_][\w.-]*(@[\w.-]*)?", value):
+        raise ValueError(
+            f"{value!r} is no name of a Headscale user: a letter or digit, then more of them, dashes, dots, "
+            "underscores and at most one @"
+        )
     return value
 
 
@@ -89,11 +120,9 @@ def _private_key(value: SecretStr) -> SecretStr:
 
 
 def _endpoint(value: str) -> str:
-    host, port = split_endpoint(value)
+    _, port = split_endpoint(value)
     if port == TAILSCALED_DEFAULT_PORT:
         raise ValueError(f"port {port} is tailscaled's own; publish WireGuard on another port")
-    if not host:
-        raise ValueError(f"{value!r} names no host; write host:port")
     return value
 
 
@@ -117,9 +146,40 @@ def _client_network(value: IPNetwork) -> IPNetwork:
             raise ValueError(
                 f"{value} lies inside {mesh}, whose addresses tailscaled drops; use for example 10.77.0.0/16"
             )
+    if isinstance(value, ipaddress.IPv4Network) and not _inside(value, RFC1918):
+        raise ValueError(
+            f"{value} is not private: the gateway masquerades its devices, which would only lose the hosts that are "
+            f"there; use a network inside {', '.join(RFC1918)}, for example 10.77.0.0/16"
+        )
+    if isinstance(value, ipaddress.IPv6Network) and (not _inside(value, UNICAST) or _inside(value, SPECIAL)):
+        raise ValueError(
+            f"{value} is neither private (fc00::/7) nor a provider's (of 2000::/3); use for example fd77::/64"
+        )
     if value.num_addresses < 4:
         raise ValueError(f"{value} has no room for the gateway and a device; use a larger network")
     return value
+
+
+def _inside(network: IPNetwork, others: tuple[str, ...]) -> bool:
+    """Whether a network lies wholly inside one of the others, which are of its family."""
+    return any(network.subnet_of(ipaddress.ip_network(other)) for other in others)  # type: ignore[arg-type]
+
+
+def _resolver(value: IPAddress) -> IPAddress:
+    hosts.dialled(str(value))
+    if value.is_loopback:
+        raise ValueError(f"{value} is the device itself; give a resolver that the gateway reaches")
+    return value
+
+
+def _in_order(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Each once: nothing is made anew because they are written in another order."""
+    return tuple(sorted(set(values)))
+
+
+def _by_family(networks: tuple[IPNetwork, ...]) -> tuple[IPNetwork, ...]:
+    """IPv4 first, for the same reason."""
+    return tuple(sorted(networks, key=lambda network: network.version))
 
 
 def _not_empty(value: tuple[T, ...]) -> tuple[T, ...]:
@@ -129,13 +189,13 @@ def _not_empty(value: tuple[T, ...]) -> tuple[T, ...]:
 
 
 def split_endpoint(endpoint: str) -> tuple[str, int]:
-    """Host and port of `host:port` or `[IPv6]:port`; ValueError when it is neither."""
-    match = re.fullmatch(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9.-]+)):(?P<port>[0-9]{1,5})", endpoint)
+    """Host and port of `host:port` or `[IPv6]:port`; ValueError when it is neither, or a host that none can dial."""
+    match = re.fullmatch(
+        r"(?:\[(?P<v6>[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)\]|(?P<host>[A-Za-z0-9.-]+)):(?P<port>[0-9]{1,5})", endpoint
+    )
     if not match or not 1 <= int(match["port"]) <= 65535:
         raise ValueError(f"{endpoint!r} is not host:port with a port from 1 to 65535, such as vpn.example.com:31820")
-    if match["v6"]:
-        ipaddress.IPv6Address(match["v6"])
-    return match["v6"] or match["host"], int(match["port"])
+    return hosts.dialled(match["v6"] or match["host"]), int(match["port"])
 
 
 def http_listener(url: str | None, port: int) -> tuple[str, int]:
@@ -153,18 +213,24 @@ def url_port(url: str | None) -> int | None:
 
 
 Name = Annotated[str, AfterValidator(_dns_label)]
+ObjectName = Annotated[str, AfterValidator(_object_name)]
+"""Of somebody else's namespace or container (RFC 1123)."""
 StackId = Annotated[str, AfterValidator(_stack_id)]
 ServerUrl = Annotated[str, AfterValidator(_server_url)]
 PeersUrl = Annotated[str, AfterValidator(_peers_url)]
-Host = Annotated[str, AfterValidator(_host)]
+UserName = Annotated[str, AfterValidator(_user)]
+Host = Annotated[str, AfterValidator(hosts.dialled)]
 Certificate = Annotated[str, AfterValidator(ca_certificates.from_pem)]
 PrivateKey = Annotated[SecretStr, AfterValidator(_private_key)]
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
 Address = Annotated[IPAddress, BeforeValidator(_address)]
+Resolver = Annotated[Address, AfterValidator(_resolver)]
 Network = Annotated[IPNetwork, BeforeValidator(_network)]
-ClientNetwork = Annotated[Network, AfterValidator(_client_network)]
 NotEmpty = AfterValidator(_not_empty)
-Tag = Annotated[str, Field(pattern=r"^tag:[a-z0-9-]+$")]
+ClientNetworks = Annotated[
+    tuple[Annotated[Network, AfterValidator(_client_network)], ...], NotEmpty, AfterValidator(_by_family)
+]
+Tags = Annotated[tuple[Annotated[str, Field(pattern=r"^tag:[a-z0-9-]+$")], ...], AfterValidator(_in_order)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 NodePort = Annotated[int, Field(ge=NODE_PORTS.start, le=NODE_PORTS[-1])]
 Quantity = Annotated[str, Field(pattern=r"^[0-9]+(Ki|Mi|Gi|Ti)$")]

@@ -44,24 +44,24 @@ def _ports(gateway: "GatewaySettings") -> Iterator[str]:
     for at, port in enumerate(gateway.client_ports):
         if gateway.exposure == "NodePort" and gateway.target == "kubernetes" and port.published not in NODE_PORTS:
             yield (
-                f"{_setting(port)} {port.published} is no NodePort; use {NODE_PORTS.start}-{NODE_PORTS[-1]} or another "
+                f"{setting(port)} {port.published} is no NodePort; use {NODE_PORTS.start}-{NODE_PORTS[-1]} or another "
                 "exposure"
             )
         for other, what in _others(gateway, port.transport):
             if port.published == other:
-                yield f"{_setting(port)} {port.published} is also {what}; they need two ports"
+                yield f"{setting(port)} {port.published} is also {what}; they need two ports"
         same = [before for before in gateway.client_ports[:at] if before.transport == port.transport]
         for before in same:
             if before.published == port.published:
-                yield f"{_setting(before)} {port.published} is also {_setting(port)}; they need two ports"
+                yield f"{setting(before)} {port.published} is also {setting(port)}; they need two ports"
             elif before.listened == port.listened:
-                yield f"{_setting(before)} {port.listened} is {NAMES[port.way]}'s inside the pod; choose another one"
+                yield f"{setting(before)} {port.listened} is {NAMES[port.way]}'s inside the pod; choose another one"
         inside = gateway.target == "kubernetes" and port.transport == "udp"
         if inside and port.listened == gateway.tailscale_port:
             yield f"tailscale_port {port.listened} is {NAMES[port.way]}'s inside the pod; choose another one"
 
 
-def _setting(port: "ClientPort") -> str:
+def setting(port: "ClientPort") -> str:
     """What the port is called in the settings."""
     if port.way == "wireguard":
         return "endpoint port"

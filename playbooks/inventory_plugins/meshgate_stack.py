@@ -155,7 +155,7 @@ class Stack:
     def _project(self) -> str:
         try:
             return str(yaml.safe_load((self._directory / "Pulumi.yaml").read_text())["name"])
-        except (OSError, yaml.YAMLError, LookupError, TypeError) as error:
+        except (OSError, yaml.YAMLError, LookupError, TypeError, ValueError) as error:
             raise StackError(
                 f"{self._directory} has no Pulumi.yaml with a project's name in it; set `project_dir` to where it is"
             ) from error
@@ -227,7 +227,7 @@ class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc]  # Ansible has
         """Add the stack's gateways; nothing of it is ever cached."""
         super().parse(inventory, loader, path, cache)
         try:
-            self._read_config_data(path)
+            self._read_source(path)
             directory = Path(path).resolve().parent / (self.get_option("project_dir") or REPOSITORY)
             stack = Stack(self.get_option("stack"), directory)
             gateways = stack.gateways()
@@ -241,6 +241,14 @@ class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc]  # Ansible has
             inventory.add_host(name, group=GROUP)
             for variable, value in variables(handover, api_key).items():
                 inventory.set_variable(name, variable, value)
+
+    def _read_source(self, path: str) -> None:
+        try:
+            self._read_config_data(path)
+        except AttributeError as error:  # Ansible takes whatever YAML there is for a mapping
+            raise StackError(
+                f"{path} does not say which plugin and stack it means; write `plugin: meshgate_stack` and `stack: NAME`"
+            ) from error
 
     def _api_key(self, connections: Connections) -> str | None:
         try:

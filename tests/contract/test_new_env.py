@@ -225,7 +225,7 @@ Change = Callable[[World], dict[str, object]]
         (lambda _: {"headscale_api_key": UNKNOWN_KEY}, "does not accept the API key (401)"),
         (
             lambda _: {"gateways": [GATEWAY | {"endpoint": "127.0.0.1:31999"}]},
-            "Node port 31999/UDP is taken by Service default/theirs; choose another one of 30000-32767.",
+            "Node port 31999 is taken by Service default/theirs; choose another one of 30000-32767.",
         ),
         (lambda _: {"orchestrator": {"deployment": "june"}}, f"Deployment {JUNE}/june does not exist"),
         (

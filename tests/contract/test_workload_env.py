@@ -7,6 +7,7 @@ do not come up are the unit tests', and end to end's.
 import itertools
 import re
 import sys
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -96,9 +97,10 @@ class _Fake:
 
 
 @pytest.fixture(autouse=True)
-def _own_traceback_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Providers set it for their process; here it would cut the report of a failing test."""
-    monkeypatch.setattr(sys, "tracebacklimit", 1000, raising=False)
+def _own_traceback_limit() -> Iterator[None]:
+    """An error that hides its frames lives on in pytest's report, where it would hide those of other tests."""
+    yield
+    vars(sys).pop("tracebacklimit", None)
 
 
 @pytest.fixture(scope="module", params=["real", "fake"])

@@ -21,6 +21,8 @@ from gateway.agent.live_settings import LiveSettings
 from gateway.agent.protocols.wireguard.interface_process import InterfaceSettings
 from infra import curve25519
 from infra.resources.connections import API_KEY_SECRET
+from infra.settings import object_names
+from infra.settings.loading import load
 from infra.settings.value_types import MESH_NETWORKS
 from tests.certificates import CA
 from tests.unit.agent.fakes import SERVER_KEY
@@ -224,6 +226,37 @@ async def test_no_selector_finds_the_pods_of_others_in_the_namespace() -> None:
     assert len(selectors) == 9
     for selector in selectors:
         assert selector.get("matchLabels", selector)["app.kubernetes.io/part-of"] == "meshgate"
+
+
+async def test_the_settings_know_the_name_of_every_object() -> None:
+    config: dict[str, Any] = {
+        "headscale": CONFIG["headscale"]
+        | {"ca_certificate": CA, "stun_node_port": 30478, "ingress": {"tls_secret": "tls"}},
+        "access": ["mesh"],
+        "gateways": [
+            CONFIG["gateways"][0] | OPENVPN | {"monitoring": {"namespace": "monitoring", "alerts": True}},
+            EDGE,
+            {
+                "name": "two",
+                "endpoint": "b.example.com:31821",
+                "exposure": "HostPort",
+                "client_networks": ["10.79.0.0/16"],
+            },
+        ],
+    }
+    declared = [args.inputs for args in (await declare(**config)).values() if args.typ.startswith("kubernetes:")]
+    found = [
+        (inputs["kind"], inputs["metadata"]["namespace"], inputs["metadata"]["name"])
+        for inputs in declared
+        if "namespace" in inputs["metadata"]
+    ]
+    assert len(found) == len(set(found))
+    values = CONFIG | config
+    settings = load(values.get)
+    known = {(one.kind, one.namespace, one.name) for one in object_names.made(settings)}
+    others = {("Secret", settings.namespace, "tls"), ("Deployment", "june-services", "june-orchestrator")}
+    by_the_provider = {("Secret", settings.namespace, "headscale-api-key")}
+    assert known - others - by_the_provider == set(found)
 
 
 async def test_every_container_of_the_gateway_has_net_admin_and_nothing_more() -> None:

@@ -151,7 +151,7 @@ def test_a_number_like_api_key_stays_text() -> None:
         ),
         (with_metal(host="-oProxyCommand=x"), "host: '-oProxyCommand=x' is neither a host name nor an IP address"),
         (with_metal(peers_url="10.0.0.5:8080"), "is not a URL such as http://10.0.0.5:8080 or https://"),
-        (with_metal(peers_url="http://10.0.0.5:80800"), "gateways[0].peers_url: Port out of range"),
+        (with_metal(peers_url="http://10.0.0.5:80800"), "://gateway.example.com (Port out of range 0-65535)."),
         (
             with_metal(peers_url="http://203.0.113.9:8080"),
             "would carry the token in clear text outside a private network; use https://, or http:// with a private",
@@ -332,8 +332,8 @@ def test_an_existing_key_is_a_secret() -> None:
         ),
         (with_gateway(private_key=[KEY]), "meshgate:gateways[0].private_key: it is not text."),
         (with_gateway(key_privat=KEY), "meshgate:gateways[0].key_privat: there is no such setting; known here are "),
-        (GOOD | {"gateways": [KEY]}, "meshgate:gateways[0]: it should be a valid dictionary or instance of "),
-        (GOOD | {"gateways": f'[{{"private_key": "{KEY}"}}'}, "meshgate:gateways: it should be a valid tuple."),
+        (GOOD | {"gateways": [KEY]}, "meshgate:gateways[0]: it is not a section, which is settings by their names"),
+        (GOOD | {"gateways": f'[{{"private_key": "{KEY}"}}'}, "meshgate:gateways: it is not a list."),
         (
             with_gateway(private_key=KEY, access=["openvpn"], openvpn={"udp_port": 31194}),
             "meshgate:gateways[0]: private_key: set, but `access` does not have wireguard; add it there, or leave them "

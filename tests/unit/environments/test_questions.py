@@ -46,8 +46,8 @@ class FakeChecks(Checks):
     def api_key(self, url: str, ca_certificate: str | None, key: str) -> None:
         self._look("api_key", url, ca_certificate, key)
 
-    def node_port(self, context: str | None, namespace: str, port: int, protocol: str) -> None:
-        self._look("node_port", context, namespace, port, protocol)
+    def node_port(self, context: str | None, namespace: str, port: int) -> None:
+        self._look("node_port", context, namespace, port)
 
     def orchestrator(self, values: Values) -> None:
         self._look("orchestrator", values["orchestrator"])

@@ -58,7 +58,7 @@ def test_it_is_told_what_a_pod_is_told() -> None:
     ("machine", "sentence"),
     [
         ({"keys_url": "10.0.0.6:8082"}, "meshgate_keys_url: '10.0.0.6:8082' is not a URL such as "),
-        ({"keys_url": "http://10.0.0.6:99999"}, "meshgate_keys_url: Port out of range"),
+        ({"keys_url": "http://10.0.0.6:99999"}, "meshgate_keys_url: 'http://10.0.0.6:99999' is not a URL such as "),
         ({"keys_url": "http://192.0.2.6:8082"}, "meshgate_keys_url: 'http://192.0.2.6:8082' would carry the token in "),
         ({"keys_url": "http://10.0.0.6"}, "meshgate_keys_url has port 80, for which the key service would need a cap"),
         ({"keys_url": "http://10.0.0.6:8083"}, "meshgate_keys_probe_port 8083 is also the port of the API; "),

@@ -119,6 +119,8 @@ def test_every_kind_of_workload_is_looked_at(kind: str, wrapped: Callable[[objec
         ("NODE", f"privkey:{'0f' * 32}"),
         ("ANYTHING", SECRET),
         ("HEADSCALE_SERVER_PUBLIC_KEY", SECRET),
+        ("GATEWAY_ONE_PEERS_TOKEN", "zRQ9mS"),
+        ("GATEWAY_PUBLIC_KEY_PEERS_TOKEN", "zRQ9mS"),
     ],
 )
 def test_a_secret_in_an_environment(name: str, value: str) -> None:
@@ -140,6 +142,11 @@ def test_a_secret_in_an_environment(name: str, value: str) -> None:
         ("TOKENIZER", "fast"),
         ("GATEWAY_PEERS_URL", "http://meshgate-one-peers.meshgate.svc.cluster.local:8080"),
         ("GATEWAY_PEERS_TOKEN", ""),
+        ("GATEWAYS", "turkey,key-west,token"),
+        ("GATEWAY_TURKEY_ENDPOINT", "vpn.example.com:31820"),
+        ("GATEWAY_KEY_WEST_ENDPOINT", "vpn.example.com:31820"),
+        ("GATEWAY_TOKEN_PUBLIC_KEY", WIREGUARD_KEY),
+        ("GATEWAY_PEERS_TOKEN_PEERS_URL", "http://10.0.0.5:8080"),
     ],
 )
 def test_what_is_no_secret(name: str, value: str) -> None:
@@ -191,7 +198,7 @@ def test_an_image_by_digest(image: str) -> None:
     [
         ("", "is not set"),
         ("vpn.example.com", "is of no use: 'vpn.example.com' is not host:port"),
-        ("0.0.0.0:31820", "is 0.0.0.0:31820, which no client reaches"),
+        ("0.0.0.0:31820", "is of no use: 0.0.0.0 stands for every address of a machine"),
         ("[::1]:31820", "is [::1]:31820, which no client reaches"),
     ],
 )
@@ -206,7 +213,7 @@ def test_an_endpoint_that_clients_cannot_dial(endpoint: str, says: str) -> None:
     ("data", "says"),
     [
         ({"MESHGATE_MTU": "1280"}, "MESHGATE_ENDPOINT is not set"),
-        ({"MESHGATE_ENDPOINT": "0.0.0.0:31820"}, "MESHGATE_ENDPOINT is 0.0.0.0:31820, which no client reaches"),
+        ({"MESHGATE_ENDPOINT": "0.0.0.0:31820"}, "MESHGATE_ENDPOINT is of no use: 0.0.0.0 stands"),
     ],
 )
 def test_an_endpoint_among_live_settings_that_clients_cannot_dial(data: dict[str, str], says: str) -> None:

@@ -1,6 +1,7 @@
 """A Headscale of each form that its API has had, a cluster, and providers that are connected to both."""
 
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -18,9 +19,10 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _own_traceback_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Providers set it for their process; here it would cut the report of a failing test."""
-    monkeypatch.setattr(sys, "tracebacklimit", 1000, raising=False)
+def _own_traceback_limit() -> Iterator[None]:
+    """An error that hides its frames lives on in pytest's report, where it would hide those of other tests."""
+    yield
+    vars(sys).pop("tracebacklimit", None)
 
 
 @pytest.fixture(params=["0.29", "0.26", "0.25", "0.23"])
