@@ -270,6 +270,35 @@ def test_bad_input_gets_a_sentence_each_and_nothing_is_touched(gateway: MetalGat
     assert gateway.processes() == processes
 
 
+def test_a_node_that_was_removed_in_headscale_joins_again(gateway: MetalGateway, client: Client) -> None:
+    assert_passes(gateway, client)
+    removed = gateway.node()
+    with lab_world.headscale() as headscale:
+        headscale.delete_node(removed.id)
+    told = gateway.play("gateway", "--check")
+    assert {"headscale : Make a pre-auth key unless the given one can still be used", "tailscale : Join the mesh"} <= {
+        *told.changed
+    }
+    gateway.play("gateway")
+    assert gateway.node().id != removed.id
+    assert_passes(gateway, client)
+    assert gateway.play("gateway").changed == []
+
+
+def test_a_lost_identity_in_the_mesh_is_made_anew_and_clients_keep_their_configs(
+    gateway: MetalGateway, client: Client
+) -> None:
+    assert_passes(gateway, client)
+    machine = gateway.machine
+    machine.ssh("systemctl", "stop", "meshgate-tailscale.service")
+    machine.ssh("sh", "-c", "rm -rf /var/lib/private/meshgate-tailscale/*")
+    with lab_world.headscale() as headscale:
+        headscale.delete_node(gateway.node().id)
+    gateway.play("gateway")
+    assert_passes(gateway, client)
+    assert gateway.play("gateway").changed == []
+
+
 SHUT = """
 add table inet host
 add chain inet host in { type filter hook input priority 0; policy drop; }
