@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import re
+import socket
 import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -322,6 +323,24 @@ def default_routes() -> dict[int, list[str]]:
     }
 
 
+def resolved(host: str) -> list[str]:
+    """The addresses of a name, as others see it: a host's own name is often its loopback to itself."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
+    except OSError:
+        return []
+    addresses = {str(address[0]).partition("%")[0] for *_, address in found}
+    return sorted(address for address in addresses if not ipaddress.ip_address(address).is_loopback)
+
+
+def dialled(host: str, choice: bool) -> list[str]:
+    """The addresses that an endpoint's host stands for. A name is asked for only where there is a choice."""
+    try:
+        return [str(ipaddress.ip_address(host))]
+    except ValueError:
+        return resolved(host) if choice else []
+
+
 def packets(
     sets: dict[str, filters.Entries], interfaces: list[str], arrivals: list[dict[str, Any]], networks: list[str]
 ) -> list[dict[str, Any]]:
@@ -331,11 +350,12 @@ def packets(
         for link in listed("address", "show")
     }
     routes = default_routes()
+    choice = len(links.keys() - {"lo", MESH_INTERFACE, *interfaces}) > 1
+    addresses = {host: dialled(host, choice) for host in {wanted["address"] for wanted in arrivals}}
     found = [
-        {"protocol": wanted["protocol"], "port": wanted["port"], "address": wanted["address"]}
-        | filters.judged(sets, packet)
+        {**wanted, **filters.judged(sets, packet)}
         for wanted in arrivals
-        for packet in filters.arrivals(wanted, links, routes)
+        for packet in filters.arrivals({**wanted, "addresses": addresses[wanted["address"]]}, links, routes)
     ]
     # tailscaled opens iptables for its own interface, so before that is there nothing can be said of it.
     mesh = [[MESH_INTERFACE]] if MESH_INTERFACE in links else []

@@ -98,24 +98,24 @@ def ruler(ruleset: str, chain: Chain) -> str:
 def arrivals(wanted: Mapping[str, Any], links: Links, routes: Mapping[int, Sequence[str]]) -> Iterator[Packet]:
     """New packets to a port, by each IP version by which they can come.
 
-    `address` is the one that is dialled: its interface counts. By a name, clients come where the default routes lead.
+    `addresses` are those that are dialled: their interfaces count. Where there are none of this host's (it is behind a
+    NAT, or nobody knows), clients come where the default routes lead.
     """
-    address = wanted["address"]
-    literal = _version(address)
-    anywhere = address in EVERYWHERE
-    for version in [literal] if literal and not anywhere else VERSIONS.values():
-        devices = [name for name, addresses in links.items() if address in addresses] or routes[version]
-        if not devices:
-            continue
-        own = tuple(one for name in devices for one in links.get(name, ()) if _dialled(one, version))
-        yield Packet(
-            hooks=("ingress", "prerouting", "input"),
-            version=version,
-            iif=None if anywhere else tuple(devices),
-            protocol=wanted["protocol"],
-            port=wanted["port"],
-            destination=None if anywhere else (address,) if address in own else own or None,
-        )
+    dialled = wanted["addresses"]
+    anywhere = bool({*dialled} & EVERYWHERE)
+    for version in {_version(one) for one in dialled} if dialled and not anywhere else VERSIONS.values():
+        here = [name for name, addresses in links.items() if {*addresses} & {*_of_version(dialled, version)}]
+        devices = here or routes[version]
+        own = {one for name in devices for one in _of_version(links.get(name, ()), version)}
+        if devices:
+            yield Packet(
+                hooks=("ingress", "prerouting", "input"),
+                version=version,
+                protocol=wanted["protocol"],
+                port=wanted["port"],
+                iif=None if anywhere else tuple(devices),
+                destination=None if anywhere else tuple(sorted(own & {*dialled} or own)) or None,
+            )
 
 
 def passages(way: str, outlets: Sequence[str], network: str) -> tuple[Packet, Packet]:
@@ -137,12 +137,8 @@ def passages(way: str, outlets: Sequence[str], network: str) -> tuple[Packet, Pa
 
 
 def _version(address: str) -> int:
-    try:
-        return ipaddress.ip_address(address).version
-    except ValueError:
-        return 0
+    return ipaddress.ip_address(address).version
 
 
-def _dialled(address: str, version: int) -> bool:
-    parsed = ipaddress.ip_address(address)
-    return parsed.version == version and not parsed.is_link_local
+def _of_version(addresses: Sequence[str], version: int) -> list[str]:
+    return [one for one in addresses if _version(one) == version and not ipaddress.ip_address(one).is_link_local]

@@ -336,19 +336,21 @@ ROUTES = {4: ["eth0"], 6: ["eth0"]}
 
 
 @pytest.mark.parametrize(
-    ("address", "packets"),
+    ("dialled", "packets"),
     [
-        ("vpn.example.com", [(4, ("eth0",), ("203.0.113.1",)), (6, ("eth0",), ("2001:db8::1",))]),
-        ("10.0.0.5", [(4, ("eth1",), ("10.0.0.5",))]),
-        ("198.51.100.7", [(4, ("eth0",), ("203.0.113.1",))]),
-        ("0.0.0.0", [(4, None, None), (6, None, None)]),  # noqa: S104
+        ([], [(4, ("eth0",), ("203.0.113.1",)), (6, ("eth0",), ("2001:db8::1",))]),
+        (["203.0.113.1"], [(4, ("eth0",), ("203.0.113.1",))]),
+        (["2001:db8::1"], [(6, ("eth0",), ("2001:db8::1",))]),
+        (["10.0.0.5"], [(4, ("eth1",), ("10.0.0.5",))]),
+        (["198.51.100.7"], [(4, ("eth0",), ("203.0.113.1",))]),
+        (["0.0.0.0"], [(4, None, None), (6, None, None)]),  # noqa: S104
     ],
 )
-def test_packets_come_in_where_the_endpoint_is(address: str, packets: list[Any]) -> None:
-    found = filters.arrivals({"protocol": "udp", "port": 51820, "address": address}, LINKS, ROUTES)
+def test_packets_come_in_where_the_endpoint_is(dialled: list[str], packets: list[Any]) -> None:
+    found = filters.arrivals({"protocol": "udp", "port": 51820, "addresses": dialled}, LINKS, ROUTES)
     assert [(packet.version, packet.iif, packet.destination) for packet in found] == packets
 
 
 def test_a_host_without_ipv6_is_asked_for_ipv4_alone() -> None:
-    wanted = {"protocol": "udp", "port": 51820, "address": "vpn.example.com"}
+    wanted = {"protocol": "udp", "port": 51820, "addresses": []}
     assert [packet.version for packet in filters.arrivals(wanted, LINKS, {4: ["eth0"], 6: []})] == [4]

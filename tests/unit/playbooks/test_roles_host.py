@@ -543,6 +543,16 @@ def test_networks_are_those_of_addresses_and_routes(monkeypatch: pytest.MonkeyPa
     ]
 
 
+def test_a_name_is_looked_up_where_a_host_has_a_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_module, "resolved", {"vpn.example.com": ["203.0.113.1"]}.__getitem__)
+    assert host_module.dialled("vpn.example.com", choice=True) == ["203.0.113.1"]
+    assert host_module.dialled("vpn.example.com", choice=False) == []
+    assert host_module.dialled("2001:DB8::1", choice=True) == ["2001:db8::1"]
+    monkeypatch.undo()
+    assert host_module.resolved("192.0.2.7") == ["192.0.2.7"]
+    assert host_module.resolved("127.0.0.1") == [], "as a host calls itself"
+
+
 def test_the_release_of_the_interface_is_read_from_its_unit(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:  # noqa: ANN401
     monkeypatch.setattr(host_module, "UNIT_FILES", tmp_path)
     root = Path("/opt/meshgate")
