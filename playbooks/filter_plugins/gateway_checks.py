@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 from ansible.errors import AnsibleFilterError
 
+from playbooks.filter_plugins import gateway_firewall
+
 Host = Mapping[str, Any]
 Settings = Mapping[str, Any]
 Part = dict[str, Any]
@@ -27,6 +29,11 @@ VENDOR, KEYS = "tailscaled.service", "meshgate-keys.service"
 OURS = "meshgate-"
 EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - with a certificate, and a token guards the API
 TABLE = "inet meshgate"
+FIREWALL = "the host's firewall"
+DROP_INS = "/etc/systemd/system/meshgate-.service.d"
+"""Of all our units (man systemd.unit). A file there stands for those of its name that all services have."""
+SYSCTLS = "60-meshgate.conf"
+"""The gateway's own file of sysctl.d."""
 
 
 def gateway_problems(host: Host, settings: Settings, artifact: Mapping[str, str], tailscaled: str = "") -> list[str]:
@@ -42,6 +49,9 @@ def gateway_problems(host: Host, settings: Settings, artifact: Mapping[str, str]
         *_interfaces(host, settings),
         *_ports(host, settings),
         *_networks(host, settings),
+        *_units_taken_back(host, _units(settings)),
+        *_later_sysctls(host, settings),
+        *(f"{sentence}." for sentence in gateway_firewall.shut(host, settings)),
     ]
 
 
@@ -50,7 +60,12 @@ def key_problems(host: Host, settings: Settings, artifact: Mapping[str, str]) ->
     instead = ("the API's", "another port in meshgate_keys_url"), ("the probes'", "another meshgate_keys_probe_port")
     wanted = {("tcp", port): words for port, words in zip(key_ports(settings), instead, strict=True)}
     own = {KEYS}.__contains__
-    return [*_platform(host), *_artifact(host, artifact), *_taken(host, wanted, settings["http_host"], own)]
+    return [
+        *_platform(host),
+        *_artifact(host, artifact),
+        *_taken(host, wanted, settings["http_host"], own),
+        *_units_taken_back(host, [KEYS]),
+    ]
 
 
 def key_ports(settings: Settings) -> list[int]:
@@ -191,10 +206,43 @@ def _networks(host: Host, settings: Settings) -> Iterator[str]:
                 )
 
 
+def _units(settings: Settings) -> list[str]:
+    """The units that this gateway has."""
+    servers = [f"{OURS}{way}.service" for way in settings["servers"]]
+    wireguard, tailscale = [WIREGUARD] if settings["port"] else [], [TAILSCALE] if settings["in_mesh"] else []
+    return [*wireguard, AGENT, *servers, *tailscale]
+
+
+def _units_taken_back(host: Host, units: Iterable[str]) -> Iterator[str]:
+    """What drop-ins take from our units: a container's empty `LoadCredential=` leaves the agent without a key."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for unit in units:
+        for directive, file in host["taken_back"].get(unit, {}).items():
+            found.setdefault((file, directive), []).append(unit)
+    for (file, directive), of in found.items():
+        where, link = DROP_INS, f"{DROP_INS}/{file.rpartition('/')[2]}"
+        masked = f"`mkdir -p {where} && ln -s /dev/null {link}` keeps it from Meshgate's units"
+        instead = f"take {directive}= out of it" if file.startswith("/etc/") else masked
+        yield f"{file} takes {directive}= from {', '.join(of)}, which cannot do without: {instead}."
+
+
+def _later_sysctls(host: Host, settings: Settings) -> Iterator[str]:
+    """What switches forwarding off at the next boot, after the gateway's own file has switched it on."""
+    versions = {f"net/ipv{ipaddress.ip_network(network).version}/" for network in settings["client_networks"]}
+    for switch, later in host["later_sysctls"].items():
+        needed = switch.startswith((*versions, "net/ipv4/"))
+        if needed and later["value"] == "0":
+            name = switch.replace("/", ".")
+            yield (
+                f"{later['file']} sets {name} to 0 at each boot, after {SYSCTLS}: "
+                "take that line away, or give it the value 1."
+            )
+
+
 def gateway_parts(
     host: Host, settings: Settings, artifact: Mapping[str, Any], readiness: Mapping[str, Any], node: Mapping[str, Any]
 ) -> list[Part]:
-    """Each part of a gateway: its name, whether it works, and if not, why.
+    """Each part of a gateway: its name, whether it works, and if not, why; and what cannot be told of it.
 
     `readiness` is the result of a request to /readyz, `node` that of the module headscale_node in check mode.
     """
@@ -206,11 +254,12 @@ def gateway_parts(
         *(part for way, server in settings["servers"].items() for part in _server(host, way, server["ports"])),
         (f"nft table {TABLE}", _table(host)),
         ("forwarding", _forwarding(host, settings)),
-        ("the host's firewall", _firewall(host, settings["interfaces"])),
+        (FIREWALL, "; ".join(gateway_firewall.shut(host, settings))),
         *(_in_the_mesh(host, settings, node) if settings["in_mesh"] else ()),
         (f"peer API {settings['peers_url']}", _api(readiness)),
     )
-    return [{"part": part, "works": not why, "why": why} for part, why in found]
+    doubts = {FIREWALL: "; ".join(gateway_firewall.gateway_doubts(host, settings))}
+    return [{"part": part, "works": not why, "why": why, "doubt": doubts.get(part, "")} for part, why in found]
 
 
 def _wireguard(host: Host, settings: Settings) -> Iterator[tuple[str, str]]:
@@ -234,7 +283,11 @@ def _in_the_mesh(host: Host, settings: Settings, node: Mapping[str, Any]) -> Ite
 
 def gateway_report(parts: Iterable[Part]) -> list[str]:
     """The parts, a line each."""
-    return [f"{part['part']}: {'works' if part['works'] else part['why']}" for part in parts]
+    return [f"{part['part']}: {_working(part) if part['works'] else part['why']}" for part in parts]
+
+
+def _working(part: Part) -> str:
+    return f"works, as far as anybody can tell; {part['doubt']}" if part["doubt"] else "works"
 
 
 def _release(host: Host, artifact: Mapping[str, Any]) -> str:
@@ -279,16 +332,8 @@ def _forwarding(host: Host, settings: Settings) -> str:
     ipv6 = any(":" in network for network in settings["client_networks"])
     needed = ["net.ipv4.ip_forward", *(["net.ipv6.conf.all.forwarding"] if ipv6 else [])]
     off = [name for name in needed if host["sysctls"][name] in {"", "0"}]
-    return f"{' and '.join(off)} must be 1: something has set it after /etc/sysctl.d/60-meshgate.conf" if off else ""
-
-
-def _firewall(host: Host, interfaces: Iterable[str]) -> str:
-    if not host["forward_drops"]:
-        return ""
-    return (
-        f"{', '.join(host['forward_drops'])} drops what is forwarded: "
-        f"accept there what comes in by {' or '.join(interfaces)}, and established connections out by it"
-    )
+    now = [f"{' and '.join(off)} must be 1: something has set it after /etc/sysctl.d/{SYSCTLS}"] if off else []
+    return "; ".join([*now, *(sentence.rstrip(".") for sentence in _later_sysctls(host, settings))])
 
 
 def _tailscaled(tailscale: Mapping[str, Any] | None, url: str) -> str:

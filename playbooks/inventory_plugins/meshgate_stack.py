@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -64,6 +65,8 @@ OF_SOME_WAYS = ("private_key", "public_key", "issuing_certificate", "issuing_key
 """What is handed over where a gateway offers WireGuard, and where it offers OpenVPN or IPsec."""
 REPOSITORY = Path(__file__).resolve().parents[2]
 TIMEOUT = 120
+SLACK = timedelta(seconds=5)
+"""A run writes its state once more after the moment, in whole seconds, that it notes as its end."""
 
 Pulumi = Callable[[Sequence[str], Path], "subprocess.CompletedProcess[str]"]
 """Runs `pulumi` with arguments in a directory."""
@@ -142,15 +145,33 @@ class Stack:
                 f"Stack {self._name} is locked: it is being updated right now; run this again when that has ended, or "
                 f"`pulumi cancel --stack {self._name}` first if that run was killed"
             )
+        if self._unfinished(found):
+            raise StackError(
+                f"Stack {self._name} is half changed: its state is newer than its last run's end, so a run goes on "
+                "right now or was killed; run this again when it has ended, or `pulumi up` first if it was killed"
+            )
 
     def _locked(self, project: str) -> bool:
-        """Whether a run holds the lock of a stack that is kept in files; other backends tell by `stack ls`."""
+        """Whether a run holds the lock of a stack that is kept in files; Pulumi Cloud tells by `stack ls`."""
         url = urlsplit(self._read("whoami", "--verbose", "--json")["url"])
         if url.scheme != "file":
             return False
         backend = self._directory / Path(unquote(url.netloc + url.path)).expanduser()
         locks = backend / ".pulumi" / "locks" / "organization" / project / _short(self._name)
         return any(locks.glob("*.json"))
+
+    def _unfinished(self, found: dict[str, Any]) -> bool:
+        """Whether a run that has not ended has written the state: of a bucket's locks no command of Pulumi's tells.
+
+        One that has written nothing yet cannot be seen; the outputs are as they were then.
+        """
+        if "updateInProgress" in found or not found.get("lastUpdate"):
+            return False
+        runs = self._read("stack", "history", "--json", "--page-size=1", *self._stack)
+        if not runs or not runs[0].get("endTime"):
+            return bool(runs)
+        ended, written = map(datetime.fromisoformat, (runs[0]["endTime"], found["lastUpdate"]))
+        return written > ended + SLACK
 
     def _project(self) -> str:
         try:

@@ -10,13 +10,16 @@ import json
 import os
 import platform
 import re
+import socket
 import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ansible.module_utils import meshgate_filters as filters
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.meshgate_drop_ins import later_assignments, taken_back
 from ansible.module_utils.meshgate_tailscale import SOCKET, seen
 
 DOCUMENTATION = r"""
@@ -42,6 +45,29 @@ options:
     type: list
     elements: str
     default: [meshgate0]
+  arrivals:
+    description: The packets of strangers that the host's packet filters have to let in.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      protocol:
+        description: V(udp) or V(tcp).
+        type: str
+        required: true
+      port:
+        description: The port that they are for.
+        type: int
+        required: true
+      address:
+        description: The address or name that they are sent to.
+        type: str
+        required: true
+  client_networks:
+    description: The networks of clients, whose packets are forwarded.
+    type: list
+    elements: str
+    default: []
   root:
     description: Where artifacts are unpacked.
     type: path
@@ -85,19 +111,47 @@ ra_interfaces: {description: Interfaces whose IPv6 routes the kernel has from ro
 tailscale: {description: "Of our tailscaled: state, joined, preferences and more; null if there is none.", type: dict}
 vendor_tailscale: {description: The same of the host's own., returned: success, type: dict}
 tables: {description: "Names of the nft tables; null when there is no nft yet.", returned: success, type: list}
-forward_drops: {description: "Chains that drop what is forwarded, and do not know our interfaces.", type: list}
+packets:
+  description:
+    - What the packet filters do to each kind of packet that a gateway lives on. It arrives at a C(port), or goes
+      C(from) interfaces C(to) others.
+    - C(outcome) is V(passed), V(dropped), or V(perhaps) where that cannot be told. C(chains) are those to blame.
+  returned: success
+  type: list
+unread_tables: {description: Tables of legacy iptables that no tool here can read., returned: success, type: list}
+taken_back:
+  description: Of each unit of ours, the directives that drop-ins take back, each with the drop-in.
+  returned: success
+  type: dict
+  sample: {meshgate-agent.service: {LoadCredential: /run/systemd/system/service.d/zzz-lxc-service.conf}}
+later_sysctls:
+  description: What files set forwarding to at the next boot after the gateway's own has.
+  returned: success
+  type: dict
+  sample: {net/ipv4/ip_forward: {file: /etc/sysctl.d/99-cis.conf, value: "0"}}
 """
 
 UNIT_FILES = Path("/etc/systemd/system")
 OUTLIVING = ("wireguard", "openvpn", "ipsec")
 """Those of our units that a newer artifact need not restart."""
 UNITS = tuple(f"meshgate-{name}.service" for name in (*OUTLIVING, "agent", "tailscale"))
+KEYS_UNIT = "meshgate-keys.service"
 VENDOR_UNIT = "tailscaled.service"
 VENDOR_SOCKET, VENDOR_STATE = Path("/run/tailscale/tailscaled.sock"), Path("/var/lib/tailscale/tailscaled.state")
 VENDOR_BINARY = Path("/usr/sbin/tailscaled")
 TUN = os.makedev(10, 200)
 """kernel: devices.txt"""
 FORWARDING = ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding")
+FORWARDING_AT_BOOT = (
+    *("net/ipv4/ip_forward", "net/ipv4/conf/all/forwarding", "net/ipv4/conf/default/forwarding"),
+    *("net/ipv6/conf/all/forwarding", "net/ipv6/conf/default/forwarding"),
+)
+"""By what a file of sysctl.d can switch it; interfaces that are made later are as the default is."""
+SYSCTLS = "60-meshgate.conf"
+"""The gateway's own file there (playbooks/roles/wireguard)."""
+MESH_INTERFACE = "tailscale0"
+LIBNFTABLES = "import nftables; n = nftables.Nftables(); n.set_json_output(True); print(n.cmd('list ruleset')[1])"
+"""firewalld brings no `nft`, but this."""
 LISTENING, UNCONNECTED = "0A", "07"
 """States of sockets in /proc/net (include/net/tcp_states.h)."""
 
@@ -253,36 +307,80 @@ def ra_interfaces() -> list[str]:
 
 def ruleset(releases: list[Path]) -> list[dict[str, Any]] | None:
     """Everything that nft lists; None without an nft."""
-    commands = [["nft"], *(["chroot", str(release), "nft"] for release in releases)]
-    for command in commands:
+    of_python = ["/usr/bin/python3", "-c", LIBNFTABLES]
+    for command in (["nft"], *(["chroot", str(release), "nft"] for release in releases), of_python):
         if text := output(*command, "-j", "list", "ruleset"):
             found: list[dict[str, Any]] = json.loads(text)["nftables"]
             return found
     return None
 
 
-def forward_drops(rules: list[dict[str, Any]], interfaces: list[str]) -> list[str]:
-    """Chains that drop what is forwarded by default, in tables whose rules do not name each of the interfaces."""
-    chains = [entry["chain"] for entry in rules if "chain" in entry]
-    dropping = [chain for chain in chains if chain.get("hook") == "forward" and chain.get("policy") == "drop"]
-
-    def knows(table: tuple[str, str]) -> bool:
-        in_table = [entry for entry in rules if any(place(thing) == table for thing in entry.values())]
-        return all(f'"{interface}"' in json.dumps(in_table) for interface in interfaces)
-
-    return [f"{chain['family']} {chain['table']} {chain['name']}" for chain in dropping if not knows(place(chain))]
+def default_routes() -> dict[int, list[str]]:
+    """The interfaces of the default routes, by IP version."""
+    return {
+        version: sorted({route["dev"] for route in listed(f"-{version}", "route", "show", "default") if "dev" in route})
+        for version in (4, 6)
+    }
 
 
-def place(thing: dict[str, Any]) -> tuple[str, str]:
-    """Family and name of the table that a listed thing is in."""
-    return str(thing.get("family")), str(thing.get("table"))
+def resolved(host: str) -> list[str]:
+    """The addresses of a name, as others see it: a host's own name is often its loopback to itself."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
+    except OSError:
+        return []
+    addresses = {str(address[0]).partition("%")[0] for *_, address in found}
+    return sorted(address for address in addresses if not ipaddress.ip_address(address).is_loopback)
 
 
-def look(interfaces: list[str], udp_ports: list[int], tcp_ports: list[int], root: str) -> dict[str, Any]:
+def dialled(host: str, choice: bool) -> list[str]:
+    """The addresses that an endpoint's host stands for. A name is asked for only where there is a choice."""
+    try:
+        return [str(ipaddress.ip_address(host))]
+    except ValueError:
+        return resolved(host) if choice else []
+
+
+def packets(
+    sets: dict[str, filters.Entries], interfaces: list[str], arrivals: list[dict[str, Any]], networks: list[str]
+) -> list[dict[str, Any]]:
+    """What becomes of clients' packets: of new ones to the ports, of what is forwarded, and of answers."""
+    links = {
+        link["ifname"]: [address["local"] for address in link.get("addr_info", ()) if "local" in address]
+        for link in listed("address", "show")
+    }
+    routes = default_routes()
+    choice = len(links.keys() - {"lo", MESH_INTERFACE, *interfaces}) > 1
+    addresses = {host: dialled(host, choice) for host in {wanted["address"] for wanted in arrivals}}
+    found = [
+        {**wanted, **filters.judged(sets, packet)}
+        for wanted in arrivals
+        for packet in filters.arrivals({**wanted, "addresses": addresses[wanted["address"]]}, links, routes)
+    ]
+    # tailscaled opens iptables for its own interface, so before that is there nothing can be said of it.
+    mesh = [[MESH_INTERFACE]] if MESH_INTERFACE in links else []
+    for network in networks:
+        for outlets in (routes[ipaddress.ip_network(network).version], *mesh):
+            for way in interfaces if outlets else ():
+                for packet in filters.passages(way, outlets, network):
+                    ends = {"from": list(packet.iif or ()), "to": list(packet.oif or ())}
+                    found.append(ends | filters.judged(sets, packet))
+    return found
+
+
+def look(
+    interfaces: list[str],
+    udp_ports: list[int],
+    tcp_ports: list[int],
+    arrivals: list[dict[str, Any]],
+    client_networks: list[str],
+    root: str,
+) -> dict[str, Any]:
     """Everything."""
     of_units = units()
     releases = sorted(path for path in Path(root).glob("[0-9a-f]*") if re.fullmatch(r"[0-9a-f]{12}", path.name))
     rules = ruleset(releases)
+    sets, unread = filters.rulesets(rules, output)
     systemd = re.search(r"systemd (\d+)", output("systemctl", "--version"))
     return {
         "distribution": distribution(Path("/etc/os-release").read_text()),
@@ -304,7 +402,10 @@ def look(interfaces: list[str], udp_ports: list[int], tcp_ports: list[int], root
         "tailscale": seen(SOCKET),
         "vendor_tailscale": vendor_tailscale(of_units[VENDOR_UNIT]),
         "tables": None if rules is None else [f"{t['family']} {t['name']}" for e in rules if (t := e.get("table"))],
-        "forward_drops": forward_drops(rules or [], interfaces),
+        "packets": packets(sets, interfaces, arrivals, client_networks),
+        "unread_tables": unread,
+        "taken_back": {unit: lost for unit in (*UNITS, KEYS_UNIT) if (lost := taken_back(unit))},
+        "later_sysctls": later_assignments(SYSCTLS, FORWARDING_AT_BOOT),
     }
 
 
@@ -314,6 +415,17 @@ def main() -> None:
         "udp_ports": {"type": "list", "elements": "int", "default": []},
         "tcp_ports": {"type": "list", "elements": "int", "default": []},
         "interfaces": {"type": "list", "elements": "str", "default": ["meshgate0"]},
+        "arrivals": {
+            "type": "list",
+            "elements": "dict",
+            "default": [],
+            "options": {
+                "protocol": {"type": "str", "required": True},
+                "port": {"type": "int", "required": True},
+                "address": {"type": "str", "required": True},
+            },
+        },
+        "client_networks": {"type": "list", "elements": "str", "default": []},
         "root": {"type": "path", "default": "/opt/meshgate"},
     }
     module = AnsibleModule(argument_spec=arguments, supports_check_mode=True)

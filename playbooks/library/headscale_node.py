@@ -36,6 +36,9 @@ options:
       - From Headscale 0.28 on they must be in the policy, unless the node has them from its pre-auth key.
     type: list
     elements: str
+  node_key:
+    description: The key that the machine has in the mesh now, to ask whether Headscale still knows it.
+    type: str
   deadline_seconds:
     description: How long it may take to join.
     type: int
@@ -81,6 +84,7 @@ node:
     tags: {description: Its tags., type: list, elements: str, sample: []}
     online: {description: Whether Headscale sees it., type: bool, sample: true}
     exit_node: {description: Whether both exit routes are approved., type: bool, sample: true}
+known: {description: Whether Headscale has a node with the key that was given., type: bool}
 """
 
 ARGUMENTS = {
@@ -88,6 +92,7 @@ ARGUMENTS = {
     "user": {"type": "str", "required": True},
     "pre_auth_key_id": {"type": "str", "no_log": False},
     "tags": {"type": "list", "elements": "str"},
+    "node_key": {"type": "str", "no_log": False},
     "deadline_seconds": {"type": "int", "default": 180},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
 }
@@ -107,7 +112,7 @@ def _present(headscale: "Headscale", expected: "ExpectedNode", params: Params, c
     from gateway.headscale import EXIT_ROUTES, exit_nodes
     from gateway.headscale.errors import HeadscaleError
 
-    deadline, tags = params["deadline_seconds"], params["tags"]
+    deadline, tags, key = params["deadline_seconds"], params["tags"], params["node_key"]
     node = exit_nodes.find(headscale, expected) if check else exit_nodes.wait(headscale, expected, deadline)
     if node is None and not check:
         why = exit_nodes.why_none(headscale, expected, new_key="run the play again, which makes a new one")
@@ -122,7 +127,8 @@ def _present(headscale: "Headscale", expected: "ExpectedNode", params: Params, c
     }
     if node and not check:
         node = exit_nodes.approve(headscale, node, tags)
-    return {**change(before, after), "node": _facts(node)}
+    known = {} if key is None else {"known": key in {one.node_key for one in headscale.nodes()}}
+    return {**change(before, after), "node": _facts(node), **known}
 
 
 def _absent(headscale: "Headscale", expected: "ExpectedNode", check: bool) -> Result:

@@ -29,6 +29,10 @@ options:
   pre_auth_key:
     description: What tailscaled joins with.
     type: str
+  forgotten:
+    description: Whether Headscale does not know the host's node any more, so that it has to join again.
+    type: bool
+    default: false
   deadline_seconds:
     description: How long it may take.
     type: int
@@ -113,6 +117,7 @@ def main() -> None:
         "program": {"type": "path", "required": True},
         "arguments": {"type": "list", "elements": "str", "required": True},
         "pre_auth_key": {"type": "str", "no_log": True},
+        "forgotten": {"type": "bool", "default": False},
         "deadline_seconds": {"type": "int", "default": 60},
     }
     module = AnsibleModule(argument_spec=arguments, supports_check_mode=True)
@@ -121,7 +126,7 @@ def main() -> None:
     except ValueError as error:
         module.fail_json(msg=f"{error}.")
     now = settled(0 if module.check_mode else START_SECONDS)
-    moves = now["joined"] and now["url"] != wanted.get("ControlURL")
+    moves = now["joined"] and (module.params["forgotten"] or now["url"] != wanted.get("ControlURL"))
     joins = not now["joined"] or moves
     differ = [name for name, value in wanted.items() if now["preferences"].get(name) != value]
     if (joins or differ) and not module.check_mode:

@@ -270,6 +270,75 @@ def test_bad_input_gets_a_sentence_each_and_nothing_is_touched(gateway: MetalGat
     assert gateway.processes() == processes
 
 
+def test_a_node_that_was_removed_in_headscale_joins_again(gateway: MetalGateway, client: Client) -> None:
+    assert_passes(gateway, client)
+    removed = gateway.node()
+    with lab_world.headscale() as headscale:
+        headscale.delete_node(removed.id)
+    told = gateway.play("gateway", "--check")
+    assert {"headscale : Make a pre-auth key unless the given one can still be used", "tailscale : Join the mesh"} <= {
+        *told.changed
+    }
+    gateway.play("gateway")
+    assert gateway.node().id != removed.id
+    assert_passes(gateway, client)
+    assert gateway.play("gateway").changed == []
+
+
+def test_a_lost_identity_in_the_mesh_is_made_anew_and_clients_keep_their_configs(
+    gateway: MetalGateway, client: Client
+) -> None:
+    assert_passes(gateway, client)
+    machine = gateway.machine
+    machine.ssh("systemctl", "stop", "meshgate-tailscale.service")
+    machine.ssh("sh", "-c", "rm -rf /var/lib/private/meshgate-tailscale/*")
+    with lab_world.headscale() as headscale:
+        headscale.delete_node(gateway.node().id)
+    gateway.play("gateway")
+    assert_passes(gateway, client)
+    assert gateway.play("gateway").changed == []
+
+
+SHUT = """
+add table inet host
+add chain inet host in { type filter hook input priority 0; policy drop; }
+add rule inet host in ct state established,related accept
+add rule inet host in iifname lo accept
+add rule inet host in meta l4proto ipv6-icmp accept
+add rule inet host in tcp dport { 22, 8080, 8081 } accept
+"""
+LXC = "/run/systemd/system/service.d/zzz-lxc-service.conf"
+CIS = "/etc/sysctl.d/99-cis.conf"
+
+
+def test_what_would_shut_clients_out_is_named_before_anything_is_touched(gateway: MetalGateway) -> None:
+    machine, processes = gateway.machine, gateway.processes()
+    machine.ssh("nft", "-f", "-", stdin=SHUT)
+    machine.ssh("mkdir", "-p", str(Path(LXC).parent))
+    machine.ssh("tee", LXC, stdin="[Service]\nLoadCredential=\n")
+    machine.ssh("tee", CIS, stdin="net.ipv4.ip_forward = 0\n")
+    try:
+        played = MetalGateway(machine, gateway.directory, {"mtu": 1340}).try_to_play("gateway")
+        verified = gateway.try_to_play("verify")
+    finally:
+        machine.ssh("rm", LXC, CIS)
+    try:
+        assert played.changed == []
+        drop_in, sysctl, firewall = played.complaint
+        assert drop_in.startswith(f"{LXC} takes LoadCredential= from meshgate-agent.service")
+        assert sysctl.startswith(f"{CIS} sets net.ipv4.ip_forward to 0 at each boot")
+        begin = "nft (table inet host, chain in) drops what comes for UDP port 51820: open it by `"
+        assert firewall.startswith(begin)
+        assert [line.split(":")[0] for line in verified.complaint] == ["forwarding", "the host's firewall"]
+        assert gateway.processes() == processes
+        machine.ssh(*firewall.removeprefix(begin).partition("`")[0].split())
+        assert gateway.play("gateway").changed == []
+        with gateway.client("let-in") as client:
+            assert client.identify(lab_world.INTERNET[0], 20)["host"] == "internet-host"
+    finally:
+        machine.ssh("nft", "delete", "table", "inet", "host")
+
+
 STRANGER = "import socket, time; s = socket.socket(type=socket.SOCK_DGRAM); s.bind(('', 5353)); time.sleep(60)"
 
 

@@ -162,9 +162,34 @@ def test_a_lock_in_a_file_backend(pulumi: Pulumi, backend: str, stack: str) -> N
         pulumi.stack(stack).gateways()
 
 
-def test_other_backends_have_no_files_to_look_at(pulumi: Pulumi) -> None:
+ENDED = "2026-11-28T01:43:10.000Z"
+
+
+@pytest.mark.parametrize(
+    ("written", "runs", "settled"),
+    [
+        ("2026-11-28T01:43:09.700Z", [{"endTime": ENDED, "result": "succeeded"}], True),
+        ("2026-11-28T01:43:12.000Z", [{"endTime": ENDED, "result": "failed"}], True),
+        ("2026-11-28T01:43:20.000Z", [{"endTime": ENDED, "result": "succeeded"}], False),
+        ("2026-11-28T01:43:20.000Z", [{"result": "in-progress"}], False),
+        ("2026-11-28T01:43:20.000Z", [], True),  # moved here, by `pulumi stack import`
+        ("", [], True),
+    ],
+)
+def test_a_run_that_has_not_ended_in_a_bucket(
+    pulumi: Pulumi, written: str, runs: list[dict[str, str]], settled: bool
+) -> None:
+    """Whose locks no command tells of: the state is newer than the last run's end."""
+    pulumi.answers["stack ls"] = [{"name": "prod", **({"lastUpdate": written} if written else {})}]
+    pulumi.answers["stack history"] = runs
     pulumi.answers["whoami"] = {"url": "s3://bucket?region=eu-central-1"}
-    assert pulumi.stack().gateways()
+    if settled:
+        assert pulumi.stack().gateways()
+    else:
+        with pytest.raises(
+            StackError, match=r"^Stack prod is half changed: .*, or `pulumi up` first if it was killed$"
+        ):
+            pulumi.stack().gateways()
 
 
 def test_the_examples_are_what_the_play_and_the_plugin_ask_for() -> None:

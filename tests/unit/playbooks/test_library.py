@@ -227,6 +227,16 @@ def test_node_is_approved_beside_its_other_routes(key: Module, node: Module, ser
     assert again["node"] == done["node"]
 
 
+def test_whether_the_server_knows_a_machine(key: Module, node: Module, server: FakeHeadscale) -> None:
+    server.join(key()["key"], "somebody-elses-name")
+    (joined,) = server.nodes.values()
+    own = f"nodekey:{joined.id:064x}"
+    assert node(check=True, node_key=own)["known"] is True
+    server.nodes.clear()
+    assert node(check=True, node_key=own)["known"] is False
+    assert "known" not in node(check=True)
+
+
 def test_node_gets_its_tags(key: Module, node: Module, server: FakeHeadscale) -> None:
     server.join(key(tags=["tag:a"])["key"], "meshgate-edge")
     server.own_tags(("tag:a", "tag:b"))

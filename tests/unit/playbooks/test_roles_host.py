@@ -8,6 +8,7 @@ import pytest
 from ansible.errors import AnsibleFilterError
 
 from playbooks.filter_plugins import gateway_checks as judge
+from playbooks.filter_plugins import gateway_firewall as firewall
 from tests.unit.playbooks.modules import documented_options
 
 from playbooks.library import gateway_host as host_module  # isort: skip
@@ -25,7 +26,8 @@ SETTINGS: dict[str, Any] = {
     "peers_url": "http://10.0.0.5:8080",
     "client_networks": ["10.77.0.0/16", "fd77::/64"],
     "interface_environment": {"MESHGATE_WIREGUARD": "auto"},
-    "environment": {"MESHGATE_HTTP_HOST": "10.0.0.5"},
+    "endpoint": "vpn.example.com:51820",
+    "environment": {"MESHGATE_HTTP_HOST": "10.0.0.5", "MESHGATE_ALLOWED_IPS": "0.0.0.0/0,::/0"},
     "in_mesh": True,
     "servers": {},
     "tailscale": {"port": 41642},
@@ -52,7 +54,10 @@ FRESH: dict[str, Any] = {
     "tailscale": None,
     "vendor_tailscale": None,
     "tables": None,
-    "forward_drops": [],
+    "packets": [],
+    "unread_tables": [],
+    "taken_back": {},
+    "later_sysctls": {},
 }
 WORKING = FRESH | {
     "releases": [RELEASE],
@@ -90,6 +95,25 @@ def units(**states: dict[str, bool]) -> dict[str, Any]:
     return {"units": FRESH["units"] | {f"{name.replace('_', '-')}.service": state for name, state in states.items()}}
 
 
+OFF_LATER = {"net/ipv4/ip_forward": {"file": "/etc/sysctl.d/99-cis.conf", "value": "0"}}
+
+
+def chain(by: str, name: str, family: str = "ip", table: str = "filter", zone: str = "") -> dict[str, str]:
+    return {"by": by, "family": family, "table": table, "chain": name, "zone": zone}
+
+
+UFW, IPTABLES = chain("ufw", "INPUT"), chain("iptables-legacy", "FORWARD", "ip6")
+
+
+def arrival(outcome: str, *chains: dict[str, str], version: int = 4, **differences: Any) -> dict[str, Any]:  # noqa: ANN401
+    packet = {"protocol": "udp", "port": 51820, "address": "vpn.example.com", "version": version, "outcome": outcome}
+    return packet | {"chains": list(chains or (UFW,))} | differences
+
+
+def passage(there: str, back: str, outcome: str, *chains: dict[str, str]) -> dict[str, Any]:
+    return {"from": [there], "to": [back], "version": 6, "outcome": outcome, "chains": list(chains or (IPTABLES,))}
+
+
 ALL_WAYS = SETTINGS | {
     "servers": {"openvpn": {"ports": [["udp", 1194], ["tcp", 443]]}, "ipsec": {"ports": [["udp", 500], ["udp", 4500]]}}
 }
@@ -124,9 +148,10 @@ def test_without_wireguard_nothing_of_it_is_looked_at() -> None:
     parts = judge.gateway_parts(host, UNWIREGUARDED, ARTIFACT, READY, NODE)
     assert [part["part"] for part in parts if not part["works"]] == []
     assert not [part for part in parts if "wireguard" in part["part"] or "meshgate0" in part["part"]]
-    closed = judge.gateway_parts(host | {"forward_drops": ["ip filter"]}, UNWIREGUARDED, ARTIFACT, READY, NODE)
+    packets = [passage(way, "eth0", "dropped") for way in UNWIREGUARDED["interfaces"]]
+    closed = judge.gateway_parts(host | {"packets": packets}, UNWIREGUARDED, ARTIFACT, READY, NODE)
     (why,) = [part["why"] for part in closed if not part["works"]]
-    assert why.endswith("accept there what comes in by ovpn-udp or ipsec0, and established connections out by it")
+    assert "drops what goes from ovpn-udp to eth0 and from ipsec0 to eth0: " in why
 
 
 def test_wireguard_that_is_given_up_is_in_nobodys_way() -> None:
@@ -208,6 +233,123 @@ def test_what_is_wrong_gets_one_sentence(differences: dict[str, object], sentenc
 )
 def test_what_is_the_gateways_own_is_no_problem(differences: dict[str, object]) -> None:
     assert problems(**differences) == []
+
+
+@pytest.mark.parametrize(
+    ("packets", "sentences"),
+    [
+        (
+            [arrival("dropped"), arrival("dropped", chain("ufw", "INPUT", "ip6"), version=6)],
+            ["ufw (table filter, chain INPUT) drops what comes for UDP port 51820: open it by `ufw allow 51820/udp`."],
+        ),
+        (
+            [
+                arrival("dropped", chain("firewalld", "filter_INPUT", "inet", "firewalld", "public")),
+                arrival("dropped", chain("firewalld", "filter_INPUT", "inet", "firewalld", "public"), port=1194),
+            ],
+            [
+                "firewalld (table firewalld, chain filter_INPUT) drops what comes for UDP port 51820 and UDP port 1194"
+                ": open it by `firewall-cmd --permanent --zone=public --add-port=51820/udp` and "
+                "`firewall-cmd --permanent --zone=public --add-port=1194/udp`, then `firewall-cmd --reload`."
+            ],
+        ),
+        (
+            [arrival("dropped", chain("nft", "in", "inet", "mine"))],
+            [
+                "nft (table inet mine, chain in) drops what comes for UDP port 51820: open it by "
+                "`nft insert rule inet mine in udp dport 51820 accept`, and where these rules are loaded from at boot."
+            ],
+        ),
+        (
+            [passage("meshgate0", "eth0", "dropped"), passage("eth0", "meshgate0", "dropped")],
+            [
+                "iptables-legacy (table ip6 filter, chain FORWARD) drops what goes from meshgate0 to eth0 and from "
+                "eth0 to meshgate0: open it by `ip6tables-legacy -I FORWARD -i meshgate0 -j ACCEPT` and `ip6tables-"
+                "legacy -I FORWARD -o meshgate0 -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT`, and where these "
+                "rules are loaded from at boot."
+            ],
+        ),
+        ([arrival("passed")], []),
+        ([arrival("perhaps")], []),
+        ([arrival("dropped"), arrival("passed", version=6)], []),
+    ],
+)
+def test_a_firewall_that_lets_no_client_in_is_a_problem(packets: list[object], sentences: list[str]) -> None:
+    assert problems(packets=packets) == sentences
+
+
+def test_the_orchestrator_has_to_get_in_and_others_need_not() -> None:
+    api: dict[str, Any] = {"protocol": "tcp", "port": 8080, "address": "10.0.0.5"}
+    (line,) = problems(packets=[arrival("dropped", **api)])
+    assert line.endswith("drops what comes for TCP port 8080: open it by `ufw allow 8080/tcp`.")
+    seen = FRESH | {"packets": [arrival("perhaps", **api)]}
+    assert firewall.gateway_doubts(seen, SETTINGS) == []
+
+
+def test_what_clients_send_to_the_mesh_alone_need_not_leave_otherwise() -> None:
+    mesh_alone = {"MESHGATE_ALLOWED_IPS": "100.64.0.0/10,fd7a:115c:a1e0::/48"}
+    out, mesh = passage("meshgate0", "eth0", "dropped"), passage("meshgate0", "tailscale0", "dropped")
+    alone = SETTINGS | {"environment": SETTINGS["environment"] | mesh_alone}
+    assert judge.gateway_problems(FRESH | {"packets": [out]}, alone, ARTIFACT) == []
+    assert len(judge.gateway_problems(FRESH | {"packets": [mesh]}, alone, ARTIFACT)) == 1
+
+
+def test_what_nobody_can_tell_of_a_firewall_is_a_doubt() -> None:
+    seen = WORKING | {
+        "packets": [arrival("perhaps"), arrival("dropped", chain("nft", "in", "inet", "mine"), version=6)],
+        "unread_tables": ["ip filter"],
+    }
+    by_policy, by_version, unread = firewall.gateway_doubts(seen, SETTINGS)
+    assert by_policy.startswith("ufw (table filter, chain INPUT) perhaps drops what comes for UDP port 51820: ")
+    assert by_version.startswith("nft (table inet mine, chain in) perhaps drops ")
+    assert unread == "the tables ip filter of legacy iptables cannot be read: install iptables-legacy-save"
+    parts = judge.gateway_parts(seen, SETTINGS, ARTIFACT, READY, NODE)
+    (line,) = [line for line in judge.gateway_report(parts) if line.startswith("the host's firewall")]
+    assert line.startswith("the host's firewall: works, as far as anybody can tell; ufw (table filter, chain INPUT) ")
+    assert all(part["works"] for part in parts)
+
+
+def test_packets_that_have_to_come_in() -> None:
+    ways = ALL_WAYS | {"endpoint": "[2001:db8::1]:51820"}
+    assert [(one["protocol"], one["port"], one["address"]) for one in firewall.gateway_arrivals(ways)] == [
+        ("udp", 51820, "2001:db8::1"),
+        ("udp", 1194, "2001:db8::1"),
+        ("tcp", 443, "2001:db8::1"),
+        ("udp", 500, "2001:db8::1"),
+        ("udp", 4500, "2001:db8::1"),
+        ("tcp", 8080, "10.0.0.5"),
+    ]
+    behind_a_proxy = {"http_host": "127.0.0.1"}
+    assert [one["port"] for one in firewall.gateway_arrivals(SETTINGS | behind_a_proxy)] == [51820]
+
+
+LXC = "/run/systemd/system/service.d/zzz-lxc-service.conf"
+
+
+def test_a_drop_in_that_takes_the_keys_is_named() -> None:
+    lost = {"LoadCredential": LXC}
+    assert problems(taken_back={judge.AGENT: lost, judge.KEYS: lost, "meshgate-openvpn.service": lost}) == [
+        f"{LXC} takes LoadCredential= from meshgate-agent.service, which cannot do without: `mkdir -p "
+        "/etc/systemd/system/meshgate-.service.d && ln -s /dev/null "
+        "/etc/systemd/system/meshgate-.service.d/zzz-lxc-service.conf` keeps it from Meshgate's units."
+    ]
+    own = {judge.AGENT: {"User": "/etc/systemd/system/service.d/user.conf"}}
+    assert problems(taken_back=own)[0].endswith("which cannot do without: take User= out of it.")
+    key_service = {"http_host": "10.0.0.5", "http_port": 8082, "probe_port": 8083}
+    assert len(judge.key_problems(FRESH | {"taken_back": {judge.KEYS: lost}}, key_service, ARTIFACT)) == 1
+
+
+def test_a_file_that_switches_forwarding_off_at_boot_is_named() -> None:
+    assert problems(later_sysctls=OFF_LATER) == [
+        "/etc/sysctl.d/99-cis.conf sets net.ipv4.ip_forward to 0 at each boot, after 60-meshgate.conf: take that line "
+        "away, or give it the value 1."
+    ]
+    on = {name: later | {"value": "1"} for name, later in OFF_LATER.items()}
+    assert problems(later_sysctls=on) == []
+    ipv6 = {"net/ipv6/conf/all/forwarding": OFF_LATER["net/ipv4/ip_forward"]}
+    assert len(problems(later_sysctls=ipv6)) == 1
+    only_ipv4 = SETTINGS | {"client_networks": ["10.77.0.0/16"]}
+    assert judge.gateway_problems(FRESH | {"later_sysctls": ipv6}, only_ipv4, ARTIFACT) == []
 
 
 def test_what_keeps_a_host_from_running_a_key_service() -> None:
@@ -294,7 +436,8 @@ def test_a_working_gateway_has_no_broken_part() -> None:
             "forwarding",
             "net.ipv6.conf.all.forwarding must be 1",
         ),
-        ({"forward_drops": ["inet filter forward"]}, "the host's firewall", "inet filter forward drops what is"),
+        ({"later_sysctls": OFF_LATER}, "forwarding", "/etc/sysctl.d/99-cis.conf sets net.ipv4.ip_forward to 0 at"),
+        ({"packets": [arrival("dropped")]}, "the host's firewall", "ufw (table filter, chain INPUT) drops what comes"),
         ({"tailscale": None}, "tailscaled", "it does not answer"),
         (
             {"tailscale": WORKING["tailscale"] | {"state": "NeedsLogin", "joined": False}},
@@ -349,7 +492,8 @@ def test_an_artifact_that_is_missing_is_a_part_too() -> None:
 def test_the_agent_with_a_certificate_listens_where_the_url_says() -> None:
     changed = judge.gateway_tls_listener(SETTINGS | {"peers_url": "https://gateway.test:8443"})
     assert (changed["http_host"], changed["http_port"]) == (EVERYWHERE, 8443)
-    assert changed["environment"] == {"MESHGATE_HTTP_HOST": EVERYWHERE, "MESHGATE_HTTP_PORT": "8443"}
+    told = {name: changed["environment"][name] for name in ("MESHGATE_HTTP_HOST", "MESHGATE_HTTP_PORT")}
+    assert told == {"MESHGATE_HTTP_HOST": EVERYWHERE, "MESHGATE_HTTP_PORT": "8443"}
     assert judge.gateway_probe_url(changed) == "http://127.0.0.1:8081"
     assert judge.gateway_tls_listener(SETTINGS | {"peers_url": "https://gateway.test"})["http_port"] == 443
     with pytest.raises(AnsibleFilterError, match="no https:// URL"):
@@ -371,28 +515,6 @@ def test_addresses_of_proc_net() -> None:
     assert host_module.readable("0100007F") == "127.0.0.1"
     assert host_module.readable("00000000000000000000000001000000") == "::1"
     assert host_module.readable("0000000000000000FFFF00000500000A") == "10.0.0.5"
-
-
-def test_chains_that_drop_what_is_forwarded() -> None:
-    def chain(table: str, hook: str, policy: str) -> dict[str, Any]:
-        return {"chain": {"family": "inet", "table": table, "name": hook, "hook": hook, "policy": policy}}
-
-    def rule(table: str, interface: str) -> dict[str, Any]:
-        matches = {"match": {"op": "==", "left": {"meta": {"key": "iifname"}}, "right": interface}}
-        return {"rule": {"family": "inet", "table": table, "chain": "forward", "expr": [matches, {"accept": None}]}}
-
-    rules = [
-        {"metainfo": {}},
-        chain("docker", "forward", "drop"),
-        chain("open", "forward", "accept"),
-        chain("door", "input", "drop"),
-        chain("known", "forward", "drop"),
-        rule("known", "meshgate0"),
-        rule("docker", "docker0"),
-    ]
-    assert host_module.forward_drops(rules, ["meshgate0"]) == ["inet docker forward"]
-    both = ["meshgate0", "ovpn-udp"]
-    assert host_module.forward_drops(rules, both) == ["inet docker forward", "inet known forward"]
 
 
 def test_networks_are_those_of_addresses_and_routes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -421,6 +543,16 @@ def test_networks_are_those_of_addresses_and_routes(monkeypatch: pytest.MonkeyPa
     ]
 
 
+def test_a_name_is_looked_up_where_a_host_has_a_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_module, "resolved", {"vpn.example.com": ["203.0.113.1"]}.__getitem__)
+    assert host_module.dialled("vpn.example.com", choice=True) == ["203.0.113.1"]
+    assert host_module.dialled("vpn.example.com", choice=False) == []
+    assert host_module.dialled("2001:DB8::1", choice=True) == ["2001:db8::1"]
+    monkeypatch.undo()
+    assert host_module.resolved("192.0.2.7") == ["192.0.2.7"]
+    assert host_module.resolved("127.0.0.1") == [], "as a host calls itself"
+
+
 def test_the_release_of_the_interface_is_read_from_its_unit(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:  # noqa: ANN401
     monkeypatch.setattr(host_module, "UNIT_FILES", tmp_path)
     root = Path("/opt/meshgate")
@@ -431,4 +563,5 @@ def test_the_release_of_the_interface_is_read_from_its_unit(monkeypatch: pytest.
 
 
 def test_the_module_documents_its_options() -> None:
-    assert set(documented_options(host_module)) == {"udp_ports", "tcp_ports", "interfaces", "root"}
+    known = {"udp_ports", "tcp_ports", "interfaces", "arrivals", "client_networks", "root"}
+    assert set(documented_options(host_module)) == known

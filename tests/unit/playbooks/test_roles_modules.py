@@ -528,6 +528,15 @@ class TestTailscaleUp:
         assert self.up(pre_auth_key=self.KEY)["changed"]
         assert "--force-reauth" in commands.ran[0]
 
+    def test_a_host_that_headscale_has_forgotten_joins_anew(
+        self, monkeypatch: pytest.MonkeyPatch, commands: Commands
+    ) -> None:
+        monkeypatch.setattr(tailscale_up, "seen", lambda _: self.JOINED)
+        assert self.up(check=True, forgotten=True)["changed"]
+        assert commands.ran == []
+        assert self.up(pre_auth_key=self.KEY, forgotten=True)["changed"]
+        assert commands.ran[0][-2:] == ["--force-reauth", "--auth-key=file:/dev/stdin"]
+
     def test_without_a_key_it_says_so(self, monkeypatch: pytest.MonkeyPatch, commands: Commands) -> None:
         monkeypatch.setattr(tailscale_up, "seen", lambda _: None)
         assert self.up(check=True)["changed"]
