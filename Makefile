@@ -18,7 +18,7 @@ unexport $(filter-out UV_SYSTEM_CERTS UV_CACHE_DIR UV_INDEX UV_DEFAULT_INDEX %_I
 export LC_ALL := $(if $(filter Darwin,$(shell uname)),en_US.UTF-8,C.UTF-8)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up status down logs client artifact preview verify new-env reference check test prove lock
+.PHONY: help setup up status down logs client artifact preview verify check-pipeline new-env reference check test prove lock
 
 help:
 	@echo "make up        everything: tools, images, a one-node Kubernetes, Headscale, the gateway (cold: about 15 minutes)"
@@ -28,6 +28,7 @@ help:
 	@echo "make artifact  the gateway as one file for a bare-metal host: dist/meshgate-gateway.tar.gz"
 	@echo "make preview   what 'pulumi up' would change in the lab; STACK=dev,prod FORMAT=markdown: as a review"
 	@echo "make verify    whether each way into a running stack works, and if not why; STACK=prod: into that one"
+	@echo "make check-pipeline  whether GitHub holds what the workflows need for an environment (STACK=prod)"
 	@echo "make new-env   an environment of your own: asks, checks, writes Pulumi.NAME.yaml, previews (NAME=… [ANSWERS=file])"
 	@echo "make down      nothing of the lab is left (ALL=1: nor of its caches; says what stays)"
 	@echo "make check     lint, types, unit tests: under a minute"
@@ -65,6 +66,9 @@ preview: .venv/ready
 
 verify: .venv/ready
 	@$(BIN)/python -m $(if $(filter lab,$(or $(STACK),lab)),lab verify,verify $(STACK)) $(CONFIG_FILE:%=--config-file=%)
+
+check-pipeline: .venv/ready
+	@$(BIN)/python -m pipeline check $(STACK)
 
 new-env: .venv/ready
 	@$(BIN)/python -m environments new $(NAME) $(if $(ANSWERS),--answers $(ANSWERS))

@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.docs.commands import PAGES, ROOT
 
-HOUSE = ("console", "environments", "gateway", "infra", "lab", "playbooks", "policy", "review", "verify")
+HOUSE = ("console", "environments", "gateway", "infra", "lab", "pipeline", "playbooks", "policy", "review", "verify")
 """The top-level packages."""
 SUFFIXES = (".py", ".yml", ".md", ".yaml", ".conf")
 NAMED = re.compile(rf"(?<![\w./~-])(?:{'|'.join(HOUSE)}|docs|examples|tests)/[\w/.-]*\w(?:{'|'.join(SUFFIXES)})\b")

@@ -1,5 +1,6 @@
 """The shell steps of the workflows: what they call, what they make of the answers, what they leave to a reader."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ REVIEW = (
 UNCHANGED = ("unchanged", "NO CHANGES", "")
 CHANGED = ("danger", "1 replaced", "- the key")
 PREVIEWS = [("preview", "preview"), ("drift", "look")]
-FINDERS = ["preview", "deploy", "drift"]
+FINDERS = ["access", "preview", "deploy", "drift"]
 
 
 @pytest.fixture
@@ -35,29 +36,79 @@ def runner(tmp_path: Path) -> Runner:
     return Runner(tmp_path)
 
 
-# Which environments there are
+# Which environments there are, and in which order
+
+
+def found(runner: Runner) -> dict[str, Any]:
+    """What the job's outputs are."""
+    lines = (line.partition("=") for line in runner.output.splitlines())
+    return {name: json.loads(value) for name, _, value in lines}
+
+
+def settings(runner: Runner, *stacks: str) -> None:
+    for stack in stacks:
+        (runner.work / f"Pulumi.{stack}.yaml").write_text("config:\n  meshgate:protect: true\n")
 
 
 @pytest.mark.parametrize("name", FINDERS)
 def test_every_stack_with_settings_but_the_lab_is_an_environment(runner: Runner, name: str) -> None:
-    settings = "config:\n  meshgate:protect: true\n"
-    for stack, text in {
-        "lab": settings,
-        "dev": settings,
-        "prod": settings,
-        "example": "# config:\n#  key: 1\n",
-    }.items():
-        (runner.work / f"Pulumi.{stack}.yaml").write_text(text)
+    settings(runner, "lab", "dev", "prod")
+    (runner.work / "Pulumi.example.yaml").write_text("# config:\n#  key: 1\n")
     (runner.work / "Pulumi.yaml").write_text("name: meshgate\n")
     done = runner.run(name, "environments", "Find")
     assert (done.returncode, done.stderr) == (0, "")
-    assert runner.output == 'names=["dev","prod"]\n'
+    assert 'names=["dev","prod"]\n' in runner.output
 
 
-def test_without_any_the_list_is_empty(runner: Runner) -> None:
-    (runner.work / "Pulumi.lab.yaml").write_text("config:\n  meshgate:headscale: {}\n")
+def test_without_any_the_lists_are_empty(runner: Runner) -> None:
+    settings(runner, "lab")
     assert runner.run("deploy", "environments", "Find").returncode == 0
-    assert runner.output == "names=[]\n"
+    assert found(runner) == {"names": [], "first": [], "second": [], "third": [], "fourth": []}
+
+
+def test_a_deployment_goes_line_by_line_and_passes_over_what_is_not_there(runner: Runner) -> None:
+    runner.ordered("# first the small ones", "dev", "staging", "", "prod-us prod-eu  # side by side")
+    settings(runner, "prod-eu", "dev", "prod-us")
+    assert runner.run("deploy", "environments", "Find").returncode == 0
+    assert found(runner) == {
+        "names": ["dev", "prod-us", "prod-eu"],
+        "first": ["dev"],
+        "second": ["prod-us", "prod-eu"],
+        "third": [],
+        "fourth": [],
+    }
+
+
+def test_one_environment_alone_is_the_only_stage(runner: Runner) -> None:
+    settings(runner, "dev", "prod")
+    runner.github["inputs.environment"] = "prod"
+    assert runner.run("deploy", "environments", "Find").returncode == 0
+    assert (found(runner)["first"], found(runner)["second"]) == (["prod"], [])
+
+
+@pytest.mark.parametrize(
+    ("lines", "only", "sentence"),
+    [
+        (["prod"], "", ".github/promotion names the environment dev not at all: give it one place in the order."),
+        (["dev", "prod dev"], "", ".github/promotion names the environment dev twice: give it one place in the order."),
+        (
+            ["dev", "prod"],
+            "$(id)",
+            "There is no environment $(id): commit its Pulumi.$(id).yaml, or take one of dev, prod.",
+        ),
+        (
+            ["dev", "prod", "a", "b", "c"],
+            "",
+            ".github/promotion has 5 stages, and deploy.yml 4: put environments on one line.",
+        ),
+    ],
+)
+def test_an_order_that_is_none_is_refused(runner: Runner, lines: list[str], only: str, sentence: str) -> None:
+    settings(runner, "dev", "prod", *lines[2:])
+    runner.ordered(*lines)
+    runner.github["inputs.environment"] = only
+    done = runner.run("deploy", "environments", "Find")
+    assert (done.returncode, done.stderr) == (1, f"{sentence}\n")
 
 
 # A preview
@@ -65,39 +116,50 @@ def test_without_any_the_list_is_empty(runner: Runner) -> None:
 
 @pytest.mark.parametrize(("name", "job"), PREVIEWS)
 def test_a_preview_is_kept_for_the_next_job_and_shown_in_the_summary(runner: Runner, name: str, job: str) -> None:
+    runner.stack()
+    runner.github["secrets.KUBECONFIG"] = "apiVersion: v1\n"
     runner.program(
         "make",
         'echo "$@" >make.txt; cat "$KUBECONFIG"; echo "$PULUMI_BACKEND_URL $PULUMI_CONFIG_PASSPHRASE"; '
-        'echo "[${KUBECONFIG_CONTENT-unset}]"; stat -c %a "$KUBECONFIG"',
+        'echo "[${KUBECONFIG_CONTENT-unset} ${AWS_ROLE_ARN-unset}]"; stat -c %a "$KUBECONFIG"; '
+        'echo "$KUBECONFIG" >kubeconfig.txt',
     )
     done = runner.run(name, job, "Preview")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
     assert (runner.work / "make.txt").read_text() == "-s preview STACK=prod FORMAT=markdown POLICY_PACK=policy\n"
     report = (runner.work / "reports" / "preview-prod.md").read_text()
-    assert report == "apiVersion: v1\ns3://state the passphrase\n[unset]\n600\n"
+    assert report == "apiVersion: v1\ns3://state?region=eu-central-1 the passphrase\n[unset unset]\n600\n"
     assert runner.summary == report
+    assert not Path((runner.work / "kubeconfig.txt").read_text().strip()).exists()
 
 
 def test_a_preview_that_fails_fails_the_step_and_is_shown_all_the_same(runner: Runner) -> None:
+    runner.stack()
     runner.program("make", "echo '### prod'; echo why >&2; exit 2")
     done = runner.run("preview", "preview", "Preview")
-    assert (done.returncode, done.stderr) == (2, "why\n")
+    assert done.returncode == 2
+    assert done.stderr.endswith("why\n")
     assert (runner.work / "reports" / "preview-prod.md").read_text() == "### prod\n"
     assert runner.summary == "### prod\n"
 
 
 def test_a_preview_that_never_began_says_so(runner: Runner) -> None:
+    runner.stack()
     runner.github["vars.PULUMI_BACKEND_URL"] = ""
     done = runner.run("preview", "preview", "Preview")
     assert done.returncode == 1
-    assert done.stderr == ("PULUMI_BACKEND_URL is missing: add it to the variables of prod's GitHub environment.\n")
+    assert (
+        "✗ PULUMI_BACKEND_URL is missing: add it to the variables of the GitHub environment prod-preview.\n"
+        in done.stderr
+    )
     assert runner.summary.startswith(f"{MARKER}\n<!-- verdicts: prod=failed -->\n\n### `prod`: no preview\n")
 
 
 def test_a_stack_of_machines_alone_needs_no_kubeconfig(runner: Runner) -> None:
-    runner.github["secrets.KUBECONFIG"] = ""
+    runner.stack()
     runner.program("make", 'echo "[${KUBECONFIG-unset}]"')
-    assert runner.run("preview", "preview", "Preview").returncode == 0
+    done = runner.run("preview", "preview", "Preview")
+    assert done.returncode == 0, done.stderr
     assert runner.summary == "[unset]\n"
 
 
@@ -105,11 +167,37 @@ def test_a_stack_of_machines_alone_needs_no_kubeconfig(runner: Runner) -> None:
 
 
 @pytest.mark.parametrize("code", [0, 255])
-def test_up_runs_with_the_rules_and_without_a_question(runner: Runner, code: int) -> None:
-    runner.program("pulumi", f'echo "$@"; exit {code}')
-    done = runner.run("deploy", "up", "Up")
-    assert done.returncode == code
+def test_up_runs_with_the_rules_and_without_a_question_after_a_trial(runner: Runner, code: int) -> None:
+    runner.stack()
+    runner.pulumi(f'echo "$@"; exit {code}')
+    done = runner.run("deploy", "first", "Up")
+    assert done.returncode == code, done.stderr
     assert done.stdout == "up --stack prod --yes --non-interactive --policy-pack policy\n"
+    tried = [line.split()[0] for line in (runner.work / "pulumi.txt").read_text().splitlines()]
+    assert [one for one in tried if one != "version"] == ["whoami", "stack", "config", "up"]
+    assert "the state's secrets" not in done.stderr
+
+
+def test_nothing_is_upped_when_the_trial_fails(runner: Runner) -> None:
+    runner.stack()
+    runner.program(
+        "pulumi", "[ $1 = version ] && echo v3.272.0 || { echo 'error: incorrect passphrase' >&2; exit 255; }"
+    )
+    done = runner.run("deploy", "first", "Up")
+    assert done.returncode == 1
+    assert "Could not open the backend: pulumi ended with status 255: error: incorrect passphrase" in done.stderr
+
+
+def test_access_checks_the_environment_that_it_is_for_and_changes_nothing(runner: Runner) -> None:
+    runner.stack()
+    done = runner.run("access", "check", "Check")
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    runner.github["secrets.PULUMI_CONFIG_PASSPHRASE"] = ""
+    done = runner.run("access", "check", "Check")
+    assert done.returncode == 1
+    assert (
+        "the GitHub environment prod-preview, since Pulumi.prod.yaml is encrypted with a passphrase.\n" in done.stderr
+    )
 
 
 @pytest.mark.parametrize(("name", "job"), [("checks", "check"), ("deploy", "check")])
