@@ -359,12 +359,11 @@ def test_a_namespace_of_others_is_after_a_stack_what_it_was_before(world: World,
     engine = Engine(tmp_path, pulumi_host.find(), world.api.kubeconfig)
     stack = World(world.api, world.headscale, world.api_key, engine)
     before, metadata = stack.everything(), core(world.api).read_namespace(name).metadata
-    gateway = {"name": "kept", "endpoint": "127.0.0.1:31840", "storage_class": "later", "registration_deadline": 5}
+    gateway = {"name": "kept", "endpoint": "127.0.0.1:31840", "storage_class": "later", "registration_deadline": 10}
     settings = world.settings(namespace=name, create_namespace=False, gateways=[gateway], orchestrator={})
     engine.configure(settings, api_key=world.api_key)
     with kubelet(world.api, name):
-        up = engine.run("up", "--yes")
-    assert "Gateway meshgate-kept is no exit node" in up.said
+        engine.run("up", "--yes")  # nobody joins here
     assert "meshgate-kept" in [one.metadata.name for one in apps(world.api).list_namespaced_deployment(name).items]
 
     engine.configure(settings | {"create_namespace": True}, api_key=world.api_key)
@@ -379,11 +378,11 @@ def test_a_namespace_that_the_stack_made_is_not_given_up_in_passing(world: World
     """The next `up` would delete it, and all that is in it."""
     engine = Engine(tmp_path, pulumi_host.find(), world.api.kubeconfig)
     stack = World(world.api, world.headscale, world.api_key, engine)
-    gateway = {"name": "made", "endpoint": "127.0.0.1:31850", "storage_class": "later", "registration_deadline": 5}
+    gateway = {"name": "made", "endpoint": "127.0.0.1:31850", "storage_class": "later", "registration_deadline": 10}
     settings = world.settings(namespace="made", gateways=[gateway], orchestrator={})
     engine.configure(settings, api_key=world.api_key)
     with kubelet(world.api, "made"):
-        engine.run("up", "--yes")
+        engine.run("up", "--yes")  # as above
     engine.configure(settings | {"create_namespace": False}, api_key=world.api_key)
     said = stack.refused(lambda: engine.run("up", "--yes"))
     assert (
