@@ -65,8 +65,9 @@ class GatewayWorkload(NamespacedComponent):
             },
             opts=self.opts(secret, config, state, policy),
         )
+        # Every pod's search path makes this whole, whatever the cluster's domain is.
         self.peers_url = pulumi.Output.format(
-            "http://{0}-peers.{1}.svc.cluster.local:{2}", self.name, cluster.namespace, gateway_programs.HTTP_PORT
+            "http://{0}-peers.{1}.svc:{2}", self.name, cluster.namespace, gateway_programs.HTTP_PORT
         )
         if gateway.monitoring:
             GatewayMonitoring(cluster, gateway, gateway.monitoring, self.selector, self.child())

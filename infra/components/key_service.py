@@ -81,9 +81,8 @@ class KeyService(NamespacedComponent):
             },
             opts=self.opts(secret, policy, *trusted),
         )
-        self.url = pulumi.Output.format(
-            "http://{0}.{1}.svc.cluster.local:{2}", NAME, cluster.namespace, gateway_programs.HTTP_PORT
-        )
+        # As a gateway's peers_url: for every cluster's domain.
+        self.url = pulumi.Output.format("http://{0}.{1}.svc:{2}", NAME, cluster.namespace, gateway_programs.HTTP_PORT)
         self.register_outputs({})
 
     def _network_policy(self, settings: StackSettings, own: MeshClientsSettings) -> NetworkPolicy:

@@ -358,7 +358,7 @@ async def test_the_orchestrator_gets_four_names_and_the_token_by_reference() -> 
     assert env["values"] == {
         "HEADSCALE_SERVER_PUBLIC_KEY": "the public key",
         "HEADSCALE_SERVER_ENDPOINT": "vpn.example.com:31820",
-        "GATEWAY_PEERS_URL": "http://meshgate-one-peers.meshgate.svc.cluster.local:8080",
+        "GATEWAY_PEERS_URL": "http://meshgate-one-peers.meshgate.svc:8080",
     }
     assert env["secrets"] == {"GATEWAY_PEERS_TOKEN": {"secret": "meshgate-gateway", "key": TOKEN_KEY}}
 
@@ -373,7 +373,7 @@ async def test_several_gateways_have_names_of_their_own_besides() -> None:
         "GATEWAYS": "edge-1,one",
         "GATEWAY_ONE_PUBLIC_KEY": "the public key",
         "GATEWAY_ONE_ENDPOINT": "vpn.example.com:31820",
-        "GATEWAY_ONE_PEERS_URL": "http://meshgate-one-peers.meshgate.svc.cluster.local:8080",
+        "GATEWAY_ONE_PEERS_URL": "http://meshgate-one-peers.meshgate.svc:8080",
         "GATEWAY_EDGE_1_PUBLIC_KEY": "the public key",
         "GATEWAY_EDGE_1_ENDPOINT": "edge.example.com:51820",
         "GATEWAY_EDGE_1_PEERS_URL": "http://10.0.0.5:8080",
