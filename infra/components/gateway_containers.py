@@ -33,14 +33,21 @@ PLACES = gateway_programs.Places(
     state_dir=AGENT_STATE,
     issuing_certificate_file=f"{IDENTITY}/{ISSUING_CERTIFICATE}",
     issuing_key_file=f"{IDENTITY}/{ISSUING_KEY}",
+    tailscale_host="$(POD_IP)",
     openvpn_dir=OPENVPN_MEETING,
     ipsec_dir=IPSEC_MEETING,
 )
-NODE_ADDRESSES = {
-    "name": "MESHGATE_NODE_ADDRESSES",
-    "value_from": {"field_ref": {"api_version": "v1", "field_path": "status.hostIPs"}},
-}
+
+
+def _told_by_kubernetes(name: str, path: str) -> dict[str, object]:
+    return {"name": name, "value_from": {"field_ref": {"api_version": "v1", "field_path": path}}}
+
+
+NODE_ADDRESSES = _told_by_kubernetes("MESHGATE_NODE_ADDRESSES", "status.hostIPs")
 """The node's addresses as the pod starts, IPv4 and IPv6; of Kubernetes 1.29 and later."""
+POD_ADDRESS = _told_by_kubernetes("POD_IP", "status.podIP")
+"""Kubernetes puts it in the place of $(POD_IP) in what follows it. It is where a kubelet asks its probes. containerboot
+listens there, and not at [::]: not every kernel has IPv6, nor every cluster IPv4."""
 
 
 def _container(name: str, image: str, *capabilities: str, **more: object) -> dict[str, object]:
@@ -70,7 +77,7 @@ def tailscale(server: HeadscaleSettings, gateway: GatewaySettings) -> dict[str, 
         "TS_USERSPACE": "false",
         **gateway_programs.TAILSCALED_ENVIRONMENT,
         "TS_ENABLE_HEALTH_CHECK": "true",
-        "TS_LOCAL_ADDR_PORT": f"0.0.0.0:{gateway_programs.TAILSCALE_HEALTH_PORT}",
+        "TS_LOCAL_ADDR_PORT": f"{PLACES.tailscale_host}:{gateway_programs.TAILSCALE_HEALTH_PORT}",
         "TS_EXTRA_ARGS": " ".join(gateway_programs.tailscale_up_arguments(server.url)),
         "TS_TAILSCALED_EXTRA_ARGS": " ".join(gateway_programs.tailscaled_arguments(gateway)),
     }
@@ -89,7 +96,8 @@ def tailscale(server: HeadscaleSettings, gateway: GatewaySettings) -> dict[str, 
     return _container(
         "tailscale",
         gateway.tailscale_image,
-        env=_environment(environment),
+        # By POD_IPS containerboot knows an IPv6 address in TS_LOCAL_ADDR_PORT, which it puts into brackets.
+        env=[POD_ADDRESS, _told_by_kubernetes("POD_IPS", "status.podIPs"), *_environment(environment)],
         ports=[{"name": "tailscale", "container_port": gateway.tailscale_port, "protocol": "UDP"}],
         readiness_probe=health | {"period_seconds": 1},
         resources={"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
@@ -149,12 +157,13 @@ def ipsec(gateway: GatewaySettings) -> dict[str, object]:
 def agent(gateway: GatewaySettings, identity: GatewayIdentity) -> dict[str, object]:
     """Lets devices in, by the API."""
     probe = {"port": "probes"}
+    in_mesh = identity.mesh is not None
     public_key = identity.wireguard.public_key if identity.wireguard else None
-    environment = gateway_programs.agent_environment(gateway, public_key, PLACES, in_mesh=identity.mesh is not None)
+    environment = gateway_programs.agent_environment(gateway, public_key, PLACES, in_mesh=in_mesh)
     return _container(
         "agent",
         gateway.image,
-        env=[*_environment(environment), NODE_ADDRESSES],
+        env=[*([POD_ADDRESS] if in_mesh else []), *_environment(environment), NODE_ADDRESSES],
         ports=[
             {"name": "http", "container_port": gateway_programs.HTTP_PORT},
             {"name": gateway_programs.PROBE_PORT_NAME, "container_port": gateway_programs.PROBE_PORT},

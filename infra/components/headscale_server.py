@@ -134,8 +134,9 @@ def configuration(url: str, stun_port: int) -> dict[str, object]:
     ipv4, ipv6 = MESH_NETWORKS
     return {
         "server_url": url,
-        "listen_addr": f"0.0.0.0:{HTTP_PORT}",
-        "metrics_listen_addr": "0.0.0.0:9090",
+        # Without an address: IPv4 and IPv6, as far as the node's kernel has them.
+        "listen_addr": f":{HTTP_PORT}",
+        "metrics_listen_addr": ":9090",
         "grpc_listen_addr": "127.0.0.1:50443",
         "disable_check_updates": True,
         "noise": {"private_key_path": f"{STATE}/noise_private.key"},
@@ -148,7 +149,7 @@ def configuration(url: str, stun_port: int) -> dict[str, object]:
                 "region_code": "headscale",
                 "region_name": "Headscale",
                 "verify_clients": True,
-                "stun_listen_addr": f"0.0.0.0:{stun_port}",
+                "stun_listen_addr": f":{stun_port}",
                 "private_key_path": f"{STATE}/derp_private.key",
                 "automatically_add_embedded_derp_region": True,
             },

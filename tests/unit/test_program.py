@@ -11,6 +11,7 @@ from typing import Any
 
 import pulumi
 import pytest
+import yaml
 from google.protobuf.json_format import MessageToDict
 from pulumi.runtime.mocks import MockMonitor, MockResourceArgs, Mocks, set_mocks
 from pulumi.runtime.settings import ROOT, SETTINGS
@@ -629,7 +630,10 @@ async def test_an_agent_without_wireguard_takes_what_it_is_given(
     assert (settings.offered, settings.host, settings.private_key_file) == (("openvpn",), "vpn.example.com", None)
 
 
-async def test_the_agent_takes_what_it_is_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("address", "host"), [("10.244.0.7", "10.244.0.7"), ("fd00:10:244::7", "[fd00:10:244::7]")])
+async def test_the_agent_takes_what_it_is_given(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, address: str, host: str
+) -> None:
     monkeypatch.setitem(LEARNED["WireGuardKey"], "public_key", SERVER_KEY)
     networks = ["10.77.0.0/16", "fd77::/64"]
     gateway = CONFIG["gateways"][0] | {"client_networks": networks, "dns": ["192.0.2.53"], "mtu": 1300}
@@ -637,7 +641,7 @@ async def test_the_agent_takes_what_it_is_given(monkeypatch: pytest.MonkeyPatch,
     pod = gateway_pod(declared)
     for container in pod["containers"][1:]:
         for variable in container["env"]:
-            monkeypatch.setenv(variable["name"], variable.get("value", ""))
+            monkeypatch.setenv(variable["name"], variable.get("value", "").replace("$(POD_IP)", address))
     (volume,) = [volume for volume in pod["volumes"] if volume["name"] == "settings"]
     for item in volume["configMap"]["items"]:
         (tmp_path / item["path"]).write_text(one(declared, "ConfigMap", "one-config")["data"][item["key"]])
@@ -646,10 +650,28 @@ async def test_the_agent_takes_what_it_is_given(monkeypatch: pytest.MonkeyPatch,
     assert (settings.listen_port, settings.endpoint, settings.mtu) == (31820, "vpn.example.com:31820", 1300)
     assert ([*map(str, settings.client_networks)], [*map(str, settings.dns)]) == (networks, ["192.0.2.53"])
     assert interface.interface == settings.interface
-    known = {
+    assert settings.tailscale_health_url == f"http://{host}:9002/healthz"
+    known = {"POD_IP"} | {
         f"MESHGATE_{name}".upper() for name in {*agent.AgentSettings.model_fields, *InterfaceSettings.model_fields}
     }
     assert {variable["name"] for container in pod["containers"][1:] for variable in container["env"]} <= known
+
+
+async def test_nothing_listens_on_ipv4_alone() -> None:
+    """In a cluster of IPv6 it would never be ready."""
+    declared = await declare(access=["mesh"])
+    headscale = yaml.safe_load(one(declared, "ConfigMap", "config")["data"]["config.yaml"])
+    listening = (headscale["listen_addr"], headscale["metrics_listen_addr"], headscale["derp"]["server"])
+    assert (*listening[:2], listening[2]["stun_listen_addr"]) == (":8080", ":9090", ":3478")
+    tailscale = {each["name"]: each for each in gateway_pod(declared)["containers"][0]["env"]}
+    assert tailscale["TS_LOCAL_ADDR_PORT"]["value"] == "$(POD_IP):9002"
+    names = list(tailscale)
+    assert names.index("POD_IP") < names.index("TS_LOCAL_ADDR_PORT")
+    fields = {name: tailscale[name]["valueFrom"]["fieldRef"]["fieldPath"] for name in ("POD_IP", "POD_IPS")}
+    assert fields == {"POD_IP": "status.podIP", "POD_IPS": "status.podIPs"}
+    agent = [each["name"] for each in gateway_pod(declared)["containers"][2]["env"]]
+    assert agent.index("POD_IP") < agent.index("MESHGATE_TAILSCALE_HEALTH_URL")
+    assert "MESHGATE_HTTP_HOST" not in agent
 
 
 async def test_the_firewall_is_told_of_the_cluster_and_of_its_nodes() -> None:
