@@ -4,7 +4,7 @@ import pulumi
 from pulumi.runtime.config import CONFIG, get_config_env, is_config_secret
 
 from infra.settings.loading import SettingsError, load
-from infra.settings.stack import StackSettings
+from infra.settings.stack import SECRETS, StackSettings
 
 
 def stack_settings() -> StackSettings:
@@ -12,10 +12,9 @@ def stack_settings() -> StackSettings:
     config = pulumi.Config()
     prefix = f"{config.name}:"
     keys = [key.removeprefix(prefix) for key in {**get_config_env(), **CONFIG.get()} if key.startswith(prefix)]
-    if "headscale_api_key" in keys and not is_config_secret(f"{prefix}headscale_api_key"):
-        raise pulumi.RunError(
-            f"{prefix}headscale_api_key: it is set in clear text; use `pulumi config set --secret headscale_api_key`."
-        )
+    for key in sorted(SECRETS.intersection(keys)):
+        if not is_config_secret(f"{prefix}{key}"):
+            raise pulumi.RunError(f"{prefix}{key}: it is set in clear text; use `pulumi config set --secret {key}`.")
     try:
         return load(config.get, keys)
     except SettingsError as error:

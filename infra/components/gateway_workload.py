@@ -10,6 +10,7 @@ from infra.components import gateway_monitoring, gateway_pod
 from infra.components.api_callers import callers
 from infra.components.gateway_identity import GatewayIdentity
 from infra.components.gateway_monitoring import GatewayMonitoring
+from infra.components.pod_overlay import laid_over
 from infra.components.stack_cluster import NamespacedComponent, StackCluster
 from infra.kubernetes.labels import NOT_AWAITED
 from infra.settings.gateway import GatewaySettings
@@ -27,7 +28,7 @@ class GatewayWorkload(NamespacedComponent):
         identity: GatewayIdentity,
         opts: pulumi.ResourceOptions,
     ) -> None:
-        super().__init__("meshgate:components:GatewayWorkload", cluster, "gateway", gateway.name, opts)
+        super().__init__("meshgate:components:GatewayWorkload", cluster, "gateway", gateway.name, gateway.pod, opts)
         self._gateway = gateway
         self.name = gateway.hostname
         self.selector = {"app.kubernetes.io/name": "gateway", "app.kubernetes.io/instance": gateway.name}
@@ -55,16 +56,17 @@ class GatewayWorkload(NamespacedComponent):
                 # Two pods with one tailscaled state are a cloned machine to Headscale (tailscale#4837).
                 "strategy": {"type": "Recreate"},
                 "selector": {"match_labels": self.selector},
-                "template": {
-                    "metadata": {
-                        "labels": self.labels,
-                        "annotations": gateway_pod.annotations(identity),
+                "template": laid_over(
+                    {
+                        "metadata": {"labels": self.labels, "annotations": gateway_pod.annotations(identity)},
+                        "spec": gateway_pod.spec(gateway, self.name, identity),
                     },
-                    "spec": gateway_pod.spec(gateway, self.name, identity),
-                },
+                    self.pod,
+                ),
             },
             opts=self.opts(secret, config, state, policy),
         )
+        self.disruption_budget(f"{gateway.name}-budget", self.name, self.selector)
         # Every pod's search path makes this whole, whatever the cluster's domain is.
         self.peers_url = pulumi.Output.format(
             "http://{0}-peers.{1}.svc:{2}", self.name, cluster.namespace, gateway_programs.HTTP_PORT

@@ -5,16 +5,19 @@ The embedded DERP relay shares the HTTP port, STUN has one of its own. The confi
 """
 
 import hashlib
-from urllib.parse import urlsplit
 
 import yaml
 from pulumi_kubernetes.apps.v1 import Deployment
 from pulumi_kubernetes.core.v1 import ConfigMap, Service
 from pulumi_kubernetes.networking.v1 import Ingress
+from pydantic import SecretStr
 
+from infra.components import headscale_ingress
+from infra.components.pod_overlay import laid_over
 from infra.components.stack_cluster import NamespacedComponent, StackCluster
 from infra.resources.api_key import HeadscaleApiKey
 from infra.settings.headscale import HeadscaleSettings
+from infra.settings.resources import resources
 from infra.settings.value_types import MESH_NETWORKS
 
 NAME = "headscale"
@@ -27,8 +30,10 @@ STATE = "/var/lib/headscale"
 class HeadscaleServer(NamespacedComponent):
     """ConfigMap, volume, Deployment, Services, optional Ingress, and the API key that this program uses."""
 
-    def __init__(self, cluster: StackCluster, settings: HeadscaleSettings) -> None:
-        super().__init__("meshgate:components:HeadscaleServer", cluster, NAME, "headscale")
+    def __init__(
+        self, cluster: StackCluster, settings: HeadscaleSettings, ingress_key: SecretStr | None = None
+    ) -> None:
+        super().__init__("meshgate:components:HeadscaleServer", cluster, NAME, "headscale", settings.pod)
         # Headscale tells clients the port that it listens on itself: it must be the published one.
         self._stun_port = settings.stun_node_port or STUN_PORT
         config = yaml.safe_dump(configuration(settings.url, self._stun_port), sort_keys=False)
@@ -42,32 +47,36 @@ class HeadscaleServer(NamespacedComponent):
                 # SQLite and the in-memory netmap allow one server at a time.
                 "strategy": {"type": "Recreate"},
                 "selector": {"match_labels": SELECTOR},
-                "template": {
-                    "metadata": {
-                        "labels": self.labels,
-                        "annotations": {"meshgate/config": hashlib.sha256(config.encode()).hexdigest()[:16]},
-                    },
-                    "spec": {
-                        "automount_service_account_token": False,
-                        "enable_service_links": False,
-                        "security_context": {
-                            # Root without a capability: it owns its hostPath volumes too, which have no fsGroup.
-                            "run_as_user": 0,
-                            "seccomp_profile": {"type": "RuntimeDefault"},
+                "template": laid_over(
+                    {
+                        "metadata": {
+                            "labels": self.labels,
+                            "annotations": {"meshgate/config": hashlib.sha256(config.encode()).hexdigest()[:16]},
                         },
-                        "containers": [_container(settings.image, self._stun_port)],
-                        "volumes": [
-                            {"name": "config", "config_map": {"name": config_map.metadata.name}},
-                            {"name": "state", "persistent_volume_claim": {"claim_name": state.metadata.name}},
-                            {"name": "run", "empty_dir": {}},
-                            {"name": "tmp", "empty_dir": {}},
-                        ],
+                        "spec": {
+                            "automount_service_account_token": False,
+                            "enable_service_links": False,
+                            "security_context": {
+                                # Root without a capability: it owns its hostPath volumes too, which have no fsGroup.
+                                "run_as_user": 0,
+                                "seccomp_profile": {"type": "RuntimeDefault"},
+                            },
+                            "containers": [_container(settings.image, self._stun_port)],
+                            "volumes": [
+                                {"name": "config", "config_map": {"name": config_map.metadata.name}},
+                                {"name": "state", "persistent_volume_claim": {"claim_name": state.metadata.name}},
+                                {"name": "run", "empty_dir": {}},
+                                {"name": "tmp", "empty_dir": {}},
+                            ],
+                        },
                     },
-                },
+                    self.pod,
+                ),
             },
             opts=self.opts(),
         )
-        services = self._services(settings)
+        self.disruption_budget("budget", NAME, SELECTOR)
+        services = self._services(settings, ingress_key)
         self.api_key = HeadscaleApiKey(
             "api-key",
             namespace=cluster.namespace,
@@ -76,7 +85,7 @@ class HeadscaleServer(NamespacedComponent):
         )
         self.register_outputs({})
 
-    def _services(self, settings: HeadscaleSettings) -> list[Service | Ingress]:
+    def _services(self, settings: HeadscaleSettings, ingress_key: SecretStr | None) -> list[Service | Ingress]:
         http = {"name": "http", "port": HTTP_PORT, "target_port": "http"}
         stun = {"name": "stun", "port": self._stun_port, "target_port": "stun", "protocol": "UDP"}
         services: list[Service | Ingress] = [
@@ -107,25 +116,8 @@ class HeadscaleServer(NamespacedComponent):
                 )
             )
         if settings.ingress:
-            host = urlsplit(settings.url).hostname
-            backend = {"service": {"name": NAME, "port": {"name": "http"}}}
-            services.append(
-                Ingress(
-                    "ingress",
-                    metadata=self.metadata(NAME),
-                    spec={
-                        "ingress_class_name": settings.ingress.class_name,
-                        "tls": [{"hosts": [host], "secret_name": settings.ingress.tls_secret}],
-                        "rules": [
-                            {
-                                "host": host,
-                                "http": {"paths": [{"path": "/", "path_type": "Prefix", "backend": backend}]},
-                            }
-                        ],
-                    },
-                    opts=self.opts(*services),
-                )
-            )
+            before = headscale_ingress.declare(self, NAME, settings.url, settings.ingress, ingress_key, [*services])
+            services.append(before)
         return services
 
 
@@ -186,7 +178,7 @@ def _container(image: str, stun_port: int) -> dict[str, object]:
         },
         "readiness_probe": {"http_get": {"path": "/health", "port": "http"}, "period_seconds": 5},
         "liveness_probe": {"http_get": {"path": "/health", "port": "http"}, "period_seconds": 20},
-        "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
+        "resources": resources(NAME),
         "security_context": {
             "allow_privilege_escalation": False,
             "read_only_root_filesystem": True,

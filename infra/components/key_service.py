@@ -10,6 +10,7 @@ from pulumi_kubernetes.networking.v1 import NetworkPolicy
 
 from infra import gateway_programs
 from infra.components.api_callers import callers
+from infra.components.pod_overlay import laid_over
 from infra.components.stack_cluster import NamespacedComponent, StackCluster
 from infra.kubernetes.labels import NOT_AWAITED
 from infra.resources.connections import API_KEY, API_KEY_SECRET
@@ -17,6 +18,7 @@ from infra.resources.token import digest
 from infra.secret_contents import ADMIN_TOKEN, TOKENS
 from infra.settings.headscale import HeadscaleSettings
 from infra.settings.mesh_clients import MeshClientsSettings
+from infra.settings.resources import resources
 from infra.settings.stack import StackSettings
 
 NAME = "meshgate-keys"
@@ -39,7 +41,7 @@ class KeyService(NamespacedComponent):
         admin_token: pulumi.Output[str],
         opts: pulumi.ResourceOptions,
     ) -> None:
-        super().__init__("meshgate:components:KeyService", cluster, "keys", "keys", opts)
+        super().__init__("meshgate:components:KeyService", cluster, "keys", "keys", settings.clients.pod, opts)
         own = settings.clients
         key = {} if server.managed else {API_KEY: _api_key(settings)}
         secret = Secret(
@@ -71,16 +73,20 @@ class KeyService(NamespacedComponent):
             spec={
                 "replicas": 1,
                 "selector": {"match_labels": SELECTOR},
-                "template": {
-                    "metadata": {
-                        "labels": self.labels,
-                        "annotations": {"meshgate/ca-certificate": digest(certificate or "")},
+                "template": laid_over(
+                    {
+                        "metadata": {
+                            "labels": self.labels,
+                            "annotations": {"meshgate/ca-certificate": digest(certificate or "")},
+                        },
+                        "spec": _pod(server, own, user),
                     },
-                    "spec": _pod(server, own, user),
-                },
+                    self.pod,
+                ),
             },
             opts=self.opts(secret, policy, *trusted),
         )
+        self.disruption_budget("keys", NAME, SELECTOR)
         # As a gateway's peers_url: for every cluster's domain.
         self.url = pulumi.Output.format("http://{0}.{1}.svc:{2}", NAME, cluster.namespace, gateway_programs.HTTP_PORT)
         self.register_outputs({})
@@ -143,7 +149,7 @@ def _pod(server: HeadscaleSettings, own: MeshClientsSettings, user: pulumi.Outpu
                     "timeout_seconds": 5,
                     "failure_threshold": 3,
                 },
-                "resources": {"requests": {"cpu": "20m", "memory": "64Mi"}, "limits": {"memory": "192Mi"}},
+                "resources": resources("keys"),
                 "security_context": {
                     "allow_privilege_escalation": False,
                     "privileged": False,

@@ -7,11 +7,13 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as kubernetes
 from pulumi_kubernetes.core.v1 import Namespace, PersistentVolumeClaim
+from pulumi_kubernetes.policy.v1 import PodDisruptionBudget
 
 from infra.components.component import Component
 from infra.kubernetes.labels import ADOPTED, OWNER, labels
 from infra.kubernetes.ownership import refusing_hooks
 from infra.resources.stack_id import StackId
+from infra.settings.pod import PodSettings
 from infra.settings.stack import StackSettings
 
 PROVIDER_FLAGS: Mapping[str, Any] = {
@@ -53,6 +55,10 @@ class StackCluster(Component):
         """For what may be somebody else's already."""
         return refusing_hooks(self._settings.cluster.context, self._settings.recover)
 
+    def pod(self, own: PodSettings) -> PodSettings:
+        """The stack's settings of pods, changed by those of one part."""
+        return self._settings.pod.changed_by(own)
+
     @property
     def owner(self) -> Mapping[str, pulumi.Input[str]]:
         """The label of all that is this stack's."""
@@ -77,7 +83,10 @@ class StackCluster(Component):
 
 
 class NamespacedComponent(Component):
-    """A component whose Kubernetes objects live in the stack's namespace and share its labels."""
+    """A component whose Kubernetes objects live in the stack's namespace and share its labels.
+
+    `pod` is what the settings say of this component's pod alone.
+    """
 
     def __init__(
         self,
@@ -85,19 +94,23 @@ class NamespacedComponent(Component):
         cluster: StackCluster,
         component: str,
         instance: str,
+        pod: PodSettings,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__(kind, instance, opts=opts)
         self.cluster = cluster
+        self.pod = cluster.pod(pod)
         self.labels = labels(component, instance)
 
-    def metadata(self, name: str, annotations: dict[str, str] | None = None) -> dict[str, object]:
-        """Metadata of an object of this component."""
+    def metadata(
+        self, name: str, annotations: dict[str, str] | None = None, labels: dict[str, str] | None = None
+    ) -> dict[str, object]:
+        """Metadata of an object of this component; labels of ours stay."""
         return {
             "name": name,
             "namespace": self.cluster.namespace,
-            "labels": {**self.labels, **self.cluster.owner},
-            "annotations": ADOPTED | (annotations or {}),
+            "labels": {**self.pod.object_labels, **(labels or {}), **self.labels, **self.cluster.owner},
+            "annotations": {**self.pod.object_annotations, **ADOPTED, **(annotations or {})},
         }
 
     def opts(self, *depends_on: pulumi.Resource) -> pulumi.ResourceOptions:
@@ -113,3 +126,17 @@ class NamespacedComponent(Component):
             spec={"access_modes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}, **chosen},
             opts=self.opts(),
         )
+
+    def disruption_budget(self, resource: str, name: str, selector: Mapping[str, str]) -> None:
+        """Keeps the one pod where it is, if the settings say so; an eviction of one that is not ready does no harm."""
+        if self.pod.disruption_budget:
+            PodDisruptionBudget(
+                resource,
+                metadata=self.metadata(name),
+                spec={
+                    "max_unavailable": 0,
+                    "unhealthy_pod_eviction_policy": "AlwaysAllow",
+                    "selector": {"match_labels": selector},
+                },
+                opts=self.opts(),
+            )

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from infra.settings.section import Section, within
-from infra.settings.stack import StackSettings
+from infra.settings.stack import SECRETS, StackSettings
 
 _Section = TypeVar("_Section", bound=Section)
 
@@ -39,7 +39,7 @@ def checked(section: type[_Section], values: Mapping[str, object]) -> _Section:
 
 
 def _decoded(name: str, value: object) -> object:
-    if not isinstance(value, str) or name in {"namespace", "headscale_api_key"}:
+    if not isinstance(value, str) or name in {"namespace", *SECRETS}:
         return value
     try:
         return json.loads(value)
@@ -55,7 +55,7 @@ def _sentence(root: type[Section], error: ErrorDetails) -> str:
         what = f"there is no such setting; known here are {', '.join(_known(root, error['loc'][:-1]))}"
     if error["type"] == "missing":
         what = "it is missing and has no default"
-    elif error["loc"] == ("headscale_api_key",):
+    elif error["loc"] and error["loc"][0] in SECRETS:
         what = "it is not text"  # and is not repeated
     elif isinstance(error["input"], int | float | str) and what.startswith(("Input ", "String ")):
         what = f"{error['input']!r} cannot be used: it {what.partition(' ')[2]}"

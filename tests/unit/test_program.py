@@ -11,6 +11,7 @@ from typing import Any
 
 import pulumi
 import pytest
+import trustme
 import yaml
 from google.protobuf.json_format import MessageToDict
 from pulumi.runtime.mocks import MockMonitor, MockResourceArgs, Mocks, set_mocks
@@ -20,6 +21,7 @@ from pulumi.runtime.stack import run_in_stack
 from gateway.agent import settings as agent
 from gateway.agent.live_settings import LiveSettings
 from gateway.agent.protocols.wireguard.interface_process import InterfaceSettings
+from infra.settings.stack import SECRETS as SECRET_SETTINGS
 from infra.settings.value_types import MESH_NETWORKS
 from tests.unit.agent.fakes import SERVER_KEY
 
@@ -105,8 +107,11 @@ async def run(*, secret: bool = True, **config: object) -> tuple[Declared, dict[
     monitor = Monitor(recorder)
     set_mocks(recorder, project="meshgate", stack="test", preview=False, monitor=monitor)
     ROOT.set(None)
-    values = {f"meshgate:{key}": json.dumps(value) for key, value in (CONFIG | config).items()}
-    pulumi.runtime.set_all_config(values, ["meshgate:headscale_api_key"] if secret else [])
+    values = {
+        f"meshgate:{key}": str(value) if key in SECRET_SETTINGS else json.dumps(value)
+        for key, value in (CONFIG | config).items()
+    }
+    pulumi.runtime.set_all_config(values, [f"meshgate:{name}" for name in SECRET_SETTINGS] if secret else [])
     SETTINGS.rpc_manager.clear()
     SETTINGS.outputs.clear()
     await run_in_stack(_run_program)
@@ -655,6 +660,129 @@ async def test_the_agent_takes_what_it_is_given(
         f"MESHGATE_{name}".upper() for name in {*agent.AgentSettings.model_fields, *InterfaceSettings.model_fields}
     }
     assert {variable["name"] for container in pod["containers"][1:] for variable in container["env"]} <= known
+
+
+POD: dict[str, Any] = {
+    "image_pull_secrets": ["registry"],
+    "image_pull_policy": "Always",
+    "node_selector": {"example.com/edge": "yes"},
+    "tolerations": [{"key": "edge", "operator": "Exists", "effect": "NoExecute", "toleration_seconds": 60}],
+    "affinity": {
+        "nodeAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": {
+                "nodeSelectorTerms": [{"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]}]
+            }
+        }
+    },
+    "priority_class": "important",
+    "labels": {"team": "network"},
+    "annotations": {"sidecar.istio.io/inject": "false"},
+    "object_labels": {"cost": "42"},
+    "object_annotations": {"example.com/owner": "the network team"},
+    "disruption_budget": True,
+}
+DEPLOYMENTS = {"one-gateway": "meshgate-one", "server": "headscale", "keys": "meshgate-keys"}
+
+
+async def test_what_pod_says_is_laid_over_each_pod_and_ours_stays() -> None:
+    plain = await declare(access=["mesh"])
+    declared = await declare(access=["mesh"], pod=POD)
+    for name in DEPLOYMENTS:
+        before, after = (one(stack, "Deployment", name)["spec"]["template"] for stack in (plain, declared))
+        assert after["metadata"]["labels"] == before["metadata"]["labels"] | POD["labels"]
+        assert after["metadata"]["annotations"] == before["metadata"]["annotations"] | POD["annotations"]
+        placed = {
+            "imagePullSecrets": [{"name": "registry"}],
+            "nodeSelector": POD["node_selector"],
+            "tolerations": [{"key": "edge", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 60}],
+            "affinity": POD["affinity"],
+            "priorityClassName": "important",
+        }
+        containers = [container | {"imagePullPolicy": "Always"} for container in before["spec"]["containers"]]
+        assert after["spec"] == before["spec"] | placed | {"containers": containers}
+    assert not one(plain, "Deployment", "one-gateway")["spec"]["template"]["spec"].keys() & placed.keys()
+
+
+async def test_all_objects_that_go_with_a_pod_have_its_object_labels_and_ours() -> None:
+    monitoring = {"monitoring": {"namespace": "monitoring", "alerts": True}}
+    gateways = [CONFIG["gateways"][0] | monitoring]
+    headscale = CONFIG["headscale"] | {"ingress": {"tls_secret": "tls"}, "stun_node_port": 30478}
+    plain, declared = [
+        await declare(access=["mesh"], gateways=gateways, headscale=headscale, pod=pod)
+        for pod in ({}, POD | {"disruption_budget": False})
+    ]
+    for key, args in plain.items():
+        if not key.startswith("kubernetes:") or key.endswith(("::namespace", "::token")):
+            continue
+        before, after = args.inputs["metadata"], declared[key].inputs["metadata"]
+        assert after["labels"] == before["labels"] | POD["object_labels"]
+        assert after["annotations"] == before["annotations"] | POD["object_annotations"]
+        assert before["labels"]["meshgate/stack"] == "1f" * 16
+
+
+async def test_what_a_part_says_of_its_pod_takes_the_place_of_what_the_stack_says() -> None:
+    own = {"node_selector": {"kubernetes.io/hostname": "edge-7"}, "tolerations": []}
+    gateways = [CONFIG["gateways"][0] | {"pod": own}]
+    declared = await declare(access=["mesh"], pod=POD, gateways=gateways, mesh_clients={"pod": {"labels": {"a": "b"}}})
+    pod = gateway_pod(declared)
+    assert (pod["nodeSelector"], "tolerations" in pod) == (own["node_selector"], False)
+    assert pod["priorityClassName"] == "important"
+    keys = one(declared, "Deployment", "keys")["spec"]["template"]
+    assert keys["metadata"]["labels"].items() >= {"a": "b", "app.kubernetes.io/name": "keys"}.items()
+    assert "team" not in keys["metadata"]["labels"]
+    assert keys["spec"]["nodeSelector"] == POD["node_selector"]
+
+
+async def test_resources_change_where_a_setting_names_them() -> None:
+    resources = {
+        "wireguard": {"requests": {"cpu": "2"}, "limits": {"cpu": 4, "memory": "4Gi"}},
+        "agent": {"requests": {"memory": "256Mi"}},
+    }
+    pod = gateway_pod(await declare(pod={"resources": resources}))
+    tailscale, wireguard, agent = (container["resources"] for container in pod["containers"])
+    assert tailscale == {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}}
+    assert wireguard == {"requests": {"cpu": "2", "memory": "64Mi"}, "limits": {"cpu": "4", "memory": "4Gi"}}
+    assert agent == {"requests": {"cpu": "50m", "memory": "256Mi"}, "limits": {"memory": "320Mi"}}
+
+
+async def test_a_disruption_budget_holds_the_very_pod_of_its_deployment() -> None:
+    declared = await declare(access=["mesh"], pod={"disruption_budget": True})
+    budgets = {"one-gateway": "one-budget", "server": "budget", "keys": "keys"}
+    for deployment, budget in budgets.items():
+        held = one(declared, "PodDisruptionBudget", budget)["spec"]
+        assert held["selector"] == one(declared, "Deployment", deployment)["spec"]["selector"]
+        assert (held["maxUnavailable"], held["unhealthyPodEvictionPolicy"]) == (0, "AlwaysAllow")
+    assert not [key for key in await declare() if "PodDisruptionBudget" in key]
+
+
+async def test_an_ingress_is_not_awaited_and_has_its_certificate_by_name_or_by_annotations() -> None:
+    annotations = {"cert-manager.io/cluster-issuer": "letsencrypt"}
+    ingress = {"tls_secret": "headscale-cert", "class_name": "traefik", "annotations": annotations}
+    declared = await declare(headscale=CONFIG["headscale"] | {"ingress": ingress})
+    made = one(declared, "Ingress", "ingress")
+    assert made["metadata"]["annotations"].items() >= {"pulumi.com/skipAwait": "true", **annotations}.items()
+    assert made["spec"]["tls"] == [{"hosts": ["headscale.example.com"], "secretName": "headscale-cert"}]
+    assert made["spec"]["ingressClassName"] == "traefik"
+    assert not [key for key in declared if key.endswith("Secret::certificate")]
+
+
+async def test_a_certificate_by_setting_becomes_the_ingress_secret() -> None:
+    pair = trustme.CA().issue_cert("headscale.example.com")
+    certificate, key = pair.cert_chain_pems[0].bytes().decode(), pair.private_key_pem.bytes().decode()
+    headscale = CONFIG["headscale"] | {"ingress": {"certificate": certificate}}
+    declared = await declare(headscale=headscale, headscale_ingress_key=key)
+    secret = one(declared, "Secret", "certificate")
+    assert secret["type"] == "kubernetes.io/tls"
+    held = secret["stringData"]["value"]
+    assert (held["tls.crt"], held["tls.key"]) == (certificate, key)
+    (told,) = one(declared, "Ingress", "ingress")["spec"]["tls"]
+    assert told["secretName"] == secret["metadata"]["name"]
+    assert key not in str([args.inputs for name, args in declared.items() if not name.endswith("::certificate")])
+
+
+async def test_a_private_key_in_clear_text_is_refused() -> None:
+    with pytest.raises(pulumi.RunError, match="meshgate:headscale_ingress_key: it is set in clear text; use `pulumi"):
+        await declare(secret=False, headscale_ingress_key="a key")
 
 
 async def test_nothing_listens_on_ipv4_alone() -> None:
