@@ -16,11 +16,12 @@ from tests.contract.apiserver import ApiServer
 from tests.contract.pulumi_engine import Engine
 from tests.deadlines import wait_for
 from tests.unit.docs.commands import bash, console
-from tests.unit.test_program import CONFIG, POD, SECRET, Declared, declare, one
+from tests.unit.test_program import CONFIG, POD, SECRET, Declared, declare, one, sdks_event_loops
 
 pytestmark = [
     pytest.mark.timeout(900),  # the first run on a machine builds the API server
-    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),  # as in tests/unit/test_program.py
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
+    pytest.mark.usefixtures(sdks_event_loops.__name__),  # as in tests/unit/test_program.py
 ]
 
 RESOURCES = {
