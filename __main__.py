@@ -19,7 +19,9 @@ if settings.protect:
 
 cluster = StackCluster(settings)
 headscale = settings.headscale
-server = [HeadscaleServer(cluster, headscale)] if headscale and headscale.managed else []
+server = (
+    [HeadscaleServer(cluster, headscale, settings.headscale_ingress_key)] if headscale and headscale.managed else []
+)
 user = None
 if headscale and any(gateway.mesh for gateway in settings.gateways):
     user = HeadscaleUser(

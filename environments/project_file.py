@@ -9,6 +9,7 @@ from infra.settings.stack import StackSettings
 
 UNDECLARED = {
     "headscale_api_key": "a declared secret could not be optional",
+    "headscale_ingress_key": "a declared secret could not be optional",
     "protect": "it has no default; a stack says itself what it may lose (docs/policies.md)",
     "recover": "it has no default; no stack has it but one whose state was lost (docs/operations.md)",
 }
@@ -40,9 +41,17 @@ def _declared(name: str) -> dict[str, Any]:
     }
 
 
-def _names(section: type[Section]) -> str:
-    inner = {name: within(section, name) for name in section.model_fields}
-    return ", ".join(f"{name} {{{_names(one)}}}" if one else name for name, one in inner.items())
+def _names(section: type[Section], told: set[type[Section]] | None = None) -> str:
+    """The names in it. Those of a section that stands in several places are told once, or at the top if it is there."""
+    if told is None:
+        told = {one for each in StackSettings.model_fields if (one := within(StackSettings, each))}
+    parts = []
+    for name in section.model_fields:
+        inner = within(section, name)
+        new = inner is not None and inner not in told
+        told |= {inner} if inner else set()
+        parts.append(f"{name} {{{_names(inner, told)}}}" if inner and new else name)
+    return ", ".join(parts)
 
 
 def _line(text: str | None) -> str:

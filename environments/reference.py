@@ -12,7 +12,7 @@ from gateway.agent import api, metrics, probes, problems
 from gateway.agent.closed_networks import CLOSED
 from gateway.agent.devices import Devices
 from gateway.agent.settings import AgentSettings
-from infra.settings.section import place_of, walk, within
+from infra.settings.section import walk, within
 from infra.settings.stack import StackSettings
 
 Schema = dict[str, Any]
@@ -71,7 +71,8 @@ def page() -> str:
 
 
 def _settings() -> Iterator[str]:
-    for place, section in walk(StackSettings):
+    places = {section: place for place, section in walk(StackSettings)}
+    for section, place in places.items():
         heading = f"### `{place}`\n\n{_sentence(section.__doc__)}" if place else "### At the top"
         schema = section.model_json_schema()
         rows = [
@@ -79,7 +80,7 @@ def _settings() -> Iterator[str]:
                 f"`{name}`",
                 _type(one),
                 _default(one, required=name in schema.get("required", [])),
-                _see(place_of(section, name, place)) if within(section, name) else _sentence(one.get("description")),
+                _see(places[inner]) if (inner := within(section, name)) else _sentence(one.get("description")),
             )
             for name, one in schema["properties"].items()
         ]

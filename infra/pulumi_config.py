@@ -4,6 +4,7 @@ import pulumi
 from pulumi.runtime.config import CONFIG, get_config_env, is_config_secret
 
 from infra.settings.loading import SettingsError, load
+from infra.settings.section import secrets
 from infra.settings.stack import StackSettings
 
 
@@ -12,8 +13,9 @@ def stack_settings() -> StackSettings:
     config = pulumi.Config()
     prefix = f"{config.name}:"
     keys = [key.removeprefix(prefix) for key in {**get_config_env(), **CONFIG.get()} if key.startswith(prefix)]
-    if "headscale_api_key" in keys and not is_config_secret(f"{prefix}headscale_api_key"):
-        raise _in_clear_text(prefix, "headscale_api_key", "headscale_api_key")
+    for key in sorted(set(secrets(StackSettings)).intersection(keys)):
+        if not is_config_secret(f"{prefix}{key}"):
+            raise _in_clear_text(prefix, key, key)
     try:
         settings = load(config.get, keys)
     except SettingsError as error:

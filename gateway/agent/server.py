@@ -20,6 +20,7 @@ from gateway.agent.admission import SLOW_AT_ONCE, Admission, Bounds, Failures, s
 from gateway.agent.connections import HEAD_DEADLINE_S, IDLE_DEADLINE_S, READER_DEADLINE_S, Connection
 from gateway.agent.problems import MEDIA_TYPE, members
 from gateway.agent.settings import AgentSettings, SettingsError
+from gateway.agent.value_types import EVERY_ADDRESS
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,12 @@ END_S = 0.5
 
 
 def listen(setting: str, host: str, port: int) -> socket.socket:
-    """A listening socket; SettingsError, which names the setting of the port, if the address cannot be had."""
+    """A listening socket; SettingsError, which names the setting of the port, if the address cannot be had.
+
+    EVERY_ADDRESS is IPv6's and IPv4's, or IPv4's alone where the kernel has no IPv6.
+    """
+    if host == EVERY_ADDRESS and not socket.has_dualstack_ipv6():
+        host = "0.0.0.0"  # noqa: S104 - as the setting says
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listener = socket.create_server(

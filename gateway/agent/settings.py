@@ -3,6 +3,7 @@
 Some of them may come from a directory that changes while the agent runs: `live_settings`.
 """
 
+import re
 from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
@@ -17,6 +18,7 @@ from gateway.agent.pool import Network
 from gateway.agent.protocols.wireguard.keys import PublicKey
 from gateway.agent.store import ProtocolName
 from gateway.agent.value_types import (
+    EVERY_ADDRESS,
     Addresses,
     Endpoint,
     InterfaceName,
@@ -69,7 +71,8 @@ class AgentSettings(BaseSettings):
     """Holds settings that may change while the agent runs; read again when it changes."""
     state_dir: Path
     """A directory on a volume that outlives the pod."""
-    http_host: str = "0.0.0.0"  # noqa: S104 - the orchestrator is in another pod; a token guards the API
+    http_host: str = EVERY_ADDRESS
+    """The orchestrator is in another pod; a token guards the API."""
     http_port: Port = 8080
     probe_port: Port = 8081
     """TCP port of /healthz, /readyz and /metrics, at the API's address."""
@@ -179,8 +182,9 @@ class AgentSettings(BaseSettings):
 
     @field_validator("tailscale_health_url")
     @classmethod
-    def _empty_is_none(cls, url: str | None) -> str | None:
-        return url or None
+    def _health_url(cls, url: str | None) -> str | None:
+        """Empty is none. Kubernetes puts a pod's IPv6 address in as it is, and a URL has that in brackets."""
+        return re.sub(r"^http://([0-9a-f]*:[0-9a-f:.]+):([0-9]+)/", r"http://[\1]:\2/", url) if url else None
 
     @model_validator(mode="after")
     def _offers_a_protocol(self) -> Self:

@@ -36,6 +36,8 @@ Networks = Annotated[tuple[Annotated[IPv4Network | IPv6Network, BeforeValidator(
 Address = IPv4Address | IPv6Address
 Addresses = Annotated[tuple[Annotated[Address, BeforeValidator(_address)], ...], *List]
 Endpoint = Annotated[str, AfterValidator(check_endpoint)]
+EVERY_ADDRESS = "::"
+"""Where a listener is to be reached by IPv6 and by IPv4."""
 InterfaceName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,14}$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Ports = Annotated[tuple[Port, ...], *List]

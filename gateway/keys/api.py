@@ -13,6 +13,7 @@ from fastapi.security import HTTPBearer
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from gateway.agent import audit, problems
+from gateway.agent.admission import subject
 from gateway.agent.api import needs
 from gateway.agent.authentication import Authentication, Grant
 from gateway.agent.labels import label
@@ -103,7 +104,7 @@ def device_routes(devices: MeshDevices, settings: KeySettings) -> APIRouter:
     )
     async def mint(body: DeviceBody, request: Request) -> KeyAnswer:
         """Mint a pre-auth key for one device."""
-        pace.take(request.client.host if request.client else "")
+        pace.take(subject(request.client.host) if request.client else "")
         async with changes:  # else two calls at once would go beyond an owner's bound
             minted = await _asked(lambda: devices.mint(body.owner, ephemeral=body.ephemeral))
         audit.about(minted.id)

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gateway.agent.settings import PREFIX
-from gateway.agent.value_types import List, Port
+from gateway.agent.value_types import EVERY_ADDRESS, List, Port
 
 
 def _tag(text: str) -> str:
@@ -43,7 +43,8 @@ class KeySettings(BaseSettings):
     """Keys that one address can have minted in a minute."""
     token_file: Path
     """Holds the bearer tokens with their scopes; read again when it changes."""
-    http_host: str = "0.0.0.0"  # noqa: S104 - the orchestrator is in another pod; a token guards the API
+    http_host: str = EVERY_ADDRESS
+    """The orchestrator is in another pod; a token guards the API."""
     http_port: Port = 8080
     probe_port: Port = 8081
     """TCP port of /healthz, /readyz and /metrics, at the same address."""

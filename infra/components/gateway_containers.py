@@ -3,7 +3,6 @@
 Interface, OpenVPN and IPsec have containers of their own so that tunnels outlive the agent.
 """
 
-import math
 from collections.abc import Mapping
 
 import pulumi
@@ -13,6 +12,7 @@ from infra.components.gateway_identity import GatewayIdentity, MeshIdentity
 from infra.resources.token import digest
 from infra.secret_contents import ISSUING_CERTIFICATE, ISSUING_KEY, PRE_AUTH_KEY, PRIVATE_KEY, TOKENS
 from infra.settings.gateway import GatewaySettings
+from infra.settings.resources import resources
 
 CA_CERTIFICATE = "ca.crt"
 TAILSCALE_SOCKET = "/tmp/tailscaled.sock"  # noqa: S108 (an emptyDir of the container)
@@ -33,14 +33,21 @@ PLACES = gateway_programs.Places(
     state_dir=AGENT_STATE,
     issuing_certificate_file=f"{IDENTITY}/{ISSUING_CERTIFICATE}",
     issuing_key_file=f"{IDENTITY}/{ISSUING_KEY}",
+    tailscale_host="$(POD_IP)",
     openvpn_dir=OPENVPN_MEETING,
     ipsec_dir=IPSEC_MEETING,
 )
-NODE_ADDRESSES = {
-    "name": "MESHGATE_NODE_ADDRESSES",
-    "value_from": {"field_ref": {"api_version": "v1", "field_path": "status.hostIPs"}},
-}
+
+
+def _told_by_kubernetes(name: str, path: str) -> dict[str, object]:
+    return {"name": name, "value_from": {"field_ref": {"api_version": "v1", "field_path": path}}}
+
+
+NODE_ADDRESSES = _told_by_kubernetes("MESHGATE_NODE_ADDRESSES", "status.hostIPs")
 """The node's addresses as the pod starts, IPv4 and IPv6; of Kubernetes 1.29 and later."""
+POD_ADDRESS = _told_by_kubernetes("POD_IP", "status.podIP")
+"""Kubernetes puts it in the place of $(POD_IP) in what follows it. It is where a kubelet asks its probes. containerboot
+listens there, and not at [::]: not every kernel has IPv6, nor every cluster IPv4."""
 
 
 def _container(name: str, image: str, *capabilities: str, **more: object) -> dict[str, object]:
@@ -75,7 +82,7 @@ def tailscale(mesh: MeshIdentity, gateway: GatewaySettings) -> dict[str, object]
         "TS_USERSPACE": "false",
         **gateway_programs.TAILSCALED_ENVIRONMENT,
         "TS_ENABLE_HEALTH_CHECK": "true",
-        "TS_LOCAL_ADDR_PORT": f"0.0.0.0:{gateway_programs.TAILSCALE_HEALTH_PORT}",
+        "TS_LOCAL_ADDR_PORT": f"{PLACES.tailscale_host}:{gateway_programs.TAILSCALE_HEALTH_PORT}",
         "TS_EXTRA_ARGS": " ".join(gateway_programs.tailscale_up_arguments(server.url)),
         "TS_TAILSCALED_EXTRA_ARGS": " ".join(gateway_programs.tailscaled_arguments(gateway)),
     }
@@ -94,10 +101,11 @@ def tailscale(mesh: MeshIdentity, gateway: GatewaySettings) -> dict[str, object]
     return _container(
         "tailscale",
         gateway.tailscale_image,
-        env=_environment(environment),
+        # By POD_IPS containerboot knows an IPv6 address in TS_LOCAL_ADDR_PORT, which it puts into brackets.
+        env=[POD_ADDRESS, _told_by_kubernetes("POD_IPS", "status.podIPs"), *_environment(environment)],
         ports=[{"name": "tailscale", "container_port": gateway.tailscale_port, "protocol": "UDP"}],
         readiness_probe=health | {"period_seconds": 1},
-        resources={"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
+        resources=resources("tailscale"),
         volume_mounts=mounts,
     )
 
@@ -110,7 +118,7 @@ def wireguard(gateway: GatewaySettings) -> dict[str, object]:
         command=["python3", "-m", "gateway.agent.protocols.wireguard.interface_process"],
         env=_environment(gateway_programs.interface_environment(gateway, PLACES)),
         ports=_client_ports(gateway, "wireguard"),
-        resources={"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": _wireguard_limit(gateway)}},
+        resources=resources("wireguard", gateway.capacity),
         volume_mounts=[
             {"name": "tun", "mount_path": "/dev/net/tun"},
             {"name": "wireguard", "mount_path": WIREGUARD_SOCKETS},
@@ -126,7 +134,7 @@ def openvpn(gateway: GatewaySettings) -> dict[str, object]:
         command=["python3", "-m", "gateway.agent.protocols.openvpn.server_process"],
         env=_environment(gateway_programs.openvpn_environment(gateway, PLACES)),
         ports=_client_ports(gateway, "openvpn"),
-        resources={"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": _openvpn_limit(gateway)}},
+        resources=resources("openvpn", gateway.capacity),
         volume_mounts=[
             {"name": "tun", "mount_path": "/dev/net/tun"},
             {"name": "openvpn", "mount_path": OPENVPN_MEETING},
@@ -143,7 +151,7 @@ def ipsec(gateway: GatewaySettings) -> dict[str, object]:
         command=["python3", "-m", "gateway.agent.protocols.ipsec.server_process"],
         env=_environment(gateway_programs.ipsec_environment(gateway, PLACES)),
         ports=_client_ports(gateway, "ipsec"),
-        resources={"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": _ipsec_limit(gateway)}},
+        resources=resources("ipsec", gateway.capacity),
         volume_mounts=[
             {"name": "tun", "mount_path": "/dev/net/tun"},
             {"name": "ipsec", "mount_path": IPSEC_MEETING},
@@ -154,12 +162,13 @@ def ipsec(gateway: GatewaySettings) -> dict[str, object]:
 def agent(gateway: GatewaySettings, identity: GatewayIdentity) -> dict[str, object]:
     """Lets devices in, by the API."""
     probe = {"port": "probes"}
+    in_mesh = identity.mesh is not None
     public_key = identity.wireguard.public_key if identity.wireguard else None
-    environment = gateway_programs.agent_environment(gateway, public_key, PLACES, in_mesh=identity.mesh is not None)
+    environment = gateway_programs.agent_environment(gateway, public_key, PLACES, in_mesh=in_mesh)
     return _container(
         "agent",
         gateway.image,
-        env=[*_environment(environment), NODE_ADDRESSES],
+        env=[*([POD_ADDRESS] if in_mesh else []), *_environment(environment), NODE_ADDRESSES],
         ports=[
             {"name": "http", "container_port": gateway_programs.HTTP_PORT},
             {"name": gateway_programs.PROBE_PORT_NAME, "container_port": gateway_programs.PROBE_PORT},
@@ -172,7 +181,7 @@ def agent(gateway: GatewaySettings, identity: GatewayIdentity) -> dict[str, obje
             "timeout_seconds": 3,
             "failure_threshold": 3,
         },
-        resources={"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": _agent_limit(gateway)}},
+        resources=resources("agent", gateway.capacity),
         volume_mounts=[
             # Whole directories: the kubelet brings no change into a subPath.
             {"name": "identity", "mount_path": IDENTITY, "read_only": True},
@@ -194,34 +203,6 @@ def _client_ports(gateway: GatewaySettings, way: str) -> list[dict[str, object]]
         for port in gateway.client_ports
         if port.way == way
     ]
-
-
-def _ipsec_limit(gateway: GatewaySettings) -> str:
-    """As much as charon takes when every device has a session."""
-    return _limit(128, 128, gateway)
-
-
-def _openvpn_limit(gateway: GatewaySettings) -> str:
-    """As much as OpenVPN takes when every device has a session: measured 153 kB each."""
-    return _limit(128, 160, gateway)
-
-
-def _wireguard_limit(gateway: GatewaySettings) -> str:
-    """As much as wireguard-go takes when every address is taken: 2.7 GiB for a /16, 266 MiB for a /24.
-
-    Measured with 50,000 peers: 28 kB each, 33 kB when all had sessions. Go may double what is in use, 20 kB, before it
-    collects garbage. The rest is for packets on their way.
-    """
-    return _limit(256, 40, gateway)
-
-
-def _agent_limit(gateway: GatewaySettings) -> str:
-    """As much as the agent takes then: measured 60 MiB without devices, 135 MiB with 50,000, 145 MiB at its peak."""
-    return _limit(128, 3, gateway)
-
-
-def _limit(mib: int, kib_each: int, gateway: GatewaySettings) -> str:
-    return f"{mib + math.ceil(gateway.capacity * kib_each / 1024)}Mi"
 
 
 def _environment(values: Mapping[str, pulumi.Input[str]]) -> list[dict[str, pulumi.Input[str]]]:

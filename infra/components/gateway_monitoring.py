@@ -34,7 +34,7 @@ class GatewayMonitoring(NamespacedComponent):
         selector: dict[str, str],
         opts: pulumi.ResourceOptions,
     ) -> None:
-        super().__init__("meshgate:components:GatewayMonitoring", cluster, "gateway", gateway.name, opts)
+        super().__init__("meshgate:components:GatewayMonitoring", cluster, "gateway", gateway.name, gateway.pod, opts)
         self._monitoring = monitoring
         self._known = refusing_unknown(cluster.context, MONITORING, f"gateway {gateway.name}: `monitoring`")
         self._declare(
@@ -62,12 +62,11 @@ class GatewayMonitoring(NamespacedComponent):
         self.register_outputs({})
 
     def _declare(self, kind: str, resource: str, name: str, spec: dict[str, Any]) -> None:
-        metadata = self.metadata(name)
         CustomResource(
             resource,
             api_version=MONITORING,
             kind=kind,
-            metadata={**metadata, "labels": {**self.labels, **self._monitoring.labels, **self.cluster.owner}},
+            metadata=self.metadata(name, labels=self._monitoring.labels),
             spec=spec,
             opts=pulumi.ResourceOptions.merge(self.opts(), pulumi.ResourceOptions(hooks=self._known)),
         )

@@ -25,14 +25,15 @@ class GatewayWorkload(NamespacedComponent):
     def __init__(
         self, cluster: StackCluster, settings: StackSettings, gateway: GatewaySettings, opts: pulumi.ResourceOptions
     ) -> None:
-        super().__init__("meshgate:components:GatewayWorkload", cluster, "gateway", gateway.name, opts)
+        super().__init__("meshgate:components:GatewayWorkload", cluster, "gateway", gateway.name, gateway.pod, opts)
         self._settings = settings
         self._gateway = gateway
         self.name = gateway.hostname
         self.selector = {"app.kubernetes.io/name": "gateway", INSTANCE: gateway.name, **OURS}
         self.volume = self.claim(f"{gateway.name}-state", self.name, gateway.storage, gateway.storage_class)
         self.peers_url = pulumi.Output.format(
-            "http://{0}.{1}.svc.cluster.local:{2}",
+            # Every pod's search path makes this whole, whatever the cluster's domain is.
+            "http://{0}.{1}.svc:{2}",
             object_names.peers(self.name),
             cluster.namespace,
             gateway_programs.HTTP_PORT,

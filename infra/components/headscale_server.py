@@ -5,12 +5,13 @@ The embedded DERP relay shares the HTTP port, STUN has one of its own. The confi
 """
 
 import hashlib
-from urllib.parse import urlsplit
 
 import yaml
 from pulumi_kubernetes.core.v1 import ConfigMap, Service
 from pulumi_kubernetes.networking.v1 import Ingress
+from pydantic import SecretStr
 
+from infra.components import headscale_ingress
 from infra.components.stack_cluster import NamespacedComponent, StackCluster
 from infra.kubernetes.labels import OURS
 from infra.resources.api_key import HeadscaleApiKey, secret_of
@@ -18,6 +19,7 @@ from infra.resources.connections import API_KEY_SECRET
 from infra.resources.readiness import Readiness
 from infra.settings import object_names
 from infra.settings.headscale import HeadscaleSettings
+from infra.settings.resources import resources
 from infra.settings.value_types import MESH_NETWORKS
 
 NAME = object_names.HEADSCALE
@@ -30,8 +32,10 @@ STATE = "/var/lib/headscale"
 class HeadscaleServer(NamespacedComponent):
     """ConfigMap, volume, Deployment, Services, optional Ingress, and the API key that this program uses."""
 
-    def __init__(self, cluster: StackCluster, settings: HeadscaleSettings) -> None:
-        super().__init__("meshgate:components:HeadscaleServer", cluster, NAME, "headscale")
+    def __init__(
+        self, cluster: StackCluster, settings: HeadscaleSettings, ingress_key: SecretStr | None = None
+    ) -> None:
+        super().__init__("meshgate:components:HeadscaleServer", cluster, NAME, "headscale", settings.pod)
         # Headscale tells clients the port that it listens on itself: it must be the published one.
         self._stun_port = settings.stun_node_port or STUN_PORT
         config = yaml.safe_dump(configuration(settings.url, self._stun_port), sort_keys=False)
@@ -67,7 +71,7 @@ class HeadscaleServer(NamespacedComponent):
         }
         deployment = self.declare_deployment("server", NAME, spec)
         self._ready = Readiness("server-ready", deployment=deployment, opts=self.child(deployment))
-        services = self._services(settings)
+        services = self._services(settings, ingress_key)
         self.api_key = HeadscaleApiKey(
             "api-key",
             namespace=cluster.namespace,
@@ -77,7 +81,7 @@ class HeadscaleServer(NamespacedComponent):
         )
         self.register_outputs({})
 
-    def _services(self, settings: HeadscaleSettings) -> list[Service | Ingress]:
+    def _services(self, settings: HeadscaleSettings, ingress_key: SecretStr | None) -> list[Service | Ingress]:
         http = {"name": "http", "port": HTTP_PORT, "target_port": "http"}
         stun = {"name": "stun", "port": self._stun_port, "target_port": "stun", "protocol": "UDP"}
         services: list[Service | Ingress] = [
@@ -108,25 +112,8 @@ class HeadscaleServer(NamespacedComponent):
                 )
             )
         if settings.ingress:
-            host = urlsplit(settings.url).hostname
-            backend = {"service": {"name": NAME, "port": {"name": "http"}}}
-            services.append(
-                Ingress(
-                    "ingress",
-                    metadata=self.metadata(NAME),
-                    spec={
-                        "ingress_class_name": settings.ingress.class_name,
-                        "tls": [{"hosts": [host], "secret_name": settings.ingress.tls_secret}],
-                        "rules": [
-                            {
-                                "host": host,
-                                "http": {"paths": [{"path": "/", "path_type": "Prefix", "backend": backend}]},
-                            }
-                        ],
-                    },
-                    opts=self.opts(*services),
-                )
-            )
+            before = headscale_ingress.declare(self, NAME, settings.url, settings.ingress, ingress_key, [*services])
+            services.append(before)
         return services
 
 
@@ -135,8 +122,9 @@ def configuration(url: str, stun_port: int) -> dict[str, object]:
     ipv4, ipv6 = MESH_NETWORKS
     return {
         "server_url": url,
-        "listen_addr": f"0.0.0.0:{HTTP_PORT}",
-        "metrics_listen_addr": "0.0.0.0:9090",
+        # Without an address: IPv4 and IPv6, as far as the node's kernel has them.
+        "listen_addr": f":{HTTP_PORT}",
+        "metrics_listen_addr": ":9090",
         "grpc_listen_addr": "127.0.0.1:50443",
         "disable_check_updates": True,
         "noise": {"private_key_path": f"{STATE}/noise_private.key"},
@@ -149,7 +137,7 @@ def configuration(url: str, stun_port: int) -> dict[str, object]:
                 "region_code": "headscale",
                 "region_name": "Headscale",
                 "verify_clients": True,
-                "stun_listen_addr": f"0.0.0.0:{stun_port}",
+                "stun_listen_addr": f":{stun_port}",
                 "private_key_path": f"{STATE}/derp_private.key",
                 "automatically_add_embedded_derp_region": True,
             },
@@ -186,7 +174,7 @@ def _container(image: str, stun_port: int) -> dict[str, object]:
         },
         "readiness_probe": {"http_get": {"path": "/health", "port": "http"}, "period_seconds": 5},
         "liveness_probe": {"http_get": {"path": "/health", "port": "http"}, "period_seconds": 20},
-        "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
+        "resources": resources(NAME),
         "security_context": {
             "allow_privilege_escalation": False,
             "read_only_root_filesystem": True,

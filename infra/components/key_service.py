@@ -18,6 +18,7 @@ from infra.secret_contents import ADMIN_TOKEN, TOKENS
 from infra.settings import object_names
 from infra.settings.headscale import HeadscaleSettings
 from infra.settings.mesh_clients import MeshClientsSettings
+from infra.settings.resources import resources
 from infra.settings.stack import StackSettings
 
 NAME = object_names.KEY_SERVICE
@@ -40,7 +41,7 @@ class KeyService(NamespacedComponent):
         admin_token: pulumi.Output[str],
         opts: pulumi.ResourceOptions,
     ) -> None:
-        super().__init__("meshgate:components:KeyService", cluster, "keys", "keys", opts)
+        super().__init__("meshgate:components:KeyService", cluster, "keys", "keys", settings.clients.pod, opts)
         own = settings.clients
         key = {} if server.managed else {API_KEY: _api_key(settings)}
         secret = Secret(
@@ -79,9 +80,8 @@ class KeyService(NamespacedComponent):
         }
         deployment = self.declare_deployment("keys", NAME, spec, secret, policy, *trusted)
         Readiness("keys-ready", deployment=deployment, opts=self.child(deployment))
-        self.url = pulumi.Output.format(
-            "http://{0}.{1}.svc.cluster.local:{2}", NAME, cluster.namespace, gateway_programs.HTTP_PORT
-        )
+        # As a gateway's peers_url: for every cluster's domain.
+        self.url = pulumi.Output.format("http://{0}.{1}.svc:{2}", NAME, cluster.namespace, gateway_programs.HTTP_PORT)
         self.register_outputs({})
 
     def _network_policy(self, settings: StackSettings, own: MeshClientsSettings) -> NetworkPolicy:
@@ -142,7 +142,7 @@ def _pod(server: HeadscaleSettings, own: MeshClientsSettings, user: pulumi.Outpu
                     "timeout_seconds": 5,
                     "failure_threshold": 3,
                 },
-                "resources": {"requests": {"cpu": "20m", "memory": "64Mi"}, "limits": {"memory": "192Mi"}},
+                "resources": resources("keys"),
                 "security_context": {
                     "allow_privilege_escalation": False,
                     "privileged": False,

@@ -8,13 +8,16 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 from pulumi_kubernetes.apps.v1 import Deployment
 from pulumi_kubernetes.core.v1 import Namespace, PersistentVolumeClaim
+from pulumi_kubernetes.policy.v1 import PodDisruptionBudget
 
 from infra.components.component import Component
+from infra.components.pod_overlay import laid_over
 from infra.kubernetes import predecessor
 from infra.kubernetes.labels import ADOPTED, NOT_AWAITED, OWNER, labels
 from infra.kubernetes.ownership import Object, Ownership
 from infra.resources.existing_namespace import BASELINE, ENFORCED, PRIVILEGED, ExistingNamespace, standard_for
 from infra.resources.stack_id import StackId
+from infra.settings.pod import PodSettings
 from infra.settings.stack import StackSettings
 
 PROVIDER_FLAGS: Mapping[str, Any] = {
@@ -74,6 +77,10 @@ class StackCluster(Component):
         """For a Deployment, whose predecessor may not have ended yet."""
         return predecessor.ended(self._settings.cluster.context)
 
+    def pod(self, own: PodSettings) -> PodSettings:
+        """The stack's settings of pods, changed by those of one part."""
+        return self._settings.pod.changed_by(own)
+
     @property
     def owner(self) -> Mapping[str, pulumi.Input[str]]:
         """The label of all that is this stack's."""
@@ -107,7 +114,10 @@ class StackCluster(Component):
 
 
 class NamespacedComponent(Component):
-    """A component whose Kubernetes objects live in the stack's namespace and share its labels."""
+    """A component whose Kubernetes objects live in the stack's namespace and share its labels.
+
+    `pod` is what the settings say of this component's pod alone.
+    """
 
     def __init__(
         self,
@@ -115,19 +125,23 @@ class NamespacedComponent(Component):
         cluster: StackCluster,
         component: str,
         instance: str,
+        pod: PodSettings,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__(kind, instance, opts=opts)
         self.cluster = cluster
+        self.pod = cluster.pod(pod)
         self.labels = labels(component, instance)
 
-    def metadata(self, name: str, annotations: dict[str, str] | None = None) -> dict[str, object]:
-        """Metadata of an object of this component."""
+    def metadata(
+        self, name: str, annotations: dict[str, str] | None = None, labels: dict[str, str] | None = None
+    ) -> dict[str, object]:
+        """Metadata of an object of this component; labels of ours stay."""
         return {
             "name": name,
             "namespace": self.cluster.namespace,
-            "labels": {**self.labels, **self.cluster.owner},
-            "annotations": ADOPTED | (annotations or {}),
+            "labels": {**self.pod.object_labels, **(labels or {}), **self.labels, **self.cluster.owner},
+            "annotations": {**self.pod.object_annotations, **ADOPTED, **(annotations or {})},
         }
 
     def opts(self, *depends_on: pulumi.Resource) -> pulumi.ResourceOptions:
@@ -135,13 +149,15 @@ class NamespacedComponent(Component):
         return self.child(*depends_on, provider=self.cluster.provider, hooks=self.cluster.guard)
 
     def declare_deployment(
-        self, resource: str, name: str, spec: Mapping[str, object], *depends_on: pulumi.Resource
+        self, resource: str, name: str, spec: Mapping[str, Any], *depends_on: pulumi.Resource
     ) -> Deployment:
-        """A Deployment that its Readiness waits for; `resource` is its name in the stack."""
+        """A Deployment of one pod that its Readiness waits for; `resource` is its name in the stack."""
+        if self.pod.disruption_budget:
+            self._keep_in_place(resource, name, spec["selector"])
         return Deployment(
             resource,
             metadata=self.metadata(name, NOT_AWAITED),
-            spec=spec,
+            spec={**spec, "template": laid_over(spec["template"], self.pod)},
             opts=pulumi.ResourceOptions.merge(
                 self.opts(*depends_on), pulumi.ResourceOptions(hooks=self.cluster.succession)
             ),
@@ -154,5 +170,14 @@ class NamespacedComponent(Component):
             resource,
             metadata=self.metadata(name),
             spec={"access_modes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}, **chosen},
+            opts=self.opts(),
+        )
+
+    def _keep_in_place(self, resource: str, name: str, selector: Mapping[str, object]) -> None:
+        """A budget that lets nobody evict the one pod, but while it is not ready, which does no harm."""
+        PodDisruptionBudget(
+            resource,
+            metadata=self.metadata(name),
+            spec={"max_unavailable": 0, "unhealthy_pod_eviction_policy": "AlwaysAllow", "selector": selector},
             opts=self.opts(),
         )

@@ -15,13 +15,22 @@ from pulumi.dynamic import DiffResult, Resource
 from typing_extensions import override
 
 from gateway.headscale import markers
-from gateway.headscale.errors import HeadscaleError, NotFoundError, UnauthorizedError, UnavailableError
+from gateway.headscale.errors import (
+    HeadscaleError,
+    NotFoundError,
+    UnauthorizedError,
+    UnavailableError,
+    UnexpectedAnswerError,
+)
 from gateway.headscale.polling import poll
 from infra.kubernetes.client import ClusterError
 from infra.resources.base import Props, Provider, ResourceError, log
 from infra.resources.connections import API_KEY, API_KEY_SECRET, Connections, NoServerError
 
 _FIRST_KEY = ("headscale", "apikeys", "create", "--expiration", "10m", "--output", "json")
+_NOT_YET = (ClusterError, UnavailableError, UnexpectedAnswerError, NotFoundError)
+"""What comes while the server starts, or while what is in front of it does not lead to it: an ingress controller
+answers 404 until it has the route, with a page or with JSON of its own."""
 _T = TypeVar("_T")
 
 
@@ -127,13 +136,13 @@ def _outputs(prefix: str, end: datetime) -> dict[str, Any]:
 
 
 def _until(deadline_seconds: float, attempt: Callable[[], _T]) -> _T:
-    """What `attempt` returns once server and cluster are up."""
+    """What `attempt` returns once cluster, server and the way to it are up."""
     failures: list[Exception] = []
 
     def look() -> _T | None:
         try:
             return attempt()
-        except (ClusterError, UnavailableError) as error:
+        except _NOT_YET as error:
             failures.append(error)
             return None
 

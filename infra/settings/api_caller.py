@@ -4,6 +4,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from infra.settings.kubernetes_names import Labels
 from infra.settings.section import Section
 from infra.settings.value_types import Network, ObjectName
 
@@ -13,7 +14,7 @@ class ApiCaller(Section):
 
     namespace: ObjectName | None = None
     """The pods' namespace; the API's own when not set."""
-    pod_labels: dict[str, str] = Field(default_factory=dict)
+    pod_labels: Labels = Field(default_factory=dict)
     """Labels of the pods; every pod of the namespace when not set."""
     network: Network | None = None
     """Addresses outside of the cluster's pods, such as 10.0.0.0/24."""

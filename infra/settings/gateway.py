@@ -9,8 +9,10 @@ from pydantic import Field, model_validator
 
 from infra.settings import ways
 from infra.settings.api_caller import ApiCaller
+from infra.settings.kubernetes_names import ExtraAnnotations
 from infra.settings.monitoring import MonitoringSettings
 from infra.settings.openvpn import OpenVpnSettings
+from infra.settings.pod import PodSettings
 from infra.settings.section import Section
 from infra.settings.value_types import (
     TAILSCALED_DEFAULT_PORT,
@@ -60,7 +62,7 @@ class GatewaySettings(Section):
     KUBERNETES_ONLY: ClassVar = frozenset(
         {
             *("exposure", "service_annotations", "api_from", "monitoring"),
-            *("image", "tailscale_image", "storage", "storage_class"),
+            *("image", "tailscale_image", "storage", "storage_class", "pod"),
         }
     )
     METAL_ONLY: ClassVar = frozenset({"host", "peers_url", "probe_port"})
@@ -90,7 +92,7 @@ class GatewaySettings(Section):
     """The TCP port of a machine's /healthz, /readyz and /metrics, at the address that the agent listens on."""
     exposure: Literal["NodePort", "LoadBalancer", "HostPort"] = "NodePort"
     """How the ports that clients dial get out of the cluster. A NodePort is one of 30000-32767."""
-    service_annotations: dict[str, str] = Field(default_factory=dict)
+    service_annotations: ExtraAnnotations = Field(default_factory=dict)
     """Annotations of the Service of the ports that clients dial, such as a load balancer's."""
     client_networks: ClientNetworks = (ipaddress.IPv4Network("10.77.0.0/16"),)
     """The devices' address pools: one private IPv4 network and at most one IPv6 network, private or a provider's. In a
@@ -147,6 +149,7 @@ class GatewaySettings(Section):
     storage_class: str | None = None
     """The storage class of a pod's volume; the cluster's default when not set."""
     monitoring: MonitoringSettings | None = None
+    pod: PodSettings = PodSettings()
 
     @property
     def port(self) -> int:

@@ -2,8 +2,10 @@
 
 from typing import Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
+from infra.settings.kubernetes_names import ExtraAnnotations, ObjectName
+from infra.settings.pod import PodSettings
 from infra.settings.section import Section
 from infra.settings.value_types import Certificate, NodePort, Quantity, ServerUrl, UserName
 
@@ -11,10 +13,22 @@ from infra.settings.value_types import Certificate, NodePort, Quantity, ServerUr
 class IngressSettings(Section):
     """How a managed Headscale is published by an ingress controller that passes protocol upgrades on."""
 
-    class_name: str = "nginx"
+    class_name: ObjectName = "nginx"
     """The controller's ingress class."""
-    tls_secret: str
-    """Name of the kubernetes.io/tls Secret for the host of headscale.url, in the stack's namespace."""
+    tls_secret: ObjectName | None = None
+    """Name of the kubernetes.io/tls Secret for the host of headscale.url, in the stack's namespace. It is there
+    already, or comes while `up` waits for it, such as from cert-manager by `annotations`."""
+    certificate: Certificate | None = None
+    """PEM of the certificate for that host and of those that signed it. The stack makes the Secret of it and of
+    `headscale_ingress_key`."""
+    annotations: ExtraAnnotations = Field(default_factory=dict)
+    """Annotations of the Ingress, such as `cert-manager.io/cluster-issuer: letsencrypt`, which makes `tls_secret`."""
+
+    @model_validator(mode="after")
+    def _one_certificate(self) -> Self:
+        if (self.tls_secret is None) == (self.certificate is None):
+            raise ValueError("give tls_secret or certificate, one of them, so that the host of headscale.url has TLS")
+        return self
 
 
 class HeadscaleSettings(Section):
@@ -41,10 +55,11 @@ class HeadscaleSettings(Section):
     """Publishes a managed server's HTTP port on every node, for a proxy of the user's own."""
     stun_node_port: NodePort | None = None
     """Publishes a managed server's STUN on every node: nodes behind NAT learn their own address from it."""
+    pod: PodSettings = PodSettings()
 
     @model_validator(mode="after")
     def _server_settings_need_a_managed_server(self) -> Self:
-        server_only = {"image", "storage", "storage_class", "ingress", "node_port", "stun_node_port"}
+        server_only = {"image", "storage", "storage_class", "ingress", "node_port", "stun_node_port", "pod"}
         if not self.managed and (given := sorted(server_only & self.model_fields_set)):
             raise ValueError(f"{', '.join(given)} describe a server of ours; leave them out or set managed: true")
         return self

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from infra.settings.api_caller import ApiCaller
+from infra.settings.pod import PodSettings
 from infra.settings.section import Section
 from infra.settings.value_types import Tags
 
@@ -12,7 +13,7 @@ from infra.settings.value_types import Tags
 class MeshClientsSettings(Section):
     """The app's users as members of the mesh: a key service mints pre-auth keys for their Tailscale clients."""
 
-    POD_ONLY: ClassVar = frozenset({"api_from", "image", "token_rotation"})
+    POD_ONLY: ClassVar = frozenset({"api_from", "image", "token_rotation", "pod"})
 
     tags: Tags = ()
     """Tags of the devices' nodes in Headscale, by which its policy names them."""
@@ -28,3 +29,4 @@ class MeshClientsSettings(Section):
     """Who reaches the key service besides the orchestrator's namespace, where the cluster enforces NetworkPolicy."""
     image: str = "meshgate/gateway:0.1.0"
     """The image of the key service, which is the gateway's."""
+    pod: PodSettings = PodSettings()

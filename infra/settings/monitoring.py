@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from infra.settings.kubernetes_names import ExtraLabels
 from infra.settings.section import Section
 from infra.settings.value_types import ObjectName
 
@@ -13,7 +14,7 @@ class MonitoringSettings(Section):
 
     namespace: ObjectName
     """The namespace that Prometheus runs in, which the gateway's NetworkPolicy lets in."""
-    labels: dict[str, str] = Field(default_factory=dict)
+    labels: ExtraLabels = Field(default_factory=dict)
     """Labels of the objects, by which Prometheus selects them, such as `release: kube-prometheus-stack`."""
     interval: Annotated[str, Field(pattern=r"^[1-9][0-9]*(s|m)$")] = "30s"
     """Between two scrapes."""

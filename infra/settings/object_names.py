@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 KEY_SERVICE = "meshgate-keys"
 HEADSCALE = "headscale"
+INGRESS_SECRET = "headscale-tls"  # noqa: S105 (a name)
+"""The certificate of a managed server's Ingress, where the settings give it."""
 API_KEY_SECRET = "headscale-api-key"  # noqa: S105 (a name)
 """The Secret that is a managed server's API key's only home."""
 TOKEN_SECRET = "meshgate-gateway"  # noqa: S105 (a name)
@@ -68,4 +70,5 @@ def _of_a_server(server: "HeadscaleSettings") -> Iterator[tuple[str, str, str]]:
     yield "Service", f"{HEADSCALE}-stun", "the managed Headscale"
     yield "Secret", API_KEY_SECRET, "the managed Headscale"
     if server.ingress:
-        yield "Secret", server.ingress.tls_secret, "headscale.ingress.tls_secret"
+        name = server.ingress.tls_secret
+        yield "Secret", name or INGRESS_SECRET, "headscale.ingress.tls_secret" if name else "headscale.ingress"

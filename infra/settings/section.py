@@ -25,12 +25,21 @@ class Section(BaseModel):
         return _as_texts(meant, value)
 
 
-def walk(section: type[Section], place: str = "") -> Iterator[tuple[str, type[Section]]]:
-    """The section and all within it, each with the place where it stands, such as `headscale.ingress`, `gateways[]`."""
+def walk(
+    section: type[Section], place: str = "", seen: set[type[Section]] | None = None
+) -> Iterator[tuple[str, type[Section]]]:
+    """The section and all within it, each with the place where it stands, such as `headscale.ingress`, `gateways[]`.
+
+    One that stands in several places comes once, at the first of them.
+    """
+    seen = set() if seen is None else seen
+    if section in seen:
+        return
+    seen.add(section)
     yield place, section
     for name in section.model_fields:
         if inner := within(section, name):
-            yield from walk(inner, place_of(section, name, place))
+            yield from walk(inner, place_of(section, name, place), seen)
 
 
 def within(section: type[Section], name: str) -> type[Section] | None:

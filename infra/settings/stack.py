@@ -5,15 +5,17 @@ there or in a section. So `pulumi preview` refuses a bad value before anything i
 """
 
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, SecretStr, model_validator
 
-from infra.settings import collisions
+from infra.settings import collisions, pods, tls_pair
 from infra.settings.cluster import ClusterSettings
 from infra.settings.gateway import GatewaySettings
 from infra.settings.headscale import HeadscaleSettings
 from infra.settings.mesh_clients import MeshClientsSettings
 from infra.settings.orchestrator import OrchestratorSettings
+from infra.settings.pod import PodSettings
 from infra.settings.section import Section
 from infra.settings.value_types import Name, StackId
 
@@ -34,10 +36,14 @@ class StackSettings(Section):
     whether the preview refuses what makes clients' configs useless, such as another endpoint.
     The policy pack wants every stack but the lab to say it: true for prod, false where all may be lost."""
     cluster: ClusterSettings = ClusterSettings()
+    pod: PodSettings = PodSettings()
     headscale: Annotated[HeadscaleSettings | None, BeforeValidator(lambda value: value or None)] = None
     headscale_api_key: SecretStr | None = None
     """The API key of an existing server (`pulumi config set --secret headscale_api_key`). A managed server makes its
     own."""
+    headscale_ingress_key: SecretStr | None = None
+    """PEM of the private key of `headscale.ingress.certificate`
+    (`pulumi config set --secret headscale_ingress_key < key.pem`)."""
     access: tuple[Literal["mesh"], ...] = ()
     """The ways of the whole stack: with `mesh` the app's users can join the mesh themselves, as Tailscale clients."""
     mesh_clients: Annotated[MeshClientsSettings | None, BeforeValidator(lambda value: value or None)] = None
@@ -57,6 +63,7 @@ class StackSettings(Section):
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
         _refuse_unfit_key(self.headscale, self.headscale_api_key)
+        _refuse_unfit_ingress_key(self.headscale, self.headscale_ingress_key)
         for index, gateway in enumerate(self.gateways):
             if not self.mesh(gateway):
                 _refuse_mesh_settings(f"gateways[{index}]", gateway)
@@ -65,6 +72,8 @@ class StackSettings(Section):
         if self.orchestrator:
             _refuse_unreachable(self.orchestrator, self.gateways)
         _refuse_unfit_access(self)
+        for problem in pods.problems(self):
+            raise ValueError(problem)
         return self
 
 
@@ -80,6 +89,23 @@ def _refuse_unfit_key(headscale: HeadscaleSettings | None, api_key: SecretStr | 
             "headscale_api_key is missing: an existing server needs one; "
             "run `headscale apikeys create` there and `pulumi config set --secret headscale_api_key`"
         )
+
+
+def _refuse_unfit_ingress_key(headscale: HeadscaleSettings | None, key: SecretStr | None) -> None:
+    certificate = headscale.ingress.certificate if headscale and headscale.ingress else None
+    if key and not certificate:
+        raise ValueError(
+            "headscale_ingress_key is set, but headscale.ingress has no `certificate`; remove it or give that"
+        )
+    if certificate and not key:
+        raise ValueError(
+            "headscale_ingress_key is missing: headscale.ingress.certificate needs its key; "
+            "run `pulumi config set --secret headscale_ingress_key < key.pem`"
+        )
+    if headscale and certificate and key:
+        host = urlsplit(headscale.url).hostname or ""
+        if problem := tls_pair.problem(certificate, key.get_secret_value(), host):
+            raise ValueError(problem)
 
 
 def _refuse_unfit_access(settings: StackSettings) -> None:

@@ -27,7 +27,8 @@ SERVERS_INTERFACES = {"ovpn-udp", "ovpn-tcp", "ipsec0"}
 """What those make, and what they leave there until they are ended."""
 VENDOR, KEYS = "tailscaled.service", "meshgate-keys.service"
 OURS = "meshgate-"
-EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - with a certificate, and a token guards the API
+EVERY_ADDRESS = "::"
+"""Of IPv6 and IPv4: with a certificate, and a token guards the API."""
 TABLE = "inet meshgate"
 FIREWALL = "the host's firewall"
 DROP_INS = "/etc/systemd/system/meshgate-.service.d"

@@ -11,6 +11,8 @@ from typing import Any
 
 import pulumi
 import pytest
+import trustme
+import yaml
 from google.protobuf.json_format import MessageToDict
 from pulumi.runtime.mocks import MockMonitor, MockResourceArgs, Mocks, set_mocks
 from pulumi.runtime.settings import ROOT, SETTINGS
@@ -23,6 +25,8 @@ from infra import curve25519
 from infra.resources.connections import API_KEY_SECRET
 from infra.settings import object_names
 from infra.settings.loading import load
+from infra.settings.section import is_text
+from infra.settings.stack import StackSettings
 from infra.settings.value_types import MESH_NETWORKS
 from tests.certificates import CA
 from tests.unit.agent.fakes import SERVER_KEY
@@ -36,6 +40,7 @@ CONFIG: dict[str, Any] = {
     "gateways": [{"name": "one", "endpoint": "vpn.example.com:31820"}],
     "orchestrator": {"deployment": "june-orchestrator"},
 }
+SECRET_SETTINGS = ("headscale_api_key", "headscale_ingress_key")
 JUNE: dict[str, Any] = CONFIG["orchestrator"]
 EDGE: dict[str, Any] = {
     "name": "edge-1",
@@ -112,14 +117,17 @@ class Monitor(MockMonitor):
 
 
 async def observe(
-    *, secrets: Sequence[str] = ("headscale_api_key",), **config: object
+    *, secrets: Sequence[str] = SECRET_SETTINGS, **config: object
 ) -> tuple[Declared, dict[str, Any], set[str]]:
     """Run the program with these settings changed; what it declares, its outputs, and what of it is looked at first."""
     recorder = Recorder()
     monitor = Monitor(recorder)
     set_mocks(recorder, project="meshgate", stack="test", preview=False, monitor=monitor)
     ROOT.set(None)
-    values = {f"meshgate:{key}": json.dumps(value) for key, value in (CONFIG | config).items()}
+    values = {
+        f"meshgate:{key}": str(value) if is_text(StackSettings, key) else json.dumps(value)
+        for key, value in (CONFIG | config).items()
+    }
     pulumi.runtime.set_all_config(values, [f"meshgate:{key}" for key in secrets])
     SETTINGS.rpc_manager.clear()
     SETTINGS.outputs.clear()
@@ -127,11 +135,11 @@ async def observe(
     return recorder.declared, monitor.outputs, monitor.looked_at
 
 
-async def run(*, secrets: Sequence[str] = ("headscale_api_key",), **config: object) -> tuple[Declared, dict[str, Any]]:
+async def run(*, secrets: Sequence[str] = SECRET_SETTINGS, **config: object) -> tuple[Declared, dict[str, Any]]:
     return (await observe(secrets=secrets, **config))[:2]
 
 
-async def declare(*, secrets: Sequence[str] = ("headscale_api_key",), **config: object) -> Declared:
+async def declare(*, secrets: Sequence[str] = SECRET_SETTINGS, **config: object) -> Declared:
     return (await run(secrets=secrets, **config))[0]
 
 
@@ -483,7 +491,7 @@ async def test_the_orchestrator_gets_four_names_and_the_token_by_reference() -> 
     assert env["values"] == {
         "HEADSCALE_SERVER_PUBLIC_KEY": "the public key",
         "HEADSCALE_SERVER_ENDPOINT": "vpn.example.com:31820",
-        "GATEWAY_PEERS_URL": "http://meshgate-one-peers.headscale.svc.cluster.local:8080",
+        "GATEWAY_PEERS_URL": "http://meshgate-one-peers.headscale.svc:8080",
     }
     assert env["secrets"] == {"GATEWAY_PEERS_TOKEN": {"secret": "meshgate-gateway", "key": TOKEN_KEY}}
 
@@ -498,7 +506,7 @@ async def test_several_gateways_have_names_of_their_own_besides() -> None:
         "GATEWAYS": "edge-1,one",
         "GATEWAY_ONE_PUBLIC_KEY": "the public key",
         "GATEWAY_ONE_ENDPOINT": "vpn.example.com:31820",
-        "GATEWAY_ONE_PEERS_URL": "http://meshgate-one-peers.headscale.svc.cluster.local:8080",
+        "GATEWAY_ONE_PEERS_URL": "http://meshgate-one-peers.headscale.svc:8080",
         "GATEWAY_EDGE_1_PUBLIC_KEY": "the public key",
         "GATEWAY_EDGE_1_ENDPOINT": "edge.example.com:51820",
         "GATEWAY_EDGE_1_PEERS_URL": "http://10.0.0.5:8080",
@@ -754,7 +762,10 @@ async def test_an_agent_without_wireguard_takes_what_it_is_given(
     assert (settings.offered, settings.host, settings.private_key_file) == (("openvpn",), "vpn.example.com", None)
 
 
-async def test_the_agent_takes_what_it_is_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("address", "host"), [("10.244.0.7", "10.244.0.7"), ("fd00:10:244::7", "[fd00:10:244::7]")])
+async def test_the_agent_takes_what_it_is_given(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, address: str, host: str
+) -> None:
     monkeypatch.setitem(LEARNED["WireGuardKey"], "public_key", SERVER_KEY)
     networks = ["10.77.0.0/16", "fd77::/64"]
     gateway = CONFIG["gateways"][0] | {"client_networks": networks, "dns": ["192.0.2.53"], "mtu": 1300}
@@ -762,7 +773,7 @@ async def test_the_agent_takes_what_it_is_given(monkeypatch: pytest.MonkeyPatch,
     pod = gateway_pod(declared)
     for container in pod["containers"][1:]:
         for variable in container["env"]:
-            monkeypatch.setenv(variable["name"], variable.get("value", ""))
+            monkeypatch.setenv(variable["name"], variable.get("value", "").replace("$(POD_IP)", address))
     (volume,) = [volume for volume in pod["volumes"] if volume["name"] == "settings"]
     for item in volume["configMap"]["items"]:
         (tmp_path / item["path"]).write_text(one(declared, "ConfigMap", "one-config")["data"][item["key"]])
@@ -771,10 +782,150 @@ async def test_the_agent_takes_what_it_is_given(monkeypatch: pytest.MonkeyPatch,
     assert (settings.listen_port, settings.endpoint, settings.mtu) == (31820, "vpn.example.com:31820", 1300)
     assert ([*map(str, settings.client_networks)], [*map(str, settings.dns)]) == (networks, ["192.0.2.53"])
     assert interface.interface == settings.interface
-    known = {
+    assert settings.tailscale_health_url == f"http://{host}:9002/healthz"
+    known = {"POD_IP"} | {
         f"MESHGATE_{name}".upper() for name in {*agent.AgentSettings.model_fields, *InterfaceSettings.model_fields}
     }
     assert {variable["name"] for container in pod["containers"][1:] for variable in container["env"]} <= known
+
+
+POD: dict[str, Any] = {
+    "image_pull_secrets": ["registry"],
+    "image_pull_policy": "Always",
+    "node_selector": {"example.com/edge": "yes"},
+    "tolerations": [{"key": "edge", "operator": "Exists", "effect": "NoExecute", "toleration_seconds": 60}],
+    "affinity": {
+        "nodeAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": {
+                "nodeSelectorTerms": [{"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]}]
+            }
+        }
+    },
+    "priority_class": "important",
+    "labels": {"team": "network"},
+    "annotations": {"sidecar.istio.io/inject": "false"},
+    "object_labels": {"cost": "42"},
+    "object_annotations": {"example.com/owner": "the network team"},
+    "disruption_budget": True,
+}
+DEPLOYMENTS = {"one-gateway": "meshgate-one", "server": "headscale", "keys": "meshgate-keys"}
+
+
+async def test_what_pod_says_is_laid_over_each_pod_and_ours_stays() -> None:
+    plain = await declare(access=["mesh"])
+    declared = await declare(access=["mesh"], pod=POD)
+    for name in DEPLOYMENTS:
+        before, after = (one(stack, "Deployment", name)["spec"]["template"] for stack in (plain, declared))
+        assert after["metadata"]["labels"] == before["metadata"]["labels"] | POD["labels"]
+        assert after["metadata"]["annotations"] == before["metadata"]["annotations"] | POD["annotations"]
+        placed = {
+            "imagePullSecrets": [{"name": "registry"}],
+            "nodeSelector": POD["node_selector"],
+            "tolerations": [{"key": "edge", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 60}],
+            "affinity": POD["affinity"],
+            "priorityClassName": "important",
+        }
+        containers = [container | {"imagePullPolicy": "Always"} for container in before["spec"]["containers"]]
+        assert after["spec"] == before["spec"] | placed | {"containers": containers}
+    assert not one(plain, "Deployment", "one-gateway")["spec"]["template"]["spec"].keys() & placed.keys()
+
+
+async def test_all_objects_that_go_with_a_pod_have_its_object_labels_and_ours() -> None:
+    monitoring = {"monitoring": {"namespace": "monitoring", "alerts": True}}
+    gateways = [CONFIG["gateways"][0] | monitoring]
+    headscale = CONFIG["headscale"] | {"ingress": {"tls_secret": "tls"}, "stun_node_port": 30478}
+    plain, declared = [
+        await declare(access=["mesh"], gateways=gateways, headscale=headscale, pod=pod)
+        for pod in ({}, POD | {"disruption_budget": False})
+    ]
+    for key, args in plain.items():
+        if not key.startswith("kubernetes:") or key.endswith(("::namespace", "::token")):
+            continue
+        before, after = args.inputs["metadata"], declared[key].inputs["metadata"]
+        assert after["labels"] == before["labels"] | POD["object_labels"]
+        assert after["annotations"] == before["annotations"] | POD["object_annotations"]
+        assert before["labels"]["meshgate/stack"] == "1f" * 16
+
+
+async def test_what_a_part_says_of_its_pod_takes_the_place_of_what_the_stack_says() -> None:
+    own = {"node_selector": {"kubernetes.io/hostname": "edge-7"}, "tolerations": []}
+    gateways = [CONFIG["gateways"][0] | {"pod": own}]
+    declared = await declare(access=["mesh"], pod=POD, gateways=gateways, mesh_clients={"pod": {"labels": {"a": "b"}}})
+    pod = gateway_pod(declared)
+    assert (pod["nodeSelector"], "tolerations" in pod) == (own["node_selector"], False)
+    assert pod["priorityClassName"] == "important"
+    keys = one(declared, "Deployment", "keys")["spec"]["template"]
+    assert keys["metadata"]["labels"].items() >= {"a": "b", "app.kubernetes.io/name": "keys"}.items()
+    assert "team" not in keys["metadata"]["labels"]
+    assert keys["spec"]["nodeSelector"] == POD["node_selector"]
+
+
+async def test_resources_change_where_a_setting_names_them() -> None:
+    resources = {
+        "wireguard": {"requests": {"cpu": "2"}, "limits": {"cpu": 4, "memory": "4Gi"}},
+        "agent": {"requests": {"memory": "256Mi"}},
+    }
+    pod = gateway_pod(await declare(pod={"resources": resources}))
+    tailscale, wireguard, agent = (container["resources"] for container in pod["containers"])
+    assert tailscale == {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}}
+    assert wireguard == {"requests": {"cpu": "2", "memory": "64Mi"}, "limits": {"cpu": "4", "memory": "4Gi"}}
+    assert agent == {"requests": {"cpu": "50m", "memory": "256Mi"}, "limits": {"memory": "320Mi"}}
+
+
+async def test_a_disruption_budget_holds_the_very_pod_of_its_deployment() -> None:
+    declared = await declare(access=["mesh"], pod={"disruption_budget": True})
+    for deployment in ("one-gateway", "server", "keys"):
+        held = one(declared, "PodDisruptionBudget", deployment)["spec"]
+        assert held["selector"] == one(declared, "Deployment", deployment)["spec"]["selector"]
+        assert (held["maxUnavailable"], held["unhealthyPodEvictionPolicy"]) == (0, "AlwaysAllow")
+    assert not [key for key in await declare() if "PodDisruptionBudget" in key]
+
+
+async def test_an_ingress_is_not_awaited_and_has_its_certificate_by_name_or_by_annotations() -> None:
+    annotations = {"cert-manager.io/cluster-issuer": "letsencrypt"}
+    ingress = {"tls_secret": "headscale-cert", "class_name": "traefik", "annotations": annotations}
+    declared = await declare(headscale=CONFIG["headscale"] | {"ingress": ingress})
+    made = one(declared, "Ingress", "ingress")
+    assert made["metadata"]["annotations"].items() >= {"pulumi.com/skipAwait": "true", **annotations}.items()
+    assert made["spec"]["tls"] == [{"hosts": ["headscale.example.com"], "secretName": "headscale-cert"}]
+    assert made["spec"]["ingressClassName"] == "traefik"
+    assert not [key for key in declared if key.endswith("Secret::certificate")]
+
+
+async def test_a_certificate_by_setting_becomes_the_ingress_secret() -> None:
+    pair = trustme.CA().issue_cert("headscale.example.com")
+    certificate, key = pair.cert_chain_pems[0].bytes().decode(), pair.private_key_pem.bytes().decode()
+    headscale = CONFIG["headscale"] | {"ingress": {"certificate": certificate}}
+    declared = await declare(headscale=headscale, headscale_ingress_key=key)
+    secret = one(declared, "Secret", "certificate")
+    assert secret["type"] == "kubernetes.io/tls"
+    held = secret["stringData"]["value"]
+    assert (held["tls.crt"], held["tls.key"]) == (certificate, key)
+    (told,) = one(declared, "Ingress", "ingress")["spec"]["tls"]
+    assert told["secretName"] == secret["metadata"]["name"]
+    assert key not in str([args.inputs for name, args in declared.items() if not name.endswith("::certificate")])
+
+
+async def test_a_private_key_in_clear_text_is_refused() -> None:
+    with pytest.raises(pulumi.RunError, match="meshgate:headscale_ingress_key: it is set in clear text; use `pulumi"):
+        await declare(secrets=(), headscale_ingress_key="a key")
+
+
+async def test_nothing_listens_on_ipv4_alone() -> None:
+    """In a cluster of IPv6 it would never be ready."""
+    declared = await declare(access=["mesh"])
+    headscale = yaml.safe_load(one(declared, "ConfigMap", "config")["data"]["config.yaml"])
+    listening = (headscale["listen_addr"], headscale["metrics_listen_addr"], headscale["derp"]["server"])
+    assert (*listening[:2], listening[2]["stun_listen_addr"]) == (":8080", ":9090", ":3478")
+    tailscale = {each["name"]: each for each in gateway_pod(declared)["containers"][0]["env"]}
+    assert tailscale["TS_LOCAL_ADDR_PORT"]["value"] == "$(POD_IP):9002"
+    names = list(tailscale)
+    assert names.index("POD_IP") < names.index("TS_LOCAL_ADDR_PORT")
+    fields = {name: tailscale[name]["valueFrom"]["fieldRef"]["fieldPath"] for name in ("POD_IP", "POD_IPS")}
+    assert fields == {"POD_IP": "status.podIP", "POD_IPS": "status.podIPs"}
+    agent = [each["name"] for each in gateway_pod(declared)["containers"][2]["env"]]
+    assert agent.index("POD_IP") < agent.index("MESHGATE_TAILSCALE_HEALTH_URL")
+    assert "MESHGATE_HTTP_HOST" not in agent
 
 
 async def test_the_firewall_is_told_of_the_cluster_and_of_its_nodes() -> None:

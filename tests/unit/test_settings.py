@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+import trustme
 
 from gateway.agent.pool import Pool
 from infra.settings.loading import SettingsError, load
+from infra.settings.section import is_text
 from infra.settings.stack import StackSettings
 from tests.certificates import CA
 
@@ -23,8 +25,21 @@ IPSEC = ["wireguard", "ipsec"]
 PLAIN: dict[str, Any] = {"gateways": [GATEWAY]}
 
 
+def pair(host: str) -> tuple[str, str]:
+    """A certificate for that host, and its key."""
+    issued = trustme.CA().issue_cert(host)
+    return issued.cert_chain_pems[0].bytes().decode(), issued.private_key_pem.bytes().decode()
+
+
+PAIR, OTHER = pair("headscale.example.com"), pair("other.example.com")
+
+
 def load_values(values: Mapping[str, Any]) -> StackSettings:
-    return load(lambda key: json.dumps(value) if (value := values.get(key)) is not None else None, values)
+    def get(key: str) -> object | None:
+        value = values.get(key)
+        return value if value is None or is_text(StackSettings, key) else json.dumps(value)
+
+    return load(get, values)
 
 
 def with_gateway(**changes: object) -> dict[str, Any]:
@@ -37,6 +52,10 @@ def with_metal(**changes: object) -> dict[str, Any]:
 
 def with_headscale(**changes: object) -> dict[str, Any]:
     return GOOD | {"headscale": GOOD["headscale"] | changes}
+
+
+def with_pair(certificate: str, key: str, url: str = GOOD["headscale"]["url"]) -> dict[str, Any]:
+    return with_headscale(url=url, ingress={"certificate": certificate}) | {"headscale_ingress_key": key}
 
 
 def test_the_smallest_stack_has_working_defaults() -> None:
@@ -79,7 +98,7 @@ def test_a_number_like_api_key_stays_text() -> None:
         (GOOD | {"gatewayz": []}, "meshgate:gatewayz: there is no such setting; known here are access, cluster"),
         (
             with_headscale(ingress={"tls_secret": "one", "tls": "two"}),
-            "meshgate:headscale.ingress.tls: there is no such setting; known here are class_name, tls_secret",
+            "meshgate:headscale.ingress.tls: there is no such setting; known here are annotations, certificate, class_",
         ),
         (with_gateway(mtuu=1), "meshgate:gateways[0].mtuu: there is no such setting; known here are access"),
         (GOOD | {"gateways": []}, "gateways is empty, so nobody gets in; list a gateway, or set access: [mesh]"),
@@ -232,6 +251,42 @@ def test_a_number_like_api_key_stays_text() -> None:
             "openvpn.tcp_port 8080 is also the port of peers_url",
         ),
         (with_gateway(mesh=False, tags=["tag:a"], tailscale_port=41700), "gateways[0]: tags, tailscale_port describe"),
+        (
+            with_headscale(ingress={}),
+            "meshgate:headscale.ingress: give tls_secret or certificate, one of them, so that the host of headscale.ur",
+        ),
+        (with_headscale(ingress={"tls_secret": "A"}), "ingress.tls_secret: 'A' is not an object's name of lower-case"),
+        (
+            with_headscale(ingress={"tls_secret": "tls", "annotations": {"pulumi.com/skipAwait": "false"}}),
+            "meshgate:headscale.ingress.annotations: pulumi.com/skipAwait: the stack sets that itself; leave it out.",
+        ),
+        (with_gateway(service_annotations={"a b": "c"}), "service_annotations: 'a b' is not a key such as team or"),
+        (
+            with_gateway(api_from=[{"pod_labels": {"app": "my app"}}]),
+            "pod_labels: app: 'my app' is not a label's value",
+        ),
+        (
+            with_headscale(ingress={"certificate": PAIR[0]}),
+            "headscale_ingress_key is missing: headscale.ingress.certificate needs its key; run `pulumi config set",
+        ),
+        (
+            GOOD | {"headscale_ingress_key": PAIR[1]},
+            "headscale_ingress_key is set, but headscale.ingress has no `certi",
+        ),
+        (
+            with_pair(OTHER[0], PAIR[1]),
+            "headscale_ingress_key is not the key of headscale.ingress.certificate; give the",
+        ),
+        (with_pair(*OTHER), "is for other.example.com, and headscale.url has headscale.example.com; give one for that"),
+        (
+            with_pair(*PAIR, url="https://a.headscale.example.com"),
+            "is for headscale.example.com, and headscale.url has a.",
+        ),
+        (
+            with_pair("-----BEGIN CERTIFICATE-----", PAIR[1]),
+            "headscale.ingress.certificate: it is not a certificate in PEM",
+        ),
+        (with_pair(PAIR[0], PAIR[0]), "headscale_ingress_key is not a private key in PEM form without a passphrase."),
     ],
 )
 def test_bad_settings_get_one_clear_sentence(values: dict[str, Any], sentence: str) -> None:
@@ -354,3 +409,17 @@ def test_a_refused_key_is_not_repeated(values: dict[str, Any], sentence: str) ->
 def test_the_agent_has_addresses_for_as_many_devices(networks: list[str]) -> None:
     (gateway,) = load_values(with_gateway(client_networks=networks)).gateways
     assert gateway.capacity == Pool(gateway.client_networks).capacity
+
+
+@pytest.mark.parametrize("host", ["headscale.example.com", "*.example.com"])
+def test_a_certificate_for_the_urls_host_is_taken_with_its_key(host: str) -> None:
+    key = load_values(with_pair(*pair(host))).headscale_ingress_key
+    assert key is not None
+    assert "PRIVATE KEY" in key.get_secret_value()
+    assert "PRIVATE KEY" not in repr(load_values(with_pair(*pair(host))))
+
+
+def test_a_private_key_is_in_no_sentence() -> None:
+    with pytest.raises(SettingsError) as error:
+        load_values(GOOD | {"headscale_ingress_key": [PAIR[1]]})
+    assert str(error.value) == "meshgate:headscale_ingress_key: it is not text."

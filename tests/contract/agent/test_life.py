@@ -313,7 +313,7 @@ def test_a_second_agent_is_refused_the_volume_and_the_port(world: World, tmp_pat
     """Both end with a sentence, and the first agent goes on."""
     for changes, sentence in (
         ({"MESHGATE_HTTP_PORT": "8082", "MESHGATE_PROBE_PORT": "8083"}, "peers.sqlite: database is locked"),
-        ({"MESHGATE_STATE_DIR": str(tmp_path)}, "MESHGATE_HTTP_PORT: cannot listen on 0.0.0.0, port 8080"),
+        ({"MESHGATE_STATE_DIR": str(tmp_path)}, "MESHGATE_HTTP_PORT: cannot listen on ::, port 8080"),
     ):
         ended = world.gateway.tried(sys.executable, "-m", "gateway.agent", env={**world.agent_environment(), **changes})
         assert ended.returncode != 0

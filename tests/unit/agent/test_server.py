@@ -16,6 +16,7 @@ from gateway.agent import server
 from gateway.agent.admission import Bounds
 from gateway.agent.server import certificate, listen, serve
 from gateway.agent.settings import AgentSettings, SettingsError
+from gateway.agent.value_types import EVERY_ADDRESS
 from tests.unit.agent.fakes import SERVER_KEY
 
 Make = Callable[[], AgentSettings]
@@ -111,3 +112,17 @@ def test_a_certificate_that_cannot_be_used_is_named(settings: Make, tmp_path: Pa
         file.write_text(content) if content else file.unlink()
         with pytest.raises(SettingsError, match=f"MESHGATE_TLS_CERTIFICATE_FILE: {tmp_path / 'api.crt'} and "):
             certificate(secured)
+
+
+def test_every_address_is_of_ipv6_and_of_ipv4() -> None:
+    with listen("PORT", EVERY_ADDRESS, 0) as listener:
+        port = listener.getsockname()[1]
+        for address in ("127.0.0.1", "::1"):
+            with socket.create_connection((address, port), timeout=1):
+                pass
+
+
+def test_without_ipv6_it_is_of_ipv4(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "has_dualstack_ipv6", lambda: False)
+    with listen("PORT", EVERY_ADDRESS, 0) as listener:
+        assert (listener.family, listener.getsockname()[0]) == (socket.AF_INET, "0.0.0.0")  # noqa: S104

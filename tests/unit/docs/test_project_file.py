@@ -25,7 +25,7 @@ def test_it_declares_every_setting_but_the_optional_ones() -> None:
     assert (config["create_namespace"]["type"], config["create_namespace"]["default"]) == ("boolean", True)
     assert (config["gateways"]["items"], config["gateways"]["default"]) == ({"type": "object"}, [])
     assert (config["access"]["items"], config["access"]["default"]) == ({"type": "string"}, [])
-    assert "ingress {class_name, tls_secret}" in config["headscale"]["description"]
+    assert "ingress {class_name, tls_secret, certificate, annotations}" in config["headscale"]["description"]
 
 
 def test_what_stands_before_the_settings_is_kept() -> None:

@@ -39,13 +39,17 @@ def test_sections_are_found_wherever_they_stand() -> None:
     assert places == [
         "",
         "cluster",
+        "pod",
+        "pod.tolerations[]",
+        "pod.resources",
+        "pod.resources.tailscale",
+        "pod.resources.tailscale.requests",
         "headscale",
         "headscale.ingress",
         "mesh_clients",
         "mesh_clients.api_from[]",
         "gateways[]",
         "gateways[].openvpn",
-        "gateways[].api_from[]",
         "gateways[].monitoring",
         "orchestrator",
     ]

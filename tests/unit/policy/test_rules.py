@@ -140,7 +140,7 @@ def test_a_secret_in_an_environment(name: str, value: str) -> None:
         ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"),
         ("MESHGATE_PERSISTENT_KEEPALIVE", "25"),
         ("TOKENIZER", "fast"),
-        ("GATEWAY_PEERS_URL", "http://meshgate-one-peers.meshgate.svc.cluster.local:8080"),
+        ("GATEWAY_PEERS_URL", "http://meshgate-one-peers.meshgate.svc:8080"),
         ("GATEWAY_PEERS_TOKEN", ""),
         ("GATEWAYS", "turkey,key-west,token"),
         ("GATEWAY_TURKEY_ENDPOINT", "vpn.example.com:31820"),

@@ -175,6 +175,32 @@ def test_url_that_does_not_answer_gathers_no_keys(provider: HeadscaleApiKeyProvi
     assert len(server.api_keys) == 1
 
 
+def test_an_ingress_that_does_not_lead_to_the_server_yet_is_waited_for(
+    provider: HeadscaleApiKeyProvider, server: FakeHeadscale
+) -> None:
+    early = [
+        httpx.Response(404, text="<html><h1>404 Not Found</h1><hr>nginx</html>"),
+        httpx.Response(404, text="404 page not found\n"),
+        httpx.Response(404, json={"message": "no Route matched with those values"}),
+        httpx.Response(503, text="<html><h1>503 Service Temporarily Unavailable</h1></html>"),
+    ]
+    server.fail = lambda _: early.pop(0) if early else None
+    made = provider.create({**INPUTS, "deadline_seconds": 5.0})
+    assert made.outs
+    assert not early
+    assert _prefixes(server) == [made.outs["key_prefix"]]
+
+
+def test_a_url_that_leads_elsewhere_is_told_at_the_deadline(
+    provider: HeadscaleApiKeyProvider, server: FakeHeadscale
+) -> None:
+    server.fail = lambda _: httpx.Response(404, text="<html>")
+    with pytest.raises(
+        ResourceError, match=r"No API key for Headscale after 0 s: .*\(404: <html>\); check that the URL"
+    ):
+        provider.create(dict(INPUTS))
+
+
 def test_unexpected_output_is_not_shown(provider: HeadscaleApiKeyProvider, cluster: FakeCluster) -> None:
     cluster.commands[COMMAND] = lambda: "key: hskey-api-abc"
     with pytest.raises(ResourceError, match="did not print a key") as raised:
