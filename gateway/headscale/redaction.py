@@ -8,7 +8,7 @@ LIMIT = 240
 _KEYS = re.compile(
     r"(?:hskey-(?:api|auth)|tskey)-[\w-]+"  # Headscale 0.28 and later; Tailscale
     r"|\b[0-9a-f]{48}\b"  # pre-auth key before 0.28
-    r"|(?<![\w-])[\w-]{7}\.[\w-]{32}(?![\w-])"  # API key before 0.28
+    r"|(?<![\w-])(?:[\w-]{7}\.[\w-]{32}|[\w-]{10}\.[\w-]{43})(?![\w-])"  # API key before 0.28, and of 0.23
 )
 
 

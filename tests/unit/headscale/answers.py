@@ -40,6 +40,7 @@ _FORMS = {
     r"hskey-(auth|api)-[\w-]{12}-\*\*\*": r"hskey-\1-PREFIX-***",
     r"hskey-(auth|api)-[\w-]{12}-[\w-]{64}": r"hskey-\1-PREFIX-SECRET",
     r"[\w-]{7}\.[\w-]{32}": "PREFIX.SECRET",
+    r"[\w-]{10}\.[\w-]{43}": "LONGPREFIX.SECRET",
 }
 """What differs from one run to the next, by its form."""
 
@@ -167,7 +168,9 @@ def _asked(request: httpx.Request) -> str:
 
 def _reduced_segment(text: str) -> str:
     """A part of a path; an API key's prefix stands alone there."""
-    return "PREFIX" if re.fullmatch(r"[\w-]{7}|[\w-]{12}", text) and text not in _WORDS else str(_reduced(text))
+    return (
+        "PREFIX" if re.fullmatch(r"[\w-]{7}|[\w-]{10}|[\w-]{12}", text) and text not in _WORDS else str(_reduced(text))
+    )
 
 
 _WORDS = {"preauthkey", "approve_routes"}

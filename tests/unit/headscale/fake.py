@@ -18,6 +18,7 @@ Version = Literal["0.23", "0.25", "0.26", "0.27", "0.28", "0.29"]
 VERSIONS: tuple[Version, ...] = get_args(Version)
 EXIT_ROUTES = ("0.0.0.0/0", "::/0")
 _Json = dict[str, Any]
+_TAGGED_DEVICES = {"id": "2147455555", "name": "tagged-devices", "displayName": "Tagged Devices"}
 _UNKNOWN_USER = 500, "user not found"
 _OUTSIDE_THE_API: dict[str, _Json] = {
     "/key": {"legacyPublicKey": f"mkey:{0:064x}", "publicKey": f"mkey:{7:064x}"},
@@ -96,7 +97,12 @@ class FakeHeadscale(httpx.MockTransport):
     def new_api_key(self, expiration: datetime) -> str:
         """As `headscale apikeys create` on the server."""
         token = secrets.token_urlsafe
-        secret = f"hskey-api-{token(9)}-{token(48)}" if self._masks else f"{token(6)[:7]}.{token(24)}"
+        if self._masks:
+            secret = f"hskey-api-{token(9)}-{token(48)}"
+        elif self._is_before("0.24"):
+            secret = f"{token(7)}.{token(32)}"
+        else:
+            secret = f"{token(7)[:7]}.{token(24)}"
         key = _ApiKey(self._id(), secret, expiration, datetime.now(UTC))
         self.api_keys[key.id] = key
         return secret
@@ -240,7 +246,7 @@ class FakeHeadscale(httpx.MockTransport):
             body["ephemeral"],
             body["aclTags"],
         )
-        _check_tags(key.tags)
+        _check_tags(key.tags, 400)
         self.keys[key.id] = key
         return self._key(key) | {"key": secret}
 
@@ -271,7 +277,8 @@ class FakeHeadscale(httpx.MockTransport):
             "ephemeral": key.ephemeral,
             "used": key.used,
             "expiration": _stamp(key.expiration),
-            "aclTags": key.tags,
+            # 0.23 does not tell them, and heeds them.
+            "aclTags": [] if self._is_before("0.24") else key.tags,
         }
 
     # Nodes and routes
@@ -321,13 +328,14 @@ class FakeHeadscale(httpx.MockTransport):
         return self._masks and bool(node.tags)
 
     def _tag(self, node: _Node, tags: list[str]) -> _Json:
-        _check_tags(tags)
+        _check_tags(tags, 500)
         if self._masks and not tags:
             raise _RefusalError(400, "cannot remove all tags from a node")
         if self._masks and not set(tags) <= self.policy_tags:
             raise _RefusalError(400, "requested tags are invalid or not permitted")
         node.tags = tags
-        return self._node(node)
+        answer = self._node(node)
+        return answer | {"online": False} if self._is_before("0.26") else answer  # it did not look
 
     def _node(self, node: _Node, *, listed: bool = False) -> _Json:
         about = {
@@ -351,7 +359,7 @@ class FakeHeadscale(httpx.MockTransport):
         if not self._masks:
             return about | {"forcedTags": node.tags, "validTags": [], "invalidTags": []}
         if self._tagged(node):
-            about["user"] = {"id": "2147455555", "name": "tagged-devices"} if listed else None
+            about["user"] = _TAGGED_DEVICES if listed else None
         return about | {"tags": node.tags}
 
     def _approve(self, node_id: str, routes: list[str]) -> _Json:
@@ -401,14 +409,14 @@ class FakeHeadscale(httpx.MockTransport):
 
     def _api_key_of(self, prefix: str) -> _ApiKey:
         for key in self.api_keys.values():
-            if prefix == (key.secret[10:22] if self._masks else key.secret[:7]):
+            if prefix == (key.secret[10:22] if self._masks else key.secret.partition(".")[0]):
                 return key
         raise _RefusalError(500, "record not found")
 
     def _api_key(self, key: _ApiKey) -> _Json:
         return {
             "id": str(key.id),
-            "prefix": f"{key.secret[:22]}-***" if self._masks else key.secret[:7],
+            "prefix": f"{key.secret[:22]}-***" if self._masks else key.secret.partition(".")[0],
             "expiration": _stamp(key.expiration),
             "createdAt": _stamp(key.created),
             "lastSeen": None,
@@ -427,9 +435,9 @@ class FakeHeadscale(httpx.MockTransport):
         return self._ids
 
 
-def _check_tags(tags: list[str]) -> None:
+def _check_tags(tags: list[str], status: int) -> None:
     if any(not tag.startswith("tag:") for tag in tags):
-        raise _RefusalError(400, "tag must start with the string 'tag:'")
+        raise _RefusalError(status, "tag must start with the string 'tag:'")
 
 
 def _moment(text: str) -> datetime:
