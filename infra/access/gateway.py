@@ -39,9 +39,11 @@ class Gateway(Component):
         gateway: GatewaySettings,
         user: HeadscaleUser | None,
         authority: CertificateAuthority | None,
+        joining: pulumi.ResourceHookBinding | None = None,
     ) -> None:
         super().__init__("meshgate:access:Gateway", gateway.name)
         self._gateway = gateway
+        self._joining = joining
         server = settings.mesh(gateway)
         target = TARGETS[gateway.target](cluster, settings, gateway)
         key = None
@@ -92,7 +94,7 @@ class Gateway(Component):
             tags=list(self._gateway.tags),
             expiration_hours=target.join_hours,
             awaited=target.awaited,
-            opts=self.child(user),
+            opts=self.child(user, hooks=self._joining),
         )
         return MeshIdentity(server=server, pre_auth_key=key.key, pre_auth_key_id=key.id, user=user.user)
 

@@ -21,7 +21,9 @@ JOIN_SECONDS = 60
 class RealHeadscale:
     """A running server in `directory`; ends its nodes and itself when its stack of contexts closes."""
 
-    def __init__(self, directory: Path, headscale: Path, tailscaled: Path, stack: ExitStack) -> None:
+    def __init__(
+        self, directory: Path, headscale: Path, tailscaled: Path, stack: ExitStack, policy: dict[str, str]
+    ) -> None:
         self._directory = directory
         self._headscale = str(headscale)
         self._tailscaled = tailscaled
@@ -29,7 +31,7 @@ class RealHeadscale:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self._config = directory / "config.yaml"
-        self._config.write_text(yaml.safe_dump(_config(directory, port)))
+        self._config.write_text(yaml.safe_dump(_config(directory, port) | {"policy": policy}))
         self._stack.enter_context(
             running([self._headscale, "serve", "-c", str(self._config)], directory / "headscale.log")
         )
@@ -61,6 +63,12 @@ class RealHeadscale:
         command = [self._headscale, "-c", str(self._config), "policy", "set", "-f", str(file)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
+
+    def tailscale(self, hostname: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run `tailscale` for a node that has joined."""
+        socket_path = self._directory / hostname / "tailscaled.sock"
+        command = [str(self._tailscaled.with_name("tailscale")), f"--socket={socket_path}", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
 
     def join(self, auth_key: str, hostname: str, routes: tuple[str, ...]) -> None:
         """Start a tailscaled that registers with the key; PermissionError when Headscale does not let it in."""
@@ -107,10 +115,14 @@ class RealHeadscale:
 
 
 @contextmanager
-def running_headscale(directory: Path, tool: pinned_tools.Tool) -> Iterator[RealHeadscale]:
-    """A server of one of the lab's Headscale versions, with an empty database."""
+def running_headscale(
+    directory: Path, tool: pinned_tools.Tool, policy_file: str | None = None
+) -> Iterator[RealHeadscale]:
+    """A server of one of the lab's Headscale versions, with an empty database, which has its policy too or a file."""
+    policy = {"mode": "database"} if policy_file is None else {"mode": "file", "path": policy_file}
     with ExitStack() as stack:
-        yield RealHeadscale(directory, go_builds.resolve(tool), go_builds.resolve(pinned_tools.TAILSCALED), stack)
+        tailscaled = go_builds.resolve(pinned_tools.TAILSCALED)
+        yield RealHeadscale(directory, go_builds.resolve(tool), tailscaled, stack, policy)
 
 
 def _config(directory: Path, port: int) -> dict[str, object]:
@@ -145,7 +157,6 @@ def _config(directory: Path, port: int) -> dict[str, object]:
             "base_domain": "mesh.internal",
             "nameservers": {"global": []},
         },
-        "policy": {"mode": "database"},
         "unix_socket": str(directory / "headscale.sock"),
         "unix_socket_permission": "0700",
     }

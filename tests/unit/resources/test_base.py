@@ -15,6 +15,7 @@ from infra.resources.api_key import HeadscaleApiKeyProvider
 from infra.resources.certificate_authority import CertificateAuthorityProvider, IssuingCertificateProvider
 from infra.resources.connections import Connections
 from infra.resources.exit_node import ExitNodeProvider
+from infra.resources.policy import HeadscalePolicyProvider
 from infra.resources.pre_auth_key import PreAuthKeyProvider
 from infra.resources.stack_id import StackIdProvider
 from infra.resources.token import TokenProvider
@@ -29,6 +30,7 @@ PROVIDERS = [
     CertificateAuthorityProvider,
     ExitNodeProvider,
     HeadscaleApiKeyProvider,
+    HeadscalePolicyProvider,
     HeadscaleUserProvider,
     IssuingCertificateProvider,
     PreAuthKeyProvider,
