@@ -7,10 +7,12 @@ from infra.access.mesh import MeshAccess
 from infra.components.headscale_server import HeadscaleServer
 from infra.components.orchestrator_env import OrchestratorEnv
 from infra.components.stack_cluster import StackCluster
+from infra.policy_warnings import warn
 from infra.protection import protect
 from infra.pulumi_config import stack_settings
 from infra.resources.certificate_authority import CertificateAuthority
 from infra.resources.client_configs import ClientConfigs
+from infra.resources.policy import HeadscalePolicy
 from infra.resources.user import HeadscaleUser
 
 settings = stack_settings()
@@ -22,19 +24,26 @@ headscale = settings.headscale
 server = (
     [HeadscaleServer(cluster, headscale, settings.headscale_ingress_key)] if headscale and headscale.managed else []
 )
-user = None
+policy = []
+if headscale and headscale.policy:
+    policy = [HeadscalePolicy("policy", policy=headscale.policy, opts=pulumi.ResourceOptions(depends_on=server))]
+user = joining = None
 if headscale and any(gateway.mesh for gateway in settings.gateways):
+    name = headscale.user or f"meshgate-{pulumi.get_stack()}"
     user = HeadscaleUser(
         "user",
         server=headscale.url,
-        user=headscale.user or f"meshgate-{pulumi.get_stack()}",
+        user=name,
         stack_id=cluster.stack_id,
-        opts=pulumi.ResourceOptions(depends_on=server),
+        opts=pulumi.ResourceOptions(depends_on=[*server, *policy]),
     )
+    joining = warn(settings, name)
 authority = None
 if any(gateway.has_certificates for gateway in settings.gateways):
     authority = CertificateAuthority("ca", common_name=f"Meshgate {pulumi.get_stack()}"[:64])
-gateways = {gateway.name: Gateway(cluster, settings, gateway, user, authority) for gateway in settings.gateways}
+gateways = {
+    gateway.name: Gateway(cluster, settings, gateway, user, authority, joining) for gateway in settings.gateways
+}
 ClientConfigs(
     "client-configs",
     gateways={name: gateway.client_configs for name, gateway in gateways.items()},

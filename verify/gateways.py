@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gateway.headscale import EXIT_ROUTES
+from gateway.headscale import policy as policies
 from infra.settings.gateway import GatewaySettings
 from verify import ways_in
 from verify.inside import Program
@@ -21,6 +22,8 @@ def parts(stack: RunningStack, gateway: GatewaySettings) -> Iterator[Part]:
         yield judged("readiness", agent.ready)
     if "exit_node" in outputs:
         yield judged("exit node in Headscale", lambda: _exit_node(stack, outputs["exit_node"]))
+        if node_id := outputs["exit_node"]["id"]:
+            yield judged("Headscale's policy", lambda: _shut_out(stack, node_id))
     yield from ways_in.parts(gateway, outputs, agent)
 
 
@@ -34,3 +37,13 @@ def _exit_node(stack: RunningStack, known: Mapping[str, Any]) -> str:
     if missing := set(EXIT_ROUTES) - set(node.approved_routes):
         return f"of node {node.given_name} {', '.join(sorted(missing))} is not approved: run `pulumi up --refresh`"
     return ""
+
+
+def _shut_out(stack: RunningStack, node_id: str) -> str:
+    """What the policy lacks for the gateway's node as Headscale has it."""
+    with stack.connections.headscale() as headscale:
+        if (policy := policies.of_server(headscale)) is None:
+            return ""
+        node = headscale.node(node_id)
+    user = node.user.name if node.user else ""
+    return policies.shut_out(policy, policies.GatewayNode(node.given_name, user, node.tags, adopted=True))

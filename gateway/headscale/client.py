@@ -20,7 +20,7 @@ import httpx
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from gateway.headscale.errors import ConflictError, NotFoundError, RefusedError, UnexpectedAnswerError
-from gateway.headscale.models import OURS, ApiKey, Node, PreAuthKey, Route, User, api_key_prefix
+from gateway.headscale.models import OURS, ApiKey, Node, PreAuthKey, Route, StoredPolicy, User, api_key_prefix
 from gateway.headscale.session import ATTEMPTS, Call, Session
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -222,6 +222,27 @@ class Headscale:
     def delete_node(self, node_id: str) -> None:
         """Remove the node from the mesh; raises NotFoundError when it is gone."""
         self._session.send(Call("DELETE", f"node/{_segment(node_id)}"))
+
+    # The policy
+
+    def policy(self) -> StoredPolicy | None:
+        """The policy that the server goes by; None where none was ever set in its database."""
+        try:
+            return self._parsed(StoredPolicy, self._session.send(Call("GET", "policy")))
+        except NotFoundError:
+            return None
+        except RefusedError as error:
+            if "reading policy from" not in str(error):
+                raise
+            return StoredPolicy(text="")  # it is to be in a file, and there is none
+
+    def set_policy(self, text: str) -> None:
+        """Put this policy in the place of the one that is; raises RefusedError where that is in a file."""
+        self._session.send(Call("PUT", "policy", body={"policy": text}, repeatable=True))
+
+    def check_policy(self, text: str) -> None:
+        """Ask whether the server would take this policy: a HeadscaleError if not, NoSuchCallError before 0.29."""
+        self._session.send(Call("POST", "policy/check", body={"policy": text}, repeatable=True))
 
     # The server itself
 

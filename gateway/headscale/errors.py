@@ -4,6 +4,7 @@ HeadscaleError
  ├─ UnavailableError        no answer, or a proxy's in its place    try again later
  ├─ UnauthorizedError       the API key does not work               get another key
  ├─ NotFoundError           it is not there                         create it, or be done
+ │   └─ NoSuchCallError     the server is older than the call       do without
  ├─ ConflictError           it is there already, or still in use    adopt it, or leave it
  ├─ RefusedError            the server says no                      change the request
  └─ UnexpectedAnswerError   not an answer of Headscale's            check the URL
@@ -26,6 +27,10 @@ class UnauthorizedError(HeadscaleError):
 
 class NotFoundError(HeadscaleError):
     """The user, key, node or route is not there."""
+
+
+class NoSuchCallError(NotFoundError):
+    """The server's API has no such call."""
 
 
 class ConflictError(HeadscaleError):

@@ -143,6 +143,19 @@ class Node(_Answer):
         return set(EXIT_ROUTES) <= set(self.approved_routes)
 
 
+class StoredPolicy(_Answer):
+    """The policy that a server goes by."""
+
+    text: Annotated[str, Field(alias="policy")]
+    """HuJSON, as it was given; empty where the file is missing."""
+    updated_at: datetime | None = None
+
+    @property
+    def in_a_file(self) -> bool:
+        """Whether it is the server's own file, which no call changes."""
+        return self.updated_at is None
+
+
 class ApiKey(_Answer):
     """A key of the API, without its secret part."""
 

@@ -11,6 +11,7 @@ import httpx
 from gateway.headscale.errors import (
     ConflictError,
     HeadscaleError,
+    NoSuchCallError,
     NotFoundError,
     RefusedError,
     UnauthorizedError,
@@ -48,6 +49,8 @@ def _error(who: str, response: httpx.Response, document: dict[str, Any] | None) 
     says = f"{who} says: {excerpt(text)} ({status})."
     if status == 409 or any(sign in text for sign in _EXISTS) or _IN_USE in text:
         return ConflictError(says)
+    if status == 404 and text == "Not Found":  # what is missing has a name in it otherwise
+        return NoSuchCallError(says)
     if status == 404 or "not found" in text.lower():
         return NotFoundError(says)
     return RefusedError(says)

@@ -45,9 +45,11 @@ class Gateway(Component):
         gateway: GatewaySettings,
         user: HeadscaleUser | None,
         authority: CertificateAuthority | None,
+        joining: pulumi.ResourceHookBinding | None = None,
     ) -> None:
         super().__init__("meshgate:access:Gateway", gateway.name)
         self._gateway = gateway
+        self._joining = joining
         server = settings.mesh(gateway)
         target = TARGETS[gateway.target](cluster, settings, gateway, self.child())
         key = None
@@ -134,7 +136,7 @@ class Gateway(Component):
             deployment=found.deployment,
             deadline_seconds=self._gateway.registration_deadline,
             awaited=target.awaited,
-            opts=self.child(*found.resources),
+            opts=self.child(*found.resources, hooks=self._joining),
         )
 
 

@@ -1,13 +1,18 @@
 """The section `headscale`."""
 
-from typing import Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from gateway.headscale import policy as policies
 from infra.settings.kubernetes_names import ExtraAnnotations, ObjectName
 from infra.settings.pod import PodSettings
 from infra.settings.section import Section
 from infra.settings.value_types import Certificate, NodePort, Quantity, ServerUrl, UserName
+
+
+def _policy(given: object) -> policies.Document | None:
+    return policies.declared(given) if given else None
 
 
 class IngressSettings(Section):
@@ -44,6 +49,9 @@ class HeadscaleSettings(Section):
     user: UserName | None = None
     """The Headscale user that owns this stack's nodes; meshgate-<stack> when not set. One that was there before the
     stack stays when that goes. Every version makes new ones of lower-case letters, digits, dashes and dots."""
+    policy: Annotated[dict[str, Any] | None, BeforeValidator(_policy)] = None
+    """The policy of the whole mesh, as an object or as HuJSON text. It takes the place of the one that the server has
+    in its database (`policy.mode: database`). `pulumi destroy` puts that one back."""
     image: str = "headscale/headscale:0.29.3"
     """The image of a managed server."""
     storage: Quantity = "1Gi"

@@ -23,7 +23,14 @@ class RealHeadscale:
     """A running server in `directory`, which ends with `stack`; its nodes end with `nodes`."""
 
     def __init__(
-        self, directory: Path, headscale: Path, tailscaled: Path, port: int, stack: ExitStack, nodes: ExitStack
+        self,
+        directory: Path,
+        headscale: Path,
+        tailscaled: Path,
+        port: int,
+        stack: ExitStack,
+        nodes: ExitStack,
+        policy: dict[str, str],
     ) -> None:
         self._directory = directory
         self._headscale = str(headscale)
@@ -31,7 +38,7 @@ class RealHeadscale:
         self._nodes = nodes
         self.url = f"http://127.0.0.1:{port}"
         self._config = directory / "config.yaml"
-        self._config.write_text(yaml.safe_dump(_config(directory, port)))
+        self._config.write_text(yaml.safe_dump(_config(directory, port) | {"policy": policy}))
         stack.enter_context(running([self._headscale, "serve", "-c", str(self._config)], directory / "headscale.log"))
         wait_for(lambda: listens(port), "Headscale", STARTUP_SECONDS, directory / "headscale.log")
 
@@ -61,6 +68,12 @@ class RealHeadscale:
         command = [self._headscale, "-c", str(self._config), "policy", "set", "-f", str(file)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
+
+    def tailscale(self, hostname: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run `tailscale` for a node that has joined."""
+        (socket_path,) = self._directory.glob(f"{hostname}-*/tailscaled.sock")
+        command = [str(self._tailscaled.with_name("tailscale")), f"--socket={socket_path}", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
 
     def join(self, auth_key: str, hostname: str, routes: tuple[str, ...]) -> None:
         """Start a tailscaled that registers with the key; PermissionError when Headscale does not let it in."""
@@ -108,15 +121,21 @@ class RealHeadscale:
 
 @contextmanager
 def running_headscale(
-    directory: Path, tool: pinned_tools.Tool, *, port: int | None = None, nodes: ExitStack | None = None
+    directory: Path,
+    tool: pinned_tools.Tool,
+    policy_file: str | None = None,
+    *,
+    port: int | None = None,
+    nodes: ExitStack | None = None,
 ) -> Iterator[RealHeadscale]:
     """A server of one of the lab's Headscale versions, with the database of that directory, or an empty one.
 
-    Its nodes end with `nodes`, or before it.
+    Its policy is in the database too, or in a file. Its nodes end with `nodes`, or before it.
     """
     headscale, tailscaled = go_builds.resolve(tool), go_builds.resolve(pinned_tools.TAILSCALED)
+    policy = {"mode": "database"} if policy_file is None else {"mode": "file", "path": policy_file}
     with ExitStack() as stack:
-        yield RealHeadscale(directory, headscale, tailscaled, port or free_port(), stack, nodes or stack)
+        yield RealHeadscale(directory, headscale, tailscaled, port or free_port(), stack, nodes or stack, policy)
 
 
 def _config(directory: Path, port: int) -> dict[str, object]:
@@ -151,7 +170,6 @@ def _config(directory: Path, port: int) -> dict[str, object]:
             "base_domain": "mesh.internal",
             "nameservers": {"global": []},
         },
-        "policy": {"mode": "database"},
         "unix_socket": str(directory / "headscale.sock"),
         "unix_socket_permission": "0700",
     }

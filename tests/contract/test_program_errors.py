@@ -24,6 +24,7 @@ from kubernetes.client import ApiextensionsV1Api, AppsV1Api, CoreV1Api, StorageV
 from gateway.headscale import EXIT_ROUTES
 from gateway.headscale.client import Headscale
 from gateway.headscale.models import api_key_prefix
+from gateway.headscale.policy import ALLOW_ALL
 from infra.kubernetes.client import KubernetesClient
 from infra.resources.base import ResourceError
 from infra.resources.connections import Connections
@@ -253,6 +254,23 @@ def test_an_api_key_that_has_expired(world: World) -> None:
         f"Headscale at {world.headscale.url} does not accept the API key (401): it is unknown, expired or deleted. "
         f"{NEW_KEY}" in said
     )
+
+
+def test_a_policy_that_shuts_the_gateway_out_is_told_in_the_preview(world: World) -> None:
+    world.engine.configure(world.settings(), api_key=world.api_key)
+    with Headscale(world.headscale.url, world.api_key) as headscale:
+        headscale.set_policy('{"acls": []}')
+        shut_out = world.engine.run("preview")
+        headscale.set_policy(ALLOW_ALL)
+    assert shut_out.code == 0, shut_out.text
+    assert "warning: Headscale's policy lets gateway meshgate-one reach nothing in the mesh" in shut_out.said
+    assert "Headscale's policy" not in world.engine.run("preview").text
+
+
+def test_a_policy_that_headscale_does_not_take(world: World) -> None:
+    policy = {"acls": [{"action": "accept", "src": ["tag:nobodys"], "dst": ["*:*"]}]}
+    said = world.refusal(world.settings(headscale={"managed": False, "url": world.headscale.url, "policy": policy}))
+    assert f"headscale.policy cannot be used: Headscale at {world.headscale.url} says: " in said
 
 
 # The cluster

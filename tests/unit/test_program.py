@@ -361,6 +361,15 @@ async def test_a_stack_of_mesh_alone_has_no_gateway() -> None:
     assert "an existing one" in held["stringData"]["value"]["api-key"]
 
 
+async def test_a_declared_policy_comes_before_the_gateways_and_is_judged(caplog: pytest.LogCaptureFixture) -> None:
+    policy = {"acls": [{"action": "accept", "src": ["somebody@"], "dst": ["*:*"]}]}
+    declared = await declare(headscale=CONFIG["headscale"] | {"policy": policy})
+    assert json.loads(one(declared, "HeadscalePolicy", "policy")["policy"]) == policy
+    kinds = [key.partition("::")[0].rpartition(":")[2] for key in declared]
+    assert kinds.index("HeadscalePolicy") < kinds.index("HeadscaleUser")
+    assert "Headscale's policy lets gateway meshgate-one reach nothing in the mesh" in caplog.text
+
+
 async def test_ipsec_is_a_container_of_its_own_at_the_ports_that_its_clients_dial() -> None:
     ipsec = {"access": ["wireguard", "ipsec"], "exposure": "HostPort"}
     declared, _ = await run(gateways=[CONFIG["gateways"][0] | ipsec])

@@ -73,6 +73,14 @@ def test_without_headscale_or_by_its_own_word_a_gateway_is_plain() -> None:
     assert settings.mesh(settings.gateways[0]) is settings.headscale
 
 
+def test_a_policy_is_an_object_or_text() -> None:
+    acls: list[object] = [{"action": "accept", "src": ["*"], "dst": ["*:*"]}]
+    for given in ({"acls": acls}, f'{{"acls": {json.dumps(acls)},}} // all'):
+        headscale = load_values(with_headscale(policy=given)).headscale
+        assert headscale
+        assert headscale.policy == {"acls": acls}
+
+
 def test_an_empty_orchestrator_is_none_and_a_named_one_has_junes_names() -> None:
     assert load_values(GOOD | {"orchestrator": {}}).orchestrator is None
     orchestrator = load_values(GOOD | {"orchestrator": {"deployment": "june-orchestrator"}}).orchestrator
@@ -203,6 +211,9 @@ def test_a_number_like_api_key_stays_text() -> None:
         (with_headscale(url="https://user:secret@headscale.example.com"), "must not hold credentials"),
         (with_headscale(ca_certificate="/etc/ca.crt"), "is not a certificate in PEM form"),
         (with_headscale(ca_certificate=CA + CA.replace("MII", "MI")), "certificate 2 in it cannot be read"),
+        (with_headscale(policy='{"acls": [}'), "meshgate:headscale.policy: it is not HuJSON: Expecting value near"),
+        (with_headscale(policy={"acl": []}), "meshgate:headscale.policy: Headscale's policies have no section acl;"),
+        (with_headscale(policy=["acls"]), "meshgate:headscale.policy: it is not a policy: give an object"),
         (with_headscale(managed=False), "headscale_api_key is missing"),
         (with_headscale(managed=False, node_port=30080) | {"headscale_api_key": "k"}, "node_port describe a server"),
         (GOOD | {"headscale_api_key": "k"}, "a managed server makes its own"),

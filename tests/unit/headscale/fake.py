@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
 import httpx
+import jsonc
 
 Version = Literal["0.23", "0.25", "0.26", "0.27", "0.28", "0.29"]
 VERSIONS: tuple[Version, ...] = get_args(Version)
@@ -73,7 +74,10 @@ class _RefusalError(Exception):
 
 
 class FakeHeadscale(httpx.MockTransport):
-    """The server. `calls` lists "METHOD path" of every request; `fail` answers in place of the server when set."""
+    """The server. `calls` lists "METHOD path" of every request; `fail` answers in place of the server when set.
+
+    `policy_file` is the text of the server's own file, where it goes by that.
+    """
 
     url = "http://headscale.test"
 
@@ -87,7 +91,8 @@ class FakeHeadscale(httpx.MockTransport):
         self.keys: dict[int, _Key] = {}
         self.nodes: dict[int, _Node] = {}
         self.api_keys: dict[int, _ApiKey] = {}
-        self.policy_tags: set[str] = set()
+        self.policy: str | None = None
+        self.policy_file: str | None = None
         self.calls: list[str] = []
         self.fail: Callable[[httpx.Request], httpx.Response | None] = lambda _: None
         self._ids = 0
@@ -121,7 +126,7 @@ class FakeHeadscale(httpx.MockTransport):
 
     def own_tags(self, tags: tuple[str, ...]) -> None:
         """As a policy that says who owns these tags."""
-        self.policy_tags = set(tags)
+        self.policy = json.dumps({"tagOwners": {tag: [] for tag in tags}, "acls": []})
 
     # HTTP
 
@@ -157,6 +162,7 @@ class FakeHeadscale(httpx.MockTransport):
             "node": self._route_node,
             "routes": self._route_routes,
             "apikey": self._route_api_key,
+            "policy": self._route_policy,
         }
         answer = topics[parts[0]](method, parts[1:], query, body) if parts[0] in topics else None
         if answer is None:
@@ -331,7 +337,7 @@ class FakeHeadscale(httpx.MockTransport):
         _check_tags(tags, 500)
         if self._masks and not tags:
             raise _RefusalError(400, "cannot remove all tags from a node")
-        if self._masks and not set(tags) <= self.policy_tags:
+        if self._masks and not set(tags) <= set(json.loads(self.policy or "{}").get("tagOwners", {})):
             raise _RefusalError(400, "requested tags are invalid or not permitted")
         node.tags = tags
         answer = self._node(node)
@@ -421,6 +427,48 @@ class FakeHeadscale(httpx.MockTransport):
             "createdAt": _stamp(key.created),
             "lastSeen": None,
         }
+
+    # The policy
+
+    def _route_policy(self, method: str, parts: list[str], query: dict[str, str], body: _Json) -> _Json | None:
+        match method, parts:
+            case "GET", []:
+                return self._stored_policy()
+            case "PUT", []:
+                if self.policy_file is not None:
+                    raise _RefusalError(500, "update is disabled for modes other than 'database'")
+                self._check_policy(body["policy"], 500)
+                self.policy = body["policy"]
+                return self._stored_policy()
+            case "POST", ["check"] if not self._is_before("0.29"):
+                self._check_policy(body["policy"], 400)
+                return {}
+        return None
+
+    def _stored_policy(self) -> _Json:
+        """A file of the name "" is one that is not there."""
+        if self.policy_file == "":
+            raise _RefusalError(500, 'reading policy from path "": open : no such file or directory')
+        if self.policy_file is not None:
+            return {"policy": self.policy_file, "updatedAt": None}
+        if self.policy is None:
+            raise _RefusalError(500, "loading ACL from database: acl policy not found")
+        return {"policy": self.policy, "updatedAt": _stamp(datetime.now(UTC))}
+
+    def _check_policy(self, text: str, status: int) -> None:
+        """What the suite asks: HuJSON, known sections, tags that the policy owns."""
+        try:
+            policy = jsonc.loads(text)
+        except ValueError:
+            raise _RefusalError(status, "parsing policy: parsing HuJSON: hujson: line 1") from None
+        unknown = set(policy) - {"acls", "grants", "groups", "hosts", "ssh", "tagOwners"}
+        if unknown and not self._is_before("0.27"):
+            raise _RefusalError(status, f"parsing policy: unknown field: {min(unknown)!r}")
+        if self._is_before("0.26") and not any(policy.get(section) for section in ("acls", "groups", "hosts")):
+            raise _RefusalError(status, "loading ACL policy file: empty policy")
+        named = {src for acl in policy.get("acls", []) for src in acl["src"] if src.startswith("tag:")}
+        if unowned := named - set(policy.get("tagOwners", {})):
+            raise _RefusalError(status, f"parsing policy: src=tag not defined in policy: {min(unowned)!r}")
 
     @property
     def _masks(self) -> bool:

@@ -33,7 +33,7 @@ if held is None:
 print(json.dumps([{"name": name, "value": value} for name, value in held[what].items()]))
 """
 PULUMI = """
-Path("asked.txt").open("a").write(" ".join(sys.argv[1:]) + " " + os.environ.get("PULUMI_BACKEND_URL", "") + "\\n")
+Path(__file__).with_name("asked.txt").open("a").write(" ".join(sys.argv[1:]) + " " + os.environ.get("PULUMI_BACKEND_URL", "") + "\\n")
 print("v3.272.0")
 """
 HOLDS = {

@@ -19,6 +19,7 @@ from infra.resources.client_configs import ClientConfigsProvider
 from infra.resources.connections import Connections
 from infra.resources.existing_namespace import ExistingNamespaceProvider
 from infra.resources.exit_node import ExitNodeProvider
+from infra.resources.policy import HeadscalePolicyProvider
 from infra.resources.pre_auth_key import PreAuthKeyProvider
 from infra.resources.readiness import ReadinessProvider
 from infra.resources.stack_id import StackIdProvider
@@ -36,6 +37,7 @@ PROVIDERS = [
     ExistingNamespaceProvider,
     ExitNodeProvider,
     HeadscaleApiKeyProvider,
+    HeadscalePolicyProvider,
     HeadscaleUserProvider,
     IssuingCertificateProvider,
     PreAuthKeyProvider,

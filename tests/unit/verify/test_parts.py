@@ -1,13 +1,17 @@
 """What `make verify` says of a part that does not work."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
 
+from gateway.headscale import EXIT_ROUTES
+from gateway.headscale.client import Headscale
 from infra.kubernetes.client import ClusterError
 from infra.resources.connections import Connections
 from infra.settings.loading import load
+from tests.unit.headscale.fake import FakeHeadscale
 from verify import gateways, orchestrator
 from verify.parts import Part, judged
 from verify.stack import RunningStack
@@ -73,6 +77,47 @@ def test_a_machine_that_has_not_joined_is_told_so() -> None:
     machine = gateway.model_copy(update={"target": "metal"})
     (part,) = gateways.parts(there, machine)
     assert part == Part("exit node in Headscale", "it has not joined yet: run playbooks/gateway.yml, then `pulumi up`")
+
+
+class ToHeadscale:
+    def __init__(self, server: FakeHeadscale, api_key: str) -> None:
+        self._server, self._api_key = server, api_key
+
+    def headscale(self) -> Headscale:
+        return Headscale(self._server.url, self._api_key, transport=self._server)
+
+
+@pytest.mark.parametrize(
+    ("policy", "problem"),
+    [
+        (None, ""),
+        ('{"tagOwners": {"tag:one": []}, "acls": [{"action": "accept", "src": ["tag:one"], "dst": ["*:*"]}]}', ""),
+        (
+            '{"acls": [{"action": "accept", "src": ["somebody@"], "dst": ["*:*"]}]}',
+            "Headscale's policy lets gateway meshgate-one reach nothing in the mesh, and so none of its clients: "
+            '`acls` lacks a rule for it, such as {"action": "accept", "src": ["tag:one"], "dst": ["*:*"]}.',
+        ),
+    ],
+)
+def test_a_policy_that_shuts_the_gateway_out_is_told(policy: str | None, problem: str) -> None:
+    server = FakeHeadscale()
+    to_headscale = ToHeadscale(server, server.new_api_key(datetime.now(UTC) + timedelta(hours=1)))
+    with to_headscale.headscale() as headscale:
+        user = headscale.ensure_user("meshgate-prod")
+        end = datetime.now(UTC) + timedelta(hours=1)
+        key = headscale.create_pre_auth_key(user, expiration=end, tags=["tag:one"])
+        server.join(key.key.get_secret_value(), "meshgate-one")
+        (node,) = headscale.nodes()
+        headscale.approve_routes(node, EXIT_ROUTES)
+    server.policy = policy
+    machine = {**GATEWAY, "target": "metal"}
+    there = RunningStack(
+        load({"gateways": [machine]}.get),
+        OUTPUTS | {"exit_node": {"id": node.id}},
+        cast("Connections", to_headscale),
+    )
+    _, part, *_ = gateways.parts(there, there.settings.gateways[0])
+    assert part == Part("Headscale's policy", problem)
 
 
 def test_what_keeps_from_looking_is_the_problem() -> None:
