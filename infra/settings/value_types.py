@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from functools import partial
 from typing import Annotated, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
@@ -15,11 +16,9 @@ IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 # RFC 6598 and Tailscale's ULA: tailscaled drops such sources on their way into the mesh (linuxfw's ts-forward).
 MESH_NETWORKS = (ipaddress.ip_network("100.64.0.0/10"), ipaddress.ip_network("fd7a:115c:a1e0::/48"))
-# RFC 1918, RFC 4193, loopback: what is_private says of documentation networks as well.
-PRIVATE_NETWORKS = tuple(
-    map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "fc00::/7", "::1/128"))
-)
 RFC1918 = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
+# RFC 1918, RFC 4193, loopback: what is_private says of documentation networks as well.
+PRIVATE_NETWORKS = tuple(map(ipaddress.ip_network, (*RFC1918, "127.0.0.0/8", "fc00::/7", "::1/128")))
 UNICAST = ("fc00::/7", "2000::/3")
 """What a device's IPv6 address may be. A provider's is of use: hosts prefer IPv4 to the private ones (RFC 6724)."""
 SPECIAL = ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")
@@ -30,15 +29,9 @@ NODE_PORTS = range(30000, 32768)
 T = TypeVar("T")
 
 
-def _dns_label(value: str) -> str:
-    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?", value):
-        raise ValueError(f"{value!r} is not a name of at most 40 lower-case letters, digits and inner dashes")
-    return value
-
-
-def _object_name(value: str) -> str:
-    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", value):
-        raise ValueError(f"{value!r} is not a name of at most 63 lower-case letters, digits and inner dashes")
+def _dns_label(value: str, longest: int) -> str:
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", value) or len(value) > longest:
+        raise ValueError(f"{value!r} is not a name of at most {longest} lower-case letters, digits and inner dashes")
     return value
 
 
@@ -151,7 +144,7 @@ def _client_network(value: IPNetwork) -> IPNetwork:
             f"{value} is not private: the gateway masquerades its devices, which would only lose the hosts that are "
             f"there; use a network inside {', '.join(RFC1918)}, for example 10.77.0.0/16"
         )
-    if isinstance(value, ipaddress.IPv6Network) and (not _inside(value, UNICAST) or _inside(value, SPECIAL)):
+    if isinstance(value, ipaddress.IPv6Network) and (not _inside(value, UNICAST) or _meets(value, SPECIAL)):
         raise ValueError(
             f"{value} is neither private (fc00::/7) nor a provider's (of 2000::/3); use for example fd77::/64"
         )
@@ -163,6 +156,10 @@ def _client_network(value: IPNetwork) -> IPNetwork:
 def _inside(network: IPNetwork, others: tuple[str, ...]) -> bool:
     """Whether a network lies wholly inside one of the others, which are of its family."""
     return any(network.subnet_of(ipaddress.ip_network(other)) for other in others)  # type: ignore[arg-type]
+
+
+def _meets(network: IPNetwork, others: tuple[str, ...]) -> bool:
+    return any(network.overlaps(ipaddress.ip_network(other)) for other in others)
 
 
 def _resolver(value: IPAddress) -> IPAddress:
@@ -212,8 +209,8 @@ def url_port(url: str | None) -> int | None:
     return parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
-Name = Annotated[str, AfterValidator(_dns_label)]
-ObjectName = Annotated[str, AfterValidator(_object_name)]
+Name = Annotated[str, AfterValidator(partial(_dns_label, longest=40))]
+ObjectName = Annotated[str, AfterValidator(partial(_dns_label, longest=63))]
 """Of somebody else's namespace or container (RFC 1123)."""
 StackId = Annotated[str, AfterValidator(_stack_id)]
 ServerUrl = Annotated[str, AfterValidator(_server_url)]

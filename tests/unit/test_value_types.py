@@ -51,7 +51,9 @@ def test_devices_have_private_addresses(network: str) -> None:
     )
 
 
-@pytest.mark.parametrize("network", ["fe80::/64", "ff02::/64", "2001:db8::/64", "2002:a00::/64", "::/64", "fec0::/64"])
+@pytest.mark.parametrize(
+    "network", ["fe80::/64", "ff02::/64", "2001:db8::/64", "2002:a00::/64", "::/64", "fec0::/64", "2000::/3"]
+)
 def test_devices_have_ipv6_addresses_that_hosts_can_have(network: str) -> None:
     assert f"client_networks[1]: {network} is neither private (fc00::/7) nor a provider's" in refusal(
         gateway(client_networks=["10.77.0.0/16", network])
