@@ -21,7 +21,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 
 from gateway.headscale.errors import ConflictError, NotFoundError, RefusedError, UnexpectedAnswerError
 from gateway.headscale.models import OURS, ApiKey, Node, PreAuthKey, Route, StoredPolicy, User, api_key_prefix
-from gateway.headscale.session import ATTEMPTS, Call, Session
+from gateway.headscale.session import Call, Session
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -263,14 +263,14 @@ class Headscale:
 
     # API keys
 
-    def api_keys(self, *, attempts: int = ATTEMPTS) -> list[ApiKey]:
+    def api_keys(self, *, once: bool = False) -> list[ApiKey]:
         """All keys of the API, expired ones too."""
-        keys = self._session.send(Call("GET", "apikey", attempts=attempts)).get("apiKeys", [])
+        keys = self._session.send(Call("GET", "apikey", once=once)).get("apiKeys", [])
         return [self._parsed(ApiKey, key) for key in keys]
 
-    def own_api_key(self, *, attempts: int = ATTEMPTS) -> ApiKey | None:
+    def own_api_key(self, *, once: bool = False) -> ApiKey | None:
         """The key that this client calls with, as the server lists it."""
-        return next((key for key in self.api_keys(attempts=attempts) if key.prefix == self._prefix), None)
+        return next((key for key in self.api_keys(once=once) if key.prefix == self._prefix), None)
 
     def create_api_key(self, expiration: datetime) -> SecretStr:
         """A new key, whole."""

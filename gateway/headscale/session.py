@@ -38,8 +38,8 @@ class Call:
     body: Mapping[str, object] | None = None
     repeatable: bool = False
     """Whether sending it twice does the same as once; GET and DELETE always are."""
-    attempts: int = ATTEMPTS
-    """How often it is sent at most, if it is repeatable."""
+    once: bool = False
+    """Whether it is sent once even if it is repeatable, as nobody depends on its answer."""
 
 
 class BearerKey(httpx.Auth):
@@ -87,7 +87,7 @@ class Session:
             return self._send_once(call)
         for attempt in stamina.retry_context(
             on=UnavailableError,
-            attempts=call.attempts,
+            attempts=1 if call.once else ATTEMPTS,
             timeout=30,
             wait_initial=FIRST_WAIT,
             wait_max=2,

@@ -17,7 +17,7 @@ def warn(connections: Connections) -> None:
     """
     try:
         with connections.headscale() as headscale:
-            key = headscale.own_api_key(attempts=1)
+            key = headscale.own_api_key(once=True)
     except UnauthorizedError as error:
         _tell(sentence(connections, error))
     except HeadscaleError:
