@@ -33,7 +33,8 @@ if held is None:
 print(json.dumps([{"name": name, "value": value} for name, value in held[what].items()]))
 """
 PULUMI = """
-Path(__file__).with_name("asked.txt").open("a").write(" ".join(sys.argv[1:]) + " " + os.environ.get("PULUMI_BACKEND_URL", "") + "\\n")
+asked = " ".join([*sys.argv[1:], os.environ.get("PULUMI_BACKEND_URL", "")])
+Path(__file__).with_name("asked.txt").open("a").write(asked + "\\n")
 print("v3.272.0")
 """
 HOLDS = {
