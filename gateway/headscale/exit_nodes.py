@@ -28,12 +28,16 @@ class ExpectedNode:
     pre_auth_key_id: str | None = None
     node_id: str | None = None
     """Of the node that it was when last seen."""
+    anew: bool = False
+    """Whether it must join by that very key. The node that it was may look connected for a while, and is none."""
 
 
 def candidates(headscale: "Headscale", expected: ExpectedNode) -> "list[Node]":
     """The nodes that can be the gateway, the surest first; those that it was before are among them."""
     nodes = headscale.nodes()
     by_key = [node for node in nodes if expected.pre_auth_key_id and node.pre_auth_key_id == expected.pre_auth_key_id]
+    if expected.anew:
+        return by_key
     by_id = [node for node in nodes if node.id == expected.node_id]
     by_name = [node for node in nodes if node.name == expected.hostname and owned(node, expected.user)]
     return list({node.id: node for node in (*by_key, *by_id, *by_name)}.values())
@@ -132,7 +136,7 @@ def _is_connected(headscale: "Headscale", node_id: str) -> bool:
 
 
 def _serves(node: "Node") -> bool:
-    return node.connected and node.offers_exit
+    return node.connected and not node.expired and node.offers_exit
 
 
 def owned(node: "Node", user: str) -> bool:

@@ -131,6 +131,7 @@ class Gateway(Component):
             pre_auth_key_id=mesh.pre_auth_key_id,
             user=mesh.user,
             hostname=self._gateway.hostname,
+            volume=target.volume,
             tags=self._gateway.tags,
             namespace=found.namespace,
             deployment=found.deployment,

@@ -33,10 +33,14 @@ _NOT_JOINED: dict[str, Any] = {
 }
 
 
+_IDENTITY = ("server", "user", "volume")
+"""With another one of these the gateway joins anew (infra/components/gateway_containers.py)."""
+
+
 class ExitNodeProvider(Provider):
     """Headscale calls: create 2 and one a poll, read 1 (servers before 0.26 keep routes apart: one more each)."""
 
-    INPUTS = ("server", "pre_auth_key_id", "hostname", "user", "tags", "namespace", "deployment", "container")
+    INPUTS = ("server", "pre_auth_key_id", "volume", "hostname", "user", "tags", "namespace", "deployment", "container")
 
     @override
     def refusals(self, connections: Connections, olds: Props, news: Props) -> Iterator[tuple[str, str]]:
@@ -101,7 +105,7 @@ class ExitNodeProvider(Provider):
 
 def _approved(connections: Connections, headscale: "Headscale", olds: Props, props: Props) -> dict[str, Any]:
     """The outputs of the node with what these inputs declare; `olds` are those of its last time on this server."""
-    expected, tags = _expected(props, olds.get("node_id")), _wanted_tags(olds, props)
+    expected, tags = _expected(props, olds), _wanted_tags(olds, props)
     if not props.get("awaited"):
         namespace, deployment = props["namespace"], props["deployment"]
         if why := rollout.wait_for_start(connections.cluster, namespace, deployment):
@@ -130,8 +134,13 @@ def _wanted_tags(olds: Props, news: Props) -> list[str] | None:
     return [tag for tag in olds.get("node_tags") or () if tag not in given] if given else None
 
 
-def _expected(props: Props, node_id: str | None = None) -> exit_nodes.ExpectedNode:
-    return exit_nodes.ExpectedNode(props["hostname"], props["user"], props["pre_auth_key_id"], node_id)
+def _expected(props: Props, olds: Props | None = None) -> exit_nodes.ExpectedNode:
+    """The node by the inputs and, if there was one before, by its id. A pod's is another one with another identity."""
+    olds = olds or {}
+    anew = bool(olds) and not props.get("awaited") and any(olds.get(name) != props.get(name) for name in _IDENTITY)
+    return exit_nodes.ExpectedNode(
+        props["hostname"], props["user"], props["pre_auth_key_id"], olds.get("node_id"), anew
+    )
 
 
 def _outputs(node: "Node") -> dict[str, Any]:
@@ -148,10 +157,10 @@ def _outputs(node: "Node") -> dict[str, Any]:
 class ExitNode(Resource, module="meshgate", name="ExitNode"):
     """The node of the gateway that joins with a pre-auth key, approved as an exit node.
 
-    Inputs: `server`, the URL, `pre_auth_key_id`, `user` and `hostname` tell which node; `tags` are what it is to have,
-    which is left as it is where there are none. A pod's node may take `deadline_seconds` to come;
-    the log of `namespace`, `deployment`, `container` tells why it did not. `up` does not wait for an `awaited` node,
-    which has no pod: its outputs are empty until it has joined.
+    Inputs: `server`, the URL, `pre_auth_key_id`, `user`, `volume` and `hostname` tell which node; `tags` are what it is
+    to have, which is left as it is where there are none. A pod's node may take `deadline_seconds` to come; the log of
+    `namespace`, `deployment`, `container` tells why it did not. `up` does not wait for an `awaited` node, which has no
+    pod: its outputs are empty until it has joined.
     """
 
     node_id: Output[str]
@@ -175,6 +184,7 @@ class ExitNode(Resource, module="meshgate", name="ExitNode"):
         pre_auth_key_id: Input[str],
         user: Input[str],
         hostname: Input[str],
+        volume: Input[str] | None = None,
         tags: Sequence[str] = (),
         namespace: Input[str] | None = None,
         deployment: Input[str] | None = None,
@@ -188,6 +198,7 @@ class ExitNode(Resource, module="meshgate", name="ExitNode"):
             "pre_auth_key_id": pre_auth_key_id,
             "user": user,
             "hostname": hostname,
+            "volume": volume,
             "tags": sorted(tags),
             "namespace": namespace,
             "deployment": deployment,

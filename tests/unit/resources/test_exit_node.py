@@ -349,16 +349,22 @@ def test_nothing_is_deleted_on_another_server(
     ] * 2
 
 
-def test_a_server_that_moves_keeps_its_nodes(
-    provider: ExitNodeProvider, inputs: dict[str, Any], new_key: Callable[..., PreAuthKey], server: FakeHeadscale
+@pytest.mark.parametrize("before", [{"server": "http://old.test"}, {"volume": "another"}])
+def test_another_identity_joins_anew(
+    before: dict[str, Any],
+    provider: ExitNodeProvider,
+    inputs: dict[str, Any],
+    new_key: Callable[..., PreAuthKey],
+    server: FakeHeadscale,
 ) -> None:
-    """The gateway joins anew at the new URL, and its old node goes."""
-    made = provider.create({**inputs, "server": "http://old.test"}).outs
+    """At the same server's new URL, or with a new volume. The node that was before looks connected for a while."""
+    made = provider.create({**inputs, **before}).outs
     assert made
     assert provider.diff("gw", made, inputs).changes
     (old,) = server.nodes.values()
-    old.online = False
     key = new_key()
+    with pytest.raises(ResourceError, match=f"nobody has used its pre-auth key {key.id} yet"):
+        provider.update("gw", made, _inputs(key))
     server.join(key.key.get_secret_value(), "gw")
     assert (provider.update("gw", made, _inputs(key)).outs or {})["node_id"] != str(old.id)
     assert old.id not in server.nodes
