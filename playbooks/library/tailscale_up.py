@@ -14,7 +14,7 @@ module: tailscale_up
 short_description: A gateway's tailscaled, joined to its mesh
 description:
   - Runs C(tailscale up) if tailscaled has not joined, or has joined elsewhere or otherwise than the arguments say.
-  - The pre-auth key goes to its standard input: it is in no file and on no command line of the host.
+  - The pre-auth key goes to its standard input. It is in no file and on no command line of the host.
 author: Meshgate
 options:
   program:

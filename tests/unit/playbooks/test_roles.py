@@ -13,6 +13,7 @@ from playbooks.library import gateway_artifact, gateway_unit
 
 PLAYBOOKS = Path(__file__).parents[3] / "playbooks"
 ROLES = sorted(path for path in (PLAYBOOKS / "roles").iterdir() if path.is_dir())
+MODULES = sorted(PLAYBOOKS.glob("library/*.py"))
 UNITS = sorted(PLAYBOOKS.glob("roles/*/templates/*.service"))
 
 
@@ -20,6 +21,16 @@ UNITS = sorted(PLAYBOOKS.glob("roles/*/templates/*.service"))
 def test_every_entry_point_has_an_argument_spec(role: Path) -> None:
     specs = yaml.safe_load((role / "meta/argument_specs.yml").read_text())["argument_specs"]
     assert set(specs) == {path.stem for path in (role / "tasks").glob("*.yml")}
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.stem)
+def test_ansible_doc_can_show_every_module(module: Path) -> None:
+    """A colon in a line of its description makes it something else than text."""
+    (documentation,) = re.findall(r'^DOCUMENTATION = r"""(.*?)"""', module.read_text(), re.MULTILINE | re.DOTALL)
+    described = yaml.safe_load(documentation)
+    for one in (described, *described["options"].values()):
+        told = one["description"]
+        assert all(isinstance(line, str) for line in (told if isinstance(told, list) else [told]))
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
