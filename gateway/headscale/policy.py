@@ -114,6 +114,12 @@ class GatewayNode:
         """The name that a rule for it would have."""
         return self.tags[0] if self.tags else f"{self.user}@"
 
+    @property
+    def own_aliases(self) -> frozenset[str]:
+        """The names that are no other node's: an adopted user has nodes of its own."""
+        users = frozenset() if self.adopted else frozenset({self.user, f"{self.user}@"})
+        return frozenset(self.tags) or users
+
 
 def document(given: object) -> Document:
     """A policy from HuJSON text, or as it is; raises PolicyError."""
@@ -226,10 +232,11 @@ def _reaches_mesh(policy: Policy, rule: _Acl | _Grant, gateway: GatewayNode) -> 
 
 
 def _opens_exit(policy: Policy, rule: _Acl | _Grant, gateway: GatewayNode) -> bool:
-    """Whether the rule may let somebody reach the Internet through the gateway."""
+    """Whether the rule may let somebody else reach the Internet through the gateway."""
     if isinstance(rule, _Grant) and rule.via and not set(rule.via) & set(gateway.tags):
         return False  # it leads through others
-    return bool(rule.src) and any(_holds_internet(policy, destination) for destination in rule.destinations)
+    others = set(rule.src) - gateway.own_aliases
+    return bool(others) and any(_holds_internet(policy, destination) for destination in rule.destinations)
 
 
 def _may_be(policy: Policy, gateway: GatewayNode, alias: str) -> bool:

@@ -142,6 +142,22 @@ def test_a_grant_through_another_exit_node_opens_none_here() -> None:
     assert "as exit node" in exits
 
 
+@pytest.mark.parametrize(
+    ("gateway", "source", "exits"),
+    [
+        (TAGGED, "tag:meshgate", False),
+        (TAGGED, "tag:other", True),
+        (UNTAGGED, "meshgate-prod@", False),
+        (UNTAGGED, "alice@", True),
+        (ADOPTED, "alice@", True),
+    ],
+)
+def test_a_rule_for_the_gateway_alone_makes_it_nobodys_exit_node(
+    gateway: GatewayNode, source: str, *, exits: bool
+) -> None:
+    assert any("as exit node" in one for one in said(acl(source), gateway)) is not exits
+
+
 def test_a_grant_without_ip_opens_no_connection() -> None:
     assert shut_out(read({"grants": [{"src": ["*"], "dst": ["*"], "app": {"example.com/cap": [{}]}}]}), UNTAGGED)
 
