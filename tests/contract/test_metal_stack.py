@@ -246,7 +246,7 @@ def test_an_api_key_that_ends_soon_is_a_warning_in_preview_and_up(stack: Stack) 
     stack.configure(EDGE, orchestrator=False)
     warning = f"warning: The API key for Headscale at {stack.headscale.url} ends on {ends:%Y-%m-%d}"
     for told in (stack.run("preview"), stack.up(), stack.run("preview")):
-        assert told.count(warning) == 1
+        assert warning in told
 
 
 def test_what_the_playbook_cannot_read(stack: Stack) -> None:

@@ -152,6 +152,7 @@ class FakeHeadscale(httpx.MockTransport):
             "node": self._route_node,
             "routes": self._route_routes,
             "apikey": self._route_api_key,
+            "policy": self._route_policy,
         }
         answer = topics[parts[0]](method, parts[1:], query, body) if parts[0] in topics else None
         if answer is None:
@@ -186,7 +187,8 @@ class FakeHeadscale(httpx.MockTransport):
         if any(node.user == name and not self._tagged(node) for node in self.nodes.values()):
             raise _RefusalError(500, "user not empty: node(s) found")
         del self.users[name]
-        self.keys = {id_: key for id_, key in self.keys.items() if key.user != name}
+        for id_ in [key.id for key in self.keys.values() if key.user == name or self.version == "0.28"]:
+            self._delete_key(id_)  # 0.28 deletes all
         return {}
 
     def _existing(self, name: str) -> str:
@@ -219,7 +221,11 @@ class FakeHeadscale(httpx.MockTransport):
         match method, parts:
             case "GET", []:
                 owner = None if self._masks else self._owner(query.get("user", ""))
-                return {"preAuthKeys": [self._key(k) for k in self.keys.values() if owner in (None, k.user)]}
+                return {
+                    "preAuthKeys": [
+                        self._key(key, listed=True) for key in self.keys.values() if owner in (None, key.user)
+                    ]
+                }
             case "POST", []:
                 return {"preAuthKey": self._create_key(body)}
             case "POST", ["expire"]:
@@ -263,7 +269,7 @@ class FakeHeadscale(httpx.MockTransport):
                 node.key = None
         return {}
 
-    def _key(self, key: _Key) -> _Json:
+    def _key(self, key: _Key, *, listed: bool = False) -> _Json:
         return {
             "id": str(key.id),
             "user": self.emails.get(key.user, key.user) if self._is_before("0.26") else self._user(key.user),
@@ -272,8 +278,8 @@ class FakeHeadscale(httpx.MockTransport):
             "ephemeral": key.ephemeral,
             "used": key.used,
             "expiration": _stamp(key.expiration),
-            # 0.23 does not tell them, and heeds them.
-            "aclTags": [] if self._is_before("0.24") else key.tags,
+            # 0.23 heeds them, and tells them in a user's list alone.
+            "aclTags": [] if self._is_before("0.24") and not listed else key.tags,
         }
 
     # Nodes and routes
@@ -312,7 +318,8 @@ class FakeHeadscale(httpx.MockTransport):
         raise _RefusalError(500, "record not found") if old else _RefusalError(404, "node not found")
 
     def _tagged(self, node: _Node) -> bool:
-        return self._masks and bool(node.tags)
+        """Whether the node is nobody's; 0.28 hides its owner in the list of all nodes alone."""
+        return bool(node.tags) and not self._is_before("0.29")
 
     def _tag(self, node: _Node, tags: list[str]) -> _Json:
         _check_tags(tags, 500)
@@ -340,8 +347,10 @@ class FakeHeadscale(httpx.MockTransport):
             about |= {"approvedRoutes": node.approved, "availableRoutes": node.available}
         if not self._masks:
             return about | {"forcedTags": node.tags, "validTags": [], "invalidTags": []}
-        if self._tagged(node):
-            about["user"] = _TAGGED_DEVICES if listed else None
+        if node.tags and listed:
+            about["user"] = _TAGGED_DEVICES
+        elif self._tagged(node):
+            about["user"] = None
         return about | {"tags": node.tags}
 
     def _approve(self, node_id: str, routes: list[str]) -> _Json:
@@ -372,6 +381,13 @@ class FakeHeadscale(httpx.MockTransport):
         others = [route for route in node.approved if route not in routes]
         node.approved = [*others, *routes] if enable else others
         return {}
+
+    # Policies
+
+    def _route_policy(self, method: str, parts: list[str], query: dict[str, str], body: _Json) -> _Json | None:
+        if parts == ["check"] and not self._is_before("0.29") and method != "POST":
+            raise _RefusalError(501, "Method Not Allowed")
+        return None
 
     # API keys
 
