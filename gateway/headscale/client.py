@@ -19,7 +19,13 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from gateway.headscale.errors import ConflictError, NotFoundError, RefusedError, UnexpectedAnswerError
+from gateway.headscale.errors import (
+    ConflictError,
+    NotFoundError,
+    OthersKeysError,
+    RefusedError,
+    UnexpectedAnswerError,
+)
 from gateway.headscale.models import OURS, ApiKey, Node, PreAuthKey, Route, StoredPolicy, User, api_key_prefix
 from gateway.headscale.session import Call, Session
 
@@ -90,7 +96,17 @@ class Headscale:
             return self.user(name)
 
     def delete_user(self, user: User) -> None:
-        """Delete the user and its pre-auth keys; raises ConflictError while it owns nodes, NotFoundError when gone."""
+        """Delete the user and its pre-auth keys; raises ConflictError while it owns nodes, NotFoundError when gone.
+
+        Raises OthersKeysError, and deletes nothing, where the server would delete other users' keys too.
+        """
+        if self._keys is _Keys.BY_ID and not self._has_call("policy/check"):  # 0.28, which 0.29 mends
+            keys = self._list(PreAuthKey, "preAuthKeys", "preauthkey")
+            if any(key.user is None or key.user.id != user.id for key in keys):
+                raise OthersKeysError(
+                    f"Headscale at {self.url} is a 0.28, which would delete the pre-auth keys of all users along with "
+                    f"user {user.name}; 0.29 does not."
+                )
         handle = user.name if user.display_name is None else user.id
         self._session.send(Call("DELETE", f"user/{_segment(handle)}"))
 
@@ -287,6 +303,18 @@ class Headscale:
     def delete_api_key(self, prefix: str) -> None:
         """Remove the key; raises NotFoundError when it is gone."""
         self._session.send(Call("DELETE", f"apikey/{_segment(prefix)}"))
+
+    # Which calls there are
+
+    def _has_call(self, path: str) -> bool:
+        """Whether the server knows such a path, if only by another method than GET."""
+        try:
+            self._session.send(Call("GET", path))
+        except NotFoundError:
+            return False
+        except RefusedError:
+            pass
+        return True
 
     # Parsing
 

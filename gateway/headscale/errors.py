@@ -37,6 +37,10 @@ class ConflictError(HeadscaleError):
     """The thing exists already, or cannot go because something depends on it."""
 
 
+class OthersKeysError(ConflictError):
+    """The user cannot go without the keys of all others: Headscale 0.28 deletes those along with any user."""
+
+
 class RefusedError(HeadscaleError):
     """The server understood the request and refuses it."""
 

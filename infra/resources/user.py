@@ -8,7 +8,7 @@ from pulumi.dynamic import Resource
 from typing_extensions import override
 
 from gateway.headscale import devices
-from gateway.headscale.errors import ConflictError, HeadscaleError, NotFoundError
+from gateway.headscale.errors import ConflictError, HeadscaleError, NotFoundError, OthersKeysError
 from infra.resources import api_key_end, servers
 from infra.resources.base import Props, Provider, log, sentence
 from infra.resources.connections import Connections
@@ -90,6 +90,8 @@ class HeadscaleUserProvider(Provider):
                 headscale.delete_user(headscale.user(props["user"]))
             except NotFoundError:
                 pass
+            except OthersKeysError as error:
+                log.warning("Headscale user %s is left where it is. %s", props["user"], error)
             except ConflictError:
                 log.warning("Headscale user %s is left where it is: it owns nodes that are not ours.", props["user"])
 

@@ -25,6 +25,7 @@ options:
     description:
       - V(absent) leaves a user who owns nodes, whose keys nodes have joined with, or who has a usable key.
       - It also leaves one that somebody else made, as far as the server tells that (Headscale 0.24 and later).
+      - On Headscale 0.28 it leaves each, as long as another user has a pre-auth key, which would go along.
     type: str
     choices: [present, absent]
     default: present
@@ -96,10 +97,21 @@ def converge(headscale: "Headscale", params: Params, check: bool) -> Result:
             devices.take_out(headscale, name)
     elif user and (why := _needed(headscale, user)):
         return {**change(before, before), "user": _facts(user), "kept_because": why}
-    if user and not check:
+    if user and not check and (why := _hindered(headscale, user)):
+        return {**change(before, before), "user": _facts(user), "kept_because": why}
+    return {**change(before, None), "user": None}
+
+
+def _hindered(headscale: "Headscale", user: "User") -> str | None:
+    """Why the user could not be removed."""
+    from gateway.headscale.errors import NotFoundError, OthersKeysError
+
+    try:
         with suppress(NotFoundError):  # removed by another play meanwhile
             headscale.delete_user(user)
-    return {**change(before, None), "user": None}
+    except OthersKeysError:
+        return "Headscale 0.28 would delete the pre-auth keys of all users with it"
+    return None
 
 
 def _needed(headscale: "Headscale", user: "User") -> str | None:

@@ -22,4 +22,4 @@ def headscale(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealHeadscal
 
 @pytest.fixture(scope="module")
 def api_key(headscale: RealHeadscale) -> str:
-    return headscale.new_api_key(datetime.now(UTC) + timedelta(hours=1))
+    return headscale.new_api_key(datetime.now(UTC) + timedelta(days=60))

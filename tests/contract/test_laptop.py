@@ -117,7 +117,7 @@ def laptop(api: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     (home / "without-linux" / "sitecustomize.py").write_text(WITHOUT_LINUX)
     plugin.write_stand_in(home / ".pulumi" / "plugins" / plugin.DIRECTORY)
     with running_headscale(tmp_path_factory.mktemp("headscale"), pinned_tools.HEADSCALE) as headscale:
-        key = headscale.new_api_key(datetime.now(UTC) + timedelta(hours=1))
+        key = headscale.new_api_key(datetime.now(UTC) + timedelta(days=60))
         made = Laptop(home, api, headscale, key)
         assert made.run("python3 -c 'open(\"/proc/self/stat\")' 2>/dev/null || echo none").text == "none\n"
         assert made.run("command -v timeout || echo none").text == "none\n"

@@ -9,7 +9,8 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +238,15 @@ def test_the_playbook_reads_the_stack(stack: Stack) -> None:
         "meshgate_pre_auth_key": metal["pre_auth_key"],
         "meshgate_pre_auth_key_id": metal["pre_auth_key_id"],
     }
+
+
+def test_an_api_key_that_ends_soon_is_a_warning_in_preview_and_up(stack: Stack) -> None:
+    ends = datetime.now(UTC) + timedelta(days=13)
+    stack = replace(stack, api_key=stack.headscale.new_api_key(ends))
+    stack.configure(EDGE, orchestrator=False)
+    warning = f"warning: The API key for Headscale at {stack.headscale.url} ends on {ends:%Y-%m-%d}"
+    for told in (stack.run("preview"), stack.up(), stack.run("preview")):
+        assert warning in told
 
 
 def test_what_the_playbook_cannot_read(stack: Stack) -> None:

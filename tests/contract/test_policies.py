@@ -49,7 +49,7 @@ class World:
     def __init__(self, engine: Engine, headscale: RealHeadscale) -> None:
         self.engine = engine
         self.url = headscale.url
-        self.api_key = headscale.new_api_key(datetime.now(UTC) + timedelta(hours=1))
+        self.api_key = headscale.new_api_key(datetime.now(UTC) + timedelta(days=60))
 
     def configure(self, **settings: object) -> None:
         good: dict[str, object] = {"headscale": {"managed": False, "url": self.url}, "gateways": [EDGE]}

@@ -85,8 +85,10 @@ def _make(server: RealHeadscale, api_key: str) -> Made:
         return {"id": result.id, **result.outs}
 
     made: Made = []
-    user = create(HeadscaleUserProvider, {"user": "meshgate-prod", "stack_id": "1b" * 16})["user"]
+    user = create(HeadscaleUserProvider, {"server": server.url, "user": "meshgate-prod", "stack_id": "1b" * 16})["user"]
     of_key = {
+        "server": server.url,
+        "hostname": GATEWAY,
         "user": user,
         "owner": GATEWAY,
         "reusable": False,
@@ -96,7 +98,16 @@ def _make(server: RealHeadscale, api_key: str) -> Made:
     }
     key = create(PreAuthKeyProvider, of_key)
     server.join(key["key"], GATEWAY, ("0.0.0.0/0", "::/0"))
-    of_node = {"pre_auth_key_id": key["id"], "hostname": GATEWAY, "user": user, "deadline_seconds": 30.0}
+    with Headscale(server.url, api_key) as client:
+        wait_for(lambda: any(node.offers_exit for node in client.nodes()), "a node that offers the exit", within=30)
+    of_node = {
+        "server": server.url,
+        "pre_auth_key_id": key["id"],
+        "hostname": GATEWAY,
+        "user": user,
+        "awaited": True,  # as there is no cluster
+        "deadline_seconds": 30.0,
+    }
     create(ExitNodeProvider, of_node)
     return made
 

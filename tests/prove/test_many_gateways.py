@@ -65,7 +65,7 @@ def _settings(headscale: RealHeadscale, count: int) -> dict[str, object]:
 
 
 def _api_key(headscale: RealHeadscale) -> str:
-    return headscale.new_api_key(datetime.now(UTC) + timedelta(hours=1))
+    return headscale.new_api_key(datetime.now(UTC) + timedelta(days=60))
 
 
 def _fastest(engine: Engine, operation: str, *options: str) -> float:

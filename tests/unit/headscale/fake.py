@@ -197,7 +197,8 @@ class FakeHeadscale(httpx.MockTransport):
         if any(node.user == name and not self._tagged(node) for node in self.nodes.values()):
             raise _RefusalError(500, "user not empty: node(s) found")
         del self.users[name]
-        self.keys = {id_: key for id_, key in self.keys.items() if key.user != name}
+        for id_ in [key.id for key in self.keys.values() if key.user == name or self.version == "0.28"]:
+            self._delete_key(id_)  # 0.28 deletes all
         return {}
 
     def _existing(self, name: str) -> str:
@@ -230,7 +231,11 @@ class FakeHeadscale(httpx.MockTransport):
         match method, parts:
             case "GET", []:
                 owner = None if self._masks else self._owner(query.get("user", ""))
-                return {"preAuthKeys": [self._key(k) for k in self.keys.values() if owner in (None, k.user)]}
+                return {
+                    "preAuthKeys": [
+                        self._key(key, listed=True) for key in self.keys.values() if owner in (None, key.user)
+                    ]
+                }
             case "POST", []:
                 return {"preAuthKey": self._create_key(body)}
             case "POST", ["expire"]:
@@ -274,7 +279,7 @@ class FakeHeadscale(httpx.MockTransport):
                 node.key = None
         return {}
 
-    def _key(self, key: _Key) -> _Json:
+    def _key(self, key: _Key, *, listed: bool = False) -> _Json:
         return {
             "id": str(key.id),
             "user": self.emails.get(key.user, key.user) if self._is_before("0.26") else self._user(key.user),
@@ -283,8 +288,8 @@ class FakeHeadscale(httpx.MockTransport):
             "ephemeral": key.ephemeral,
             "used": key.used,
             "expiration": _stamp(key.expiration),
-            # 0.23 does not tell them, and heeds them.
-            "aclTags": [] if self._is_before("0.24") else key.tags,
+            # 0.23 heeds them, and tells them in a user's list alone.
+            "aclTags": [] if self._is_before("0.24") and not listed else key.tags,
         }
 
     # Nodes and routes
@@ -331,7 +336,8 @@ class FakeHeadscale(httpx.MockTransport):
         return self._node(node)
 
     def _tagged(self, node: _Node) -> bool:
-        return self._masks and bool(node.tags)
+        """Whether the node is nobody's; 0.28 hides its owner in the list of all nodes alone."""
+        return bool(node.tags) and not self._is_before("0.29")
 
     def _tag(self, node: _Node, tags: list[str]) -> _Json:
         _check_tags(tags, 500)
@@ -341,7 +347,11 @@ class FakeHeadscale(httpx.MockTransport):
             raise _RefusalError(400, "requested tags are invalid or not permitted")
         node.tags = tags
         answer = self._node(node)
-        return answer | {"online": False} if self._is_before("0.26") else answer  # it did not look
+        return self._unseen(answer)
+
+    def _unseen(self, node: _Json) -> _Json:
+        """A node that was changed, which servers before 0.27 answer without a look whether it is online."""
+        return node | {"online": False} if self._is_before("0.27") else node
 
     def _node(self, node: _Node, *, listed: bool = False) -> _Json:
         about = {
@@ -364,8 +374,10 @@ class FakeHeadscale(httpx.MockTransport):
             about |= {"approvedRoutes": node.approved, "availableRoutes": node.available}
         if not self._masks:
             return about | {"forcedTags": node.tags, "validTags": [], "invalidTags": []}
-        if self._tagged(node):
-            about["user"] = _TAGGED_DEVICES if listed else None
+        if node.tags and listed:
+            about["user"] = _TAGGED_DEVICES
+        elif self._tagged(node):
+            about["user"] = None
         return about | {"tags": node.tags}
 
     def _approve(self, node_id: str, routes: list[str]) -> _Json:
@@ -374,7 +386,7 @@ class FakeHeadscale(httpx.MockTransport):
         node = self.nodes[int(node_id)]
         both = set(EXIT_ROUTES) if set(EXIT_ROUTES) & set(routes) else set()
         node.approved = sorted({*routes, *both})
-        return self._node(node)
+        return self._unseen(self._node(node))
 
     def _rows(self, node: _Node) -> list[_Json]:
         return [
@@ -443,6 +455,8 @@ class FakeHeadscale(httpx.MockTransport):
             case "POST", ["check"] if not self._is_before("0.29"):
                 self._check_policy(body["policy"], 400)
                 return {}
+            case _, ["check"] if not self._is_before("0.29"):
+                raise _RefusalError(501, "Method Not Allowed")
         return None
 
     def _stored_policy(self) -> _Json:

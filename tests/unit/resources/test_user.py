@@ -6,10 +6,11 @@ import pytest
 
 from gateway.headscale.client import Headscale
 from infra.resources import api_key_end
-from infra.resources.connections import Connections
+from infra.resources.connections import API_KEY, API_KEY_SECRET, Connections
 from infra.resources.user import DevicesUserProvider, HeadscaleUserProvider
 from tests.unit.headscale.fake import FakeHeadscale
-from tests.unit.resources.fake_connections import CONFIG, UNKNOWN, Connect
+from tests.unit.resources.fake_cluster import FakeCluster
+from tests.unit.resources.fake_connections import CONFIG, UNKNOWN, Connect, FakeConnections
 
 OWN, OTHER = "1b" * 16, "5a" * 16
 INPUTS: dict[str, Any] = {
@@ -138,6 +139,28 @@ def test_an_existing_server_is_asked_before_anything_is_made(server: FakeHeadsca
     assert "does not accept the API key" in failure.reason
     assert "`pulumi config set --secret headscale_api_key` sets it" in failure.reason
     assert not provider.check(dict(INPUTS), dict(INPUTS)).failures, "a user that was seen before fails no preview"
+
+
+def test_other_users_keys_stay_though_0_28_would_delete_them(
+    caplog: pytest.LogCaptureFixture, cluster: FakeCluster
+) -> None:
+    server = FakeHeadscale("0.28")
+    key = server.new_api_key(datetime.now(UTC) + timedelta(days=1))
+    cluster.apply_secret("meshgate", API_KEY_SECRET, {API_KEY: key})
+    provider = HeadscaleUserProvider()
+    provider.connect = lambda: FakeConnections(server, cluster)
+    made = provider.create(dict(INPUTS))
+    assert made.outs
+    with provider.connect() as connections, connections.headscale() as headscale:
+        other = headscale.ensure_user("somebody")
+        theirs = headscale.create_pre_auth_key(other, expiration=datetime.now(UTC) + timedelta(hours=1))
+        provider.delete(made.id, made.outs)
+        assert [key.id for key in headscale.pre_auth_keys(other)] == [theirs.id]
+        assert "Headscale user meshgate-lab is left where it is. " in caplog.text
+        assert "is a 0.28, which would delete the pre-auth keys of all users" in caplog.text
+        headscale.delete_pre_auth_key(other, theirs)
+    provider.delete(made.id, made.outs)
+    assert list(server.users) == ["somebody"]
 
 
 @pytest.fixture
