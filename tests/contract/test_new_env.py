@@ -387,6 +387,7 @@ def test_a_person_is_asked_again_and_the_key_is_never_shown(world: World) -> Non
     terminal = Terminal(world)
     terminal.answer("Context of the kubeconfig", "elsewhere")
     terminal.answer("Context of the kubeconfig", "")
+    terminal.answer("Does the stack make its namespace", "")
     terminal.answer("Namespace", "meshgate-staging")
     terminal.answer("Must it refuse", "")
     terminal.answer("Are its gateways exit nodes", "")
@@ -426,7 +427,7 @@ def test_a_person_is_asked_again_and_the_key_is_never_shown(world: World) -> Non
 def test_ctrl_c_at_a_question_leaves_nothing(world: World) -> None:
     terminal = Terminal(world)
     terminal.answer("Context of the kubeconfig", "")
-    terminal.wait_for("Namespace")
+    terminal.wait_for("Does the stack make its namespace")
     terminal.press_ctrl_c()
     assert terminal.end() == 130
     assert "Interrupted. Nothing is half-made" in terminal.shown

@@ -566,9 +566,9 @@ def test_a_pre_auth_key_that_is_used_up(world: World) -> None:
     provider = ExitNodeProvider()
     settings = world.settings() | {"headscale_api_key": world.api_key}
     provider.connect = lambda: Connections(settings.get)
-    props = {"pre_auth_key_id": key.id, "user": user.name, "hostname": "gone", "deadline_seconds": 0}
-    workload = {"namespace": JUNE, "deployment": ORCHESTRATOR, "container": "orchestrator"}
-    with pytest.raises(ResourceError) as raised:
+    props = {"server": world.headscale.url, "pre_auth_key_id": key.id, "user": user.name, "hostname": "gone"}
+    workload = {"namespace": JUNE, "deployment": ORCHESTRATOR, "container": "orchestrator", "deadline_seconds": 0}
+    with kubelet(world.api, JUNE), pytest.raises(ResourceError) as raised:
         provider.create(props | workload)
     assert str(raised.value).splitlines()[0] == (
         f"Gateway gone is no exit node of {world.headscale.url} after 0 s: its pre-auth key {key.id} was used up by a "
