@@ -556,8 +556,9 @@ def kubelet(server: ApiServer, namespace: str) -> Iterator[None]:
     thread.join()
 
 
-def test_a_pre_auth_key_that_is_used_up(world: World) -> None:
+def test_a_pre_auth_key_that_is_used_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """By a node that was deleted since: on a real server, with a real tailscaled."""
+    monkeypatch.setenv("KUBECONFIG", str(world.api.kubeconfig))
     with Headscale(world.headscale.url, world.api_key) as headscale:
         user = headscale.ensure_user("used-up")
         key = headscale.create_pre_auth_key(user, expiration=datetime.now(UTC) + timedelta(hours=1))
