@@ -39,10 +39,11 @@ def wait_for_start(cluster: KubernetesClient, namespace: str, name: str) -> str:
         deployment = cluster.deployment(namespace, name)
         if deployment is None:
             return False
-        if _replaced(deployment):
+        if _are_lacking(deployment):
             return None
         pods = [pod for pod in cluster.pods(deployment) if "deletionTimestamp" not in pod["metadata"]]
-        return True if pods and all(map(_has_started, pods)) else None
+        newest = pods[-_wanted(deployment) :]
+        return True if newest and all(map(_has_started, newest)) else None
 
     return "" if poll(look, START_SECONDS) else explain(cluster, namespace, name)
 
@@ -69,22 +70,28 @@ def is_paused(deployment: dict[str, Any]) -> bool:
 
 def _lacking(deployment: dict[str, Any]) -> str:
     """What a Deployment lacks to be rolled out; empty when it is."""
-    if why := _replaced(deployment):
+    if why := _are_lacking(deployment):
         return why
-    updated, available = (int(deployment["status"].get(field, 0)) for field in ("updatedReplicas", "availableReplicas"))
+    status: dict[str, Any] = deployment["status"]
+    updated, total, available = (
+        int(status.get(field, 0)) for field in ("updatedReplicas", "replicas", "availableReplicas")
+    )
+    if total > updated:
+        return f"{total - updated} pods of the old version still run"
     return f"{available} of {updated} pods of the new version are ready" if available < updated else ""
 
 
-def _replaced(deployment: dict[str, Any]) -> str:
-    """Why there are not all pods of the last spec and no others; empty when there are."""
+def _are_lacking(deployment: dict[str, Any]) -> str:
+    """Why there are not all pods of the last spec; empty when there are."""
     status: dict[str, Any] = deployment.get("status", {})
-    wanted = deployment["spec"].get("replicas", 1)
     if status.get("observedGeneration", 0) < deployment["metadata"]["generation"]:
         return "the controller has not seen the change yet"
-    updated, total = (int(status.get(field, 0)) for field in ("updatedReplicas", "replicas"))
-    if updated < wanted:
-        return f"{updated} of {wanted} pods are of the new version"
-    return f"{total - updated} pods of the old version still run" if total > updated else ""
+    updated, wanted = int(status.get("updatedReplicas", 0)), _wanted(deployment)
+    return f"{updated} of {wanted} pods are of the new version" if updated < wanted else ""
+
+
+def _wanted(deployment: dict[str, Any]) -> int:
+    return int(deployment["spec"].get("replicas", 1))
 
 
 def _has_started(pod: dict[str, Any]) -> bool:

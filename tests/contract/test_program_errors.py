@@ -535,8 +535,11 @@ def test_there_is_a_way_out_of_what_is_gone_for_good(world: World, tmp_path: Pat
 
 
 @contextmanager
-def kubelet(server: ApiServer, namespace: str) -> Iterator[None]:
-    """Says of each pod of the namespace that its containers run, and that none is ready: none of them runs."""
+def kubelet(server: ApiServer, namespace: str, *, ready: bool = False) -> Iterator[None]:
+    """Says of each pod of the namespace that its containers run, which none does.
+
+    They are `ready` only in a test that runs a tailscaled in the place of each gateway's.
+    """
     done = threading.Event()
 
     def work() -> None:
@@ -544,9 +547,12 @@ def kubelet(server: ApiServer, namespace: str) -> Iterator[None]:
         while not done.wait(0.2):
             for pod in cluster.list_namespaced_pod(namespace, field_selector="status.phase=Pending").items:
                 state = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
-                about = {"ready": False, "restartCount": 0, "imageID": "", "state": state}
+                about = {"ready": ready, "restartCount": 0, "imageID": "", "state": state}
                 statuses = [{"name": one.name, "image": one.image, **about} for one in pod.spec.containers]
-                status = {"phase": "Running", "containerStatuses": statuses}
+                conditions = [
+                    {"type": "Ready", "status": str(ready), "lastTransitionTime": state["running"]["startedAt"]}
+                ]
+                status = {"phase": "Running", "containerStatuses": statuses, "conditions": conditions}
                 cluster.patch_namespaced_pod_status(pod.metadata.name, namespace, {"status": status})
 
     thread = threading.Thread(target=work)
@@ -556,9 +562,8 @@ def kubelet(server: ApiServer, namespace: str) -> Iterator[None]:
     thread.join()
 
 
-def test_a_pre_auth_key_that_is_used_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pre_auth_key_that_is_used_up(world: World) -> None:
     """By a node that was deleted since: on a real server, with a real tailscaled."""
-    monkeypatch.setenv("KUBECONFIG", str(world.api.kubeconfig))
     with Headscale(world.headscale.url, world.api_key) as headscale:
         user = headscale.ensure_user("used-up")
         key = headscale.create_pre_auth_key(user, expiration=datetime.now(UTC) + timedelta(hours=1))
@@ -566,7 +571,9 @@ def test_a_pre_auth_key_that_is_used_up(world: World, monkeypatch: pytest.Monkey
         headscale.delete_node(next(node.id for node in headscale.nodes() if node.pre_auth_key_id == key.id))
     provider = ExitNodeProvider()
     settings = world.settings() | {"headscale_api_key": world.api_key}
-    provider.connect = lambda: Connections(settings.get)
+    connections = Connections(settings.get)
+    connections.cluster = KubernetesClient(None, str(world.api.kubeconfig))
+    provider.connect = lambda: connections
     props = {"server": world.headscale.url, "pre_auth_key_id": key.id, "user": user.name, "hostname": "gone"}
     workload = {"namespace": JUNE, "deployment": ORCHESTRATOR, "container": "orchestrator", "deadline_seconds": 0}
     with kubelet(world.api, JUNE), pytest.raises(ResourceError) as raised:

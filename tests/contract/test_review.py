@@ -102,7 +102,7 @@ def environment(
     engine = Engine(tmp_path_factory.mktemp("engine"), pulumi_host.find(), api.kubeconfig)
     made = Environment(engine, api, headscale, api_key)
     made.settings()
-    with kubelet(api, NAMESPACE), ThreadPoolExecutor(1) as pool:
+    with kubelet(api, NAMESPACE, ready=True), ThreadPoolExecutor(1) as pool:
         up = pool.submit(engine.run, "up", "--yes")
         wait_for(lambda: _has_secret(api), "the gateway's Secret", within=90)
         headscale.join(made.secrets()["pre-auth-key"], NODE, EXIT_ROUTES)

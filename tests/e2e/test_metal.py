@@ -304,7 +304,7 @@ add table inet host
 add chain inet host in { type filter hook input priority 0; policy drop; }
 add rule inet host in ct state established,related accept
 add rule inet host in iifname lo accept
-add rule inet host in meta l4proto ipv6-icmp accept
+add rule inet host in meta l4proto 58 accept
 add rule inet host in tcp dport { 22, 8080, 8081 } accept
 """
 LXC = "/run/systemd/system/service.d/zzz-lxc-service.conf"

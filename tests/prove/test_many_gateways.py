@@ -38,7 +38,7 @@ def test_time_is_linear_in_the_number_of_gateways(
             engine = Engine(tmp_path_factory.mktemp("engine"), pulumi_host.find(), api.kubeconfig)
             engine.configure(_settings(headscale, count), api_key=_api_key(headscale))
             previews[count] = _fastest(engine, "preview")
-            with kubelet(api, NAMESPACE), _tailscaled(api, headscale, count):
+            with kubelet(api, NAMESPACE, ready=True), _tailscaled(api, headscale, count):
                 ups[count] = _seconds(engine, "up", "--yes", "--skip-preview")
             no_ops[count] = _fastest(engine, "preview", "--expect-no-changes")
             _seconds(engine, "destroy", "--yes", "--skip-preview")
