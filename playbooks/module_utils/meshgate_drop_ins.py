@@ -21,8 +21,13 @@ LISTS = {
     *("AmbientCapabilities", "CapabilityBoundingSet", "StateDirectory", "RuntimeDirectory"),
 }
 """What our units say as lists, which an empty line takes back."""
-SINGLE = {"User", "DynamicUser", "RootDirectory", "PrivateNetwork", "PrivateUsers"}
+WITH_CREDENTIALS = {"meshgate-agent.service", "meshgate-keys.service", "meshgate-tailscale.service"}
+"""The units that say LoadCredential."""
+SINGLE = {"User", "DynamicUser", "RootDirectory"}
 """What no unit of ours can have otherwise than it says."""
+SWITCHED_ON = {"PrivateNetwork", "PrivateUsers"}
+"""What no unit of ours can have at all. A container's drop-in that switches it off is harmless."""
+OFF = {"", "no", "false", "off", "0"}
 
 
 def files(directories: Iterable[Path]) -> list[Path]:
@@ -44,7 +49,10 @@ def taken_back(unit: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for file in files([*(ROOT / place / name for place in UNIT_PLACES for name in own), *of_the_kind]):
         for directive, value in _directives(file):
-            if directive in SINGLE or (directive in LISTS and not value):
+            if directive == "LoadCredential" and unit not in WITH_CREDENTIALS:
+                continue
+            shut = directive in SINGLE or (directive in SWITCHED_ON and value.lower() not in OFF)
+            if shut or (directive in LISTS and not value):
                 found[directive] = str(file)
             elif directive in LISTS:  # somebody has put it back
                 found.pop(directive, None)

@@ -325,7 +325,8 @@ def test_what_would_shut_clients_out_is_named_before_anything_is_touched(gateway
     try:
         assert played.changed == []
         drop_in, sysctl, firewall = played.complaint
-        assert drop_in.startswith(f"{LXC} takes LoadCredential= from meshgate-agent.service")
+        units = "meshgate-agent.service, meshgate-tailscale.service"
+        assert drop_in.startswith(f"{LXC} takes LoadCredential= from {units}, which cannot do without")
         assert sysctl.startswith(f"{CIS} sets net.ipv4.ip_forward to 0 at each boot")
         begin = "nft (table inet host, chain in) drops what comes for UDP port 51820: open it by `"
         assert firewall.startswith(begin)
