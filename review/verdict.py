@@ -61,7 +61,8 @@ def report(environment: str, preview: Preview, *, ended_well: bool) -> Report:
         return Report(environment, verdict, errors=errors + broken, warnings=warnings)
     made, outputs, losses = changed.changes(preview), changed.outputs(preview), changed.losses(preview)
     verdict = Verdict.FAILED if broken else _verdict(made, outputs, losses)
-    return Report(environment, verdict, made, outputs, changed.unchanged(preview), broken, warnings, losses)
+    others = tuple(warning for warning in warnings if warning not in losses)
+    return Report(environment, verdict, made, outputs, changed.unchanged(preview), broken, others, losses)
 
 
 def _verdict(made: tuple[Change, ...], outputs: tuple[Field, ...], losses: tuple[str, ...]) -> Verdict:

@@ -42,8 +42,8 @@ def wait_for_start(cluster: KubernetesClient, namespace: str, name: str) -> str:
         if _are_lacking(deployment):
             return None
         pods = [pod for pod in cluster.pods(deployment) if "deletionTimestamp" not in pod["metadata"]]
-        newest = pods[-_wanted(deployment) :]
-        return True if newest and all(map(_has_started, newest)) else None
+        started = [_has_started(pod) for pod in reversed(pods)][: _wanted(deployment)]
+        return True if len(started) == _wanted(deployment) and all(started) else None
 
     return "" if poll(look, START_SECONDS) else explain(cluster, namespace, name)
 

@@ -4,6 +4,7 @@ The Kubernetes plugin does not wait for our Deployments. Its version 4.32 can en
 and no new one does, and it cannot say why a gateway does not join. What needs the pods depends on this resource.
 """
 
+import json
 from typing import Any
 
 from pulumi import Input, Output, ResourceOptions
@@ -15,6 +16,7 @@ from infra.kubernetes import rollout
 from infra.kubernetes.pod_logs import last_words
 from infra.resources.base import Props, Provider, ResourceError
 from infra.resources.connections import Connections
+from infra.resources.token import digest
 
 
 class ReadinessProvider(Provider):
@@ -53,6 +55,13 @@ class ReadinessProvider(Provider):
         raise ResourceError("\n".join(filter(None, (f"Deployment {namespace}/{name} {waited}: {why}.", words))))
 
 
+def _plain(value: object) -> object:
+    """The value without the SDK's types, whose attributes `items` and `values` are in the way of a dict's methods."""
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in dict.items(value)}
+    return [_plain(one) for one in value] if isinstance(value, list) else value
+
+
 class Readiness(Resource, module="meshgate", name="Readiness"):
     """A Deployment that is not awaited by the Kubernetes plugin (`NOT_AWAITED`), and is waited for here.
 
@@ -74,8 +83,8 @@ class Readiness(Resource, module="meshgate", name="Readiness"):
         inputs = {
             "namespace": metadata.namespace,
             "deployment": metadata.name,
-            # Of this very object, as somebody else's of that name could have the same generation.
-            "revision": Output.format("{0}/{1}", metadata.uid, metadata.generation),
+            # Its generation is not known in a preview.
+            "revision": deployment.spec.apply(lambda spec: digest(json.dumps(_plain(spec), sort_keys=True))),
             "deadline_seconds": deadline_seconds,
         }
         super().__init__(ReadinessProvider(), name, {**inputs, "ready": None}, opts)

@@ -37,7 +37,7 @@ EXIT_NODE = "pulumi-python:dynamic/meshgate:ExitNode"
 VOLUME, OF_NAMESPACE = "kubernetes:core/v1:PersistentVolumeClaim", "kubernetes:core/v1:Namespace"
 TOP = f"<!-- meshgate-review -->\n<!-- verdicts: {STACK}=%s -->\n## What `pulumi up` would do\n\n### `{STACK}`: "
 USELESS = "makes clients' configs useless"
-UNCHANGED = TOP % "unchanged" + "no changes\n\n18 unchanged\n"
+UNCHANGED = TOP % "unchanged" + "no changes\n\n19 unchanged\n"
 
 
 @dataclass(frozen=True)
@@ -128,13 +128,14 @@ def test_a_rotated_key(environment: Environment) -> None:
     """As docs/operations.md rotates it."""
     key = environment.engine.outputs()["server_public_key"]
     lost = "gateway one: its WireGuard key becomes another one, so its devices by WireGuard would need new configs."
-    assert environment.comment("--replace=**::one-key") == (
+    comment = re.sub(r'revision: "[0-9a-f]{16}"', 'revision: "DIGEST"', environment.comment("--replace=**::one-key"))
+    assert comment == (
         TOP % "danger" + f"DANGER: {USELESS}, replaces `WireGuardKey` `one-key`\n\n"
         "> [!CAUTION]\n"
         f"> - **Makes configs useless**: `{lost}`\n"
         "> - **Replaces** `WireGuardKey` `one-key`, because that was asked for (`--replace`, or the state marks it). "
         f"It is {KEPT[KEY]}.\n\n"
-        "1 replaced, 4 updated, 13 unchanged\n\n"
+        "1 replaced, 5 updated, 13 unchanged\n\n"
         "<details>\n<summary>Every change, field by field</summary>\n\n"
         "**replaces** `WireGuardKey` `one-key`\n\n"
         "**updates** `ClientConfigs` `client-configs`\n```diff\n"
@@ -146,6 +147,7 @@ def test_a_rotated_key(environment: Environment) -> None:
         "+ spec.template.metadata.annotations.meshgate/public-key: [known after up]\n"
         f'- spec.template.spec.containers[agent].env[MESHGATE_PUBLIC_KEY].value: "{key}"\n'
         "+ spec.template.spec.containers[agent].env[MESHGATE_PUBLIC_KEY].value: [known after up]\n```\n\n"
+        '**updates** `Readiness` `one-ready`\n```diff\n- revision: "DIGEST"\n+ revision: [known after up]\n```\n\n'
         "**updates** `Secret` `one-identity`\n```diff\n! data: [secret], another one\n```\n\n"
         "**updates** `WorkloadEnv` `orchestrator/env`\n```diff\n"
         f'- values.HEADSCALE_SERVER_PUBLIC_KEY: "{key}"\n'
@@ -178,7 +180,7 @@ def test_a_rotated_token(environment: Environment) -> None:
     (key,) = core(environment.server).read_namespaced_secret("meshgate-gateway", JUNE).data
     assert environment.comment() == (
         TOP % "changes" + "4 changes\n\n"
-        "4 updated, 14 unchanged\n\n"
+        "4 updated, 15 unchanged\n\n"
         "<details>\n<summary>Every change, field by field</summary>\n\n"
         "**updates** `Secret` `one-identity`\n```diff\n! data: [secret], another one\n```\n\n"
         '**updates** `Token` `one-token`\n```diff\n- rotation: ""\n+ rotation: "2027-spring"\n```\n\n'
@@ -196,7 +198,7 @@ def test_a_replaced_gateway(environment: Environment) -> None:
     comment = environment.comment()
     deletes = "> - **Deletes** `%s` `one-%s`, which the settings do not ask for any more."
     assert comment.startswith(
-        TOP % "danger" + f"DANGER: {USELESS}, deletes `WireGuardKey` `one-key` and 10 more\n\n"
+        TOP % "danger" + f"DANGER: {USELESS}, deletes `WireGuardKey` `one-key` and 11 more\n\n"
         "> [!CAUTION]\n"
         "> - **Makes configs useless**: ``gateway one: `gateways` does not have it any more, so its devices would need "
         "new configs.``\n"
@@ -211,7 +213,7 @@ def test_a_replaced_gateway(environment: Environment) -> None:
         f"{deletes % ('PreAuthKey', 'pre-auth-key')}\n"
         f"{deletes % ('Token', 'token')}\n"
         f"{deletes % ('Service', 'wireguard')}\n\n"
-        "11 deleted, 11 created, 3 updated, 4 unchanged\n"
+        "12 deleted, 12 created, 3 updated, 4 unchanged\n"
     )
     assert '\n- server_endpoint: "127.0.0.1:31820"\n+ server_endpoint: "127.0.0.1:31999"\n' in comment
 
@@ -222,13 +224,13 @@ def test_a_gateway_that_moves(environment: Environment) -> None:
     comment = environment.comment()
     replaces = '> - **Replaces** `%s` `%s`, because `%s` changes from `"headscale"` to `"elsewhere"`.'
     assert comment.startswith(
-        TOP % "danger" + "DANGER: replaces `PersistentVolumeClaim` `one-state` and 7 more\n\n"
+        TOP % "danger" + "DANGER: replaces `PersistentVolumeClaim` `one-state` and 9 more\n\n"
         "> [!CAUTION]\n"
         f"{replaces % ('PersistentVolumeClaim', 'one-state', 'metadata.namespace')} It is {KEPT[VOLUME]}.\n"
         f"{replaces % ('Namespace', 'cluster/namespace', 'metadata.name')} It is {KEPT[OF_NAMESPACE]}.\n"
         f"{replaces % ('ConfigMap', 'one-config', 'metadata.namespace')}\n"
     )
-    assert "8 replaced, 3 updated, 7 unchanged\n" in comment
+    assert "10 replaced, 3 updated, 6 unchanged\n" in comment
     assert "WireGuardKey" not in comment
 
 
@@ -236,7 +238,7 @@ def test_a_gateway_that_moves(environment: Environment) -> None:
     ("changes", "lost"),
     [
         ({"endpoint": "127.0.0.1:31821"}, "`endpoint` changes, and clients dial 127.0.0.1:31820, so its devices by"),
-        ({"client_networks": ["10.99.0.0/16"]}, "`client_networks` become 10.99.0.0/16, and devices have addresses"),
+        ({"client_networks": ["10.66.0.0/16"]}, "`client_networks` become 10.66.0.0/16, and devices have addresses"),
         ({"allowed_ips": ["100.64.0.0/10"]}, "`allowed_ips` become 100.64.0.0/10, and devices send 0.0.0.0/0 into"),
     ],
     ids=["endpoint", "client_networks", "allowed_ips"],
@@ -260,7 +262,7 @@ def test_a_route_unapproved_by_hand(environment: Environment) -> None:
     environment.approve()
     assert environment.comment() == (
         TOP % "changes" + "1 change, to put right what was changed by hand\n\n"
-        "1 updated, 17 unchanged\n\n"
+        "1 updated, 18 unchanged\n\n"
         "<details>\n<summary>Every change, field by field</summary>\n\n"
         "**updates** `ExitNode` `one-exit-node`, changed by hand\n```diff\n"
         '- routes: []  (changed by hand)\n+ routes: ["0.0.0.0/0", "::/0"]\n```\n\n'
@@ -298,11 +300,13 @@ def test_a_preview_that_does_not_begin(environment: Environment, tmp_path: Path,
 
 def test_a_headscale_that_cannot_be_reached(environment: Environment) -> None:
     environment.settings(url="http://127.0.0.1:1")
-    assert environment.comment(failed=True) == (
+    comment = environment.comment(failed=True)
+    assert comment.startswith(
         TOP % "unreachable" + "UNREACHABLE\n\n```text\n"
         "Headscale at http://127.0.0.1:1 cannot be reached: [Errno 111] Connection refused; "
         "check that it runs and that this is its URL.\n```\n"
     )
+    assert "so each node and device would have to join the mesh again." in comment
 
 
 def test_a_cluster_that_cannot_be_reached(environment: Environment, tmp_path: Path) -> None:
@@ -354,7 +358,7 @@ def test_what_is_protected_says_so(environment: Environment) -> None:
     environment.settings(protect=True)
     up = environment.engine.run("up", "--yes", "--skip-preview")
     assert up.code == 0, up.text
-    assert environment.comment("--replace=**::one-key", failed=True) == (
+    assert environment.comment("--replace=**::one-key", failed=True).startswith(
         TOP % "failed" + "FAILED\n\n```text\n"
         f"WireGuardKey one-key would be replaced, and it is protected: it is {KEPT[KEY]}. "
         "`protect: false` in the stack's settings allows that (docs/policies.md).\n```\n"
