@@ -147,8 +147,8 @@ def test_a_rotated_key(environment: Environment) -> None:
         "+ spec.template.metadata.annotations.meshgate/public-key: [known after up]\n"
         f'- spec.template.spec.containers[agent].env[MESHGATE_PUBLIC_KEY].value: "{key}"\n'
         "+ spec.template.spec.containers[agent].env[MESHGATE_PUBLIC_KEY].value: [known after up]\n```\n\n"
-        '**updates** `Readiness` `one-ready`\n```diff\n- revision: "DIGEST"\n+ revision: [known after up]\n```\n\n'
         "**updates** `Secret` `one-identity`\n```diff\n! data: [secret], another one\n```\n\n"
+        '**updates** `Readiness` `one-ready`\n```diff\n- revision: "DIGEST"\n+ revision: [known after up]\n```\n\n'
         "**updates** `WorkloadEnv` `orchestrator/env`\n```diff\n"
         f'- values.HEADSCALE_SERVER_PUBLIC_KEY: "{key}"\n'
         "+ values.HEADSCALE_SERVER_PUBLIC_KEY: [known after up]\n```\n\n"
@@ -211,6 +211,7 @@ def test_a_replaced_gateway(environment: Environment) -> None:
         f"{deletes % ('Service', 'peers')}\n"
         f"{deletes % ('NetworkPolicy', 'policy')}\n"
         f"{deletes % ('PreAuthKey', 'pre-auth-key')}\n"
+        f"{deletes % ('Readiness', 'ready')}\n"
         f"{deletes % ('Token', 'token')}\n"
         f"{deletes % ('Service', 'wireguard')}\n\n"
         "12 deleted, 12 created, 3 updated, 4 unchanged\n"
