@@ -264,6 +264,10 @@ class Headscale:
 
     def noise_key(self) -> str:
         """`mkey:` and 64 hexadecimal digits: the server's key of the control protocol, which all clients know."""
+        return self._noise_key
+
+    @cached_property
+    def _noise_key(self) -> str:
         # Tailscale's clients ask by the version of that protocol. A server refuses old ones, and takes newer ones.
         key = self._session.send(Call("GET", f"{self.url}/key", {"v": "999"})).get("publicKey")
         if not isinstance(key, str):

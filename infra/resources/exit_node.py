@@ -80,8 +80,7 @@ class ExitNodeProvider(Provider):
     def change(self, connections: Connections, id_: str, olds: Props, news: Props) -> dict[str, Any]:
         """Approve again; when the gateway joined anew, its new node takes the place of the old."""
         with connections.headscale() as headscale:
-            if servers.is_another(headscale, olds):
-                log.warning("Node %s is left at %s: that is another Headscale.", olds["node_id"], olds["server"])
+            if servers.is_left(headscale, olds, f"Node {olds['node_id']}"):
                 return _approved(connections, headscale, {}, news)
             outputs, known = _approved(connections, headscale, olds, news), olds["node_id"]
             if known and outputs["node_id"] and outputs["node_id"] != known:
@@ -93,8 +92,7 @@ class ExitNodeProvider(Provider):
     def remove(self, connections: Connections, id_: str, props: Props) -> None:
         """Take the node out of the mesh, also one that joined after the last `up`."""
         with connections.headscale() as headscale:
-            if servers.is_another(headscale, props):
-                log.warning("Node %s is left at %s: that is another Headscale.", props["node_id"], props["server"])
+            if servers.is_left(headscale, props, f"Node {props['node_id']}"):
                 return
             node_id = props["node_id"]
             if not node_id and (node := exit_nodes.find(headscale, _expected(props))):

@@ -12,7 +12,7 @@ from gateway.headscale import exit_nodes, pre_auth_keys
 from gateway.headscale.errors import HeadscaleError, NotFoundError
 from infra.kubernetes.client import ClusterError
 from infra.resources import servers
-from infra.resources.base import Props, Provider, log, secret_outputs
+from infra.resources.base import Props, Provider, secret_outputs
 from infra.resources.connections import Connections, ConnectionsError
 
 POD_JOIN_HOURS, MACHINE_JOIN_HOURS = 1, 24
@@ -95,8 +95,7 @@ class PreAuthKeyProvider(Provider):
     def remove(self, connections: Connections, id_: str, props: Props) -> None:
         """Remove the key, and those of its owner that are spent; a node that joined by one stays."""
         with connections.headscale() as headscale:
-            if servers.is_another(headscale, props):
-                log.warning("Pre-auth key %s is left at %s: that is another Headscale.", id_, props["server"])
+            if servers.is_left(headscale, props, f"Pre-auth key {id_}"):
                 return
             try:
                 user = headscale.user(props["user"])

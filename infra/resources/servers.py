@@ -5,7 +5,7 @@ An id means something on one server alone. A stack that is led to another server
 
 from typing import TYPE_CHECKING
 
-from infra.resources.base import Props
+from infra.resources.base import Props, log
 
 if TYPE_CHECKING:
     from gateway.headscale.client import Headscale
@@ -22,3 +22,16 @@ def known(headscale: "Headscale") -> dict[str, str]:
 def is_another(headscale: "Headscale", props: Props) -> bool:
     """Whether the resource is of another server than this."""
     return props.get(KEY) not in (None, headscale.noise_key())
+
+
+def is_left(headscale: "Headscale", props: Props, what: str) -> bool:
+    """Whether the resource is of another server, and so is left there. That is told, as nobody removes it."""
+    if not is_another(headscale, props):
+        return False
+    tell_left(what, props)
+    return True
+
+
+def tell_left(what: str, props: Props) -> None:
+    """Say that something stays on the server that these properties name."""
+    log.warning("%s is left at %s: that is another Headscale.", what, props["server"])

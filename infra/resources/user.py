@@ -62,7 +62,7 @@ class HeadscaleUserProvider(Provider):
         _, outputs = self.make(connections, news)
         if outputs[servers.KEY] == olds.get(servers.KEY):
             return outputs | {"adopted": olds.get("adopted")}
-        log.warning("Headscale user %s is left at %s: that is another Headscale.", olds["user"], olds["server"])
+        servers.tell_left(f"Headscale user {olds['user']}", olds)
         return outputs
 
     @override
@@ -83,8 +83,7 @@ class HeadscaleUserProvider(Provider):
             log.warning("Headscale user %s is left where it is: it was there before this stack.", props["user"])
             return
         with connections.headscale() as headscale:
-            if servers.is_another(headscale, props):
-                log.warning("Headscale user %s is left at %s: that is another Headscale.", id_, props["server"])
+            if servers.is_left(headscale, props, f"Headscale user {props['user']}"):
                 return
             try:
                 headscale.delete_user(headscale.user(props["user"]))
@@ -104,7 +103,8 @@ class DevicesUserProvider(HeadscaleUserProvider):
         """Take the devices' nodes out of the mesh, and then the user with its keys."""
         if not props.get("adopted"):  # else it has nodes and keys of others
             with connections.headscale() as headscale:
-                devices.take_out(headscale, props["user"])
+                if not servers.is_another(headscale, props):  # whose user of that name is somebody else's
+                    devices.take_out(headscale, props["user"])
         super().remove(connections, id_, props)
 
 

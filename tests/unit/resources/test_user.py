@@ -116,6 +116,22 @@ def test_the_devices_user_goes_with_its_nodes(connect: Connect, server: FakeHead
     provider.delete(made.id, made.outs)
 
 
+def test_devices_of_another_server_are_left(
+    connect: Connect, server: FakeHeadscale, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its user of that name is somebody else's."""
+    provider = connect(DevicesUserProvider)
+    made = provider.create(dict(INPUTS))
+    assert made.outs
+    with provider.connect() as connections, connections.headscale() as headscale:
+        user = headscale.user("meshgate-lab")
+        key = headscale.create_pre_auth_key(user, expiration=datetime.now(UTC) + timedelta(hours=1))
+    server.join(key.key.get_secret_value(), "phone")
+    provider.delete(made.id, {**made.outs, "server": "http://old.test", "server_key": f"mkey:{8:064x}"})
+    assert ([node.name for node in server.nodes.values()], list(server.users)) == (["phone"], ["meshgate-lab"])
+    assert caplog.messages == ["Headscale user meshgate-lab is left at http://old.test: that is another Headscale."]
+
+
 class _ExistingServer(Connections):
     """A stack with an existing server."""
 
