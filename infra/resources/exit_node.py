@@ -12,7 +12,7 @@ from pulumi.dynamic import Resource
 from typing_extensions import override
 
 from gateway.headscale import EXIT_ROUTES, exit_nodes
-from gateway.headscale.errors import NotFoundError
+from gateway.headscale.errors import NotFoundError, RefusedError
 from infra.kubernetes import rollout
 from infra.resources import registration, servers
 from infra.resources.base import Props, Provider, ResourceError, log
@@ -113,15 +113,27 @@ def _approved(connections: Connections, headscale: "Headscale", olds: Props, pro
         node = exit_nodes.wait(headscale, expected, props["deadline_seconds"])
         if node is None:
             raise ResourceError(registration.failure(headscale, connections.cluster, expected, props))
-        return servers.known(headscale) | _outputs(exit_nodes.approve(headscale, node, tags))
+        return servers.known(headscale) | _outputs(_made(headscale, node, tags))
     node = exit_nodes.find(headscale, expected)
     if node and node.offers_exit:
-        return servers.known(headscale) | _outputs(exit_nodes.approve(headscale, node, tags))
+        return servers.known(headscale) | _outputs(_made(headscale, node, tags))
     if node:
         log.warning("%s", registration.sentence(headscale, expected))
         return servers.known(headscale) | _outputs(node)
     log.warning("Gateway %s has not joined yet: run the playbook, then `pulumi up` again.", expected.hostname)
     return _NOT_JOINED
+
+
+def _made(headscale: "Headscale", node: "Node", tags: list[str] | None) -> "Node":
+    """The node as it is to be; a refusal of tags says what they need."""
+    node = exit_nodes.approve(headscale, node)
+    try:
+        return exit_nodes.approve(headscale, node, tags)
+    except RefusedError as error:
+        raise ResourceError(
+            f"{error} The gateway's `tags` must be among `tagOwners` of the mesh's policy: add them there, such as by "
+            "`headscale.policy`, or take them out. A node keeps its last tag until it joins anew."
+        ) from error
 
 
 def _wanted_tags(olds: Props, news: Props) -> list[str] | None:

@@ -313,6 +313,17 @@ def test_declared_tags_reach_a_node_that_has_joined(
     assert (provider.update("gw", tagged, fewer).outs or {})["node_tags"] == ["tag:two"]
 
 
+def test_tags_that_the_policy_does_not_know_are_told_with_the_setting(
+    provider: ExitNodeProvider, inputs: dict[str, Any], server: FakeHeadscale
+) -> None:
+    news = {**inputs, "tags": ["tag:unknown"]}
+    if server.version < "0.28":
+        assert (provider.create(news).outs or {})["node_tags"] == ["tag:unknown"]
+        return
+    with pytest.raises(ResourceError, match=r"not permitted.* `tags` must be among `tagOwners` of the mesh's policy"):
+        provider.create(news)
+
+
 def test_tags_of_somebody_elses_are_left_where_none_are_declared(
     provider: ExitNodeProvider, inputs: dict[str, Any], server: FakeHeadscale
 ) -> None:
