@@ -102,11 +102,12 @@ class KubernetesClient:
         found = self.get(f"/api/v1/namespaces/{namespace}/pods", {"labelSelector": selector}) or {}
         return sorted(found.get("items", []), key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
 
-    def logs(self, namespace: str, pod: str, container: str, lines: int) -> str:
-        """What a container logged last; empty when it has not started."""
+    def logs(self, namespace: str, pod: str, container: str, lines: int, *, previous: bool = False) -> str:
+        """What a container logged last, or the one before it; empty when that one never started."""
         path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
         try:
-            return self._send("GET", path, {"container": container, "tailLines": str(lines)}) or ""
+            asked = {"container": container, "tailLines": str(lines), "previous": str(previous).lower()}
+            return self._send("GET", path, asked) or ""
         except ClusterUnavailableError:
             raise
         except ClusterError:  # 400: the container waits to start

@@ -1,4 +1,4 @@
-"""Why a gateway did not appear in Headscale: said in one sentence, with what its pod logged last."""
+"""Why a gateway did not appear in Headscale: said in one sentence, with what its pod logged of it."""
 
 from typing import TYPE_CHECKING
 

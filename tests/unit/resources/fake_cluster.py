@@ -104,8 +104,8 @@ class FakeCluster(KubernetesClient):
         metadata = {"name": f"{deployment['metadata']['name']}-1", "creationTimestamp": "2026-01-01T00:00:00Z"}
         return [{"metadata": metadata, "spec": spec, "status": {"containerStatuses": statuses}}]
 
-    def logs(self, namespace: str, pod: str, container: str, lines: int) -> str:
-        return "\n".join(self.log.splitlines()[-lines:])
+    def logs(self, namespace: str, pod: str, container: str, lines: int, *, previous: bool = False) -> str:
+        return "" if previous else "\n".join(self.log.splitlines()[-lines:])
 
     def execute(self, namespace: str, deployment: str, command: Sequence[str], container: str | None = None) -> str:
         if (namespace, deployment) not in self.deployments:

@@ -223,7 +223,7 @@ def test_gateway_that_never_registers(
         "Gateway gw is no exit node of http://headscale.test after 0 s: "
         f"nobody has used its pre-auth key {key.id} yet, so tailscaled did not reach Headscale."
     )
-    assert rest[0] == "What container tailscale of Deployment meshgate/gw logged last:"
+    assert rest[0] == "What container tailscale of Deployment meshgate/gw logged of faults and last:"
     assert rest[-1] == "    register ***: connection refused"
     assert len(rest) == 1 + pod_logs.LINES
 

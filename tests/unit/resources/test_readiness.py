@@ -46,9 +46,9 @@ def test_what_starts_and_does_not_get_ready_says_why(provider: ReadinessProvider
     said = str(raised.value).splitlines()
     assert said == [
         "Deployment meshgate/gw is not ready 0 s after its start: 0 of 1 pods of the new version are ready.",
-        "What container tailscale of Deployment meshgate/gw logged last:",
+        "What container tailscale of Deployment meshgate/gw logged of faults and last:",
         "    invalid key: authkey already used",
-        "What container agent of Deployment meshgate/gw logged last:",
+        "What container agent of Deployment meshgate/gw logged of faults and last:",
         "    invalid key: authkey already used",
     ]
 
