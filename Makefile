@@ -86,8 +86,8 @@ check: .venv/ready
 
 test: check
 	$(BIN)/python -m lab up --fresh
-	@# One worker has the lab to itself, from the first test on; the other goes through the contract ring.
-	$(BIN)/pytest -v -n 2 --dist loadfile --no-loadscope-reorder --durations=60 tests/e2e tests/contract
+	@# Of three workers one has the lab, from the first test on, and one its machines; the third goes through the contract ring.
+	$(BIN)/pytest -v -n 3 --dist loadfile --no-loadscope-reorder --durations=60 tests/e2e tests/contract
 
 prove: .venv/ready
 	$(BIN)/python -m lab up

@@ -1,13 +1,17 @@
 """Tests depend on nothing of the environment they are started in, and Ctrl-C works in all of them."""
 
 import signal
+import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
+from xdist.workermanage import WorkerController
 
 from console import environment
+from tests.turns import MACHINES, Turns
 
 environment.enter()
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -19,13 +23,31 @@ settings.load_profile("fresh-checkout")
 
 
 class RingsAtOnce(LoadFileScheduling):  # type: ignore[misc]  # without types
-    """Gives each worker whole files, and all files of the e2e ring to one: there is one lab."""
+    """Gives each worker whole files; those of the one lab to one, and those of its machines to another."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return _LAB if nodeid.startswith(_LAB) else str(super()._split_scope(nodeid))
+        if nodeid.startswith(MACHINES):
+            return "machines"
+        return "lab" if nodeid.startswith("tests/e2e/") else str(super()._split_scope(nodeid))
 
 
-_LAB = "tests/e2e/"
+_TURNS = pytest.StashKey[str]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have the workers of a run wait for their turns."""
+    if worker := getattr(config, "workerinput", None):
+        config.pluginmanager.register(Turns(Path(worker["turns"])))
+    else:
+        directory = tempfile.TemporaryDirectory(prefix="meshgate-turns-")
+        config.add_cleanup(directory.cleanup)
+        config.stash[_TURNS] = directory.name
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: WorkerController) -> None:
+    """Tell each worker where."""
+    node.workerinput["turns"] = node.config.stash[_TURNS]
 
 
 @pytest.hookimpl(optionalhook=True)

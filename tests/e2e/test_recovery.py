@@ -23,6 +23,7 @@ Register = Callable[[str], dict[str, Any]]
 GATEWAYS_PEERS = (lab_world.NAMESPACE, "service", f"{lab_world.GATEWAY}-peers")
 
 
+@pytest.mark.quiet
 @pytest.mark.timeout(180)
 def test_a_deleted_pod_is_back_within_seconds_with_the_same_identity(
     connect: Connect, register: Register, headscale: Headscale, outputs: dict[str, Any]
@@ -46,6 +47,7 @@ def test_a_deleted_pod_is_back_within_seconds_with_the_same_identity(
     wait_for(lambda: _comes_in(register, "newcomer"), "a new device", within=10)
 
 
+@pytest.mark.quiet
 def test_an_agent_that_restarts_loses_no_packet(connect: Connect) -> None:
     client = connect("steady")
     assert lab_world.passes(client, lab_world.INTERNET[0], 5)

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.contract.agent.disks import filled, small_disk
 from tests.contract.agent.namespaces import in_namespace
@@ -152,6 +153,7 @@ def test_the_agent_ends_within_a_second_of_sigterm(world: World, client: Client)
     world.wait_until_ready()
 
 
+@pytest.mark.quiet
 def test_a_killed_wireguard_process_is_back_within_a_second(world: World, client: Client) -> None:
     wait_until_remembered(world, client)
     with client.pinging(FAR_4, 0.05) as pings:
@@ -162,6 +164,7 @@ def test_a_killed_wireguard_process_is_back_within_a_second(world: World, client
     assert pings.longest_gap_s <= 1, pings
 
 
+@pytest.mark.quiet
 def test_an_idle_client_is_called_when_the_interface_is_new_and_left_alone_afterwards(
     world: World, client: Client
 ) -> None:
@@ -177,6 +180,7 @@ def test_an_idle_client_is_called_when_the_interface_is_new_and_left_alone_after
     wait_for(lambda: shown("persistent-keepalive") == "off", "the end of the keepalive")
 
 
+@pytest.mark.quiet
 def test_a_call_that_is_lost_is_made_again(world: World, client: Client) -> None:
     wait_until_remembered(world, client)
     with client.pinging(FAR_4, 0.05) as pings:
