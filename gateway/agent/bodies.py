@@ -80,6 +80,9 @@ class WireGuardAnswer(DeviceAnswer):
     server_public_key: str | None = Field(description="null once the gateway does not offer wireguard any more")
     server_endpoint: str | None = Field(description="host:port; null as the key")
     persistent_keepalive: int
+    uses_previous_key: bool = Field(
+        description="the gateway's key was rotated, and the device was not heard by the present one yet"
+    )
 
 
 class WireGuardConfigAnswer(WireGuardAnswer):
@@ -141,6 +144,7 @@ def _wireguard(device: Device, settings: AgentSettings) -> dict[str, Any]:
         "server_public_key": settings.public_key,
         "server_endpoint": settings.endpoint if settings.wireguard else None,
         "persistent_keepalive": settings.persistent_keepalive,
+        "uses_previous_key": settings.previous is not None and device.server_key != settings.public_key,
     }
 
 

@@ -50,12 +50,13 @@ class Devices:
         access: AccessControl,
         networks: tuple[Network, ...],
         server_public_key: str | None,
+        previous_public_key: str | None = None,
         *,
         renumber: bool = False,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`server_public_key` is WireGuard's, where that is offered.
+        """`server_public_key` is WireGuard's, where that is offered; a rotation has a previous one beside it.
 
         ValueError if devices would not keep their addresses in these networks, unless `renumber` allows that.
         """
@@ -63,6 +64,7 @@ class Devices:
         self._access = access
         self._networks = networks
         self._server_public_key = server_public_key
+        self._previous_public_key = previous_public_key
         self._lifetimes = Lifetimes(clock, monotonic)
         self._changes = asyncio.Lock()
         self._store_thread = ThreadPoolExecutor(1, thread_name_prefix="store")
@@ -82,7 +84,7 @@ class Devices:
 
     async def register(self, wanted: Registration) -> Admission:
         """Let a device in, or accept it. InvalidFieldError, PoolFullError and StoreError keep nothing of it."""
-        if wanted.public_key == self._server_public_key:
+        if wanted.public_key in {self._server_public_key, self._previous_public_key}:
             raise InvalidFieldError("this is the gateway's own public key; send the device's", "public_key")
         audit.about(wanted.public_key)
         return await _whole(self._register(wanted))
@@ -124,6 +126,7 @@ class Devices:
             preshared_key=given(wanted.preshared_key, None),
             created_at=self._lifetimes.now(),
             expires_at=self._lifetimes.end(given(wanted.ttl_seconds, None)),
+            server_key=self._server_public_key if wanted.protocol == "wireguard" else None,
         )
 
     def _renewed(self, known: Device, wanted: Registration) -> Device:
@@ -241,6 +244,17 @@ class Devices:
         """The public keys of all devices of a protocol, those whose time is over among them."""
         return (key for key, device in self._by_key.items() if device.protocol == protocol)
 
+    def unmoved(self) -> list[Device]:
+        """Those that may be in and were not heard by the present WireGuard key yet; none unless there is a previous."""
+        if self._previous_public_key is None:
+            return []
+        of_others = [
+            key  # a scrape asks from a thread of its own, hence the list
+            for key, device in list(self._by_key.items())
+            if device.protocol == "wireguard" and device.server_key != self._server_public_key
+        ]
+        return list(self.among(of_others).values())
+
     def among(self, public_keys: Iterable[str]) -> dict[str, Device]:
         """Those of these keys whose devices may be in."""
         found = {key: device for key in public_keys if (device := self._by_key.get(key)) and key not in self._shut_out}
@@ -276,7 +290,9 @@ class Devices:
             await self._stored(self._store.note, seen)
             for one in seen:
                 if device := self._by_key.get(one.public_key):
-                    device = replace(device, endpoint=one.endpoint, last_handshake=one.last_handshake)
+                    device = replace(
+                        device, endpoint=one.endpoint, last_handshake=one.last_handshake, server_key=one.server_key
+                    )
                     self._by_key[one.public_key] = self._by_number[device.number] = device
 
     async def _stored(self, call: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:

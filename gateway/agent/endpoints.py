@@ -20,6 +20,7 @@ def openvpn_interface(transport: str) -> str:
 class WireGuardIdentity:
     """Where WireGuard listens, and as whom: what its interface must really have."""
 
+    interface: str
     listen_port: int
     private_key_file: Path
     public_key: str

@@ -18,15 +18,15 @@ VARYING = {"handle", "packets", "bytes"}
 """What differs in a table that stands as it was put."""
 
 
-async def list_table() -> Listing | None:
-    """What the kernel's table holds, without counts and numbers; None when there is no table."""
-    listing = await _list()
+async def list_table(table: tuple[str, str] = TABLE, *options: str) -> Listing | None:
+    """What a table of the kernel holds, without counts and numbers; None when there is no such table."""
+    listing = await _list(table, *options)
     return None if listing is None else _unvarying(listing)
 
 
-async def _list() -> Listing | None:
+async def _list(table: tuple[str, str], *options: str) -> Listing | None:
     try:
-        listed = await run("nft", "--json", "--stateless", "list", "table", *TABLE)
+        listed = await run("nft", "--json", "--stateless", *options, "list", "table", *table)
     except CommandError:
         return None
     return list(json.loads(listed)["nftables"])
@@ -63,7 +63,7 @@ class Firewall:
 
     async def stands(self) -> bool:
         """Whether the kernel's table is what `apply` put there, to the last rule."""
-        listing = await _list()
+        listing = await _list(TABLE)
         self.newcomers = sum(item["counter"]["packets"] for item in listing or [] if "counter" in item)
         return listing is not None and _unvarying(listing) == self._put
 

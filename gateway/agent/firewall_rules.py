@@ -132,7 +132,7 @@ _NEWCOMERS = """
     counter newcomers {{}}
     chain newcomers {{
         type filter hook input priority filter - 1; policy accept;
-        udp dport {listen_port} ct state new counter name "newcomers"
+        udp dport {{ {listen_ports} }} ct state new counter name "newcomers"
     }}
 """
 _TYPES = {4: "ipv4_addr", 6: "ipv6_addr"}
@@ -159,13 +159,18 @@ def rules(settings: AgentSettings) -> str:
     return _RULES.format(
         ways=_elements(f'"{name}"' for name in settings.client_interfaces),
         mesh=settings.mesh_interface,
-        newcomers=_NEWCOMERS.format(listen_port=settings.listen_port) if settings.listen_port else "",
+        newcomers=_newcomers(settings),
         listeners=", ".join(f"{transport} . {port}" for transport, port in settings.client_ports),
         http_port=settings.http_port,
         probe_port=settings.probe_port,
         sets="\n".join(lines),
         node_ports=_elements(map(str, settings.node_ports)),
     )
+
+
+def _newcomers(settings: AgentSettings) -> str:
+    ports = ", ".join(str(one.listen_port) for one in settings.identities)
+    return _NEWCOMERS.format(listen_ports=ports) if ports else ""
 
 
 def _endpoint_address(host: str) -> tuple[Address, ...]:

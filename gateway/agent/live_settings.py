@@ -14,11 +14,11 @@ from gateway.agent.settings import PREFIX, AgentSettings, SettingsError, environ
 DIRECTORY = "MESHGATE_SETTINGS_DIR"
 LIVE = frozenset(
     {
-        *("endpoint", "openvpn_endpoints", "allowed_ips", "dns", "mtu", "persistent_keepalive"),
+        *("endpoint", "openvpn_endpoints", "allowed_ips", "dns", "mtu", "persistent_keepalive", "previous_until"),
         *("closed_networks", "node_networks", "node_ports", "allow_networks", "block_networks"),
     }
 )
-"""Settings that only the API's answers, the firewall and the interface's MTU depend on."""
+"""Settings that only the API's answers, the firewall, the interface's MTU and the previous key's end depend on."""
 
 Follower = Callable[[AgentSettings], Awaitable[None]]
 

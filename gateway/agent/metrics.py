@@ -36,6 +36,7 @@ class GatewayCollector(Collector):
         families, pool = _Families(), self._devices.pool
         families.peers.add_metric([], len(pool.taken) - self._devices.resting)
         families.resting.add_metric([], self._devices.resting)
+        families.unmoved.add_metric([], len(self._devices.unmoved()))
         families.addresses.add_metric([], pool.capacity)
         families.taken.add_metric([], len(pool.taken) + len(pool.resting))
         for limit in HANDSHAKE_AGES_S:
@@ -54,6 +55,11 @@ class _Families:
         self.peers = GaugeMetricFamily("meshgate_peers", "Devices that may come in.", labels=[])
         self.resting = GaugeMetricFamily(
             "meshgate_peers_resting", "Devices whose time is over, and whose addresses are not free yet.", labels=[]
+        )
+        self.unmoved = GaugeMetricFamily(
+            "meshgate_peers_on_previous_key",
+            "Devices that were not heard by the present key since a rotation; 0 once there is no previous one.",
+            labels=[],
         )
         self.addresses = GaugeMetricFamily(
             "meshgate_pool_addresses", "Devices for whom there are addresses.", labels=[]

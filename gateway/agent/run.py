@@ -60,8 +60,9 @@ async def run(live: LiveSettings, stop: asyncio.Event) -> None:
         raise StoreError(f"MESHGATE_STATE_DIR: {settings.state_dir} cannot be made: {error.strerror}") from error
     store = Store(settings.state_dir / STORE_FILE)
     access = Dispatch(protocols)
+    keys = (settings.public_key, settings.previous_public_key)
     try:
-        devices = Devices(store, access, settings.client_networks, settings.public_key, renumber=settings.renumber)
+        devices = Devices(store, access, settings.client_networks, *keys, renumber=settings.renumber)
     except ValueError as error:
         raise SettingsError(f"MESHGATE_CLIENT_NETWORKS: {error}") from error
     await firewall.apply()
@@ -102,6 +103,8 @@ async def _offered(live: LiveSettings, firewall: Firewall) -> "tuple[dict[str, O
     protocols: dict[str, Offered] = {}
     if settings.wireguard:
         await check_key_pair(settings.wireguard)
+        if settings.previous:
+            await check_key_pair(settings.previous, "MESHGATE_PREVIOUS_")
         protocols["wireguard"] = WireGuardAccess(live, settings.wireguard, firewall)
     if settings.offered == ("wireguard",):
         return protocols, None

@@ -9,7 +9,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import AwareDatetime, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -65,6 +65,14 @@ class AgentSettings(BaseSettings):
     private_key_file: Path | None = None
     public_key: PublicKey | None = None
     """The declared key, which the interface must really have."""
+    previous_interface: InterfaceName | None = None
+    """The interface of the key before a rotation, by which devices with older configs still come in; None without one,
+    as its port and keys. In a rotation the new key gets a new interface, so that sessions of the old one go on."""
+    previous_listen_port: Port | None = None
+    previous_private_key_file: Path | None = None
+    previous_public_key: PublicKey | None = None
+    previous_until: AwareDatetime | None = None
+    """When the previous key ends, for example 2026-12-31T00:00:00Z; None: not before a start without it."""
     token_file: Path
     """Holds the bearer tokens of the peer API with their scopes; read again when it changes."""
     settings_dir: Path | None = None
@@ -111,14 +119,14 @@ class AgentSettings(BaseSettings):
     @property
     def client_interfaces(self) -> tuple[str, ...]:
         """The interfaces that clients come in by."""
-        wireguard = (self.interface,) if self.listen_port else ()
+        wireguard = (one.interface for one in self.identities)
         openvpn = (listener.interface for listener in self.openvpn_listen)
         return (*wireguard, *openvpn, *((IPSEC_INTERFACE,) if self.ipsec_dir else ()))
 
     @property
     def client_ports(self) -> tuple[tuple[Transport, int], ...]:
         """What clients dial, by transport, as this pod or machine listens."""
-        wireguard: tuple[tuple[Transport, int], ...] = (("udp", self.listen_port),) if self.listen_port else ()
+        wireguard: tuple[tuple[Transport, int], ...] = tuple(("udp", one.listen_port) for one in self.identities)
         openvpn = ((one.transport, one.port) for one in self.openvpn_listen)
         ike: tuple[tuple[Transport, int], ...] = (("udp", IKE_PORT), ("udp", NAT_PORT)) if self.ipsec_dir else ()
         return (*wireguard, *openvpn, *ike)
@@ -138,7 +146,20 @@ class AgentSettings(BaseSettings):
         """Who the gateway is to WireGuard's clients; None where it does not offer that."""
         if self.listen_port is None or self.private_key_file is None or self.public_key is None:
             return None
-        return WireGuardIdentity(self.listen_port, self.private_key_file, self.public_key)
+        return WireGuardIdentity(self.interface, self.listen_port, self.private_key_file, self.public_key)
+
+    @property
+    def previous(self) -> WireGuardIdentity | None:
+        """Who the gateway was before the key was rotated, and is to devices with older configs; None if to nobody."""
+        port, key_file, key = self.previous_listen_port, self.previous_private_key_file, self.previous_public_key
+        if self.previous_interface is None or port is None or key_file is None or key is None:
+            return None
+        return WireGuardIdentity(self.previous_interface, port, key_file, key)
+
+    @property
+    def identities(self) -> tuple[WireGuardIdentity, ...]:
+        """The present one and the previous one, as far as there are any."""
+        return tuple(one for one in (self.wireguard, self.previous) if one)
 
     @property
     def host(self) -> str:
@@ -196,12 +217,27 @@ class AgentSettings(BaseSettings):
         missing = [name for name, value in own.items() if value is None]
         if missing and len(missing) < len(own):
             raise ValueError(f"WireGuard needs all of {', '.join(own)}, and has no {' and no '.join(missing)}")
+        self._check_previous()
         if not self.offered:
             raise ValueError(
                 "no protocol is offered: set MESHGATE_LISTEN_PORT with WireGuard's keys, MESHGATE_OPENVPN_LISTEN or "
                 "MESHGATE_IPSEC_DIR"
             )
         return self
+
+    def _check_previous(self) -> None:
+        names = ("interface", "listen_port", "private_key_file", "public_key")
+        missing = [f"{PREFIX}PREVIOUS_{name.upper()}" for name in names if getattr(self, f"previous_{name}") is None]
+        if len(missing) == len(names):
+            return
+        if missing:
+            raise ValueError(f"the previous key needs all of its settings, and has no {' and no '.join(missing)}")
+        if self.wireguard is None:
+            raise ValueError("MESHGATE_PREVIOUS_PUBLIC_KEY: there is no previous key without a present one")
+        for name in names:
+            if getattr(self, name) == getattr(self, f"previous_{name}"):
+                one, other = (f"{prefix}{name.upper()}" for prefix in (f"{PREFIX}PREVIOUS_", PREFIX))
+                raise ValueError(f"{one} is the same as {other}: the previous key has its own")
 
 
 AnySettings = TypeVar("AnySettings", bound=BaseSettings)

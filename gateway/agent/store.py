@@ -15,7 +15,8 @@ from gateway.agent.store_versions import bring_up_to_date
 from gateway.agent.store_watch import watched
 
 _COLUMNS = (
-    "number, public_key, protocol, certified_key, name, preshared_key, created_at, expires_at, endpoint, last_handshake"
+    "number, public_key, protocol, certified_key, name, preshared_key, created_at, expires_at, endpoint, "
+    "last_handshake, server_key"
 )
 _VALUES = ", ".join(f":{column}" for column in _COLUMNS.split(", "))
 
@@ -43,15 +44,19 @@ class Device:
     expires_at: int | None = None
     endpoint: str | None = None
     last_handshake: int = 0
+    server_key: str | None = None
+    """The gateway's own WireGuard key that the device was last heard by, or was given before it was heard."""
 
 
 @dataclass(frozen=True)
 class Sighting:
-    """Where a device was last heard from: its endpoint (address:port) and the time of its handshake."""
+    """Where a device was last heard from: its endpoint (address:port), the time of its handshake, and by which key."""
 
     public_key: str
     endpoint: str
     last_handshake: int
+    server_key: str | None = None
+    """The gateway's own WireGuard key; None by another protocol."""
 
 
 class Store:
@@ -90,7 +95,8 @@ class Store:
         with self._transaction():
             self._db.execute(
                 "UPDATE peers SET name = :name, preshared_key = :preshared_key, created_at = :created_at, "
-                "expires_at = :expires_at, endpoint = :endpoint, last_handshake = :last_handshake "
+                "expires_at = :expires_at, endpoint = :endpoint, last_handshake = :last_handshake, "
+                "server_key = :server_key "
                 "WHERE public_key = :public_key",
                 asdict(device),
             )
@@ -104,8 +110,8 @@ class Store:
         """Keep where devices were last seen; unknown ones are passed over."""
         with self._transaction():
             self._db.executemany(
-                "UPDATE peers SET endpoint = ?, last_handshake = ? WHERE public_key = ?",
-                [(seen.endpoint, seen.last_handshake, seen.public_key) for seen in sightings],
+                "UPDATE peers SET endpoint = ?, last_handshake = ?, server_key = ? WHERE public_key = ?",
+                [(seen.endpoint, seen.last_handshake, seen.server_key, seen.public_key) for seen in sightings],
             )
 
     def try_write(self) -> None:

@@ -45,6 +45,7 @@ _STEPS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE peers ADD COLUMN protocol TEXT NOT NULL DEFAULT 'wireguard'",
         "ALTER TABLE peers ADD COLUMN certified_key BLOB",
     ),
+    ("ALTER TABLE peers ADD COLUMN server_key TEXT",),
 )
 
 

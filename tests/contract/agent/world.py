@@ -72,6 +72,15 @@ class Client:
     def reaches(self, address: str, within_s: int = 3) -> bool:
         return self.namespace.tried("ping", "-n", "-c1", f"-W{within_s}", address).returncode == 0
 
+    def switch(self, before: dict[str, Any], after: dict[str, Any]) -> None:
+        """Take up another answer of the peer API, as an app does with a running tunnel."""
+        self.namespace.run(
+            *("wg", "set", self.interface, "peer", before["server_public_key"], "remove"),
+            *("peer", after["server_public_key"], "endpoint", after["server_endpoint"]),
+            *("allowed-ips", ",".join(after["allowed_ips"])),
+            *("persistent-keepalive", str(after["persistent_keepalive"])),
+        )
+
     def forget_server(self, answer: dict[str, Any]) -> None:
         """Drop the session with the gateway."""
         self.namespace.run("wg", "set", self.interface, "peer", answer["server_public_key"], "remove")
@@ -94,6 +103,8 @@ class World:
         self.keys = key_pair()
         tag = f"mg{os.getpid()}x{next(_counter)}"
         self.interface = f"{tag}w"
+        self.next_interface = f"{tag}v"
+        """That of a rotated key."""
         self._tag = tag
         self._clients = itertools.count()
         self.wireguard = {
@@ -107,6 +118,8 @@ class World:
         """What the agent alone has besides, and not who makes the interface."""
         self.agent: subprocess.Popen[bytes] | None = None
         self.holder: subprocess.Popen[bytes] | None = None
+        self.previous_holder: subprocess.Popen[bytes] | None = None
+        """What holds the previous key's interface in a rotation."""
         self.gateway = Namespace("gw")
         self.client = Namespace("cl")
         self.neighbour = Namespace("nb")
@@ -265,8 +278,9 @@ class World:
         return [rule for rule in rules if (rule["table"], rule["chain"]) == ("meshgate", chain)]
 
     def delete(self) -> None:
-        if self.holder is not None and self.holder.poll() is None:
-            self.holder.terminate()  # it takes wireguard-go along
-            self.holder.wait(10)
+        for holder in (self.holder, self.previous_holder):
+            if holder is not None and holder.poll() is None:
+                holder.terminate()  # it takes wireguard-go along
+                holder.wait(10)
         for namespace in (self.client, self.neighbour, self.far, self.gateway):
             namespace.delete()

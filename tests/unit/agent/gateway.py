@@ -35,7 +35,7 @@ class Gateway:
     def start(self, *, renumber: bool = False) -> None:
         self.store = self.make_store(self.path)
         self.fill_the_disk(full=self.disk_full)
-        self.peers = Peers(self.plane, self.networks, clock=lambda: self.now)
+        self.peers = Peers(self.plane, self.networks, SERVER_KEY, clock=lambda: self.now)
         try:
             self.devices = Devices(
                 self.store,

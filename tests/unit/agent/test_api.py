@@ -106,6 +106,7 @@ async def test_a_new_peer_gets_all_it_needs(http: httpx.AsyncClient) -> None:
         "dns": ["100.100.100.100"],
         "mtu": 1280,
         "persistent_keepalive": 25,
+        "uses_previous_key": False,
         "last_endpoint": None,
         "last_handshake_at": None,
         "private_key": None,

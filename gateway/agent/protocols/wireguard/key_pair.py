@@ -3,20 +3,20 @@
 from gateway.agent.command import CommandError
 from gateway.agent.endpoints import WireGuardIdentity
 from gateway.agent.protocols.wireguard.wg import public_key_of
-from gateway.agent.settings import SettingsError, read_secret
+from gateway.agent.settings import PREFIX, SettingsError, read_secret
 
 
-async def check_key_pair(identity: WireGuardIdentity) -> None:
-    """SettingsError unless the private key belongs to the declared public key."""
-    private_key = read_secret("MESHGATE_PRIVATE_KEY_FILE", identity.private_key_file)
+async def check_key_pair(identity: WireGuardIdentity, prefix: str = PREFIX) -> None:
+    """SettingsError unless the private key belongs to the declared public key; `prefix` begins their settings."""
+    private_key = read_secret(f"{prefix}PRIVATE_KEY_FILE", identity.private_key_file)
     try:
         public_key = await public_key_of(private_key)
     except CommandError as error:
         raise SettingsError(
-            f"MESHGATE_PRIVATE_KEY_FILE: {identity.private_key_file} does not hold a WireGuard private key"
+            f"{prefix}PRIVATE_KEY_FILE: {identity.private_key_file} does not hold a WireGuard private key"
         ) from error
     if public_key != identity.public_key:
         raise SettingsError(
-            f"MESHGATE_PUBLIC_KEY: {identity.public_key} is declared, but the private key in "
+            f"{prefix}PUBLIC_KEY: {identity.public_key} is declared, but the private key in "
             f"{identity.private_key_file} belongs to {public_key}"
         )

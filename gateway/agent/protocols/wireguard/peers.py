@@ -48,17 +48,23 @@ class Peers:
     """Lets devices in as peers, and brings all peers in line with the store."""
 
     def __init__(
-        self, data_plane: DataPlane, networks: tuple[Network, ...], clock: Callable[[], float] = time.time
+        self,
+        data_plane: DataPlane,
+        networks: tuple[Network, ...],
+        server_key: str | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
+        """`server_key` is the gateway's own, by which these peers come in."""
         self._data_plane = data_plane
         self._networks = networks
+        self._server_key = server_key
         self._clock = clock
         self._lines: dict[str, int] | None = None
         """Hashes of the peers' lines in the last look, by their keys; None before the first."""
         self._in_doubt: dict[str, float] = {}
         """Keys that no look has found to be right since, and when the agent changed them (monotonic clock)."""
         self._calls = Calls(clock)
-        self._sightings = Sightings()
+        self._sightings = Sightings(server_key)
         self._handshakes: list[int] = []
         """Of all peers that ever had one, the times of the last, in order."""
         self.is_unsettled = False
@@ -177,6 +183,7 @@ class Peers:
         )
 
     def _wanted(self, device: Device, *, restore: bool = False) -> WantedPeer:
+        restore = restore and device.server_key in {None, self._server_key}  # else it answers by the other key only
         return WantedPeer(
             public_key=device.public_key,
             allowed_ips=addresses(self._networks, device.number),

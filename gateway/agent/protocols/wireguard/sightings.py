@@ -14,7 +14,9 @@ log = logging.getLogger(__name__)
 class Sightings:
     """Those that are not in the store yet, one per peer at most."""
 
-    def __init__(self) -> None:
+    def __init__(self, server_key: str | None = None) -> None:
+        """`server_key` is the gateway's own, by which the peers are heard."""
+        self._server_key = server_key
         self._waiting: dict[str, Sighting] = {}
         self._pauses = Pauses()
 
@@ -22,7 +24,7 @@ class Sightings:
         """Take these peers' endpoints and handshakes for the next `write`."""
         for key, peer in seen:
             if peer and peer.endpoint and peer.last_handshake:
-                self._waiting[key] = Sighting(key, peer.endpoint, peer.last_handshake)
+                self._waiting[key] = Sighting(key, peer.endpoint, peer.last_handshake, self._server_key)
 
     async def write(self, devices: Devices) -> None:
         """Keep what is new. If the store fails that is said once, and tried again after a while."""
@@ -41,4 +43,7 @@ class Sightings:
 
 
 def _news(seen: Sighting, known: Device) -> bool:
-    return (seen.endpoint, seen.last_handshake) != (known.endpoint, known.last_handshake)
+    if seen.server_key != known.server_key and seen.last_handshake < known.last_handshake:
+        return False  # the device has gone on to the gateway's other key
+    told = (known.endpoint, known.last_handshake, known.server_key)
+    return (seen.endpoint, seen.last_handshake, seen.server_key) != told

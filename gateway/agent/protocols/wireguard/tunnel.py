@@ -42,9 +42,13 @@ class Tunnel:
         wireguard: WireGuard,
         peers: Peers,
         firewall: Firewall,
+        *,
+        has_addresses: bool = True,
     ) -> None:
+        """An interface without addresses has no routes in the main table, either."""
         self._settings = settings
-        self._name = settings().interface
+        self._name = identity.interface
+        self._has_addresses = has_addresses
         self._identity = identity
         self._wireguard = wireguard
         self._peers = peers
@@ -114,7 +118,7 @@ class Tunnel:
         """Put right what is cheap to look at."""
         wanted = self._settings()
         addresses = [f"{network[GATEWAY_NUMBER]}/{network.prefixlen}" for network in wanted.client_networks]
-        await link.configure(self._name, addresses, wanted.mtu)
+        await link.configure(self._name, addresses if self._has_addresses else (), wanted.mtu)
         self._kept_up_at = time.monotonic()
 
     async def problems(self) -> list[str]:

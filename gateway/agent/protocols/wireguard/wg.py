@@ -121,6 +121,17 @@ class WireGuard:
         """Give the interface its key and UDP port; existing sessions end if the key is another."""
         await self._set("listen-port", str(listen_port), "private-key", str(private_key_file))
 
+    async def forget_identity(self) -> None:
+        """Take the interface's key away, and all peers with it: it answers nobody any more."""
+        await self._set("private-key", "/dev/null")
+        await self.remove_peers(list((await self.show()).lines))
+
+    async def handshakes(self) -> dict[str, int]:
+        """When each peer had its last handshake, in seconds since 1970; 0 for never."""
+        listed = await self._wg("show", self.interface, "latest-handshakes")
+        pairs = (line.split("\t") for line in listed.splitlines())
+        return {key: int(when) for key, when in pairs}
+
     async def set_peer(self, peer: WantedPeer) -> None:
         """Let one peer in. If it is in already, its session, endpoint and keepalive stay as they are."""
         allowed_ips = ",".join(peer.allowed_ips)
