@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from gateway.agent.command import CommandError, run
@@ -48,20 +48,22 @@ def is_up(interface: str) -> bool:
     return bool(flags & IFF_UP)
 
 
-async def configure(interface: str, addresses: Iterable[str], mtu: int) -> None:
+async def configure(interface: str, wanted: Collection[str], mtu: int) -> None:
     """Give the interface exactly these addresses (10.77.0.1/24), its MTU, and set it up.
 
     What is right already is left as it is. Routes to the addresses' networks come with them.
     """
-    wanted = set(addresses)
     (link,) = json.loads(await run("ip", "-json", "address", "show", "dev", interface))
     present = {
         f"{address['local']}/{address['prefixlen']}" for address in link["addr_info"] if address["scope"] == "global"
     }
-    for address in sorted(present - wanted):
-        await run("ip", "address", "delete", address, "dev", interface)
-    for address in sorted(wanted - present):
-        await run("ip", "address", "replace", address, "dev", interface)
+    missing = sorted(set(wanted) - present)
+    of_ipv4, of_ipv6 = ([one for one in missing if (":" in one) == is_ipv6] for is_ipv6 in (False, True))
+    # With its last IPv4 address an interface would lose all IPv4 routes. IPv6 has an address with one length at a time.
+    changes = {"add": of_ipv4, "delete": sorted(present.difference(wanted)), "replace": of_ipv6}
+    for change, addresses in changes.items():
+        for address in addresses:
+            await run("ip", "address", change, address, "dev", interface)
     if link["mtu"] != mtu or "UP" not in link["flags"]:
         await run("ip", "link", "set", "dev", interface, "mtu", str(mtu), "up")
 

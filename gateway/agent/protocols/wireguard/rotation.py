@@ -21,7 +21,7 @@ from gateway.agent.protocol import Traffic
 from gateway.agent.protocols.wireguard import rotation_paths
 from gateway.agent.protocols.wireguard.answers import answered
 from gateway.agent.protocols.wireguard.moves import Handshakes, Moves
-from gateway.agent.protocols.wireguard.pace import LOOK_EVERY_S, Pauses
+from gateway.agent.protocols.wireguard.pace import FEW, LOOK_EVERY_S, Pauses
 from gateway.agent.protocols.wireguard.peers import Peers
 from gateway.agent.protocols.wireguard.rotation_paths import Paths
 from gateway.agent.protocols.wireguard.tunnel import Tunnel
@@ -55,9 +55,10 @@ class Rotation:
         self._settings = settings
         self._interfaces = (present, WireGuard(previous.interface))
         self._peers = Peers(self._interfaces[1], networks, previous.public_key)
-        self._tunnel = Tunnel(settings, previous, self._interfaces[1], self._peers, firewall, has_addresses=False)
+        self._tunnel = Tunnel(settings, previous, self._interfaces[1], self._peers, firewall, has_routes=False)
         self._paths = Paths(*identities, networks)
         self._moves = Moves()
+        self._looked_at = self._took = 0.0
 
     @property
     def is_over(self) -> bool:
@@ -104,7 +105,7 @@ class Rotation:
         while True:
             while_both = {
                 "end": self._until(is_over=True),
-                "tunnel": self._tunnel.keep(devices),
+                "tunnel": self._keep_tunnel(devices),
                 "paths": self._keep_paths(devices),
                 "moves": self._follow(devices),
             }
@@ -115,6 +116,13 @@ class Rotation:
     async def _until(self, *, is_over: bool) -> None:
         while self.is_over != is_over:  # noqa: ASYNC110 - clock and settings tell nobody that they change
             await asyncio.sleep(WATCH_EVERY_S)
+
+    async def _keep_tunnel(self, devices: Devices) -> None:
+        present, previous = (one.interface for one in self._interfaces)
+        # One that stood before the rotation has the routes to all devices until the present one has them.
+        while link.is_up(previous) and not link.is_up(present):  # noqa: ASYNC110 - the kernel tells nobody here
+            await asyncio.sleep(WATCH_EVERY_S)
+        await self._tunnel.keep(devices)
 
     async def _keep_paths(self, devices: Devices) -> None:
         pauses = Pauses()
@@ -129,25 +137,30 @@ class Rotation:
             await asyncio.sleep(WATCH_EVERY_S)
 
     async def _follow(self, devices: Devices) -> None:
-        """Look who has moved: regularly, and more often after an answer to a handshake."""
-        took = 0.0
+        """Look who has moved: every second, and more often after an answer to a handshake."""
         with answered() as answer:
             while True:
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(max(LOOK_EVERY_S, took * REGULAR_REST)):
+                    async with asyncio.timeout(self._pause(LOOK_EVERY_S, REGULAR_REST)):
                         await answer.wait()
                 for pause in AFTER_AN_ANSWER_S if answer.is_set() else (0.0,):
                     answer.clear()
-                    await asyncio.sleep(max(pause, took * REST))
-                    started = time.monotonic()
+                    await asyncio.sleep(self._pause(pause, REST))
                     with suppress(CommandError):  # the tunnels tell what is wrong with their interfaces
                         await self._look(devices)
-                    took = time.monotonic() - started
                     if answer.is_set():
                         break
 
+    def _pause(self, wanted: float, rest: float) -> float:
+        """How long to wait, if looks cost more than nothing."""
+        return max(wanted, self._looked_at + rest * self._took - time.monotonic())
+
     async def _look(self, devices: Devices) -> None:
-        moved = self._moves.take(Handshakes(*await asyncio.gather(*(one.handshakes() for one in self._interfaces))))
+        started = time.monotonic()
+        seen = Handshakes(*await asyncio.gather(*(one.handshakes() for one in self._interfaces)))
+        self._looked_at = time.monotonic()
+        self._took = self._looked_at - started if len(seen.present) > FEW else 0.0
+        moved = self._moves.take(seen)
         try:
             for keys, to_previous in zip(moved, (False, True), strict=True):
                 await self._paths.move(devices.among(keys).values(), to_previous=to_previous)

@@ -43,12 +43,12 @@ class Tunnel:
         peers: Peers,
         firewall: Firewall,
         *,
-        has_addresses: bool = True,
+        has_routes: bool = True,
     ) -> None:
-        """An interface without addresses has no routes in the main table, either."""
+        """Without routes the main table leads nobody to the interface."""
         self._settings = settings
         self._name = identity.interface
-        self._has_addresses = has_addresses
+        self._has_routes = has_routes
         self._identity = identity
         self._wireguard = wireguard
         self._peers = peers
@@ -117,8 +117,11 @@ class Tunnel:
     async def _keep_up(self) -> None:
         """Put right what is cheap to look at."""
         wanted = self._settings()
-        addresses = [f"{network[GATEWAY_NUMBER]}/{network.prefixlen}" for network in wanted.client_networks]
-        await link.configure(self._name, addresses if self._has_addresses else (), wanted.mtu)
+        networks = wanted.client_networks
+        addresses = {f"{network[GATEWAY_NUMBER]}/{network.prefixlen}" for network in networks}
+        if not self._has_routes:  # an interface without any IPv4 address would have no IPv4
+            addresses = {f"{network[GATEWAY_NUMBER]}/32" for network in networks if network.version == 4}
+        await link.configure(self._name, addresses, wanted.mtu)
         self._kept_up_at = time.monotonic()
 
     async def problems(self) -> list[str]:
