@@ -185,6 +185,16 @@ async def test_answers_tell_the_settings_as_they_are_now(gateway: Gateway, http:
     assert [told[name] for name in names] == ["other.example.org:51820", 1400, 0, []]
 
 
+async def test_who_uses_the_previous_key_is_told(gateway: Gateway, http: httpx.AsyncClient) -> None:
+    key = key_pair().public
+    await http.post("/v1/peers", json={"public_key": key})
+    rotated = {"public_key": key_pair().public, "previous_public_key": SERVER_KEY}
+    others = {"previous_interface": "wg1", "previous_listen_port": 51821, "previous_private_key_file": "previous"}
+    gateway.settings = agent_settings(gateway.directory, **rotated, **others)
+    (peer,) = (await http.get("/v1/peers")).json()["peers"]
+    assert (peer["uses_previous_key"], peer["server_public_key"]) == (True, rotated["public_key"])
+
+
 async def test_a_key_that_the_gateway_makes_is_said_once(gateway: Gateway, http: httpx.AsyncClient) -> None:
     made = (await http.post("/v1/peers", json={"make_key": True, "name": "phone", "preshared_key": PRESHARED})).json()
     assert made["public_key"] == curve25519.public_key(made["private_key"])

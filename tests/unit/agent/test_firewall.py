@@ -65,7 +65,7 @@ async def test_changed_settings_are_in_place_at_once(nft: Nft, settings: AgentSe
 
 
 async def test_newcomers_are_counted_for_wireguard_alone(settings: AgentSettings, tmp_path: Path) -> None:
-    assert "udp dport 51820 ct state new counter" in rules(settings)
+    assert "udp dport { 51820 } ct state new counter" in rules(settings)
     without = rules(unwireguarded(tmp_path, ipsec_dir=tmp_path))
     assert "newcomers" not in without
     assert "51820" not in without

@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -51,6 +52,55 @@ def test_empty_lists_and_no_mesh(environment: pytest.MonkeyPatch) -> None:
         environment.setenv(f"MESHGATE_{name}", "")
     settings = load(AgentSettings)
     assert (settings.dns, settings.node_ports, settings.tailscale_health_url) == ((), (), None)
+
+
+PREVIOUS = {
+    "PREVIOUS_INTERFACE": "wg1",
+    "PREVIOUS_LISTEN_PORT": "51821",
+    "PREVIOUS_PRIVATE_KEY_FILE": "/etc/meshgate/previous-private-key",
+    "PREVIOUS_PUBLIC_KEY": key_pair().public,
+}
+
+
+def test_a_previous_key_has_an_interface_and_a_port_of_its_own(environment: pytest.MonkeyPatch) -> None:
+    assert load(AgentSettings).previous is None
+    for name, value in PREVIOUS.items():
+        environment.setenv(f"MESHGATE_{name}", value)
+    environment.setenv("MESHGATE_PREVIOUS_UNTIL", "2026-12-31T00:00:00Z")
+    settings = load(AgentSettings)
+    assert settings.previous is not None
+    assert settings.client_interfaces == ("wg0", "wg1")
+    assert settings.client_ports == (("udp", 51820), ("udp", 51821))
+    assert settings.previous_until == datetime(2026, 12, 31, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        (
+            {"PREVIOUS_INTERFACE": None},
+            "the previous key needs all of its settings, and has no MESHGATE_PREVIOUS_INTER",
+        ),
+        ({"PREVIOUS_INTERFACE": "wg0"}, "MESHGATE_PREVIOUS_INTERFACE is the same as MESHGATE_INTERFACE"),
+        ({"PREVIOUS_LISTEN_PORT": "51820"}, "MESHGATE_PREVIOUS_LISTEN_PORT is the same as MESHGATE_LISTEN_PORT"),
+        ({"PREVIOUS_PUBLIC_KEY": GOOD["PUBLIC_KEY"]}, "MESHGATE_PREVIOUS_PUBLIC_KEY is the same as"),
+        ({"PREVIOUS_UNTIL": "2026-12-31T00:00:00"}, "MESHGATE_PREVIOUS_UNTIL: Input should have timezone info"),
+        (
+            {"LISTEN_PORT": None, "PRIVATE_KEY_FILE": None, "PUBLIC_KEY": None},
+            "MESHGATE_PREVIOUS_PUBLIC_KEY: there is no previous key without a present one",
+        ),
+    ],
+)
+def test_a_previous_key_that_cannot_be_is_refused(
+    environment: pytest.MonkeyPatch, changed: dict[str, str | None], sentence: str
+) -> None:
+    for name, value in (PREVIOUS | changed).items():
+        if value is None:
+            environment.delenv(f"MESHGATE_{name}", raising=False)
+        else:
+            environment.setenv(f"MESHGATE_{name}", value)
+    with pytest.raises(SettingsError, match=sentence):
+        load(AgentSettings)
 
 
 @pytest.mark.parametrize("endpoint", ["vpn.example.org:1", "192.0.2.1:51820", "[2001:db8::1]:65535"])

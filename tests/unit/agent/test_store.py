@@ -4,6 +4,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,12 +27,12 @@ def test_devices_come_back_as_they_were(path: Path) -> None:
     store.add(FIRST)
     store.add(SECOND)
     store.add(CERTIFIED)
-    store.note([Sighting("second", "192.0.2.1:5", 12), Sighting("gone", "192.0.2.1:6", 13)])
+    store.note([Sighting("second", "192.0.2.1:5", 12, "a key"), Sighting("gone", "192.0.2.1:6", 13)])
     store.remove(["first", "never"])
     store.close()
     store = Store(path)
     assert store.everyone() == [
-        Device(number=3, public_key="second", name="a", created_at=11, endpoint="192.0.2.1:5", last_handshake=12),
+        replace(SECOND, endpoint="192.0.2.1:5", last_handshake=12, server_key="a key"),
         CERTIFIED,
     ]
     assert store.newest_number() == 4
@@ -41,7 +42,9 @@ def test_devices_come_back_as_they_were(path: Path) -> None:
 def test_all_but_the_number_is_replaced(path: Path) -> None:
     store = Store(path)
     store.add(FIRST)
-    other = Device(number=2, public_key="first", created_at=30, endpoint="192.0.2.1:5", last_handshake=31)
+    other = Device(
+        number=2, public_key="first", created_at=30, endpoint="192.0.2.1:5", last_handshake=31, server_key="a key"
+    )
     store.replace(other)
     assert store.everyone() == [other]
     store.close()
