@@ -74,7 +74,8 @@ class WireGuardAccess:
 
     def heard_within(self, seconds: int) -> int:
         """How many peers had their last handshake no longer ago, as of the last look."""
-        return (self._rotation or self._peers).heard_within(seconds)
+        both = self._rotation if self._rotation and not self._rotation.is_over else None
+        return (both or self._peers).heard_within(seconds)
 
     def traffic(self) -> Traffic | None:
         """Bytes to and from peers, without WireGuard's own; None while there is no interface."""

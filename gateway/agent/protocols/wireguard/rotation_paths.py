@@ -49,20 +49,23 @@ class Paths:
 
     def is_due(self) -> bool:
         """Whether to look now: a second is over, or the interface is another than the one that has the routes."""
-        is_other = link.index(self._interface) not in {None, self._routed}
+        is_other = link.is_up(self._interface) and link.index(self._interface) != self._routed
         return is_other or time.monotonic() - self._restored_at >= RESTORE_EVERY_S
 
-    async def restore(self, unmoved: Callable[[], Iterable[Device]]) -> None:
-        """Put in place what is not as it should be. A new table begins with those who have not moved yet."""
+    async def restore(self, unmoved: Callable[[], Iterable[Device]]) -> bool:
+        """Put in place what is not as it should be; whether the table is new and begins with those still unmoved."""
         self._restored_at = time.monotonic()
+        is_new = False
         listing = await list_table(TABLE, "--terse")
         if listing is None or listing != self._put:
-            new = "" if self._is_known(listing) else REMOVED
-            seeds = self._move(unmoved(), to_previous=True) if new else ""
-            await run("nft", "-f", "-", stdin="\n".join((new, self._rules, seeds, "")))
+            text = self._rules
+            if is_new := not self._is_known(listing):
+                text = "\n".join((REMOVED, text, self._move(unmoved(), to_previous=True)))
+            await run("nft", "-f", "-", stdin=f"{text}\n")
             await self._tell_events()
             self._put = await list_table(TABLE, "--terse")
         await self._lead()
+        return is_new
 
     async def move(self, devices: Iterable[Device], *, to_previous: bool) -> None:
         """These use the previous key from now on, or the present one."""
