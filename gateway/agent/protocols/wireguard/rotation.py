@@ -147,9 +147,10 @@ class Rotation:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(wait):
                         await answer.wait()
-                        soon = iter(AFTER_AN_ANSWER_S)
-                        await asyncio.sleep(self._pause(next(soon), REST))
-                answer.clear()
+                if answer.is_set():
+                    soon = iter(AFTER_AN_ANSWER_S)
+                    await asyncio.sleep(self._pause(next(soon), REST))
+                    answer.clear()
                 with suppress(CommandError):  # the tunnels tell what is wrong with their interfaces
                     await self._look(devices)
 

@@ -1,12 +1,17 @@
 """Which key a device uses, by the times of its handshakes."""
 
-from gateway.agent.protocols.wireguard.moves import Handshakes, Moved, Moves
+from collections.abc import Iterator
+from itertools import count
+
+from gateway.agent.protocols.wireguard.moves import SETTLES_S, Handshakes, Moved, Moves
 
 NOW = 1000
 
 
-def moves() -> Moves:
-    return Moves(clock=lambda: NOW)
+def moves(uptime: Iterator[float] | None = None) -> Moves:
+    """Its looks have so much time between them that a move is told once, unless the test says when they are."""
+    seldom = uptime or count(step=SETTLES_S)
+    return Moves(clock=lambda: NOW, monotonic=lambda: next(seldom))
 
 
 def test_the_first_look_takes_the_later_handshake_of_each_device() -> None:
@@ -22,6 +27,13 @@ def test_who_has_a_handshake_moves_and_others_are_left_alone() -> None:
     assert seen.take(Handshakes({"one": 20, "other": 0}, {"one": 10, "other": 10})) == Moved(["one"], [])
     assert seen.take(Handshakes({"one": 20, "other": 0}, {"one": 10, "other": 10})) == Moved([], [])
     assert seen.take(Handshakes({"one": 20, "other": 0}, {"one": 30, "other": 10})) == Moved([], ["one"])
+
+
+def test_a_move_is_told_again_until_packets_that_were_under_way_have_come() -> None:
+    seen = moves(iter((0, 0.5, 1, 1 + SETTLES_S)))
+    seen.take(Handshakes({"one": 0}, {"one": 500}))
+    told = [seen.take(Handshakes({"one": 20}, {"one": 500})) for _ in range(3)]  # and the clock was set back
+    assert told == [Moved(["one"], []), Moved(["one"], []), Moved([], [])]
 
 
 def test_a_clock_that_was_set_back_hides_no_move() -> None:
