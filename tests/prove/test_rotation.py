@@ -24,7 +24,7 @@ AWAKE = 12
 """Each is a client of its own. Half of them start traffic once they have moved, the others are called meanwhile."""
 ROUNDS = 17
 """So there are 102 moves of each kind, there and back."""
-CALLED_EVERY_S, STARTED_EVERY_S = 0.05, 0.02
+CALLED_EVERY_S, STARTED_EVERY_S = 0.2, 0.02
 BETWEEN_MOVES_S = 0.3
 
 

@@ -33,7 +33,7 @@ from gateway.agent.tasks import repeat, run_until_first_ends
 log = logging.getLogger(__name__)
 
 WATCH_EVERY_S = 0.1
-AFTER_AN_ANSWER_S = (0.005, 0.015, 0.03, 0.05, 0.1, 0.3)
+AFTER_AN_ANSWER_S = (0.005, 0.015, 0.03, *[0.05] * 4, *[0.1] * 3)
 """The handshake is counted when the device has answered that, too: pauses between looks for it."""
 REST, REGULAR_REST = 1.0, 20.0
 """Pauses by the time that a look takes: so it is half of the time after answers, and else a twentieth."""
