@@ -14,7 +14,9 @@ import pytest
 import trustme
 import yaml
 from google.protobuf.json_format import MessageToDict
+from pulumi.runtime import resource
 from pulumi.runtime.mocks import MockMonitor, MockResourceArgs, Mocks, set_mocks
+from pulumi.runtime.proto.source_pb2 import StackTrace
 from pulumi.runtime.settings import ROOT, SETTINGS
 from pulumi.runtime.stack import run_in_stack
 
@@ -145,6 +147,12 @@ async def declare(*, secrets: Sequence[str] = SECRET_SETTINGS, **config: object)
 
 def _run_program() -> None:
     runpy.run_path(str(PROGRAM), run_name="__main__")
+
+
+@pytest.fixture(autouse=True)
+def _without_stack_traces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK notes each resource's stack, of which most is pytest's, and here nobody reads it."""
+    monkeypatch.setattr(resource, "_get_stack_trace", StackTrace)
 
 
 @pytest.fixture(autouse=True, scope="module")
