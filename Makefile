@@ -87,9 +87,9 @@ check: .venv/ready
 unit-tests: .venv/ready
 	$(BIN)/pytest -q -n 2 tests/unit
 
-# It takes longer than all other linters together, so playbooks that were found good are not read again.
-# Directories are among what is watched, for files that are gone.
-.venv/playbooks-linted: .venv/ready ansible.cfg $(shell find playbooks -name __pycache__ -prune -o -print)
+# It takes longer than all other linters together, so playbooks that were found good are not read again. Their modules
+# import the program's and the agent's. Directories are among what is watched, for files that are gone.
+.venv/playbooks-linted: .venv/ready ansible.cfg $(shell find playbooks infra gateway -name __pycache__ -prune -o -print)
 	$(BIN)/ansible-lint -q --offline --profile production playbooks
 	@touch $@
 
