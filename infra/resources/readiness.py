@@ -46,7 +46,7 @@ class ReadinessProvider(Provider):
         found = connections.cluster.deployment(props["namespace"], props["deployment"])
         if found is None:
             return None
-        return {"ready": False} if rollout.why_not(found) else _READY
+        return {"ready": False} if props.get("held_up") or rollout.why_not(found) else _READY
 
     @override
     def change(self, connections: Connections, id_: str, olds: Props, news: Props) -> dict[str, Any]:

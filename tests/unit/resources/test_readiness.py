@@ -110,4 +110,5 @@ def test_nobody_waits_for_what_is_known_not_to_join(provider: ReadinessProvider,
         cluster.rolls_out = rolls_out
         made = provider.create(dict(held_up)).outs or {}
         assert (made["ready"], made["why"], made["stood"]) == (False, "", False)
+        assert provider.read("meshgate/gw", made).outs == made, "until the next `up` looks for its node"
         assert provider.diff("meshgate/gw", made, JUDGED).changes
