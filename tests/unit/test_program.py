@@ -56,11 +56,13 @@ EXISTING: dict[str, Any] = {
     "headscale_api_key": "an existing one",
 }
 LEARNED: dict[str, dict[str, Any]] = {
+    # By type, or by name.
     "StackId": {"value": "1f" * 16},
     "WireGuardKey": {"private_key": "the private key", "public_key": "the public key"},
     "Token": {"value": "the token", "previous": "", "next": "the next token", "admin": "the admin token"},
     "PreAuthKey": {"key": "the pre-auth key"},
-    "ExitNode": {"node_id": "7"},
+    "ExitNode": {"node_id": "7", "why": ""},
+    "Readiness": {"ready": True, "why": "", "stood": True},
     "CertificateAuthority": {"certificate": "the CA\n", "key": "the CA's key"},
     "IssuingCertificate": {"chain": "the issuer\nthe CA\n", "key": "the issuing key"},
 }
@@ -92,7 +94,13 @@ class Recorder(Mocks):
         key = f"{args.typ}::{args.name}"
         assert key not in self.declared  # the engine would refuse it as well
         self.declared[key] = args
-        return f"{args.name}-id", {**args.inputs, **LEARNED.get(args.typ.split(":")[-1], {})}
+        return f"{args.name}-id", {**args.inputs, **self._learned(args)}
+
+    def _learned(self, args: MockResourceArgs) -> dict[str, Any]:
+        kind = args.typ.split(":")[-1]
+        if kind == "Standing":
+            return {"names": [name for name, stood in args.inputs["stood"].items() if stood]}
+        return LEARNED.get(kind, {}) | LEARNED.get(args.name, {})
 
 
 class Monitor(MockMonitor):
@@ -204,7 +212,9 @@ async def test_types_and_names_are_part_of_every_users_state() -> None:
         "pulumi-python:dynamic/meshgate:Readiness::one-ready",
         "pulumi-python:dynamic/meshgate:Readiness::server-ready",
         "pulumi-python:dynamic/meshgate:StackId::id",
+        "pulumi-python:dynamic/meshgate:Standing::standing",
         "pulumi-python:dynamic/meshgate:Token::one-token",
+        "pulumi-python:dynamic/meshgate:Verdict::gateways",
         "pulumi-python:dynamic/meshgate:WireGuardKey::one-key",
         "pulumi-python:dynamic/meshgate:WorkloadEnv::env",
         "pulumi:providers:kubernetes::kubernetes",
@@ -575,7 +585,7 @@ async def test_a_device_can_be_shut_out_while_the_gateway_is_not_ready() -> None
 
 async def test_a_machine_that_has_not_joined_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty value is a name left out."""
-    monkeypatch.setitem(LEARNED, "ExitNode", {"node_id": ""})
+    monkeypatch.setitem(LEARNED, "ExitNode", {"node_id": "", "why": ""})
     env = one(await declare(gateways=[EDGE, CONFIG["gateways"][0]], orchestrator=JUNE), "WorkloadEnv", "env")
     assert {name for name, value in env["values"].items() if value == ""} == {
         "HEADSCALE_SERVER_PUBLIC_KEY",
@@ -588,6 +598,51 @@ async def test_a_machine_that_has_not_joined_is_not_shown(monkeypatch: pytest.Mo
     assert env["values"]["GATEWAYS"] == "one"
     unkeyed = {name for name, reference in env["secrets"].items() if reference["key"] == ""}
     assert unkeyed == {"GATEWAY_PEERS_TOKEN", "GATEWAY_EDGE_1_PEERS_TOKEN"}
+
+
+TWO: dict[str, Any] = {
+    "name": "two",
+    "endpoint": "b.example.com:31821",
+    "client_networks": ["10.79.0.0/16"],
+}
+
+
+@pytest.mark.parametrize("in_mesh", [True, False])
+async def test_a_gateway_that_fails_holds_back_its_own_names_alone(
+    monkeypatch: pytest.MonkeyPatch, *, in_mesh: bool
+) -> None:
+    why = "Deployment headscale/meshgate-one is not ready."
+    monkeypatch.setitem(LEARNED, "one-ready", {"ready": False, "why": why, "stood": False})
+    headscale = CONFIG["headscale"] if in_mesh else {}
+    declared = await declare(gateways=[CONFIG["gateways"][0], TWO], headscale=headscale)
+    env = one(declared, "WorkloadEnv", "env")
+    assert {name: value for name, value in env["values"].items() if value} == {
+        "GATEWAYS": "two",
+        "GATEWAY_TWO_PUBLIC_KEY": "the public key",
+        "GATEWAY_TWO_ENDPOINT": "b.example.com:31821",
+        "GATEWAY_TWO_PEERS_URL": "http://meshgate-two-peers.headscale.svc:8080",
+    }
+    assert {name for name, reference in env["secrets"].items() if reference["key"]} == {"GATEWAY_TWO_PEERS_TOKEN"}
+    assert list(filter(None, one(declared, "Verdict", "gateways")["whys"])) == [why]
+
+
+async def test_a_gateway_that_stood_and_is_ill_keeps_its_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = one(await declare(gateways=[CONFIG["gateways"][0], TWO]), "WorkloadEnv", "env")
+    monkeypatch.setitem(LEARNED, "one-ready", {"ready": False, "why": "It is not ready.", "stood": True})
+    declared = await declare(gateways=[CONFIG["gateways"][0], TWO])
+    assert one(declared, "WorkloadEnv", "env") == before
+    assert "It is not ready." in one(declared, "Verdict", "gateways")["whys"]
+
+
+async def test_what_does_not_join_is_not_waited_for_twice_and_told_by_its_exit_node(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(LEARNED, "ExitNode", {"node_id": "", "why": "It is no exit node."})
+    declared = await declare()
+    ready = one(declared, "Readiness", "one-ready")
+    assert (ready["judged"], ready["held_up"]) == (True, "It is no exit node.")
+    assert not one(declared, "Readiness", "server-ready")["judged"], "all else needs it"
+    assert one(declared, "Verdict", "gateways")["whys"] == ["It is no exit node.", ""]
 
 
 async def test_a_plain_machine_is_handed_nothing_of_a_mesh_and_is_shown_at_once() -> None:
@@ -607,6 +662,7 @@ async def test_machines_alone_need_no_cluster() -> None:
         "pulumi-python:dynamic/meshgate:PreAuthKey::edge-1-pre-auth-key",
         "pulumi-python:dynamic/meshgate:StackId::id",
         "pulumi-python:dynamic/meshgate:Token::edge-1-token",
+        "pulumi-python:dynamic/meshgate:Verdict::gateways",
         "pulumi-python:dynamic/meshgate:WireGuardKey::edge-1-key",
     ]
     assert one(declared, "ExitNode", "edge-1-exit-node")["awaited"] is True
