@@ -20,7 +20,7 @@ from gateway.agent.labels import label
 from gateway.agent.metrics import RequestMetrics
 from gateway.agent.request_audit import RequestAudit
 from gateway.agent.request_limits import BodyLimits
-from gateway.agent.settings import SettingsError
+from gateway.agent.settings_loading import SettingsError
 from gateway.agent.tokens import READ, REGISTER
 from gateway.headscale.errors import HeadscaleError
 from gateway.keys.errors import HeadscaleDownError, TooManyError
