@@ -11,7 +11,8 @@ from typing import Any
 
 from ansible.module_utils import meshgate_firewall as firewall
 from ansible.module_utils import meshgate_iptables as iptables
-from ansible.module_utils.meshgate_firewall import Chain, Entries, Packet
+from ansible.module_utils.meshgate_conditions import Packet
+from ansible.module_utils.meshgate_firewall import Chain, Entries
 
 Output = Callable[..., str]
 """Runs a tool and gives what it prints; nothing if it is not there."""

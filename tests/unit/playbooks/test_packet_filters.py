@@ -9,7 +9,8 @@ from tests.unit.playbooks import modules  # noqa: F401 (lets the rest find what 
 
 from ansible.module_utils import meshgate_filters as filters  # isort: skip
 from ansible.module_utils import meshgate_iptables as iptables  # isort: skip
-from ansible.module_utils.meshgate_firewall import DROPPED, PASSED, PERHAPS, Packet, fate  # isort: skip
+from ansible.module_utils.meshgate_firewall import DROPPED, PASSED, PERHAPS, fate  # isort: skip
+from ansible.module_utils.meshgate_conditions import Packet  # isort: skip
 
 ARRIVAL = Packet(("prerouting", "input"), 4, "udp", 51820, iif=("eth0",), destination=("203.0.113.1",))
 OUT, BACK = filters.passages("meshgate0", ["eth0"], "10.77.0.0/16")
