@@ -11,6 +11,9 @@ from playbooks.filter_plugins import gateway_checks as judge
 from playbooks.filter_plugins import gateway_firewall as firewall
 from tests.unit.playbooks.modules import documented_options
 
+from ansible.module_utils import meshgate_network as network  # isort: skip
+from ansible.module_utils import meshgate_tools as tools  # isort: skip
+from ansible.module_utils import meshgate_units as host_units  # isort: skip
 from playbooks.library import gateway_host as host_module  # isort: skip
 
 RELEASE = "97afef5b31cc"
@@ -45,7 +48,7 @@ FRESH: dict[str, Any] = {
     "tailscaled": "/usr/sbin/tailscaled",
     "releases": [],
     "unit_releases": {"wireguard": "", "openvpn": "", "ipsec": ""},
-    "units": dict.fromkeys((*host_module.UNITS, host_module.VENDOR_UNIT), OFF),
+    "units": dict.fromkeys((*host_units.UNITS, host_units.VENDOR_UNIT), OFF),
     "interfaces": {"lo": "", "eth0": ""},
     "networks": [{"network": "10.0.0.0/24", "device": "eth0"}, {"network": "127.0.0.0/8", "device": "lo"}],
     "sockets": [],
@@ -62,11 +65,11 @@ FRESH: dict[str, Any] = {
 WORKING = FRESH | {
     "releases": [RELEASE],
     "unit_releases": {"wireguard": RELEASE, "openvpn": "", "ipsec": ""},
-    "units": dict.fromkeys(host_module.UNITS, ON) | {host_module.VENDOR_UNIT: OFF},
+    "units": dict.fromkeys(host_units.UNITS, ON) | {host_units.VENDOR_UNIT: OFF},
     "interfaces": {"lo": "", "eth0": "", "meshgate0": "tun", "tailscale0": "tun"},
     "networks": [*FRESH["networks"], {"network": "10.77.0.0/16", "device": "meshgate0"}],
     "sockets": [
-        {"protocol": "udp", "port": 51820, "address": EVERYWHERE, "process": "wg", "unit": host_module.UNITS[0]},
+        {"protocol": "udp", "port": 51820, "address": EVERYWHERE, "process": "wg", "unit": host_units.UNITS[0]},
         {
             "protocol": "tcp",
             "port": 8080,
@@ -512,9 +515,9 @@ def test_os_release_is_read_with_and_without_quotes() -> None:
 
 
 def test_addresses_of_proc_net() -> None:
-    assert host_module.readable("0100007F") == "127.0.0.1"
-    assert host_module.readable("00000000000000000000000001000000") == "::1"
-    assert host_module.readable("0000000000000000FFFF00000500000A") == "10.0.0.5"
+    assert network.readable("0100007F") == "127.0.0.1"
+    assert network.readable("00000000000000000000000001000000") == "::1"
+    assert network.readable("0000000000000000FFFF00000500000A") == "10.0.0.5"
 
 
 def test_networks_are_those_of_addresses_and_routes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -534,8 +537,8 @@ def test_networks_are_those_of_addresses_and_routes(monkeypatch: pytest.MonkeyPa
         ],
         "-6": [{"dst": "ff00::/8", "dev": "eth0", "type": "anycast"}],
     }
-    monkeypatch.setattr(host_module, "output", lambda _, __, what, *___: json.dumps(answers[what]))
-    assert host_module.networks() == [
+    monkeypatch.setattr(tools, "output", lambda _, __, what, *___: json.dumps(answers[what]))
+    assert network.networks() == [
         {"network": "10.0.0.0/24", "device": "eth0"},
         {"network": "10.9.0.0/16", "device": "eth0"},
         {"network": "192.0.2.0/24", "device": "no device"},
@@ -544,22 +547,22 @@ def test_networks_are_those_of_addresses_and_routes(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_name_is_looked_up_where_a_host_has_a_choice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host_module, "resolved", {"vpn.example.com": ["203.0.113.1"]}.__getitem__)
-    assert host_module.dialled("vpn.example.com", choice=True) == ["203.0.113.1"]
-    assert host_module.dialled("vpn.example.com", choice=False) == []
-    assert host_module.dialled("2001:DB8::1", choice=True) == ["2001:db8::1"]
+    monkeypatch.setattr(network, "resolved", {"vpn.example.com": ["203.0.113.1"]}.__getitem__)
+    assert network.dialled("vpn.example.com", choice=True) == ["203.0.113.1"]
+    assert network.dialled("vpn.example.com", choice=False) == []
+    assert network.dialled("2001:DB8::1", choice=True) == ["2001:db8::1"]
     monkeypatch.undo()
-    assert host_module.resolved("192.0.2.7") == ["192.0.2.7"]
-    assert host_module.resolved("127.0.0.1") == [], "as a host calls itself"
+    assert network.resolved("192.0.2.7") == ["192.0.2.7"]
+    assert network.resolved("127.0.0.1") == [], "as a host calls itself"
 
 
 def test_the_release_of_the_interface_is_read_from_its_unit(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:  # noqa: ANN401
-    monkeypatch.setattr(host_module, "UNIT_FILES", tmp_path)
+    monkeypatch.setattr(host_units, "UNIT_FILES", tmp_path)
     root = Path("/opt/meshgate")
-    assert host_module.release_of(host_module.UNITS[0], root) == ""
-    (tmp_path / host_module.UNITS[0]).write_text(f"[Service]\nRootDirectory=/opt/meshgate/{RELEASE}\n")
-    assert host_module.release_of(host_module.UNITS[0], root) == RELEASE
-    assert host_module.release_of(host_module.UNITS[0], Path("/opt/meshgate-keys")) == ""
+    assert host_units.release_of(host_units.UNITS[0], root) == ""
+    (tmp_path / host_units.UNITS[0]).write_text(f"[Service]\nRootDirectory=/opt/meshgate/{RELEASE}\n")
+    assert host_units.release_of(host_units.UNITS[0], root) == RELEASE
+    assert host_units.release_of(host_units.UNITS[0], Path("/opt/meshgate-keys")) == ""
 
 
 def test_the_module_documents_its_options() -> None:
