@@ -1,6 +1,6 @@
 """Ansible module: collects what a host has of what a gateway needs, and of a gateway itself.
 
-It judges nothing: playbooks/filter_plugins/gateway_checks.py does.
+It judges nothing: playbooks/filter_plugins/gateway_problems.py and gateway_parts.py do.
 """
 
 from __future__ import annotations
