@@ -36,6 +36,7 @@ description:
   - Looks, and changes nothing. Needs root, Python 3.9, C(ip) of iproute2, and C(systemctl); C(nft) is taken from the
     gateway's own files where the host has none.
 author: Meshgate
+extends_documentation_fragment: meshgate_looks
 options:
   udp_ports:
     description: The UDP ports of interest.
@@ -79,13 +80,6 @@ options:
     description: Where artifacts are unpacked.
     type: path
     default: /opt/meshgate
-attributes:
-  check_mode:
-    support: full
-    description: It never changes anything.
-  diff_mode:
-    support: none
-    description: There is nothing to show.
 """
 
 EXAMPLES = r"""

@@ -16,6 +16,7 @@ description:
   - Takes a gateway as it stands among a stack's C(gateways), and refuses what cannot work, in one sentence each.
   - Returns the environment and the arguments of the programs that make a machine this gateway. It changes nothing.
 author: Meshgate
+extends_documentation_fragment: [meshgate_controller, meshgate_looks]
 options:
   gateway:
     description: The gateway's settings, C(meshgate_gateway) in the playbooks; its C(target) is V(metal) here.
@@ -75,16 +76,6 @@ options:
     description: Name of the WireGuard interface.
     type: str
     default: meshgate0
-attributes:
-  check_mode:
-    support: full
-    description: It never changes anything.
-  diff_mode:
-    support: none
-    description: There is nothing to show.
-notes:
-  - Runs on the controller in the Python of this repository's C(.venv), whose packages do the work. So give the task
-    C(delegate_to=localhost) and C(ansible_python_interpreter) V({{ ansible_playbook_python }}).
 """
 
 EXAMPLES = r"""
