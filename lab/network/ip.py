@@ -7,6 +7,19 @@ from console.errors import StepError
 from console.run import capture
 
 
+def run(lines: str, namespace: str | None = None) -> None:
+    """Run `ip` once for each line, in a namespace if one is named."""
+    where = ["-netns", namespace] if namespace else []
+    for line in filter(None, map(str.split, lines.splitlines())):
+        capture(["ip", *where, *line], doing="make the lab's network")
+
+
+def listed(*arguments: str) -> list[Any]:
+    """Return what `ip -json` lists."""
+    found: list[Any] = json.loads(capture(["ip", "-json", *arguments], doing="read the lab's network") or "[]")
+    return found
+
+
 def delete_link(name: str, namespace: str | None = None) -> None:
     """Delete an interface, which frees its name at once; nothing happens when there is none.
 
@@ -33,16 +46,3 @@ def links(namespace: str | None = None) -> set[str]:
     """Return the names of the interfaces there."""
     where = ["-netns", namespace] if namespace else []
     return {link["ifname"] for link in listed(*where, "link", "show")}
-
-
-def run(lines: str, namespace: str | None = None) -> None:
-    """Run `ip` once for each line, in a namespace if one is named."""
-    where = ["-netns", namespace] if namespace else []
-    for line in filter(None, map(str.split, lines.splitlines())):
-        capture(["ip", *where, *line], doing="make the lab's network")
-
-
-def listed(*arguments: str) -> list[Any]:
-    """Return what `ip -json` lists."""
-    found: list[Any] = json.loads(capture(["ip", "-json", *arguments], doing="read the lab's network") or "[]")
-    return found

@@ -39,6 +39,14 @@ def default_routes() -> dict[int, list[str]]:
     }
 
 
+def dialled(host: str, choice: bool) -> list[str]:
+    """The addresses that an endpoint's host stands for. A name is asked for only where there is a choice."""
+    try:
+        return [str(ipaddress.ip_address(host))]
+    except ValueError:
+        return resolved(host) if choice else []
+
+
 def resolved(host: str) -> list[str]:
     """The addresses of a name, as others see it: a host's own name is often its loopback to itself."""
     try:
@@ -47,14 +55,6 @@ def resolved(host: str) -> list[str]:
         return []
     addresses = {str(address[0]).partition("%")[0] for *_, address in found}
     return sorted(address for address in addresses if not ipaddress.ip_address(address).is_loopback)
-
-
-def dialled(host: str, choice: bool) -> list[str]:
-    """The addresses that an endpoint's host stands for. A name is asked for only where there is a choice."""
-    try:
-        return [str(ipaddress.ip_address(host))]
-    except ValueError:
-        return resolved(host) if choice else []
 
 
 def sockets(protocol: str, ports: Iterable[int]) -> list[dict[str, Any]]:
