@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gateway.headscale import EXIT_ROUTES
+from gateway.headscale import EXIT_ROUTES, policy_reach
 from gateway.headscale import policy as policies
 from infra.settings.gateway import GatewaySettings
 from verify import ways_in
@@ -47,4 +47,4 @@ def _shut_out(stack: RunningStack, node_id: str) -> str:
             return ""
         node = headscale.node(node_id)
     user = node.user.name if node.user else ""
-    return policies.shut_out(policy, policies.GatewayNode(node.given_name, user, node.tags, adopted=True))
+    return policy_reach.shut_out(policy, policy_reach.GatewayNode(node.given_name, user, node.tags, adopted=True))

@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from gateway.agent.settings import AgentSettings, SettingsError, read_secret
+from gateway.agent.settings import AgentSettings
+from gateway.agent.settings_loading import SettingsError, read_secret
 
 LEEWAY = timedelta(hours=1)
 """By so much a clock may be late."""

@@ -21,6 +21,7 @@ from pulumi.runtime.settings import ROOT, SETTINGS
 from pulumi.runtime.stack import run_in_stack
 
 from gateway.agent import settings as agent
+from gateway.agent import settings_loading
 from gateway.agent.live_settings import LiveSettings
 from gateway.agent.protocols.wireguard.interface_process import InterfaceSettings
 from infra import curve25519
@@ -851,7 +852,7 @@ async def test_the_agent_takes_what_it_is_given(
     for item in volume["configMap"]["items"]:
         (tmp_path / item["path"]).write_text(one(declared, "ConfigMap", "one-config")["data"][item["key"]])
     monkeypatch.setenv("MESHGATE_SETTINGS_DIR", str(tmp_path))
-    settings, interface = LiveSettings()(), agent.load(InterfaceSettings)
+    settings, interface = LiveSettings()(), settings_loading.load(InterfaceSettings)
     assert (settings.listen_port, settings.endpoint, settings.mtu) == (31820, "vpn.example.com:31820", 1300)
     assert ([*map(str, settings.client_networks)], [*map(str, settings.dns)]) == (networks, ["192.0.2.53"])
     assert interface.interface == settings.interface

@@ -13,7 +13,7 @@ from cryptography.x509.oid import NameOID
 
 from gateway.agent import certificate_requests
 from gateway.agent.certificates import Issuer, certified, common_name, device_id, device_named, load_issuer, new_key
-from gateway.agent.settings import SettingsError
+from gateway.agent.settings_loading import SettingsError
 from infra import certificate_authority
 from tests.unit.agent.fakes import agent_settings, made_issuer
 from tests.unit.docs.commands import bash, console

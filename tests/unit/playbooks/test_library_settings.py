@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from gateway.agent.protocols.wireguard.interface_process import InterfaceSettings
-from gateway.agent.settings import AgentSettings, load
+from gateway.agent.settings import AgentSettings
+from gateway.agent.settings_loading import load
 from infra.curve25519 import generate_private_key, public_key
 from tests.unit.playbooks.modules import Outcome, run
 
