@@ -131,6 +131,10 @@ servers:
   returned: success
   type: dict
   sample: {openvpn: {ports: [[udp, 1194]], environment: {MESHGATE_OPENVPN_LISTEN: "udp:1194"}}}
+issuing_problem:
+  description: Why O(issuing_certificate) and O(issuing_key) can certify no device; empty if they can, or need not.
+  returned: success
+  type: str
 http_host: {description: The address that the peer API listens on., returned: success, type: str, sample: 10.0.0.5}
 http_port: {description: The port that the peer API listens on., returned: success, type: int, sample: 8080}
 probe_port:
@@ -238,6 +242,9 @@ def facts(gateway: "GatewaySettings", stack: "StackSettings", params: Params) ->
             gateway_programs.interface_environment(gateway, places) if gateway.has_wireguard else None
         ),
         "servers": _servers(gateway, places),
+        "issuing_problem": (
+            _issuing_problem(params["issuing_certificate"], params["issuing_key"]) if gateway.has_certificates else ""
+        ),
         "http_host": host,
         "http_port": port,
         "probe_port": gateway.probe_port,
@@ -247,6 +254,15 @@ def facts(gateway: "GatewaySettings", stack: "StackSettings", params: Params) ->
         "tailscale": _tailscale(gateway, mesh) if mesh else None,
         "headscale": server and {"url": server.url, "ca_certificate": server.ca_certificate, "user": server.user},
     }
+
+
+def _issuing_problem(chain: str, key: str) -> str:
+    from gateway.agent.certificates import Issuer
+
+    try:
+        return " ".join(Issuer(chain, key).problems)
+    except ValueError as error:
+        return f"these are not an issuing certificate, followed by its CA's, and its key: {error}"
 
 
 def _interfaces(gateway: "GatewaySettings", wireguard: str) -> list[str]:

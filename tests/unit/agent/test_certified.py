@@ -19,7 +19,7 @@ from gateway.agent.protocols.dispatch import Dispatch
 from gateway.agent.store import Store
 from gateway.agent.tokens import Tokens
 from tests.device_paths import device_path
-from tests.unit.agent.fakes import SERVER_KEY, FakeAccess, agent_settings, key_pair, made_issuer
+from tests.unit.agent.fakes import SERVER_KEY, FakeAccess, agent_settings, ended, key_pair, made_issuer
 from tests.unit.agent.test_certificates import request
 
 ROOT = Path(__file__).parents[3]
@@ -203,10 +203,13 @@ async def test_bad_input_names_its_field(
 async def test_an_issuer_that_has_ended_lets_nobody_new_in(
     http: httpx.AsyncClient, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Issuer, "has_ended", True)
+    made = (await http.post("/v1/peers", json={"protocol": "openvpn", "make_key": True})).json()
+    vars(issuer).update(vars(Issuer(*ended(monkeypatch))))
     answer = await http.post("/v1/peers", json={"protocol": "openvpn", "make_key": True})
     assert answer.status_code == 503
-    assert answer.json()["detail"].startswith("the gateway's issuing certificate has ended")
+    assert answer.json()["detail"].startswith("the gateway's issuing certificate has ended on 20")
+    assert (await http.get(f"{device_path(made['id'])}/profile")).status_code == 200
+    assert (await http.post("/v1/peers", json={"public_key": key_pair().public})).status_code == 201
 
 
 async def test_a_key_belongs_to_one_protocol(http: httpx.AsyncClient) -> None:
