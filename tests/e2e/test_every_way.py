@@ -85,6 +85,8 @@ def test_devices_of_every_way_are_in_until_they_are_unregistered(
         everywhere = (*lab_world.INTERNET, *lab_world.urls(mesh_peer))
         wait_for(lambda: not any(lab_world.passes(desktop, url, 1) for url in everywhere), "the desktop's end", OUT_S)
         assert not [node for node in headscale.nodes() if node.given_name == "desktop"]
+        state = json.loads(desktop.tailscale("status", "--json"))["BackendState"]
+        assert state == "Running", "it is not told, so the app ends it (docs/mesh.md)"
         assert lab_world.passes(hotel, everywhere[0], 5), "the others stay"
 
 
