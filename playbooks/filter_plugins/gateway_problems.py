@@ -39,6 +39,7 @@ def gateway_problems(host: Host, settings: Settings, artifact: Mapping[str, str]
         *_units_taken_back(host, own_units(settings)),
         *later_sysctls(host, settings),
         *(f"{sentence}." for sentence in gateway_firewall.shut(host, settings)),
+        *_issuer(settings),
     ]
 
 
@@ -109,6 +110,11 @@ def _mesh(host: Host, tailscaled: str) -> Iterator[str]:
             "There is no tailscaled: install Tailscale's package on the host, "
             "or name a binary on the controller with meshgate_tailscaled."
         )
+
+
+def _issuer(settings: Settings) -> Iterator[str]:
+    if problem := settings["issuing_problem"]:
+        yield f"meshgate_issuing_certificate, meshgate_issuing_key: {problem.rstrip('.')}."
 
 
 def _interfaces(host: Host, settings: Settings) -> Iterator[str]:

@@ -121,6 +121,10 @@ servers:
   returned: success
   type: dict
   sample: {openvpn: {ports: [[udp, 1194]], environment: {MESHGATE_OPENVPN_LISTEN: "udp:1194"}}}
+issuing_problem:
+  description: Why O(issuing_certificate) and O(issuing_key) can certify no device; empty if they can, or need not.
+  returned: success
+  type: str
 http_host: {description: The address that the peer API listens on., returned: success, type: str, sample: 10.0.0.5}
 http_port: {description: The port that the peer API listens on., returned: success, type: int, sample: 8080}
 probe_port:

@@ -44,6 +44,9 @@ def facts(gateway: "GatewaySettings", stack: "StackSettings", params: Params) ->
             gateway_programs.interface_environment(gateway, places) if gateway.has_wireguard else None
         ),
         "servers": _servers(gateway, places),
+        "issuing_problem": (
+            _issuing_problem(params["issuing_certificate"], params["issuing_key"]) if gateway.has_certificates else ""
+        ),
         "http_host": host,
         "http_port": port,
         "probe_port": gateway.probe_port,
@@ -53,6 +56,15 @@ def facts(gateway: "GatewaySettings", stack: "StackSettings", params: Params) ->
         "tailscale": _tailscale(gateway, mesh) if mesh else None,
         "headscale": server and {"url": server.url, "ca_certificate": server.ca_certificate, "user": server.user},
     }
+
+
+def _issuing_problem(chain: str, key: str) -> str:
+    from gateway.agent.certificates import Issuer
+
+    try:
+        return " ".join(Issuer(chain, key).problems)
+    except ValueError as error:
+        return f"these are not an issuing certificate, followed by its CA's, and its key: {error}"
 
 
 def _interfaces(gateway: "GatewaySettings", wireguard: str) -> list[str]:

@@ -40,6 +40,7 @@ SETTINGS: dict[str, Any] = {
     "environment": {"MESHGATE_HTTP_HOST": "10.0.0.5", "MESHGATE_ALLOWED_IPS": "0.0.0.0/0,::/0"},
     "in_mesh": True,
     "servers": {},
+    "issuing_problem": "",
     "tailscale": {"port": 41642},
     "headscale": {"url": "https://headscale.test"},
 }
@@ -395,6 +396,14 @@ def test_a_named_tailscaled_and_a_demanded_kernel() -> None:
     (line,) = gateway_problems(FRESH, demanding, ARTIFACT)
     assert line.startswith("The kernel has no WireGuard, which `wireguard: kernel` demands; ")
     assert gateway_problems(FRESH | {"kernel_wireguard": True}, demanding, ARTIFACT) == []
+
+
+def test_an_issuing_certificate_that_certifies_nobody_is_refused() -> None:
+    """Before anything is touched, and not only by the agent that cannot use it."""
+    settings = ALL_WAYS | {"issuing_problem": "the gateway's issuing certificate has ended"}
+    assert judge.gateway_problems(FRESH, settings, ARTIFACT) == [
+        "meshgate_issuing_certificate, meshgate_issuing_key: the gateway's issuing certificate has ended."
+    ]
 
 
 def test_a_plain_gateway_needs_no_tailscaled_and_no_tailnet() -> None:
