@@ -401,7 +401,7 @@ def test_a_named_tailscaled_and_a_demanded_kernel() -> None:
 def test_an_issuing_certificate_that_certifies_nobody_is_refused() -> None:
     """Before anything is touched, and not only by the agent that cannot use it."""
     settings = ALL_WAYS | {"issuing_problem": "the gateway's issuing certificate has ended"}
-    assert judge.gateway_problems(FRESH, settings, ARTIFACT) == [
+    assert gateway_problems(FRESH, settings, ARTIFACT) == [
         "meshgate_issuing_certificate, meshgate_issuing_key: the gateway's issuing certificate has ended."
     ]
 
