@@ -2,6 +2,7 @@
 
 import pulumi
 
+from infra import api_key_end
 from infra.access.gateway import Gateway
 from infra.access.mesh import MeshAccess
 from infra.components.headscale_server import HeadscaleServer
@@ -21,6 +22,7 @@ if settings.protect:
 
 cluster = StackCluster(settings)
 headscale = settings.headscale
+api_key_end.warn(settings)
 server = (
     [HeadscaleServer(cluster, headscale, settings.headscale_ingress_key)] if headscale and headscale.managed else []
 )

@@ -32,8 +32,7 @@ def warn(settings: StackSettings, user: str) -> pulumi.ResourceHookBinding | Non
         if gateway.mesh
     }
     if server.policy is None:
-        config = pulumi.Config()
-        return _hooks(nodes, of_server(lambda: Connections(config.get)))
+        return _hooks(nodes, of_server(lambda: Connections(lambda: settings)))
     policy = policies.read(server.policy)
     for node in nodes.values():
         _say(policies.complaints(policy, node, tags_need_owners=True))

@@ -5,11 +5,10 @@ and no new one does, and it cannot say why a gateway does not join. What needs t
 """
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pulumi import Input, Output, ResourceOptions
 from pulumi.dynamic import Resource
-from pulumi_kubernetes.apps.v1 import Deployment
 from typing_extensions import override
 
 from infra.kubernetes import rollout
@@ -17,6 +16,9 @@ from infra.kubernetes.pod_logs import last_words
 from infra.resources.base import Props, Provider, ResourceError
 from infra.resources.connections import Connections
 from infra.resources.token import digest
+
+if TYPE_CHECKING:
+    from pulumi_kubernetes.apps.v1 import Deployment  # of the program alone: the plugin process needs no such types
 
 
 class ReadinessProvider(Provider):
@@ -75,7 +77,7 @@ class Readiness(Resource, module="meshgate", name="Readiness"):
         self,
         name: str,
         *,
-        deployment: Deployment,
+        deployment: "Deployment",
         deadline_seconds: Input[float] = 180,
         opts: ResourceOptions | None = None,
     ) -> None:

@@ -20,7 +20,7 @@ from ansible.plugins.inventory import BaseInventoryPlugin
 
 from gateway.headscale.redaction import excerpt
 from infra.kubernetes.client import ClusterError
-from infra.resources.connections import Connections, ConnectionsError, KeyLostError, NoServerError
+from infra.resources.connections import Connections, ConnectionsError, KeyLostError, NoServerError, settings_by
 
 DOCUMENTATION = r"""
 name: meshgate_stack
@@ -126,7 +126,7 @@ class Stack:
                 "`project_dir` to where it is"
             )
         values = {key.removeprefix(prefix): entry.get("value") for key, entry in config.items()}
-        return Connections(values.get)
+        return Connections(settings_by(values.get))
 
     @property
     def _stack(self) -> tuple[str, str]:

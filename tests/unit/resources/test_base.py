@@ -16,7 +16,7 @@ from infra.resources import base
 from infra.resources.api_key import HeadscaleApiKeyProvider
 from infra.resources.certificate_authority import CertificateAuthorityProvider, IssuingCertificateProvider
 from infra.resources.client_configs import ClientConfigsProvider
-from infra.resources.connections import Connections
+from infra.resources.connections import Connections, settings_by
 from infra.resources.existing_namespace import ExistingNamespaceProvider
 from infra.resources.exit_node import ExitNodeProvider
 from infra.resources.policy import HeadscalePolicyProvider
@@ -156,7 +156,7 @@ def test_existing_server_is_reached_by_the_config(monkeypatch: pytest.MonkeyPatc
 def test_bad_settings_are_one_sentence() -> None:
     provider = HeadscaleUserProvider()
     config = {**CONFIG, "headscale": {"managed": True, "url": "nonsense"}}
-    provider.connect = lambda: Connections(config.get)
+    provider.connect = lambda: Connections(settings_by(config.get))
     with pytest.raises(base.ResourceError, match=r"meshgate:headscale\.url: 'nonsense' is not a URL"):
         provider.create({"user": "meshgate", "stack_id": "1b"})
 
