@@ -1,9 +1,11 @@
 """What all providers share: how they are stored, how they fail, what a lost API key does."""
 
 import gc
+import json
 import traceback
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import Mock
 
 import pulumi
 import pytest
@@ -27,6 +29,7 @@ from infra.resources.token import TokenProvider
 from infra.resources.user import HeadscaleUserProvider
 from infra.resources.wireguard_key import WireGuardKeyProvider
 from infra.resources.workload_env import WorkloadEnvProvider
+from infra.settings import loading
 from tests.unit.headscale.fake import FakeHeadscale
 from tests.unit.resources.fake_cluster import FakeCluster
 from tests.unit.resources.fake_connections import CONFIG, Connect
@@ -151,6 +154,21 @@ def test_existing_server_is_reached_by_the_config(monkeypatch: pytest.MonkeyPatc
         assert not connections.managed
         connections.headscale()
     assert seen == {"url": "https://hs.example.com", "api_key": "abcdefg.secret", "ca_certificate": None}
+
+
+def test_the_settings_are_read_once_for_all_operations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many gateways that takes longer than an operation."""
+    loads = Mock(wraps=loading.load)
+    monkeypatch.setattr(loading, "load", loads)
+    config = {
+        "meshgate:headscale": json.dumps(CONFIG["headscale"]),
+        "meshgate:gateways": json.dumps(CONFIG["gateways"]),
+    }
+    provider = HeadscaleUserProvider()
+    provider.configure(ConfigureRequest(Config(config, "meshgate")))
+    for _ in range(3):
+        assert not provider.check({}, {"server": "https://hs.example.com", "user": "meshgate"}).failures
+    assert loads.call_count == 1
 
 
 def test_bad_settings_are_one_sentence() -> None:
