@@ -3,12 +3,12 @@
 The program asks, as it waits for the engine's plugins anyway and has the settings. Refresh and destroy do not ask.
 """
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pulumi
 
 from gateway.headscale.errors import HeadscaleError, UnauthorizedError
+from infra.hook_threads import in_thread
 from infra.resources.base import sentence
 from infra.resources.connections import Connections
 from infra.settings.stack import StackSettings
@@ -19,7 +19,7 @@ WARNED_DAYS = 14
 def warn(settings: StackSettings) -> None:
     """A warning when the stack's key ends within WARNED_DAYS, or works no more. Nothing else comes of it."""
     if settings.headscale and not settings.headscale.managed:
-        found: pulumi.Output[str] = pulumi.Output.from_input(asyncio.to_thread(problem, Connections(lambda: settings)))
+        found: pulumi.Output[str] = pulumi.Output.from_input(in_thread(problem, Connections(lambda: settings)))
         found.apply(lambda text: pulumi.log.warn(text) if text else None)
 
 
