@@ -1,7 +1,12 @@
 """Meshgate's program: what a stack declares, top-down as in the picture of the README."""
 
+import gc
+
+gc.set_threshold(100_000)  # what imports make stays: looking through it every 700 objects takes a fifth of their time
+
 import pulumi
 
+from infra import api_key_end
 from infra.access.gateway import Gateway
 from infra.access.mesh import MeshAccess
 from infra.components.headscale_server import HeadscaleServer
@@ -22,6 +27,7 @@ if settings.protect:
 
 cluster = StackCluster(settings)
 headscale = settings.headscale
+api_key_end.warn(settings)
 server = (
     [HeadscaleServer(cluster, headscale, settings.headscale_ingress_key)] if headscale and headscale.managed else []
 )

@@ -4,7 +4,6 @@ A policy that the stack declares is judged each time. The server's own is read w
 mesh, such as by other tags: a preview without changes asks for nothing. `make verify` asks at any time.
 """
 
-import asyncio
 from collections.abc import Callable, Iterable
 from functools import cache
 from threading import Lock
@@ -14,6 +13,7 @@ import pulumi
 from gateway.headscale import policy as policies
 from gateway.headscale import policy_reach
 from gateway.headscale.errors import HeadscaleError
+from infra.hook_threads import in_thread
 from infra.kubernetes.client import ClusterError
 from infra.resources.connections import Connections, ConnectionsError
 from infra.settings.stack import StackSettings
@@ -35,8 +35,7 @@ def warn(settings: StackSettings, user: str) -> pulumi.ResourceHookBinding | Non
         if gateway.mesh
     }
     if server.policy is None:
-        config = pulumi.Config()
-        return _hooks(nodes, of_server(lambda: Connections(config.get)))
+        return _hooks(nodes, of_server(lambda: Connections(lambda: settings)))
     policy = policies.read(server.policy)
     for node in nodes.values():
         _say(policy_reach.complaints(policy, node, tags_need_owners=True))
@@ -70,7 +69,7 @@ def of_server(connect: Callable[[], Connections]) -> Judge:
 def _hooks(nodes: dict[str, policy_reach.GatewayNode], judge: Judge) -> pulumi.ResourceHookBinding:
     async def look(args: pulumi.ResourceHookArgs) -> None:
         if args.new_inputs and (node := nodes.get(args.new_inputs["hostname"])):
-            _say(await asyncio.to_thread(judge, node))
+            _say(await in_thread(judge, node))
 
     hook = pulumi.ResourceHook("policy", look, pulumi.ResourceHookOptions(on_dry_run=True))
     return pulumi.ResourceHookBinding(before_create=[hook], before_update=[hook])

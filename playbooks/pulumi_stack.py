@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 import yaml
 
 from gateway.headscale.redaction import excerpt
-from infra.resources.connections import Connections
+from infra.resources.connections import Connections, settings_by
 
 TIMEOUT = 120
 SLACK = timedelta(seconds=5)
@@ -79,7 +79,7 @@ class Stack:
                 "`project_dir` to where it is"
             )
         values = {key.removeprefix(prefix): entry.get("value") for key, entry in config.items()}
-        return Connections(values.get)
+        return Connections(settings_by(values.get))
 
     @property
     def _stack(self) -> tuple[str, str]:

@@ -5,6 +5,7 @@ import re
 import ssl
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Self
 
 import httpx
@@ -134,10 +135,16 @@ def _checked(api_key: str, url: str) -> str:
     return key
 
 
-def _tls(ca_certificate: str | None, url: str) -> ssl.SSLContext | bool:
+def _tls(ca_certificate: str | None, url: str) -> ssl.SSLContext:
     if ca_certificate is None:
-        return True
+        return _public_cas()
     try:
         return ca_certificates.trusting(ca_certificates.from_pem(ca_certificate))
     except ValueError as error:
         raise HeadscaleError(f"The CA certificate for Headscale at {url} cannot be used: {error}.") from error
+
+
+@cache
+def _public_cas() -> ssl.SSLContext:
+    """TLS that trusts what httpx trusts; one for all sessions, since reading those CAs takes longer than a call."""
+    return httpx.create_ssl_context()

@@ -7,11 +7,10 @@ One that many others do not need does not fail: its `why` is told at the end, by
 """
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pulumi import Input, Output, ResourceOptions
 from pulumi.dynamic import Resource
-from pulumi_kubernetes.apps.v1 import Deployment
 from typing_extensions import override
 
 from infra.kubernetes import rollout
@@ -20,6 +19,9 @@ from infra.kubernetes.pod_logs import last_words
 from infra.resources.base import Props, Provider, ResourceError
 from infra.resources.connections import Connections
 from infra.resources.token import digest
+
+if TYPE_CHECKING:
+    from pulumi_kubernetes.apps.v1 import Deployment  # of the program alone: the plugin process needs no such types
 
 _READY: dict[str, Any] = {"ready": True, "why": "", "stood": True}
 
@@ -98,7 +100,7 @@ class Readiness(Resource, module="meshgate", name="Readiness"):
         self,
         name: str,
         *,
-        deployment: Deployment,
+        deployment: "Deployment",
         deadline_seconds: Input[float] = 180,
         judged: bool = False,
         held_up: Input[str] | None = None,

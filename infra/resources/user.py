@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from gateway.headscale import devices
 from gateway.headscale.errors import ConflictError, HeadscaleError, NotFoundError, OthersKeysError
-from infra.resources import api_key_end, servers
+from infra.resources import servers
 from infra.resources.base import Props, Provider, log, sentence
 from infra.resources.connections import Connections
 
@@ -26,24 +26,22 @@ class HeadscaleUserProvider(Provider):
     @override
     def refusals(self, connections: Connections, olds: Props, news: Props) -> Iterator[tuple[str, str]]:
         """An existing server must answer, and to this key; and its user must not be another state's."""
-        if connections.managed:
+        if all(olds.get(name) == news[name] for name in self.INPUTS) or connections.managed:
             return
-        if any(olds.get(name) != news[name] for name in self.INPUTS):
-            try:
-                with connections.headscale() as headscale:
-                    other = headscale.user(news["user"]).stack_id
-            except NotFoundError:
-                other = None
-            except HeadscaleError as error:
-                yield "", sentence(connections, error)  # it is not the name that is wrong
-                return
-            if other and other != news.get("stack_id") and not connections.recovers:
-                yield (
-                    "user",
-                    f"Headscale user {news['user']} is of another state, perhaps of this stack: log in where that "
-                    f"state lies, or, if it is lost, take all of it over: `pulumi config set recover {other}`.",
-                )
-        api_key_end.warn(connections)
+        try:
+            with connections.headscale() as headscale:
+                other = headscale.user(news["user"]).stack_id
+        except NotFoundError:
+            return
+        except HeadscaleError as error:
+            yield "", sentence(connections, error)  # it is not the name that is wrong
+            return
+        if other and other != news.get("stack_id") and not connections.recovers:
+            yield (
+                "user",
+                f"Headscale user {news['user']} is of another state, perhaps of this stack: log in where that "
+                f"state lies, or, if it is lost, take all of it over: `pulumi config set recover {other}`.",
+            )
 
     @override
     def make(self, connections: Connections, props: Props) -> tuple[str, dict[str, Any]]:

@@ -28,7 +28,7 @@ from gateway.headscale.client import Headscale
 from gateway.headscale.models import api_key_prefix
 from gateway.headscale.policy import ALLOW_ALL
 from infra.kubernetes.client import KubernetesClient
-from infra.resources.connections import Connections
+from infra.resources.connections import Connections, settings_by
 from infra.resources.exit_node import ExitNodeProvider
 from infra.settings.stack import StackSettings
 from lab.pulumi import pulumi_host
@@ -650,7 +650,7 @@ def test_a_pre_auth_key_that_is_used_up(world: World) -> None:
         headscale.delete_node(next(node.id for node in headscale.nodes() if node.pre_auth_key_id == key.id))
     provider = ExitNodeProvider()
     settings = world.settings() | {"headscale_api_key": world.api_key}
-    connections = Connections(settings.get)
+    connections = Connections(settings_by(settings.get))
     connections.cluster = KubernetesClient(None, str(world.api.kubeconfig))
     provider.connect = lambda: connections
     props = {"server": world.headscale.url, "pre_auth_key_id": key.id, "user": user.name, "hostname": "gone"}

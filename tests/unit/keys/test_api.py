@@ -68,6 +68,36 @@ async def test_a_device_joins_by_its_key_and_is_removed(http: httpx.AsyncClient,
         assert (await call(path, params=ADA)).status_code == 404
 
 
+async def test_nodes_of_others_are_not_asked_for(http: httpx.AsyncClient, server: FakeHeadscale) -> None:
+    whose: list[str | None] = []
+
+    def hear(request: httpx.Request) -> None:
+        if request.url.path.endswith("/node"):
+            whose.append(request.url.params.get("user"))
+
+    server.fail = hear
+    first = await minted(http)
+    assert (await http.get(f"/v1/devices/{first['id']}", params=ADA)).json()["joined"] is False
+    assert whose == [], "nobody has joined by a key that is not used"
+    server.join(first["pre_auth_key"], "phone", ())
+    assert (await http.get(f"/v1/devices/{first['id']}", params=ADA)).json()["joined"] is True
+    await minted(http)
+    assert (await http.delete(f"/v1/devices/{first['id']}", params=ADA)).status_code == 204
+    assert whose == [USER] * 3
+
+
+async def test_a_device_that_was_given_a_tag_is_still_one(http: httpx.AsyncClient, server: FakeHeadscale) -> None:
+    """Its node is the user's no more, since 0.28."""
+    made = await minted(http)
+    server.join(made["pre_auth_key"], "phone", ())
+    (node,) = server.nodes.values()
+    node.tags = ["tag:phone"]
+    await minted(http)
+    assert (await http.get(f"/v1/devices/{made['id']}", params=ADA)).json()["joined"] is True
+    assert (await http.delete(f"/v1/devices/{made['id']}", params=ADA)).status_code == 204
+    assert not server.nodes
+
+
 async def test_a_key_that_is_taken_back_lets_nobody_in(http: httpx.AsyncClient, server: FakeHeadscale) -> None:
     made = await minted(http)
     assert (await http.delete(f"/v1/devices/{made['id']}", params=ADA)).status_code == 204
