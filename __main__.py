@@ -14,6 +14,7 @@ from infra.resources.certificate_authority import CertificateAuthority
 from infra.resources.client_configs import ClientConfigs
 from infra.resources.policy import HeadscalePolicy
 from infra.resources.user import HeadscaleUser
+from infra.resources.verdict import Verdict
 
 settings = stack_settings()
 if settings.protect:
@@ -51,9 +52,12 @@ ClientConfigs(
     protect=bool(settings.protect),
 )
 mesh = MeshAccess(cluster, settings, headscale, server) if headscale and "mesh" in settings.access else None
+env = []
 if settings.orchestrator:
     known = {name: gateway.access for name, gateway in gateways.items()}
-    OrchestratorEnv(cluster, settings.orchestrator, known, mesh.keys if mesh else None)
+    env = [OrchestratorEnv(cluster, settings.orchestrator, known, mesh.keys if mesh else None)]
+if whys := [why for gateway in gateways.values() for why in gateway.whys]:
+    Verdict("gateways", whys=whys, opts=pulumi.ResourceOptions(depends_on=env))
 
 for way in (*list(gateways.values())[:1], *([mesh] if mesh else [])):
     for name, value in way.outputs.items():

@@ -12,12 +12,13 @@ from threading import Lock
 import pulumi
 
 from gateway.headscale import policy as policies
+from gateway.headscale import policy_reach
 from gateway.headscale.errors import HeadscaleError
 from infra.kubernetes.client import ClusterError
 from infra.resources.connections import Connections, ConnectionsError
 from infra.settings.stack import StackSettings
 
-Judge = Callable[[policies.GatewayNode], list[str]]
+Judge = Callable[[policy_reach.GatewayNode], list[str]]
 """What is wrong with a policy for a gateway, one sentence each."""
 
 
@@ -27,7 +28,9 @@ def warn(settings: StackSettings, user: str) -> pulumi.ResourceHookBinding | Non
     if server is None:
         return None
     nodes = {
-        gateway.hostname: policies.GatewayNode(gateway.hostname, user, gateway.tags, adopted=server.user is not None)
+        gateway.hostname: policy_reach.GatewayNode(
+            gateway.hostname, user, gateway.tags, adopted=server.user is not None
+        )
         for gateway in settings.gateways
         if gateway.mesh
     }
@@ -36,7 +39,7 @@ def warn(settings: StackSettings, user: str) -> pulumi.ResourceHookBinding | Non
         return _hooks(nodes, of_server(lambda: Connections(config.get)))
     policy = policies.read(server.policy)
     for node in nodes.values():
-        _say(policies.complaints(policy, node, tags_need_owners=True))
+        _say(policy_reach.complaints(policy, node, tags_need_owners=True))
     return None
 
 
@@ -56,15 +59,15 @@ def of_server(connect: Callable[[], Connections]) -> Judge:
 
     one_at_a_time = Lock()
 
-    def judge(node: policies.GatewayNode) -> list[str]:
+    def judge(node: policy_reach.GatewayNode) -> list[str]:
         with one_at_a_time:
             found = read()
-        return list(policies.complaints(found[0], node, tags_need_owners=found[1])) if found else []
+        return list(policy_reach.complaints(found[0], node, tags_need_owners=found[1])) if found else []
 
     return judge
 
 
-def _hooks(nodes: dict[str, policies.GatewayNode], judge: Judge) -> pulumi.ResourceHookBinding:
+def _hooks(nodes: dict[str, policy_reach.GatewayNode], judge: Judge) -> pulumi.ResourceHookBinding:
     async def look(args: pulumi.ResourceHookArgs) -> None:
         if args.new_inputs and (node := nodes.get(args.new_inputs["hostname"])):
             _say(await asyncio.to_thread(judge, node))

@@ -12,6 +12,7 @@ import stamina
 
 from gateway.headscale import ca_certificates, responses
 from gateway.headscale.errors import HeadscaleError, UnauthorizedError, UnavailableError
+from gateway.headscale.models import api_key_prefix
 from gateway.headscale.redaction import excerpt
 
 TIMEOUT = httpx.Timeout(10.0, connect=5.0)
@@ -73,6 +74,9 @@ class Session:
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.url = url.rstrip("/")
+        """The server's URL."""
+        self.key_prefix = api_key_prefix(api_key.strip())
+        """By which the server lists the API key."""
         self._http = httpx.Client(
             base_url=f"{self.url}/api/v1/",
             auth=BearerKey(_checked(api_key, self.url)),

@@ -113,50 +113,32 @@ def tailscale(mesh: MeshIdentity, gateway: GatewaySettings) -> dict[str, object]
 
 def wireguard(gateway: GatewaySettings) -> dict[str, object]:
     """Makes the WireGuard interface and holds it."""
-    return _container(
+    return _server(
+        gateway,
         "wireguard",
-        gateway.image,
-        command=["python3", "-m", "gateway.agent.protocols.wireguard.interface_process"],
-        env=_environment(gateway_programs.interface_environment(gateway, PLACES)),
-        ports=_client_ports(gateway, "wireguard"),
-        resources=resources("wireguard", gateway.capacity),
-        volume_mounts=[
-            {"name": "tun", "mount_path": "/dev/net/tun"},
-            {"name": "wireguard", "mount_path": WIREGUARD_SOCKETS},
-        ],
+        "gateway.agent.protocols.wireguard.interface_process",
+        gateway_programs.interface_environment(gateway, PLACES),
     )
 
 
 def openvpn(gateway: GatewaySettings) -> dict[str, object]:
     """Runs OpenVPN; it never sees the issuing key."""
-    return _container(
+    return _server(
+        gateway,
         "openvpn",
-        gateway.image,
-        command=["python3", "-m", "gateway.agent.protocols.openvpn.server_process"],
-        env=_environment(gateway_programs.openvpn_environment(gateway, PLACES)),
-        ports=_client_ports(gateway, "openvpn"),
-        resources=resources("openvpn", gateway.capacity),
-        volume_mounts=[
-            {"name": "tun", "mount_path": "/dev/net/tun"},
-            {"name": "openvpn", "mount_path": OPENVPN_MEETING},
-        ],
+        "gateway.agent.protocols.openvpn.server_process",
+        gateway_programs.openvpn_environment(gateway, PLACES),
     )
 
 
 def ipsec(gateway: GatewaySettings) -> dict[str, object]:
     """Runs charon, which needs port 500; it never sees the issuing key."""
-    return _container(
+    return _server(
+        gateway,
         "ipsec",
-        gateway.image,
+        "gateway.agent.protocols.ipsec.server_process",
+        gateway_programs.ipsec_environment(gateway, PLACES),
         "NET_BIND_SERVICE",
-        command=["python3", "-m", "gateway.agent.protocols.ipsec.server_process"],
-        env=_environment(gateway_programs.ipsec_environment(gateway, PLACES)),
-        ports=_client_ports(gateway, "ipsec"),
-        resources=resources("ipsec", gateway.capacity),
-        volume_mounts=[
-            {"name": "tun", "mount_path": "/dev/net/tun"},
-            {"name": "ipsec", "mount_path": IPSEC_MEETING},
-        ],
     )
 
 
@@ -191,6 +173,25 @@ def agent(gateway: GatewaySettings, identity: GatewayIdentity) -> dict[str, obje
             {"name": "state", "mount_path": AGENT_STATE, "sub_path": "agent"},
             *({"name": way, "mount_path": place} for way, place in MEETINGS.items() if way in gateway.access),
             *mesh,
+        ],
+    )
+
+
+def _server(
+    gateway: GatewaySettings, way: str, module: str, environment: Mapping[str, str], *capabilities: str
+) -> dict[str, object]:
+    """What a way's clients dial; the agent meets it in a directory."""
+    return _container(
+        way,
+        gateway.image,
+        *capabilities,
+        command=["python3", "-m", module],
+        env=_environment(environment),
+        ports=_client_ports(gateway, way),
+        resources=resources(way, gateway.capacity),
+        volume_mounts=[
+            {"name": "tun", "mount_path": "/dev/net/tun"},
+            {"name": way, "mount_path": MEETINGS[way]},
         ],
     )
 

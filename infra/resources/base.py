@@ -25,7 +25,7 @@ from pulumi.dynamic import (
 
 from gateway.headscale.errors import HeadscaleError, UnauthorizedError
 from infra.kubernetes.client import ClusterError
-from infra.resources import engine_log, hidden_frames, way_out
+from infra.resources import engine_log, hidden_frames, plugin_threads, way_out
 from infra.resources.connections import Connections, ConnectionsError, KeyLostError
 
 Props = Mapping[str, Any]
@@ -89,6 +89,7 @@ class Provider(ResourceProvider):
     def configure(self, req: ConfigureRequest) -> None:
         """Keep the way to the stack's config; called in the plugin process, before anything else."""
         engine_log.attach(log)
+        plugin_threads.widen()
         self.connect = partial(Connections, req.config.get)
 
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:

@@ -1,7 +1,7 @@
 """HeadscaleUser: the Headscale user that owns a stack's nodes and keys."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from pulumi import Input, Output, ResourceOptions
 from pulumi.dynamic import Resource
@@ -108,44 +108,36 @@ class DevicesUserProvider(HeadscaleUserProvider):
         super().remove(connections, id_, props)
 
 
-_OUTPUTS = dict.fromkeys(("user_id", "adopted", servers.KEY))
+class _User(Resource):
+    """A user by its name: a provider of its own makes each kind of it another resource."""
+
+    user: Output[str]
+    """Its name."""
+    user_id: Output[str]
+
+    provider: ClassVar[type[HeadscaleUserProvider]]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        server: Input[str],
+        user: Input[str],
+        stack_id: Input[str],
+        opts: ResourceOptions | None = None,
+    ) -> None:
+        inputs = {"server": server, "user": user, "stack_id": stack_id}
+        outputs = dict.fromkeys(("user_id", "adopted", servers.KEY))
+        super().__init__(self.provider(), name, {**inputs, **outputs}, opts)
 
 
-class HeadscaleUser(Resource, module="meshgate", name="HeadscaleUser"):
+class HeadscaleUser(_User, module="meshgate", name="HeadscaleUser"):
     """The user named `user` of the Headscale at `server`, a URL."""
 
-    user: Output[str]
-    """Its name."""
-    user_id: Output[str]
-
-    def __init__(
-        self,
-        name: str,
-        *,
-        server: Input[str],
-        user: Input[str],
-        stack_id: Input[str],
-        opts: ResourceOptions | None = None,
-    ) -> None:
-        props = {"server": server, "user": user, "stack_id": stack_id, **_OUTPUTS}
-        super().__init__(HeadscaleUserProvider(), name, props, opts)
+    provider = HeadscaleUserProvider
 
 
-class DevicesUser(Resource, module="meshgate", name="DevicesUser"):
+class DevicesUser(_User, module="meshgate", name="DevicesUser"):
     """The Headscale user named `user`, whose keys are those of an app's devices. They leave the mesh with it."""
 
-    user: Output[str]
-    """Its name."""
-    user_id: Output[str]
-
-    def __init__(
-        self,
-        name: str,
-        *,
-        server: Input[str],
-        user: Input[str],
-        stack_id: Input[str],
-        opts: ResourceOptions | None = None,
-    ) -> None:
-        props = {"server": server, "user": user, "stack_id": stack_id, **_OUTPUTS}
-        super().__init__(DevicesUserProvider(), name, props, opts)
+    provider = DevicesUserProvider

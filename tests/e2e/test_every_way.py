@@ -50,6 +50,7 @@ def test_devices_of_every_way_are_in_until_they_are_unregistered(
     assert capabilities("openvpn") == NET_ADMIN
     assert capabilities("ipsec") == NET_ADMIN | NET_BIND_SERVICE
 
+    nodes = {node.given_name for node in headscale.nodes()}
     answers = {way: every_way.register(way, way) for way in every_way.EVERY}
     hotels = every_way.register("hotel", "openvpn")
     with (
@@ -65,6 +66,8 @@ def test_devices_of_every_way_are_in_until_they_are_unregistered(
         desktop.tailscale("set", f"--exit-node={lab_world.node_named(headscale, GATEWAY).addresses[0]}")
         native: tuple[TunnelClient, ...] = (phone, laptop, hotel, tablet)
         everything_passes((*native, desktop), mesh_peer)
+        now = {node.given_name for node in headscale.nodes()}
+        assert now - nodes == {"desktop"}, "Headscale sees no native client"
         for client in native:
             assert not lab_world.passes(client, f"https://{kubernetes()}:443", 1), "nothing of the cluster"
 
@@ -82,6 +85,8 @@ def test_devices_of_every_way_are_in_until_they_are_unregistered(
         everywhere = (*lab_world.INTERNET, *lab_world.urls(mesh_peer))
         wait_for(lambda: not any(lab_world.passes(desktop, url, 1) for url in everywhere), "the desktop's end", OUT_S)
         assert not [node for node in headscale.nodes() if node.given_name == "desktop"]
+        state = json.loads(desktop.tailscale("status", "--json"))["BackendState"]
+        assert state == "Running", "it is not told, so the app ends it (docs/mesh.md)"
         assert lab_world.passes(hotel, everywhere[0], 5), "the others stay"
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from gateway.agent.protocols.wireguard.interface_process import InterfaceSettings
-from gateway.agent.settings import AgentSettings, SettingsError, load, read_secret
+from gateway.agent.settings import AgentSettings
+from gateway.agent.settings_loading import SettingsError, load, read_secret
 from tests.unit.agent.fakes import key_pair, unwireguarded
 
 GOOD = {

@@ -128,7 +128,7 @@ def test_the_api_key_is_in_the_header_and_in_no_text(caplog: pytest.LogCaptureFi
     with pytest.raises(UnexpectedAnswerError) as raised:
         client.nodes()
     assert requests[0].headers["Authorization"] == f"Bearer {API_KEY}"
-    assert API_KEY not in f"{raised.value} {vars(client._session)} {requests[0]!r} {caplog.text}"
+    assert API_KEY not in f"{raised.value} {vars(client)} {requests[0]!r} {caplog.text}"
 
 
 @pytest.mark.parametrize("key", ["", "two words", "schlüssel", "a\nb"])

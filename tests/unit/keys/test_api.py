@@ -119,10 +119,25 @@ async def test_the_log_names_no_key(
 ) -> None:
     caplog.set_level(logging.INFO)
     made = await minted(http, name="phone")
-    (line,) = [record for record in caplog.records if record.getMessage() == "minted"]
-    told = line.fields  # type: ignore[attr-defined]
-    assert (told["key"], told["name"], told["scopes"]) == (made["id"], "phone", ["register"])
+    assert (await http.delete(f"/v1/devices/{made['id']}", params=ADA)).status_code == 204
+    for what, more in (("minted", {"name": "phone"}), ("removed", {})):
+        (line,) = [record for record in caplog.records if record.getMessage() == what]
+        told = line.fields  # type: ignore[attr-defined]
+        assert told.items() >= {"key": made["id"], "scopes": ["register"], **more}.items()
     assert made["pre_auth_key"] not in str([vars(record) for record in caplog.records])
+
+
+async def test_a_node_is_ephemeral_if_that_is_asked_for(http: httpx.AsyncClient, server: FakeHeadscale) -> None:
+    for asked, is_ephemeral in (({}, False), ({"ephemeral": True}, True)):
+        made = await minted(http, **asked)
+        key = server.keys[int(made["id"])]
+        assert (key.ephemeral, key.reusable) == (is_ephemeral, False)
+
+
+async def test_an_address_that_asks_for_more_than_its_keys_a_minute_is_told(http: httpx.AsyncClient) -> None:
+    asked = [await http.post("/v1/devices", json={"owner": f"owner {number}"}) for number in range(21)]
+    assert [answer.status_code for answer in asked] == [201] * 20 + [429]
+    assert asked[-1].json()["detail"] == "20 keys were minted for this address within a minute; wait one"
 
 
 @pytest.mark.parametrize(

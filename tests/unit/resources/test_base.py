@@ -23,8 +23,10 @@ from infra.resources.policy import HeadscalePolicyProvider
 from infra.resources.pre_auth_key import PreAuthKeyProvider
 from infra.resources.readiness import ReadinessProvider
 from infra.resources.stack_id import StackIdProvider
+from infra.resources.standing import StandingProvider
 from infra.resources.token import TokenProvider
 from infra.resources.user import HeadscaleUserProvider
+from infra.resources.verdict import VerdictProvider
 from infra.resources.wireguard_key import WireGuardKeyProvider
 from infra.resources.workload_env import WorkloadEnvProvider
 from tests.unit.headscale.fake import FakeHeadscale
@@ -43,7 +45,9 @@ PROVIDERS = [
     PreAuthKeyProvider,
     ReadinessProvider,
     StackIdProvider,
+    StandingProvider,
     TokenProvider,
+    VerdictProvider,
     WireGuardKeyProvider,
     WorkloadEnvProvider,
 ]
