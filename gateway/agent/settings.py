@@ -3,7 +3,6 @@
 Some of them may come from a directory that changes while the agent runs: `live_settings`.
 """
 
-import re
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Self
@@ -96,10 +95,8 @@ class AgentSettings(BaseSettings):
     """Open although they are closed by default; never a node's other ports."""
     block_networks: Networks = ()
     """Closed whatever else is said, by the mesh interface too."""
-    tailscale_health_url: str | None = "http://127.0.0.1:9002/healthz"
-    """Answers 200 while tailscaled is connected; empty: there is no mesh to wait for."""
     tailscale_socket: Path | None = None
-    """tailscaled's own socket, asked in place of the URL where no containerboot answers that."""
+    """tailscaled's own, by which it tells how it is; empty: there is no mesh to wait for."""
 
     @property
     def client_interfaces(self) -> tuple[str, ...]:
@@ -173,11 +170,10 @@ class AgentSettings(BaseSettings):
             raise ValueError("a certificate and its private key are given together, or neither")
         return key
 
-    @field_validator("tailscale_health_url")
+    @field_validator("tailscale_socket", mode="before")
     @classmethod
-    def _health_url(cls, url: str | None) -> str | None:
-        """Empty is none. Kubernetes puts a pod's IPv6 address in as it is, and a URL has that in brackets."""
-        return re.sub(r"^http://([0-9a-f]*:[0-9a-f:.]+):([0-9]+)/", r"http://[\1]:\2/", url) if url else None
+    def _empty_is_none(cls, path: object) -> object:
+        return path or None
 
     @model_validator(mode="after")
     def _offers_a_protocol(self) -> Self:

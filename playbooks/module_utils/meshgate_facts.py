@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from ansible.module_utils.meshgate import Params, Result
+from ansible.module_utils.meshgate_tailscale import SOCKET
 
 if TYPE_CHECKING:
     from infra.gateway_programs import Places
@@ -21,6 +22,7 @@ def facts(gateway: "GatewaySettings", stack: "StackSettings", params: Params) ->
         private_key_file=params["private_key_file"],
         token_file=params["token_file"],
         state_dir=params["state_dir"],
+        tailscale_socket=str(SOCKET),
         issuing_certificate_file=params["issuing_certificate_file"],
         issuing_key_file=params["issuing_key_file"],
         openvpn_dir=params["meeting_dir"],

@@ -84,6 +84,14 @@ def in_gateway(container: str, *command: str) -> str:
     return kube.kubectl("exec", "-n", NAMESPACE, f"deploy/{GATEWAY}", "-c", container, "--", *command)
 
 
+def metric(name: str) -> float:
+    """One of the gateway's metrics, without labels."""
+    ask = "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:8081/metrics').read().decode())"
+    told = in_gateway("agent", "python3", "-c", ask).splitlines()
+    (value,) = [line.removeprefix(f"{name} ") for line in told if line.startswith(f"{name} ")]
+    return float(value)
+
+
 def tokens() -> list[str]:
     """The tokens of the peer API that are good now."""
     lines = in_gateway("agent", "cat", "/etc/meshgate/tokens").splitlines()

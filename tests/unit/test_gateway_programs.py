@@ -1,5 +1,7 @@
 """What a gateway's programs are told on bare metal; tests/unit/test_program.py has the pod's."""
 
+from pathlib import Path
+
 import pytest
 
 from gateway.agent.live_settings import LIVE
@@ -15,6 +17,7 @@ PLACES = gateway_programs.Places(
     private_key_file="/etc/meshgate/private-key",
     token_file="/etc/meshgate/tokens",
     state_dir="/var/lib/meshgate",
+    tailscale_socket="/run/meshgate-tailscale/tailscaled.sock",
     interface="meshgate0",
     http_host="10.0.0.5",
     http_port=9000,
@@ -34,6 +37,7 @@ def test_the_agent_takes_what_it_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
     settings = load(AgentSettings)
     interface = load(InterfaceSettings)
     assert (settings.http_host, settings.http_port, settings.listen_port) == ("10.0.0.5", 9000, 51820)
+    assert settings.tailscale_socket == Path(PLACES.tailscale_socket)
     assert (settings.interface, interface.interface, interface.wireguard) == ("meshgate0", "meshgate0", "userspace")
     assert ([*map(str, settings.client_networks)], [*map(str, settings.dns)]) == (
         ["10.77.0.0/16", "fd77::/64"],

@@ -815,7 +815,7 @@ async def test_a_plain_stack_declares_no_part_of_a_mesh() -> None:
         ingress = one(declared, "NetworkPolicy", "one-policy")["spec"]["ingress"]
         (anybody,) = [rule for rule in ingress if "from" not in rule]
         assert [port["port"] for port in anybody["ports"]] == [31820]
-        assert {"name": "MESHGATE_TAILSCALE_HEALTH_URL"} in pod["containers"][1]["env"]
+        assert {"name": "MESHGATE_TAILSCALE_SOCKET"} in pod["containers"][1]["env"]
 
 
 async def test_an_existing_headscale_is_not_declared() -> None:
@@ -836,10 +836,7 @@ async def test_an_agent_without_wireguard_takes_what_it_is_given(
     assert (settings.offered, settings.host, settings.private_key_file) == (("openvpn",), "vpn.example.com", None)
 
 
-@pytest.mark.parametrize(("address", "host"), [("10.244.0.7", "10.244.0.7"), ("fd00:10:244::7", "[fd00:10:244::7]")])
-async def test_the_agent_takes_what_it_is_given(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, address: str, host: str
-) -> None:
+async def test_the_agent_takes_what_it_is_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(LEARNED["WireGuardKey"], "public_key", SERVER_KEY)
     networks = ["10.77.0.0/16", "fd77::/64"]
     gateway = CONFIG["gateways"][0] | {"client_networks": networks, "dns": ["192.0.2.53"], "mtu": 1300}
@@ -847,7 +844,7 @@ async def test_the_agent_takes_what_it_is_given(
     pod = gateway_pod(declared)
     for container in pod["containers"][1:]:
         for variable in container["env"]:
-            monkeypatch.setenv(variable["name"], variable.get("value", "").replace("$(POD_IP)", address))
+            monkeypatch.setenv(variable["name"], variable.get("value", ""))
     (volume,) = [volume for volume in pod["volumes"] if volume["name"] == "settings"]
     for item in volume["configMap"]["items"]:
         (tmp_path / item["path"]).write_text(one(declared, "ConfigMap", "one-config")["data"][item["key"]])
@@ -856,8 +853,7 @@ async def test_the_agent_takes_what_it_is_given(
     assert (settings.listen_port, settings.endpoint, settings.mtu) == (31820, "vpn.example.com:31820", 1300)
     assert ([*map(str, settings.client_networks)], [*map(str, settings.dns)]) == (networks, ["192.0.2.53"])
     assert interface.interface == settings.interface
-    assert settings.tailscale_health_url == f"http://{host}:9002/healthz"
-    known = {"POD_IP"} | {
+    known = {
         f"MESHGATE_{name}".upper() for name in {*agent.AgentSettings.model_fields, *InterfaceSettings.model_fields}
     }
     assert {variable["name"] for container in pod["containers"][1:] for variable in container["env"]} <= known
@@ -997,9 +993,16 @@ async def test_nothing_listens_on_ipv4_alone() -> None:
     assert names.index("POD_IP") < names.index("TS_LOCAL_ADDR_PORT")
     fields = {name: tailscale[name]["valueFrom"]["fieldRef"]["fieldPath"] for name in ("POD_IP", "POD_IPS")}
     assert fields == {"POD_IP": "status.podIP", "POD_IPS": "status.podIPs"}
-    agent = [each["name"] for each in gateway_pod(declared)["containers"][2]["env"]]
-    assert agent.index("POD_IP") < agent.index("MESHGATE_TAILSCALE_HEALTH_URL")
-    assert "MESHGATE_HTTP_HOST" not in agent
+    assert "MESHGATE_HTTP_HOST" not in [each["name"] for each in gateway_pod(declared)["containers"][2]["env"]]
+
+
+async def test_the_agent_asks_tailscaled_where_it_listens() -> None:
+    tailscale, _, agent = gateway_pod(await declare())["containers"]
+    (listens,) = [each["value"] for each in tailscale["env"] if each["name"] == "TS_SOCKET"]
+    assert {"name": "MESHGATE_TAILSCALE_SOCKET", "value": listens} in agent["env"]
+    meeting = {"name": "tailscale-run", "mountPath": str(Path(listens).parent)}
+    assert meeting in tailscale["volumeMounts"]
+    assert meeting | {"readOnly": True} in agent["volumeMounts"]
 
 
 async def test_the_firewall_is_told_of_the_cluster_and_of_its_nodes() -> None:

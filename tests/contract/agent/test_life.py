@@ -4,6 +4,8 @@ import http.server
 import json
 import random
 import signal
+import socket
+import socketserver
 import subprocess
 import sys
 import threading
@@ -14,7 +16,6 @@ import httpx
 import pytest
 
 from tests.contract.agent.disks import filled, small_disk
-from tests.contract.agent.namespaces import in_namespace
 from tests.contract.agent.world import FAR_4, Client, World
 from tests.deadlines import wait_for
 from tests.unit.agent.fakes import key_pair
@@ -131,7 +132,7 @@ def test_a_device_is_shut_out_while_the_mesh_is_away(fresh_world: World) -> None
     world = fresh_world
     world.start()
     world.stop_agent()
-    world.environment["MESHGATE_TAILSCALE_HEALTH_URL"] = "http://127.0.0.1:9002/healthz"
+    world.environment["MESHGATE_TAILSCALE_SOCKET"] = str(world.directory / "tailscaled.sock")
     world.start_agent()
     wait_for(lambda: "tailscaled" in str(world.readiness()), "the gateway that is not ready")
     assert world.readiness()[0] == 503
@@ -271,7 +272,8 @@ def test_an_expired_peer_is_shut_out_within_five_seconds(world: World, client: C
 
 def test_readiness_says_what_is_missing(fresh_world: World) -> None:
     world = fresh_world
-    world.environment["MESHGATE_TAILSCALE_HEALTH_URL"] = "http://127.0.0.1:9002/healthz"
+    tailscaled = world.directory / "tailscaled.sock"
+    world.environment["MESHGATE_TAILSCALE_SOCKET"] = str(tailscaled)
     world.gateway.run("sysctl", "-qw", "net.ipv6.conf.all.forwarding=0")
     world.start_agent()
     wait_for(lambda: world.readiness()[0] == 503, "an answer")
@@ -279,35 +281,44 @@ def test_readiness_says_what_is_missing(fresh_world: World) -> None:
     assert [line.split(":")[0] for line in missing] == [
         f"the interface {world.interface} does not exist",
         "the kernel does not forward IPv6",
-        "tailscaled's health endpoint http",
+        f"tailscaled does not answer on {tailscaled} (ConnectError)",
     ]
     accepted = key_pair().public
     assert world.call("POST", "/v1/peers", json={"public_key": accepted}).status_code == 202
 
     world.start_interface()
     world.gateway.run("sysctl", "-qw", "net.ipv6.conf.all.forwarding=1")
-    with in_namespace(world.gateway.name):
-        health = http.server.HTTPServer(("127.0.0.1", 9002), Health)
-    threading.Thread(target=health.serve_forever, daemon=True).start()
+    daemon = Tailscaled(str(tailscaled), Answer)
+    threading.Thread(target=daemon.serve_forever, daemon=True).start()
     try:
-        wait_for(lambda: len(world.readiness()[1].get("missing", ())) == 1, "one thing missing")
-        assert "says 503" in world.readiness()[1]["detail"]
-        Health.status = 200
+        wait_for(lambda: "NeedsLogin" in str(world.readiness()), "the state of tailscaled")
+        assert len(world.readiness()[1]["missing"]) == 1
+        Answer.state = "Running"
         world.wait_until_ready()
         assert accepted in world.gateway.run("wg", "show", world.interface, "peers")
     finally:
-        health.shutdown()
-        health.server_close()
+        daemon.shutdown()
+        daemon.server_close()
 
 
-class Health(http.server.BaseHTTPRequestHandler):
-    """tailscaled's health endpoint: not connected at first."""
+class Tailscaled(socketserver.UnixStreamServer):
+    """tailscaled's socket."""
 
-    status = 503
+    def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
+        """A connection, with an address as the handler wants one."""
+        connection, _ = super().get_request()
+        return connection, ("", 0)
+
+
+class Answer(http.server.BaseHTTPRequestHandler):
+    """What tailscaled says of itself: logged out at first."""
+
+    state = "NeedsLogin"
 
     def do_GET(self) -> None:
-        self.send_response(self.status)
+        self.send_response(200)
         self.end_headers()
+        self.wfile.write(json.dumps({"BackendState": self.state}).encode())
 
     def log_message(self, *args: object) -> None:
         """Nothing."""

@@ -158,7 +158,6 @@ class World:
             "MESHGATE_SETTINGS_DIR": str(self.settings),
             "MESHGATE_STATE_DIR": str(self.directory / "state"),
             "MESHGATE_MESH_INTERFACE": "mesh",
-            "MESHGATE_TAILSCALE_HEALTH_URL": "",
             **self.wireguard,
             **self.environment,
         }

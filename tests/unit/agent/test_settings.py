@@ -43,15 +43,15 @@ def test_what_is_not_said_has_a_default(environment: pytest.MonkeyPatch) -> None
     assert settings.probe_port == 8081
     assert (settings.allow_networks, settings.block_networks) == ((), ())
     assert (settings.node_addresses, settings.node_networks, settings.node_ports) == ((), (), ())
-    assert settings.tailscale_health_url == "http://127.0.0.1:9002/healthz"
+    assert settings.tailscale_socket is None
     assert load(InterfaceSettings).wireguard == "auto"
 
 
 def test_empty_lists_and_no_mesh(environment: pytest.MonkeyPatch) -> None:
-    for name in ("DNS", "NODE_PORTS", "TAILSCALE_HEALTH_URL"):
+    for name in ("DNS", "NODE_PORTS", "TAILSCALE_SOCKET"):
         environment.setenv(f"MESHGATE_{name}", "")
     settings = load(AgentSettings)
-    assert (settings.dns, settings.node_ports, settings.tailscale_health_url) == ((), (), None)
+    assert (settings.dns, settings.node_ports, settings.tailscale_socket) == ((), (), None)
 
 
 @pytest.mark.parametrize("endpoint", ["vpn.example.org:1", "192.0.2.1:51820", "[2001:db8::1]:65535"])
