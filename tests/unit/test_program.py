@@ -937,6 +937,16 @@ async def test_nothing_listens_on_ipv4_alone() -> None:
     assert "MESHGATE_HTTP_HOST" not in agent
 
 
+@pytest.mark.parametrize(
+    ("url", "dialled"), [("https://[2001:db8::1]", "2001:db8::1"), ("https://headscale.example.com", None)]
+)
+async def test_a_relay_at_an_ipv6_address_can_be_dialled(url: str, dialled: str | None) -> None:
+    """By the name that Headscale gives it, which is the address in brackets, it cannot."""
+    declared = await declare(headscale=CONFIG["headscale"] | {"url": url})
+    config = yaml.safe_load(one(declared, "ConfigMap", "config")["data"]["config.yaml"])
+    assert config["derp"]["server"].get("ipv6") == dialled
+
+
 async def test_the_firewall_is_told_of_the_cluster_and_of_its_nodes() -> None:
     cluster = {"pod_networks": ["198.18.0.0/16"], "service_networks": ["fd96::/108"], "node_networks": ["192.0.2.0/28"]}
     rules = {"node_ports": [443, 8443], "allow_networks": ["10.5.0.0/16"], "block_networks": ["203.0.113.0/24"]}
