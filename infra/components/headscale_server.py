@@ -104,6 +104,7 @@ class HeadscaleServer(NamespacedComponent):
                     metadata=self.metadata(f"{NAME}-stun"),
                     spec={
                         "type": "NodePort",
+                        "ip_family_policy": "PreferDualStack",
                         "selector": SELECTOR,
                         # STUN answers with the address it sees: it must be the client's own.
                         "external_traffic_policy": "Local",

@@ -937,6 +937,12 @@ async def test_nothing_listens_on_ipv4_alone() -> None:
     assert "MESHGATE_HTTP_HOST" not in agent
 
 
+async def test_what_is_dialled_from_outside_has_both_families_where_the_cluster_has_them() -> None:
+    declared = await declare(headscale=CONFIG["headscale"] | {"stun_node_port": 30478})
+    for name in ("one-wireguard", "stun"):
+        assert one(declared, "Service", name)["spec"]["ipFamilyPolicy"] == "PreferDualStack"
+
+
 @pytest.mark.parametrize(
     ("url", "dialled"), [("https://[2001:db8::1]", "2001:db8::1"), ("https://headscale.example.com", None)]
 )
