@@ -66,18 +66,6 @@ def test_two_clients_do_not_reach_each_other(register: Callable[[str], dict[str,
             assert not client.reaches(address.split("/")[0])
 
 
-@pytest.mark.parametrize("endpoint", CLUSTER.nodes)
-def test_a_client_dials_the_node_by_each_of_its_addresses(
-    register: Callable[[str], dict[str, Any]], endpoint: str
-) -> None:
-    answer = register("either")
-    port = answer["serverEndpoint"].rpartition(":")[2]
-    host = f"[{endpoint}]" if ":" in endpoint else endpoint
-    config = Config.from_registration(answer | {"serverEndpoint": f"{host}:{port}"})
-    with clients.connected("either", config) as client:
-        assert lab_world.passes(client, lab_world.INTERNET[0], 5)
-
-
 @pytest.mark.parametrize("node", UPLINKS)
 def test_a_client_reaches_the_open_ports_of_the_node_and_no_other(connect: Connect, node: str, tmp_path: Path) -> None:
     """The app's own API may be at port 80 of the very node; API server and NodePorts are not for clients."""
