@@ -28,7 +28,7 @@ UPLINK_IPV4, UPLINK_IPV6 = "198.51.100.1", "2001:db8:100::1"
 LAN = ("10.213.0.0/24", "fd10:213::/64")
 """The only network of the lab that the host itself is part of."""
 POD_IPV4, POD_IPV6 = "10.244.0.0/24", "fd44:244::/64"
-SERVICE_IPV4 = "10.96.0.0/16"
+SERVICE_IPV4, SERVICE_IPV6 = "10.96.0.0/16", "fd96::/112"
 
 CLIENT_PREFIX = "mg-client-"
 MACHINES, CLIENTS = range(20, 30), range(100, 200)

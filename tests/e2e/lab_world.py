@@ -15,12 +15,17 @@ from lab.cluster import kube
 from lab.cluster.startup import PKI
 from lab.mesh import june, june_app, peer
 from lab.network import topology
+from lab.network.addresses import CLUSTER
 from lab.network.tunnel_client import TunnelClient
 from lab.network.wireguard_client import Config
 from tests.deadlines import wait_for
 
 NAMESPACE, GATEWAY = "headscale", "meshgate-lab"
-INTERNET = (f"http://{topology.INTERNET_IPV4}", f"http://[{topology.INTERNET_IPV6}]")
+INTERNET = tuple(
+    f"http://[{topology.INTERNET_IPV6}]" if ":" in network else f"http://{topology.INTERNET_IPV4}"
+    for network in CLUSTER.pods
+)
+"""The Internet host by each family that pods have."""
 
 
 def api_key() -> str:

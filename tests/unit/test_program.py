@@ -1005,6 +1005,22 @@ async def test_the_agent_asks_tailscaled_where_it_listens() -> None:
     assert meeting | {"readOnly": True} in agent["volumeMounts"]
 
 
+async def test_what_is_dialled_from_outside_has_both_families_where_the_cluster_has_them() -> None:
+    declared = await declare(headscale=CONFIG["headscale"] | {"stun_node_port": 30478})
+    for name in ("one-wireguard", "stun"):
+        assert one(declared, "Service", name)["spec"]["ipFamilyPolicy"] == "PreferDualStack"
+
+
+@pytest.mark.parametrize(
+    ("url", "dialled"), [("https://[2001:db8::1]", "2001:db8::1"), ("https://headscale.example.com", None)]
+)
+async def test_a_relay_at_an_ipv6_address_can_be_dialled(url: str, dialled: str | None) -> None:
+    """By the name that Headscale gives it, which is the address in brackets, it cannot."""
+    declared = await declare(headscale=CONFIG["headscale"] | {"url": url})
+    config = yaml.safe_load(one(declared, "ConfigMap", "config")["data"]["config.yaml"])
+    assert config["derp"]["server"].get("ipv6") == dialled
+
+
 async def test_the_firewall_is_told_of_the_cluster_and_of_its_nodes() -> None:
     cluster = {"pod_networks": ["198.18.0.0/16"], "service_networks": ["fd96::/108"], "node_networks": ["192.0.2.0/28"]}
     rules = {"node_ports": [443, 8443], "allow_networks": ["10.5.0.0/16"], "block_networks": ["203.0.113.0/24"]}
