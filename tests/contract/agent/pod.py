@@ -52,10 +52,19 @@ class Pod:
             **os.environ,
             "PATH": f"{Path(world.wireguard_go).parent}:{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT),
-            **self._environment(container),
+            **self.environment(container),
             **names,
         }
         return world.gateway.start(sys.executable, *command[1:], env=environment)
+
+    def environment(self, container: str) -> dict[str, str]:
+        """What a container is told."""
+        environment: dict[str, str] = {}
+        for one in self.containers[container].env:
+            told = one.value_from and self._fields[one.value_from.field_ref.field_path]
+            value = told or re.sub(r"\$\((\w+)\)", lambda name: environment[name[1]], one.value or "")
+            environment[one.name] = self._outside(container, value)
+        return environment
 
     def probe(self, kind: str) -> tuple[str, int]:
         """Path and port of a probe of the agent."""
@@ -63,14 +72,6 @@ class Pod:
         asked = getattr(agent, f"{kind}_probe").http_get
         (port,) = (one.container_port for one in agent.ports if one.name == asked.port)
         return asked.path, port
-
-    def _environment(self, container: str) -> dict[str, str]:
-        environment: dict[str, str] = {}
-        for one in self.containers[container].env:
-            told = one.value_from and self._fields[one.value_from.field_ref.field_path]
-            value = told or re.sub(r"\$\((\w+)\)", lambda name: environment[name[1]], one.value or "")
-            environment[one.name] = self._outside(container, value)
-        return environment
 
     def _outside(self, container: str, value: str) -> str:
         """The value with the test's directory in the place of where a volume is mounted."""

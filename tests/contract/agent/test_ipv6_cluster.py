@@ -4,25 +4,23 @@ The pod has IPv4 addresses on loopback and in the mesh, as every pod of such a c
 """
 
 import asyncio
-import http.server
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from socket import AF_INET6
 from typing import Any
 
 import httpx
 import pytest
 from kubernetes.client import AppsV1Api, CoreV1Api, NetworkingV1Api
 
-from infra import certificate_authority, gateway_programs
+from infra import certificate_authority
 from infra.settings.client_ports import OPENVPN_PORT
 from tests.contract.agent import certified, ipsec_gateway, openvpn_gateway
-from tests.contract.agent.namespaces import Namespace, in_namespace
+from tests.contract.agent.namespaces import Namespace
 from tests.contract.agent.pod import Pod
+from tests.contract.agent.tailscaled import answering
 from tests.contract.agent.world import FAR_6, LISTEN_PORT, MESH_4, MESH_6, PROBE_PORT, TOKEN, Client, World
 from tests.contract.apiserver import ApiServer, api_server
 from tests.contract.test_pods import applied
@@ -139,7 +137,8 @@ def test_devices_come_in_by_each_way_and_the_pod_is_asked_by_ipv6_alone(
     deployment: Any = apps.read_namespaced_deployment("meshgate-one", NAMESPACE)
     pod = Pod(core, deployment.spec.template.spec, NAMESPACE, tmp_path, FIELDS)
     names = {"MESHGATE_INTERFACE": world.interface, "MESHGATE_MESH_INTERFACE": "mesh"}
-    with tailscaled_is_healthy(world), pod.running(world, names, "wireguard", "openvpn", "ipsec", "agent"):
+    tailscaled = Path(pod.environment("agent")["MESHGATE_TAILSCALE_SOCKET"])
+    with answering(tailscaled, "Running"), pod.running(world, names, "wireguard", "openvpn", "ipsec", "agent"):
         for kind in ("startup", "liveness", "readiness"):
             path, port = pod.probe(kind)
             assert port == PROBE_PORT
@@ -169,29 +168,3 @@ def passes(client: Client | openvpn_gateway.OpenVpnClient | ipsec_gateway.IpSecC
     for address in (MESH_4, MESH_6, FAR_6):
         assert client.reaches(address), address
     assert not client.reaches(NODE)
-
-
-@contextmanager
-def tailscaled_is_healthy(world: World) -> Iterator[None]:
-    """Something answers as containerboot does, at the pod's own address."""
-    with in_namespace(world.gateway.name):
-        health = Health((POD, gateway_programs.TAILSCALE_HEALTH_PORT), Healthy)
-    threading.Thread(target=health.serve_forever, daemon=True).start()
-    try:
-        yield
-    finally:
-        health.shutdown()
-        health.server_close()
-
-
-class Health(http.server.HTTPServer):
-    address_family = AF_INET6
-
-
-class Healthy(http.server.BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        self.send_response(200 if self.path == "/healthz" else 404)
-        self.end_headers()
-
-    def log_message(self, *args: object) -> None:
-        """Nothing."""

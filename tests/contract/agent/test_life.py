@@ -1,11 +1,8 @@
 """The agent's and the interface's lives: killed, restarted, changed behind the agent's back."""
 
-import http.server
 import json
 import random
 import signal
-import socket
-import socketserver
 import subprocess
 import sys
 import threading
@@ -16,6 +13,7 @@ import httpx
 import pytest
 
 from tests.contract.agent.disks import filled, small_disk
+from tests.contract.agent.tailscaled import answering
 from tests.contract.agent.world import FAR_4, Client, World
 from tests.deadlines import wait_for
 from tests.unit.agent.fakes import key_pair
@@ -288,40 +286,12 @@ def test_readiness_says_what_is_missing(fresh_world: World) -> None:
 
     world.start_interface()
     world.gateway.run("sysctl", "-qw", "net.ipv6.conf.all.forwarding=1")
-    daemon = Tailscaled(str(tailscaled), Answer)
-    threading.Thread(target=daemon.serve_forever, daemon=True).start()
-    try:
+    with answering(tailscaled, "NeedsLogin") as daemon:
         wait_for(lambda: "NeedsLogin" in str(world.readiness()), "the state of tailscaled")
         assert len(world.readiness()[1]["missing"]) == 1
-        Answer.state = "Running"
+        daemon.state = "Running"
         world.wait_until_ready()
         assert accepted in world.gateway.run("wg", "show", world.interface, "peers")
-    finally:
-        daemon.shutdown()
-        daemon.server_close()
-
-
-class Tailscaled(socketserver.UnixStreamServer):
-    """tailscaled's socket."""
-
-    def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
-        """A connection, with an address as the handler wants one."""
-        connection, _ = super().get_request()
-        return connection, ("", 0)
-
-
-class Answer(http.server.BaseHTTPRequestHandler):
-    """What tailscaled says of itself: logged out at first."""
-
-    state = "NeedsLogin"
-
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(json.dumps({"BackendState": self.state}).encode())
-
-    def log_message(self, *args: object) -> None:
-        """Nothing."""
 
 
 def test_a_second_agent_is_refused_the_volume_and_the_port(world: World, tmp_path: Path) -> None:
