@@ -1,7 +1,12 @@
 """Meshgate's program: what a stack declares, top-down as in the picture of the README."""
 
+import gc
+
+gc.set_threshold(100_000)  # what imports make stays: looking through it every 700 objects takes a fifth of their time
+
 import pulumi
 
+from infra import api_key_end
 from infra.access.gateway import Gateway
 from infra.access.mesh import MeshAccess
 from infra.components.headscale_server import HeadscaleServer
@@ -14,6 +19,7 @@ from infra.resources.certificate_authority import CertificateAuthority
 from infra.resources.client_configs import ClientConfigs
 from infra.resources.policy import HeadscalePolicy
 from infra.resources.user import HeadscaleUser
+from infra.resources.verdict import Verdict
 
 settings = stack_settings()
 if settings.protect:
@@ -21,6 +27,7 @@ if settings.protect:
 
 cluster = StackCluster(settings)
 headscale = settings.headscale
+api_key_end.warn(settings)
 server = (
     [HeadscaleServer(cluster, headscale, settings.headscale_ingress_key)] if headscale and headscale.managed else []
 )
@@ -51,9 +58,12 @@ ClientConfigs(
     protect=bool(settings.protect),
 )
 mesh = MeshAccess(cluster, settings, headscale, server) if headscale and "mesh" in settings.access else None
+env = []
 if settings.orchestrator:
     known = {name: gateway.access for name, gateway in gateways.items()}
-    OrchestratorEnv(cluster, settings.orchestrator, known, mesh.keys if mesh else None)
+    env = [OrchestratorEnv(cluster, settings.orchestrator, known, mesh.keys if mesh else None)]
+if whys := [why for gateway in gateways.values() for why in gateway.whys]:
+    Verdict("gateways", whys=whys, opts=pulumi.ResourceOptions(depends_on=env))
 
 for way in (*list(gateways.values())[:1], *([mesh] if mesh else [])):
     for name, value in way.outputs.items():

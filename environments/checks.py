@@ -14,7 +14,7 @@ from infra.kubernetes import ownership
 from infra.kubernetes.client import ClusterError, ClusterUnavailableError, KubernetesClient
 from infra.kubernetes.labels import OWNER
 from infra.resources import existing_namespace
-from infra.resources.connections import Connections
+from infra.resources.connections import Connections, settings_by
 from infra.resources.workload_env import WorkloadEnvProvider
 from infra.settings.gateway import GatewaySettings
 from infra.settings.stack import StackSettings
@@ -127,7 +127,7 @@ class Checks:
         if orchestrator is None:
             return
         target = {name: getattr(orchestrator, name) for name in ("namespace", "deployment", "container")}
-        with Connections(values.get) as connections:
+        with Connections(settings_by(values.get)) as connections:
             for _, sentence in WorkloadEnvProvider().refusals(connections, {}, target | {"force": True}):
                 raise AnswerError(sentence)
 

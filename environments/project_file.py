@@ -4,6 +4,7 @@ from typing import Any
 
 import yaml
 
+from environments.descriptions import descriptions
 from infra.settings.section import Section, place_of, within
 from infra.settings.stack import StackSettings
 
@@ -36,7 +37,7 @@ def _declared(name: str) -> dict[str, Any]:
     described = f"{_line(section.__doc__)} Its settings: {_names(section)} (docs/reference.md)." if section else None
     return {
         **({"type": "array", "items": {"type": kind}} if is_list else {"type": kind}),
-        "description": described or _line(field.description),
+        "description": described or _line(descriptions(StackSettings).get(name)),
         "default": [] if is_list else {} if section else field.default,
     }
 

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from prometheus_client import CollectorRegistry
 
+from environments.descriptions import descriptions
 from gateway.agent import api, metrics, probes, problems
 from gateway.agent.closed_networks import CLOSED
 from gateway.agent.devices import Devices
@@ -74,13 +75,13 @@ def _settings() -> Iterator[str]:
     places = {section: place for place, section in walk(StackSettings)}
     for section, place in places.items():
         heading = f"### `{place}`\n\n{_sentence(section.__doc__)}" if place else "### At the top"
-        schema = section.model_json_schema()
+        schema, described = section.model_json_schema(), descriptions(section)
         rows = [
             (
                 f"`{name}`",
                 _type(one),
                 _default(one, required=name in schema.get("required", [])),
-                _see(places[inner]) if (inner := within(section, name)) else _sentence(one.get("description")),
+                _see(places[inner]) if (inner := within(section, name)) else _sentence(described.get(name)),
             )
             for name, one in schema["properties"].items()
         ]

@@ -47,8 +47,8 @@ class Places(Listening):
     """What `agent_settings` says, where the agent reads it again when it changes; None where its environment has it."""
     issuing_certificate_file: str = ""
     issuing_key_file: str = ""
-    tailscale_host: str = "127.0.0.1"
-    """The address at which containerboot tells how tailscaled is."""
+    tailscale_socket: str
+    """Where the agent asks tailscaled, if the gateway is in a mesh."""
     openvpn_dir: str = ""
     """Where the agent and OpenVPN's process meet."""
     ipsec_dir: str = ""
@@ -79,9 +79,7 @@ def agent_environment(
         "MESHGATE_TOKEN_FILE": places.token_file,
         "MESHGATE_STATE_DIR": places.state_dir,
         **_listening(places),
-        "MESHGATE_TAILSCALE_HEALTH_URL": (
-            f"http://{places.tailscale_host}:{TAILSCALE_HEALTH_PORT}/healthz" if in_mesh else ""
-        ),
+        "MESHGATE_TAILSCALE_SOCKET": places.tailscale_socket if in_mesh else "",
     }
     if public_key is not None:
         values |= {

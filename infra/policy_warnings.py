@@ -4,7 +4,6 @@ A policy that the stack declares is judged each time. The server's own is read w
 mesh, such as by other tags: a preview without changes asks for nothing. `make verify` asks at any time.
 """
 
-import asyncio
 from collections.abc import Callable, Iterable
 from functools import cache
 from threading import Lock
@@ -12,12 +11,14 @@ from threading import Lock
 import pulumi
 
 from gateway.headscale import policy as policies
+from gateway.headscale import policy_reach
 from gateway.headscale.errors import HeadscaleError
+from infra.hook_threads import in_thread
 from infra.kubernetes.client import ClusterError
 from infra.resources.connections import Connections, ConnectionsError
 from infra.settings.stack import StackSettings
 
-Judge = Callable[[policies.GatewayNode], list[str]]
+Judge = Callable[[policy_reach.GatewayNode], list[str]]
 """What is wrong with a policy for a gateway, one sentence each."""
 
 
@@ -27,16 +28,17 @@ def warn(settings: StackSettings, user: str) -> pulumi.ResourceHookBinding | Non
     if server is None:
         return None
     nodes = {
-        gateway.hostname: policies.GatewayNode(gateway.hostname, user, gateway.tags, adopted=server.user is not None)
+        gateway.hostname: policy_reach.GatewayNode(
+            gateway.hostname, user, gateway.tags, adopted=server.user is not None
+        )
         for gateway in settings.gateways
         if gateway.mesh
     }
     if server.policy is None:
-        config = pulumi.Config()
-        return _hooks(nodes, of_server(lambda: Connections(config.get)))
+        return _hooks(nodes, of_server(lambda: Connections(lambda: settings)))
     policy = policies.read(server.policy)
     for node in nodes.values():
-        _say(policies.complaints(policy, node, tags_need_owners=True))
+        _say(policy_reach.complaints(policy, node, tags_need_owners=True))
     return None
 
 
@@ -56,18 +58,18 @@ def of_server(connect: Callable[[], Connections]) -> Judge:
 
     one_at_a_time = Lock()
 
-    def judge(node: policies.GatewayNode) -> list[str]:
+    def judge(node: policy_reach.GatewayNode) -> list[str]:
         with one_at_a_time:
             found = read()
-        return list(policies.complaints(found[0], node, tags_need_owners=found[1])) if found else []
+        return list(policy_reach.complaints(found[0], node, tags_need_owners=found[1])) if found else []
 
     return judge
 
 
-def _hooks(nodes: dict[str, policies.GatewayNode], judge: Judge) -> pulumi.ResourceHookBinding:
+def _hooks(nodes: dict[str, policy_reach.GatewayNode], judge: Judge) -> pulumi.ResourceHookBinding:
     async def look(args: pulumi.ResourceHookArgs) -> None:
         if args.new_inputs and (node := nodes.get(args.new_inputs["hostname"])):
-            _say(await asyncio.to_thread(judge, node))
+            _say(await in_thread(judge, node))
 
     hook = pulumi.ResourceHook("policy", look, pulumi.ResourceHookOptions(on_dry_run=True))
     return pulumi.ResourceHookBinding(before_create=[hook], before_update=[hook])

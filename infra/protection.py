@@ -12,7 +12,8 @@ KEPT = {
     "pulumi-python:dynamic/meshgate:ExitNode": "the gateway's node in the mesh: its addresses are what others know",
     "pulumi-python:dynamic/meshgate:HeadscaleUser": "the Headscale user that owns the stack's nodes and keys",
     "pulumi-python:dynamic/meshgate:DevicesUser": "every device that joined the mesh by the key service",
-    # Nothing depends on these two, so that they are the first to go: while they stand, so does all else.
+    # Nothing but the Verdict, which holds nothing, depends on these two. So they are the first to go: while they stand,
+    # so does all else.
     "pulumi-python:dynamic/meshgate:WorkloadEnv": "what the app knows of its gateways: without it no device gets in",
     "pulumi-python:dynamic/meshgate:ClientConfigs": "what clients' configs hold: without it no change that makes them "
     "useless is known as one",

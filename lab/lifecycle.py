@@ -10,7 +10,7 @@ from lab.cluster import image_import, node, parts, startup
 from lab.images import archives, buildah, recipes
 from lab.machines import metal
 from lab.mesh import june, peer
-from lab.network import topology
+from lab.network import addresses, topology
 from lab.processes import daemon, marker
 from lab.pulumi import lab_settings, pulumi_host
 from lab.pulumi.stack import Stack
@@ -48,6 +48,7 @@ def up(*, fresh: bool = False) -> None:
         if fresh:
             with step("Forget the cluster's state"):
                 forget()
+        addresses.keep()
         images = {image.name: image for image in built}
         startup.up(programs, images["pause"].reference, lambda: image_import.load(built))
         with step("Install June's orchestrator"):

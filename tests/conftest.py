@@ -1,7 +1,9 @@
 """Tests depend on nothing of the environment they are started in, and Ctrl-C works in all of them."""
 
+import gc
 import signal
 import tempfile
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,16 @@ class RingsAtOnce(LoadFileScheduling):  # type: ignore[misc]  # without types
         if nodeid.startswith(MACHINES):
             return "machines"
         return "lab" if nodeid.startswith("tests/e2e/") else str(super()._split_scope(nodeid))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Keep the garbage collector off modules and tests: they stay to the end, and it would walk them all the time."""
+    gc.disable()
+    collected = yield
+    gc.freeze()
+    gc.enable()
+    return collected
 
 
 _TURNS = pytest.StashKey[str]()

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gateway.headscale import EXIT_ROUTES
+from gateway.headscale import EXIT_ROUTES, policy_reach
 from gateway.headscale import policy as policies
 from infra.settings.gateway import GatewaySettings
 from verify import ways_in
@@ -21,15 +21,16 @@ def parts(stack: RunningStack, gateway: GatewaySettings) -> Iterator[Part]:
         yield judged(f"Deployment {stack.settings.namespace}/{gateway.hostname}", agent.rolled_out)
         yield judged("readiness", agent.ready)
     if "exit_node" in outputs:
-        yield judged("exit node in Headscale", lambda: _exit_node(stack, outputs["exit_node"]))
+        yield judged("exit node in Headscale", lambda: _exit_node(stack, gateway, outputs["exit_node"]))
         if node_id := outputs["exit_node"]["id"]:
             yield judged("Headscale's policy", lambda: _shut_out(stack, node_id))
     yield from ways_in.parts(gateway, outputs, agent)
 
 
-def _exit_node(stack: RunningStack, known: Mapping[str, Any]) -> str:
+def _exit_node(stack: RunningStack, gateway: GatewaySettings, known: Mapping[str, Any]) -> str:
     if not known["id"]:
-        return "it has not joined yet: run playbooks/gateway.yml, then `pulumi up`"
+        on = "run playbooks/gateway.yml, then `pulumi up`" if gateway.target == "metal" else "`pulumi up` says why"
+        return f"it has not joined yet: {on}"
     with stack.connections.headscale() as headscale:
         node = headscale.node(known["id"])
     if not node.online:
@@ -46,4 +47,4 @@ def _shut_out(stack: RunningStack, node_id: str) -> str:
             return ""
         node = headscale.node(node_id)
     user = node.user.name if node.user else ""
-    return policies.shut_out(policy, policies.GatewayNode(node.given_name, user, node.tags, adopted=True))
+    return policy_reach.shut_out(policy, policy_reach.GatewayNode(node.given_name, user, node.tags, adopted=True))

@@ -51,5 +51,5 @@ def opened(name: str, programs: Path, variables: Mapping[str, str], config_file:
         settings = load(values.get, values)
     except SettingsError as error:
         raise StepError(str(error)) from error
-    with Connections(values.get) as connections:
+    with Connections(lambda: settings) as connections:
         yield RunningStack(settings, outputs, connections)

@@ -22,6 +22,7 @@ _NO_UDP = "what is between here and the gateway lets no UDP to that port through
 def parts(gateway: GatewaySettings, outputs: Mapping[str, Any], agent: Program | None) -> Iterator[Part]:
     """A part for each port that clients dial; `agent` lets a device in where strangers get no answer."""
     host, port = split_endpoint(gateway.endpoint)
+    shown = gateway.endpoint.rpartition(":")[0]
     for one in gateway.client_ports:
         look: Callable[[], str] | None = None
         match one.way, one.transport:
@@ -34,7 +35,7 @@ def parts(gateway: GatewaySettings, outputs: Mapping[str, Any], agent: Program |
             case "ipsec", _ if one.published == ike_probe.PORT:
                 look = partial(_speaks_ike, host)
         if look:
-            yield judged(f"{one.way} at {one.transport}:{host}:{one.published}, from here", look)
+            yield judged(f"{one.way} at {one.transport}:{shown}:{one.published}, from here", look)
 
 
 def _handshake(endpoint: tuple[str, int], server_public_key: str, agent: Program) -> str:

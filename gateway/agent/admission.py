@@ -1,27 +1,18 @@
-"""Who may connect: a bound on all connections, one per address, and patience with addresses that send what is wrong.
+"""Who may connect: a bound on all connections, and one on those of each address.
 
 An address is an IPv4 address or an IPv6 /64, which a single host may have to itself. Where there is no room, the
 oldest connection without a request goes. So silent connections, however many, never keep anybody out.
 """
 
 import resource
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Protocol, Self
 
 from gateway.agent import measures
-
-FAILURES = 10
-"""Wrong requests that an address has free."""
-FAILURE_FORGOTTEN_S = 1.0
-"""One of them is forgotten each time this has passed. So an address is slow no longer than this after its last."""
-SLOW_AT_ONCE = 16
-"""Connections of a slow address that wait for their turn; others are refused."""
-MAX_ADDRESSES = 4096
-"""Addresses whose failures are remembered: half a megabyte."""
+from gateway.agent.throttling import MAX_ADDRESSES
 
 
 @dataclass(frozen=True)
@@ -128,25 +119,3 @@ class Admission:
         self.leave(victim)
         victim.cut()
         return True
-
-
-class Failures:
-    """What came wrong of late, by address: no token or a bad one, or what is no HTTP."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._forgotten_at: dict[str, float] = {}
-        """When all failures of an address will be forgotten; those that failed last stand last."""
-
-    def note(self, address: str) -> None:
-        """One more."""
-        now = self._clock()
-        forgotten_at = max(now, self._forgotten_at.pop(address, now)) + FAILURE_FORGOTTEN_S
-        self._forgotten_at[address] = min(forgotten_at, now + FAILURES * FAILURE_FORGOTTEN_S)
-        if len(self._forgotten_at) > MAX_ADDRESSES:
-            del self._forgotten_at[next(iter(self._forgotten_at))]
-
-    def slow(self, address: str) -> bool:
-        """Whether the address has used up what it had free."""
-        left = self._forgotten_at.get(address, 0.0) - self._clock()
-        return left > (FAILURES - 1) * FAILURE_FORGOTTEN_S

@@ -4,12 +4,10 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
+from fastapi import APIRouter, FastAPI, Query, Response
 from fastapi.responses import PlainTextResponse
-from fastapi.security import HTTPBearer
 
-from gateway.agent import problems
-from gateway.agent.authentication import Authentication, Grant
+from gateway.agent.authentication import Grant
 from gateway.agent.bodies import (
     Body,
     CertificateAnswer,
@@ -20,13 +18,11 @@ from gateway.agent.bodies import (
     answer,
 )
 from gateway.agent.devices import Devices
-from gateway.agent.errors import InvalidFieldError, ScopeError
-from gateway.agent.metrics import RequestMetrics
+from gateway.agent.errors import InvalidFieldError
+from gateway.agent.guarded_app import guarded_app, guarded_routes, needs
 from gateway.agent.onboarding import ready_profile, registered, wanted
 from gateway.agent.protocol import ProfileFormat
 from gateway.agent.protocols.wireguard.keys import key_from_path
-from gateway.agent.request_audit import RequestAudit
-from gateway.agent.request_limits import BodyLimits
 from gateway.agent.settings import AgentSettings
 from gateway.agent.tokens import READ, REGISTER
 
@@ -43,27 +39,14 @@ def _key(public_key: str) -> str:
         raise InvalidFieldError(str(error), "public_key") from error
 
 
-def needs(*scopes: str) -> Any:  # noqa: ANN401 - as FastAPI's own Depends
-    """A route's dependency: the token has one of these scopes."""
-
-    async def check(request: Request) -> None:
-        if not request.state.scopes & set(scopes):
-            raise ScopeError(scopes[0])
-
-    return Depends(check)
-
-
 KEY_UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"description": "No device has this key."}}
 
 
 def peer_routes(
     devices: Devices, settings: Callable[[], AgentSettings], certified: "CertifiedDevices | None"
 ) -> APIRouter:
-    """The routes; without `certified` no device gets a certificate.
-
-    Their dependency only tells the OpenAPI of the token: `Authentication` has seen it already.
-    """
-    router = APIRouter(prefix="/v1/peers", dependencies=[Depends(HTTPBearer(auto_error=False))])
+    """The routes; without `certified` no device gets a certificate."""
+    router = guarded_routes("/v1/peers")
 
     @router.post(
         "",
@@ -134,13 +117,4 @@ def create_app(
     settings: Callable[[], AgentSettings], grant: Grant, devices: Devices, certified: "CertifiedDevices | None" = None
 ) -> FastAPI:
     """The application, of which nothing answers without a token."""
-    app = FastAPI(title="Meshgate gateway", version="1", docs_url=None, redoc_url=None)
-    problems.install(app)
-    problems.declare(app)
-    # The last one is the first to see a request.
-    app.add_middleware(BodyLimits)
-    app.add_middleware(Authentication, grant=grant)
-    app.add_middleware(RequestMetrics)
-    app.add_middleware(RequestAudit)
-    app.include_router(peer_routes(devices, settings, certified))
-    return app
+    return guarded_app("Meshgate gateway", grant, peer_routes(devices, settings, certified))

@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from gateway.agent.settings import AgentSettings, SettingsError, read_secret
+from gateway.agent.settings import AgentSettings
+from gateway.agent.settings_loading import SettingsError, read_secret
 
 LEEWAY = timedelta(hours=1)
 """By so much a clock may be late."""
@@ -86,7 +87,7 @@ def load_issuer(settings: AgentSettings) -> "Issuer":
     key = read_secret("MESHGATE_ISSUING_KEY_FILE", settings.issuing_key_file)
     try:
         return Issuer(chain, key)
-    except (ValueError, TypeError, InvalidSignature) as error:
+    except ValueError as error:
         raise SettingsError(
             f"MESHGATE_ISSUING_CERTIFICATE_FILE: {settings.issuing_certificate_file} and {settings.issuing_key_file} "
             f"are not an issuing certificate, its CA's and its key: {error}"
@@ -99,11 +100,17 @@ class Issuer:
     def __init__(self, chain: str, key: str) -> None:
         """`chain` is the issuing certificate and then the CA's; ValueError if these three do not belong together."""
         certificates = x509.load_pem_x509_certificates(chain.encode())
-        private = serialization.load_pem_private_key(key.encode(), None)
+        try:
+            private = serialization.load_pem_private_key(key.encode(), None)
+        except TypeError as error:
+            raise ValueError("the issuing key has a passphrase") from error
         if len(certificates) != 2 or not isinstance(private, ec.EllipticCurvePrivateKey):
             raise ValueError("an issuing certificate is followed by its CA's, and its key is on an elliptic curve")
         self._certificate, self._root = certificates
-        self._certificate.verify_directly_issued_by(self._root)
+        try:
+            self._certificate.verify_directly_issued_by(self._root)
+        except (TypeError, InvalidSignature) as error:
+            raise ValueError("the CA has not signed the issuing certificate") from error
         if self._certificate.public_key() != private.public_key():
             raise ValueError("the issuing key is another certificate's")
         self._key = private
@@ -152,9 +159,14 @@ class Issuer:
         return Credentials(_pem(certificate) + self.issuing, pem(key))
 
     @property
-    def has_ended(self) -> bool:
-        """Whether nothing can be issued any more."""
-        return self.expires_at <= datetime.datetime.now(UTC)
+    def problems(self) -> list[str]:
+        """A sentence if nothing can be issued any more, and nothing that was is good."""
+        if self.expires_at > datetime.datetime.now(UTC):
+            return []
+        return [
+            f"the gateway's issuing certificate has ended on {self.expires_at:%Y-%m-%d}: give it another one, "
+            "with which every device needs a new profile"
+        ]
 
     def is_due(self, validity: Validity) -> bool:
         """Whether a certificate is to be replaced: by one that ends later, or is good already.
@@ -194,7 +206,8 @@ class Issuer:
             .issuer_name(self._certificate.subject)
             .public_key(key)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(begin - LEEWAY)
+            # Of an issuer that has ended, too, so that its end ends no agent, and no way in without certificates.
+            .not_valid_before(min(begin, self.expires_at) - LEEWAY)
             .not_valid_after(min(end, self.expires_at))
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(signs_only, critical=True)

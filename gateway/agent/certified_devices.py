@@ -24,11 +24,8 @@ class CertifiedDevices:
 
     def wanted(self, body: CertifiedBody) -> tuple[Registration, str | None]:
         """What a caller asks for, and the private key if one was made for it; InvalidFieldError if it cannot be had."""
-        if self._issuer.has_ended:
-            raise UnavailableError(
-                "the gateway's issuing certificate has ended: a change of its `key_rotation` makes another, "
-                "with which every device needs a new profile"
-            )
+        for problem in self._issuer.problems:
+            raise UnavailableError(problem)
         formats = list(PROFILES[body.protocol])
         if body.profile_format not in {None, *formats}:
             raise InvalidFieldError(f"profile_format: {body.protocol} has {', '.join(formats)}", "profile_format")

@@ -11,8 +11,9 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from gateway.agent.admission import Admission, Failures
+from gateway.agent.admission import Admission
 from gateway.agent.problems import MEDIA_TYPE, members
+from gateway.agent.throttling import Failures
 
 HEAD_DEADLINE_S = 5.0
 """From the connection to the end of its first request's head."""

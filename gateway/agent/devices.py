@@ -1,4 +1,4 @@
-"""All devices, in memory as in the store, and what a registration or a revocation does.
+"""What a registration or a revocation does, and the end of a device's time. Who is known: `known_devices`.
 
 A **registration** goes into the store, then the device is let in, then it is answered. It has three outcomes: in,
 accepted (the protocol lets it in as soon as it can, within a second), or refused with nothing kept. Killed before
@@ -19,7 +19,7 @@ key registers again it is a new device, with the old address. Revoking it makes 
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -29,11 +29,11 @@ from gateway.agent import audit
 from gateway.agent.command import CommandError
 from gateway.agent.errors import DeviceUnknownError, InvalidFieldError, UnavailableError
 from gateway.agent.expiry import REVOKED, Lifetimes
-from gateway.agent.pool import Network, addresses
+from gateway.agent.known_devices import KnownDevices
+from gateway.agent.pool import Network
 from gateway.agent.protocol import AccessControl, AwayError
 from gateway.agent.registration import Admission, Left, Registration, given
-from gateway.agent.renumbering import numbered
-from gateway.agent.store import Device, ProtocolName, Sighting, Store, StoreError
+from gateway.agent.store import Device, Sighting, Store, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ Arguments = TypeVarTuple("Arguments")
 Result = TypeVar("Result")
 
 
-class Devices:
+class Devices(KnownDevices):
     """All devices of the gateway: those of the store whose time is not over, and only those, are let in."""
 
     def __init__(
@@ -60,27 +60,15 @@ class Devices:
 
         ValueError if devices would not keep their addresses in these networks, unless `renumber` allows that.
         """
+        super().__init__(store, networks, Lifetimes(clock, monotonic), renumber=renumber)
         self._store = store
         self._access = access
-        self._networks = networks
         self._server_public_key = server_public_key
         self._previous_public_key = previous_public_key
-        self._lifetimes = Lifetimes(clock, monotonic)
         self._changes = asyncio.Lock()
         self._store_thread = ThreadPoolExecutor(1, thread_name_prefix="store")
-        devices, self.pool = numbered(store, networks, renumber=renumber)
-        self._by_key = {device.public_key: device for device in devices}
-        self._by_number = {device.number: device for device in devices}
-        self._shut_out: set[str] = set()
-        """Keys of devices that are out since their time was over, and still stored. Only `expire` takes one from here,
-        where a clock was set right, or a registration."""
         self.left_behind = asyncio.Event()
         """Set when devices were shut out, whose connections then have to end (`flows`)."""
-
-    @property
-    def resting(self) -> int:
-        """How many devices are shut out, and hold their addresses until they are forgotten."""
-        return len(self._shut_out)
 
     async def register(self, wanted: Registration) -> Admission:
         """Let a device in, or accept it. InvalidFieldError, PoolFullError and StoreError keep nothing of it."""
@@ -207,42 +195,8 @@ class Devices:
     async def _forget(self, devices: Sequence[Device]) -> None:
         keys = [device.public_key for device in devices]
         await self._stored(self._store.remove, keys)
-        for device in devices:
-            del self._by_key[device.public_key], self._by_number[device.number]
-        self.pool.release(device.number for device in devices)
+        self._drop(devices)
         self.left_behind.set()
-        self._lifetimes.forget(keys)
-        self._shut_out.difference_update(keys)
-
-    def _keep(self, device: Device) -> None:
-        self._by_key[device.public_key] = self._by_number[device.number] = device
-        self._shut_out.discard(device.public_key)
-
-    async def find(self, public_key: str) -> Device:
-        """The device with this key; DeviceUnknownError if there is none."""
-        device = self._by_key.get(public_key)
-        if device is None or self._lifetimes.is_over(device):
-            raise DeviceUnknownError
-        return device
-
-    async def page(self, after: int, limit: int) -> list[Device]:
-        """At most `limit` devices in the order of their numbers, from the first above `after`."""
-        page: list[Device] = []
-        for number in range(after + 1, self.pool.last + 1):
-            device = self._by_number.get(number)
-            if device is not None and not self._lifetimes.is_over(device):
-                page.append(device)
-                if len(page) == limit:
-                    break
-        return page
-
-    def addresses(self, device: Device) -> tuple[str, ...]:
-        """The device's own addresses in the tunnel: 10.77.0.5/32, fd77::5/128."""
-        return addresses(self._networks, device.number)
-
-    def keys(self, protocol: ProtocolName) -> Iterator[str]:
-        """The public keys of all devices of a protocol, those whose time is over among them."""
-        return (key for key, device in self._by_key.items() if device.protocol == protocol)
 
     def unmoved(self) -> list[Device]:
         """Those that may be in and were not heard by the present WireGuard key yet; none unless there is a previous."""
@@ -254,20 +208,6 @@ class Devices:
             if device.protocol == "wireguard" and device.server_key != self._server_public_key
         ]
         return list(self.among(of_others).values())
-
-    def among(self, public_keys: Iterable[str]) -> dict[str, Device]:
-        """Those of these keys whose devices may be in."""
-        found = {key: device for key in public_keys if (device := self._by_key.get(key)) and key not in self._shut_out}
-        return {key: device for key, device in found.items() if not self._lifetimes.is_over(device)}
-
-    def unswept(self, public_keys: Iterable[str]) -> set[str]:
-        """Those of these keys that are stored and not shut out: one that may not be in waits for `expire`."""
-        return {key for key in public_keys if key in self._by_key and key not in self._shut_out}
-
-    def holder(self, number: int) -> Device | None:
-        """The device that has this number, if it may be in."""
-        device = self._by_number.get(number)
-        return device if device and self.among([device.public_key]) else None
 
     @asynccontextmanager
     async def unchanging(self, public_keys: Iterable[str]) -> AsyncIterator[dict[str, Device]]:

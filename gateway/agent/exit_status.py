@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 
 from gateway.agent import logs
-from gateway.agent.settings import SettingsError
+from gateway.agent.settings_loading import SettingsError
 
 
 def exit_status(log: logging.Logger, program: Callable[[], object], *failures: type[Exception]) -> int:

@@ -61,7 +61,7 @@ class Lifetimes:
     def over(self, devices: Iterable[Device]) -> list[Device]:
         """Those whose time is over. Since when is remembered, for `is_done`."""
         now = self._clock()  # asked once for all: they may be 50,000
-        found = [device for device in devices if self._is_over(device, now)]
+        found = [device for device in devices if device.expires_at is not None and self._is_over(device, now)]
         since = self._monotonic()
         self._over_since = {device.public_key: self._over_since.get(device.public_key, since) for device in found}
         return found

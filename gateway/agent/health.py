@@ -58,11 +58,8 @@ class Health:
             for version in sorted(versions)
             if not forwards(version)
         ]
-        mesh: list[str] = []
-        if self._settings.tailscale_socket is not None:
-            mesh = await daemon_problems(self._http, self._settings.tailscale_socket)
-        elif self._settings.tailscale_health_url is not None:
-            mesh = await mesh_problems(self._http, self._settings.tailscale_health_url)
+        socket = self._settings.tailscale_socket
+        mesh = [] if socket is None else await mesh_problems(self._http, socket)
         firewall = await self._firewall.problems()
         return {**access, "firewall": firewall, "forwarding": forwarding, "mesh": mesh}
 
@@ -75,7 +72,7 @@ async def _problems(protocol: AccessStatus) -> list[str]:
 
 
 def mesh_client(settings: AgentSettings) -> httpx.AsyncClient:
-    """The client that asks tailscaled or its containerboot."""
+    """The client that asks tailscaled."""
     path = settings.tailscale_socket
     return httpx.AsyncClient(trust_env=False, transport=httpx.AsyncHTTPTransport(uds=str(path)) if path else None)
 
@@ -86,19 +83,8 @@ def forwards(version: int) -> bool:
     return switch.exists() and switch.read_text().strip() != "0"
 
 
-async def mesh_problems(http: httpx.AsyncClient, url: str) -> list[str]:
-    """What tailscaled's health endpoint has to say against being ready."""
-    try:
-        answer = await http.get(url, timeout=TAILSCALE_DEADLINE_S)
-    except httpx.HTTPError as error:
-        return [f"tailscaled's health endpoint {url} does not answer ({type(error).__name__})"]
-    if answer.is_success:
-        return []
-    return [f"tailscaled is not connected to the mesh: {url} says {answer.status_code}"]
-
-
-async def daemon_problems(http: httpx.AsyncClient, path: Path) -> list[str]:
-    """What tailscaled itself says, on its socket, against being ready."""
+async def mesh_problems(http: httpx.AsyncClient, path: Path) -> list[str]:
+    """What tailscaled says, on its socket, against being ready; it tells the expiry of its node's key besides."""
     try:
         answer = await http.get(LOCAL_API, timeout=TAILSCALE_DEADLINE_S)
         status = answer.raise_for_status().json()

@@ -9,7 +9,8 @@ import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from gateway.agent.settings import PREFIX, AgentSettings, SettingsError, environment_lines, load
+from gateway.agent.settings import AgentSettings
+from gateway.agent.settings_loading import PREFIX, SettingsError, environment_lines, load
 
 DIRECTORY = "MESHGATE_SETTINGS_DIR"
 LIVE = frozenset(

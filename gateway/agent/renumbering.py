@@ -29,7 +29,8 @@ def numbered(store: Store, networks: Sequence[Network], *, renumber: bool) -> tu
         )
     moves = _moves([device.number for device in devices], networks) if renumber else {}
     moved = {device.public_key: moves[device.number] for device in devices if device.number in moves}
-    devices = [replace(device, number=moved.get(device.public_key, device.number)) for device in devices]
+    if moved:
+        devices = [replace(device, number=moved.get(device.public_key, device.number)) for device in devices]
     pool = Pool(networks, (device.number for device in devices), store.newest_number())
     if lost or moved:
         log.warning("devices get other addresses: the client networks are others, and MESHGATE_RENUMBER allows it")

@@ -16,7 +16,6 @@ from gateway.agent.logs import fields
 log = logging.getLogger(__name__)
 
 ACTIONS: dict[str, Literal["register", "revoke"]] = {"POST": "register", "DELETE": "revoke"}
-PEERS = "/v1/peers"
 STRANGERS = frozenset({401, 408, 413, 429})
 """Answers that need no good token."""
 STRANGERS_TOLD_EVERY_S = 60.0
@@ -25,7 +24,7 @@ STRANGERS_TOLD_EVERY_S = 60.0
 class RequestAudit:
     """Sees every request before all others do, and its answer's status after them."""
 
-    def __init__(self, app: ASGIApp, path: str = PEERS, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, app: ASGIApp, path: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._app = app
         self._path = path
         self._clock = clock

@@ -27,7 +27,7 @@ from gateway.agent.protocols.wireguard.access import WireGuardAccess
 from gateway.agent.protocols.wireguard.key_pair import check_key_pair
 from gateway.agent.readiness import Readiness
 from gateway.agent.server import PROBE_BOUNDS, certificate, listen, serve
-from gateway.agent.settings import SettingsError, read_file
+from gateway.agent.settings_loading import SettingsError, read_file
 from gateway.agent.store import Store, StoreError
 from gateway.agent.tasks import run_until_first_ends, stop_signal
 from gateway.agent.watched_file import WatchedFile, watch

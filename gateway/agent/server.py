@@ -16,10 +16,12 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.server import ServerState
 
-from gateway.agent.admission import SLOW_AT_ONCE, Admission, Bounds, Failures, subject
+from gateway.agent.admission import Admission, Bounds, subject
 from gateway.agent.connections import HEAD_DEADLINE_S, IDLE_DEADLINE_S, READER_DEADLINE_S, Connection
 from gateway.agent.problems import MEDIA_TYPE, members
-from gateway.agent.settings import AgentSettings, SettingsError
+from gateway.agent.settings import AgentSettings
+from gateway.agent.settings_loading import SettingsError
+from gateway.agent.throttling import SLOW_AT_ONCE, Failures
 from gateway.agent.value_types import EVERY_ADDRESS
 
 log = logging.getLogger(__name__)

@@ -3,19 +3,17 @@
 Some of them may come from a directory that changes while the agent runs: `live_settings`.
 """
 
-import re
-from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Self
 
-from pydantic import AwareDatetime, Field, ValidationError, ValidationInfo, field_validator, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import AwareDatetime, Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gateway.agent.endpoints import IKE_PORT, IPSEC_INTERFACE, NAT_PORT, Transport, WireGuardIdentity
 from gateway.agent.pool import Network
 from gateway.agent.protocols.wireguard.keys import PublicKey
+from gateway.agent.settings_loading import PREFIX
 from gateway.agent.store import ProtocolName
 from gateway.agent.value_types import (
     EVERY_ADDRESS,
@@ -29,14 +27,8 @@ from gateway.agent.value_types import (
     TransportEndpoints,
 )
 
-PREFIX = "MESHGATE_"
-
 MESH_NETWORKS = (ip_network("100.64.0.0/10"), ip_network("fd7a:115c:a1e0::/48"))
 """Addresses of mesh nodes. tailscaled drops packets from them that did not come in by the mesh."""
-
-
-class SettingsError(Exception):
-    """The environment cannot be used; the text has one line per setting."""
 
 
 class AgentSettings(BaseSettings):
@@ -111,10 +103,8 @@ class AgentSettings(BaseSettings):
     """Open although they are closed by default; never a node's other ports."""
     block_networks: Networks = ()
     """Closed whatever else is said, by the mesh interface too."""
-    tailscale_health_url: str | None = "http://127.0.0.1:9002/healthz"
-    """Answers 200 while tailscaled is connected; empty: there is no mesh to wait for."""
     tailscale_socket: Path | None = None
-    """tailscaled's own socket, asked in place of the URL where no containerboot answers that."""
+    """tailscaled's own, by which it tells how it is; empty: there is no mesh to wait for."""
 
     @property
     def client_interfaces(self) -> tuple[str, ...]:
@@ -201,11 +191,10 @@ class AgentSettings(BaseSettings):
             raise ValueError("a certificate and its private key are given together, or neither")
         return key
 
-    @field_validator("tailscale_health_url")
+    @field_validator("tailscale_socket", mode="before")
     @classmethod
-    def _health_url(cls, url: str | None) -> str | None:
-        """Empty is none. Kubernetes puts a pod's IPv6 address in as it is, and a URL has that in brackets."""
-        return re.sub(r"^http://([0-9a-f]*:[0-9a-f:.]+):([0-9]+)/", r"http://[\1]:\2/", url) if url else None
+    def _empty_is_none(cls, path: object) -> object:
+        return path or None
 
     @model_validator(mode="after")
     def _offers_a_protocol(self) -> Self:
@@ -238,58 +227,3 @@ class AgentSettings(BaseSettings):
             if getattr(self, name) == getattr(self, f"previous_{name}"):
                 one, other = (f"{prefix}{name.upper()}" for prefix in (f"{PREFIX}PREVIOUS_", PREFIX))
                 raise ValueError(f"{one} is the same as {other}: the previous key has its own")
-
-
-AnySettings = TypeVar("AnySettings", bound=BaseSettings)
-
-
-def load(kind: type[AnySettings], lines: Mapping[str, str] | None = None) -> AnySettings:
-    """Settings out of the environment; SettingsError with one sentence per setting that cannot be used.
-
-    `lines` are more of it, by the variables' names, and count before it.
-    """
-    values: dict[str, Any] = {name.removeprefix(PREFIX).lower(): value for name, value in (lines or {}).items()}
-    try:
-        return kind(**values)
-    except ValidationError as error:
-        raise SettingsError("\n".join(_sentence(problem) for problem in error.errors())) from error
-
-
-def _sentence(problem: ErrorDetails) -> str:
-    if not problem["loc"]:  # of several settings
-        return problem["msg"].removeprefix("Value error, ")
-    name = f"{PREFIX}{problem['loc'][0]}".upper()
-    if problem["type"] == "missing":
-        return f"{name} is not set"
-    return f"{name}: {problem['msg'].removeprefix('Value error, ')} (it is {problem['input']!r})"
-
-
-def environment_lines(name: str, text: str) -> dict[str, str]:
-    """Lines NAME=VALUE, without empty ones and those that begin with #; SettingsError for any other.
-
-    `name` is the setting that the text is from.
-    """
-    found = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        variable, equals, value = line.strip().partition("=")
-        if equals:
-            found[variable] = value
-        elif variable and not variable.startswith("#"):
-            raise SettingsError(f"{name}: line {number} is not NAME=VALUE")
-    return found
-
-
-def read_file(name: str, path: Path) -> str:
-    """What a file holds that a setting names; SettingsError if it cannot be read."""
-    try:
-        return path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{name}: {path} cannot be read: {getattr(error, 'strerror', 'not text')}") from error
-
-
-def read_secret(name: str, path: Path) -> str:
-    """The one line that a mounted secret holds; SettingsError if there is none."""
-    secret = read_file(name, path).strip()
-    if not secret:
-        raise SettingsError(f"{name}: {path} is empty")
-    return secret

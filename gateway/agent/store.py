@@ -143,9 +143,9 @@ class Store:
                 "UPDATE peers SET number = ? WHERE public_key = ?", [(number, key) for key, number in moved.items()]
             )
 
-    def _read(self, query: str) -> list[sqlite3.Row]:
+    def _read(self, query: str) -> Iterator[sqlite3.Row]:
         try:
-            return self._db.execute(query).fetchall()
+            yield from self._db.execute(query)
         except sqlite3.Error as error:
             raise StoreError(f"the store of devices cannot be read: {error}") from error
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from gateway.agent.settings import SettingsError
+from gateway.agent.settings_loading import SettingsError
 
 FILE = "MESHGATE_TOKEN_FILE"
 REGISTER, READ, ADMIN = "register", "read", "admin"

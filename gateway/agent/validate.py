@@ -3,7 +3,8 @@
 import os
 import sys
 
-from gateway.agent.settings import AgentSettings, SettingsError, environment_lines, load
+from gateway.agent.settings import AgentSettings
+from gateway.agent.settings_loading import SettingsError, environment_lines, load
 
 
 def main() -> int:

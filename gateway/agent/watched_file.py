@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from gateway.agent import measures
-from gateway.agent.settings import SettingsError, read_file
+from gateway.agent.settings_loading import SettingsError, read_file
 
 log = logging.getLogger(__name__)
 

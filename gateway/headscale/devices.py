@@ -1,12 +1,15 @@
 """The nodes of an app's devices: those that joined by the keys of one user."""
 
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
-from gateway.headscale.client import Headscale
 from gateway.headscale.errors import NotFoundError
 
+if TYPE_CHECKING:
+    from gateway.headscale.client import Headscale
 
-def take_out(headscale: Headscale, user: str) -> None:
+
+def take_out(headscale: "Headscale", user: str) -> None:
     """Let nobody join by a user's keys any more, and take the nodes that did out of the mesh."""
     try:
         owner = headscale.user(user)

@@ -5,6 +5,7 @@ import re
 import ssl
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Self
 
 import httpx
@@ -12,6 +13,7 @@ import stamina
 
 from gateway.headscale import ca_certificates, responses
 from gateway.headscale.errors import HeadscaleError, UnauthorizedError, UnavailableError
+from gateway.headscale.models import api_key_prefix
 from gateway.headscale.redaction import excerpt
 
 TIMEOUT = httpx.Timeout(10.0, connect=5.0)
@@ -73,6 +75,9 @@ class Session:
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.url = url.rstrip("/")
+        """The server's URL."""
+        self.key_prefix = api_key_prefix(api_key.strip())
+        """By which the server lists the API key."""
         self._http = httpx.Client(
             base_url=f"{self.url}/api/v1/",
             auth=BearerKey(_checked(api_key, self.url)),
@@ -130,10 +135,16 @@ def _checked(api_key: str, url: str) -> str:
     return key
 
 
-def _tls(ca_certificate: str | None, url: str) -> ssl.SSLContext | bool:
+def _tls(ca_certificate: str | None, url: str) -> ssl.SSLContext:
     if ca_certificate is None:
-        return True
+        return _public_cas()
     try:
         return ca_certificates.trusting(ca_certificates.from_pem(ca_certificate))
     except ValueError as error:
         raise HeadscaleError(f"The CA certificate for Headscale at {url} cannot be used: {error}.") from error
+
+
+@cache
+def _public_cas() -> ssl.SSLContext:
+    """TLS that trusts what httpx trusts; one for all sessions, since reading those CAs takes longer than a call."""
+    return httpx.create_ssl_context()

@@ -8,19 +8,15 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request
-from fastapi.security import HTTPBearer
+from fastapi import APIRouter, FastAPI, Path, Query, Request
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from gateway.agent import audit, problems
+from gateway.agent import audit
 from gateway.agent.admission import subject
-from gateway.agent.api import needs
-from gateway.agent.authentication import Authentication, Grant
+from gateway.agent.authentication import Grant
+from gateway.agent.guarded_app import guarded_app, guarded_routes, needs
 from gateway.agent.labels import label
-from gateway.agent.metrics import RequestMetrics
-from gateway.agent.request_audit import RequestAudit
-from gateway.agent.request_limits import BodyLimits
-from gateway.agent.settings import SettingsError
+from gateway.agent.settings_loading import SettingsError
 from gateway.agent.tokens import READ, REGISTER
 from gateway.headscale.errors import HeadscaleError
 from gateway.keys.errors import HeadscaleDownError, TooManyError
@@ -29,7 +25,6 @@ from gateway.keys.settings import KeySettings
 
 log = logging.getLogger(__name__)
 
-DEVICES = "/v1/devices"
 Owner = Annotated[str, Field(min_length=1, max_length=128)]
 DeviceId = Annotated[str, Path(pattern=r"^\d{1,20}$")]
 Result = TypeVar("Result")
@@ -91,7 +86,7 @@ class Pace:
 
 def device_routes(devices: MeshDevices, settings: KeySettings) -> APIRouter:
     """The routes."""
-    router = APIRouter(prefix=DEVICES, dependencies=[Depends(HTTPBearer(auto_error=False))])
+    router = guarded_routes("/v1/devices")
     pace = Pace(settings.keys_per_minute)
     changes = asyncio.Lock()
     unknown: dict[int | str, dict[str, Any]] = {404: {"description": "The owner has no such device."}}
@@ -134,16 +129,7 @@ def device_routes(devices: MeshDevices, settings: KeySettings) -> APIRouter:
 
 def create_app(settings: KeySettings, grant: Grant, devices: MeshDevices) -> FastAPI:
     """The application, of which nothing answers without a token."""
-    app = FastAPI(title="Meshgate key service", version="1", docs_url=None, redoc_url=None)
-    problems.install(app)
-    problems.declare(app)
-    # The last one is the first to see a request.
-    app.add_middleware(BodyLimits)
-    app.add_middleware(Authentication, grant=grant)
-    app.add_middleware(RequestMetrics)
-    app.add_middleware(RequestAudit, path=DEVICES)
-    app.include_router(device_routes(devices, settings))
-    return app
+    return guarded_app("Meshgate key service", grant, device_routes(devices, settings))
 
 
 async def _asked(call: Callable[[], Result]) -> Result:

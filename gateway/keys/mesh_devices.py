@@ -5,7 +5,7 @@ expiration, as a mark (`markers`), so another owner cannot ask for it or remove 
 answers.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -50,8 +50,8 @@ class MeshDevices:
         """A key that one device can join by, once; OwnerFullError if the owner has enough of them."""
         with self._connect() as headscale:
             user = headscale.ensure_user(self._settings.user)
-            keys, nodes = headscale.pre_auth_keys(user), headscale.nodes()
-            joined = {node.pre_auth_key_id for node in nodes}
+            keys = headscale.pre_auth_keys(user)
+            joined = _nodes_by(headscale, user, {key.id for key in keys if key.used})
             for key in _spent(keys, joined) if headscale.deletes_pre_auth_keys else ():
                 headscale.delete_pre_auth_key(user, key)
             own = [key for key in keys if _is_of(key, owner) and (key.usable or key.id in joined)]
@@ -68,8 +68,8 @@ class MeshDevices:
     def find(self, device: str, owner: str) -> MeshDevice:
         """The owner's device; UnknownError if there is none."""
         with self._connect() as headscale:
-            _, key = self._key(headscale, device, owner)
-            node = next(iter(_nodes_by(headscale, key)), None)
+            user, key = self._key(headscale, device, owner)
+            node = _nodes_by(headscale, user, {key.id}).get(key.id) if key.used else None
         if node is None and not key.usable:
             raise UnknownError
         return MeshDevice(key.id, node, key.expiration)
@@ -78,12 +78,12 @@ class MeshDevices:
         """Let the owner's device join no more, and take its node out of the mesh; UnknownError if there is none."""
         with self._connect() as headscale:
             user, key = self._key(headscale, device, owner)
-            # First the key: a node that joins while the others are looked for would be overlooked.
+            # First the key: a node that joins while it is looked for would be overlooked.
             headscale.expire_pre_auth_key(user, key)
-            nodes = _nodes_by(headscale, key)
-            if not (key.usable or nodes):
+            node = _nodes_by(headscale, user, {key.id}).get(key.id)
+            if not (key.usable or node):
                 raise UnknownError
-            for node in nodes:
+            if node:
                 with suppress(NotFoundError):
                     headscale.delete_node(node.id)
             if headscale.deletes_pre_auth_keys:
@@ -114,10 +114,23 @@ def _is_of(key: PreAuthKey, owner: str) -> bool:
     return markers.is_marked(key.expiration, _mark(owner))
 
 
-def _spent(keys: Iterable[PreAuthKey], joined: set[str | None]) -> list[PreAuthKey]:
+def _spent(keys: Iterable[PreAuthKey], joined: Container[str]) -> list[PreAuthKey]:
     """Keys that nobody can join by, and whose nodes are gone."""
     return [key for key in keys if not key.usable and key.id not in joined]
 
 
-def _nodes_by(headscale: Headscale, key: PreAuthKey) -> list[Node]:
-    return [node for node in headscale.nodes() if node.pre_auth_key_id == key.id]
+def _nodes_by(headscale: Headscale, user: User, keys: Set[str]) -> dict[str, Node]:
+    """The nodes that joined by these keys of the user, each of which lets in one.
+
+    They are looked for among the user's own. From 0.28 on a tagged node is nobody's: whoever is missing may be one.
+    """
+    if not keys:
+        return {}
+    own_only = not headscale.deletes_pre_auth_keys
+    found: dict[str, Node] = {}
+    for node in headscale.nodes(user.name) if own_only else headscale.nodes_from(user.name):
+        if (key := node.pre_auth_key_id) and key in keys:
+            found[key] = node
+        if len(found) == len(keys):
+            break
+    return found

@@ -10,7 +10,7 @@ from gateway.agent import measures, tokens
 from gateway.agent.exit_status import exit_status
 from gateway.agent.probes import create_probes
 from gateway.agent.server import PROBE_BOUNDS, listen, serve
-from gateway.agent.settings import SettingsError, load, read_file, read_secret
+from gateway.agent.settings_loading import SettingsError, load, read_file, read_secret
 from gateway.agent.tasks import run_until_first_ends, stop_signal
 from gateway.agent.watched_file import WatchedFile, watch
 from gateway.headscale.client import Headscale

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from gateway.agent.settings import PREFIX
+from gateway.agent.settings_loading import PREFIX
 from gateway.agent.value_types import EVERY_ADDRESS, List, Port
 
 

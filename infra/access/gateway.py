@@ -37,6 +37,8 @@ class Gateway(Component):
     """What the playbook is to know of a gateway on a machine."""
     client_configs: dict[str, pulumi.Input[Any]]
     """What the configs of its clients hold."""
+    whys: tuple[pulumi.Output[str], ...]
+    """Why it does not come up, each empty when it does."""
 
     def __init__(
         self,
@@ -77,8 +79,8 @@ class Gateway(Component):
         )
         found = target.declare(identity)
         exit_node = self._exit_node(identity.mesh, target, found) if identity.mesh else None
-        # Last, as the exit node says it better when a gateway does not join.
-        target.await_ready(self.child(*found.resources, *([exit_node] if exit_node else [])))
+        arrival = target.arrival(exit_node, self.child(*found.resources))
+        self.whys = arrival.whys
         self.handover = found.handover
         self.client_configs = {**client_configs.held(gateway, settings.namespace), **_learned(identity)}
         self.access = GatewayAccess(
@@ -88,7 +90,7 @@ class Gateway(Component):
             peers_url=found.peers_url,
             token=token.value,
             previous_token=token.previous,
-            joined=target.joined(exit_node.node_id) if exit_node else None,
+            stood=arrival.stood,
         )
         self.outputs: dict[str, pulumi.Input[object]] = {
             **({"server_public_key": key.public_key, "server_endpoint": gateway.endpoint} if key else {}),

@@ -15,12 +15,13 @@ from infra.settings.gateway import GatewaySettings
 from infra.settings.resources import resources
 
 CA_CERTIFICATE = "ca.crt"
-TAILSCALE_SOCKET = "/tmp/tailscaled.sock"  # noqa: S108 (an emptyDir of the container)
 IDENTITY = "/etc/meshgate"
 CERTIFICATES = "/etc/meshgate-certificates"
 SETTINGS = "/etc/meshgate-settings"
 AGENT_STATE = "/var/lib/meshgate"
 TAILSCALE_STATE = "/var/lib/tailscale"
+TAILSCALE_MEETING = "/var/run/tailscale"
+"""Where the agent meets tailscaled, the official image's own place. tailscaled heeds root; the agent only asks it."""
 WIREGUARD_SOCKETS = "/var/run/wireguard"
 OPENVPN_MEETING = "/run/meshgate-openvpn"
 IPSEC_MEETING = "/run/meshgate-ipsec"
@@ -33,7 +34,7 @@ PLACES = gateway_programs.Places(
     state_dir=AGENT_STATE,
     issuing_certificate_file=f"{IDENTITY}/{ISSUING_CERTIFICATE}",
     issuing_key_file=f"{IDENTITY}/{ISSUING_KEY}",
-    tailscale_host="$(POD_IP)",
+    tailscale_socket=f"{TAILSCALE_MEETING}/tailscaled.sock",
     openvpn_dir=OPENVPN_MEETING,
     ipsec_dir=IPSEC_MEETING,
 )
@@ -77,12 +78,12 @@ def tailscale(mesh: MeshIdentity, gateway: GatewaySettings) -> dict[str, object]
         "TS_AUTH_ONCE": "true",
         "TS_HOSTNAME": gateway.hostname,
         "TS_STATE_DIR": pulumi.Output.format("{0}/{1}", TAILSCALE_STATE, whose),
-        "TS_SOCKET": TAILSCALE_SOCKET,
+        "TS_SOCKET": PLACES.tailscale_socket,
         "TS_KUBE_SECRET": "",
         "TS_USERSPACE": "false",
         **gateway_programs.TAILSCALED_ENVIRONMENT,
         "TS_ENABLE_HEALTH_CHECK": "true",
-        "TS_LOCAL_ADDR_PORT": f"{PLACES.tailscale_host}:{gateway_programs.TAILSCALE_HEALTH_PORT}",
+        "TS_LOCAL_ADDR_PORT": f"$(POD_IP):{gateway_programs.TAILSCALE_HEALTH_PORT}",
         "TS_EXTRA_ARGS": " ".join(gateway_programs.tailscale_up_arguments(server.url)),
         "TS_TAILSCALED_EXTRA_ARGS": " ".join(gateway_programs.tailscaled_arguments(gateway)),
     }
@@ -90,7 +91,7 @@ def tailscale(mesh: MeshIdentity, gateway: GatewaySettings) -> dict[str, object]
         {"name": "pre-auth-key", "mount_path": "/run/meshgate", "read_only": True},
         {"name": "state", "mount_path": TAILSCALE_STATE, "sub_path": "tailscale"},
         {"name": "tun", "mount_path": "/dev/net/tun"},
-        {"name": "tailscale-run", "mount_path": "/var/run/tailscale"},
+        {"name": "tailscale-run", "mount_path": TAILSCALE_MEETING},
         {"name": "tmp", "mount_path": "/tmp"},  # noqa: S108
     ]
     if server.ca_certificate:
@@ -112,50 +113,32 @@ def tailscale(mesh: MeshIdentity, gateway: GatewaySettings) -> dict[str, object]
 
 def wireguard(gateway: GatewaySettings) -> dict[str, object]:
     """Makes the WireGuard interface and holds it."""
-    return _container(
+    return _server(
+        gateway,
         "wireguard",
-        gateway.image,
-        command=["python3", "-m", "gateway.agent.protocols.wireguard.interface_process"],
-        env=_environment(gateway_programs.interface_environment(gateway, PLACES)),
-        ports=_client_ports(gateway, "wireguard"),
-        resources=resources("wireguard", gateway.capacity),
-        volume_mounts=[
-            {"name": "tun", "mount_path": "/dev/net/tun"},
-            {"name": "wireguard", "mount_path": WIREGUARD_SOCKETS},
-        ],
+        "gateway.agent.protocols.wireguard.interface_process",
+        gateway_programs.interface_environment(gateway, PLACES),
     )
 
 
 def openvpn(gateway: GatewaySettings) -> dict[str, object]:
     """Runs OpenVPN; it never sees the issuing key."""
-    return _container(
+    return _server(
+        gateway,
         "openvpn",
-        gateway.image,
-        command=["python3", "-m", "gateway.agent.protocols.openvpn.server_process"],
-        env=_environment(gateway_programs.openvpn_environment(gateway, PLACES)),
-        ports=_client_ports(gateway, "openvpn"),
-        resources=resources("openvpn", gateway.capacity),
-        volume_mounts=[
-            {"name": "tun", "mount_path": "/dev/net/tun"},
-            {"name": "openvpn", "mount_path": OPENVPN_MEETING},
-        ],
+        "gateway.agent.protocols.openvpn.server_process",
+        gateway_programs.openvpn_environment(gateway, PLACES),
     )
 
 
 def ipsec(gateway: GatewaySettings) -> dict[str, object]:
     """Runs charon, which needs port 500; it never sees the issuing key."""
-    return _container(
+    return _server(
+        gateway,
         "ipsec",
-        gateway.image,
+        "gateway.agent.protocols.ipsec.server_process",
+        gateway_programs.ipsec_environment(gateway, PLACES),
         "NET_BIND_SERVICE",
-        command=["python3", "-m", "gateway.agent.protocols.ipsec.server_process"],
-        env=_environment(gateway_programs.ipsec_environment(gateway, PLACES)),
-        ports=_client_ports(gateway, "ipsec"),
-        resources=resources("ipsec", gateway.capacity),
-        volume_mounts=[
-            {"name": "tun", "mount_path": "/dev/net/tun"},
-            {"name": "ipsec", "mount_path": IPSEC_MEETING},
-        ],
     )
 
 
@@ -163,12 +146,13 @@ def agent(gateway: GatewaySettings, identity: GatewayIdentity) -> dict[str, obje
     """Lets devices in, by the API."""
     probe = {"port": "probes"}
     in_mesh = identity.mesh is not None
+    mesh = [{"name": "tailscale-run", "mount_path": TAILSCALE_MEETING, "read_only": True}] if in_mesh else []
     public_key = identity.wireguard.public_key if identity.wireguard else None
     environment = gateway_programs.agent_environment(gateway, public_key, PLACES, in_mesh=in_mesh)
     return _container(
         "agent",
         gateway.image,
-        env=[*([POD_ADDRESS] if in_mesh else []), *_environment(environment), NODE_ADDRESSES],
+        env=[*_environment(environment), NODE_ADDRESSES],
         ports=[
             {"name": "http", "container_port": gateway_programs.HTTP_PORT},
             {"name": gateway_programs.PROBE_PORT_NAME, "container_port": gateway_programs.PROBE_PORT},
@@ -188,6 +172,26 @@ def agent(gateway: GatewaySettings, identity: GatewayIdentity) -> dict[str, obje
             {"name": "settings", "mount_path": SETTINGS, "read_only": True},
             {"name": "state", "mount_path": AGENT_STATE, "sub_path": "agent"},
             *({"name": way, "mount_path": place} for way, place in MEETINGS.items() if way in gateway.access),
+            *mesh,
+        ],
+    )
+
+
+def _server(
+    gateway: GatewaySettings, way: str, module: str, environment: Mapping[str, str], *capabilities: str
+) -> dict[str, object]:
+    """What a way's clients dial; the agent meets it in a directory."""
+    return _container(
+        way,
+        gateway.image,
+        *capabilities,
+        command=["python3", "-m", module],
+        env=_environment(environment),
+        ports=_client_ports(gateway, way),
+        resources=resources(way, gateway.capacity),
+        volume_mounts=[
+            {"name": "tun", "mount_path": "/dev/net/tun"},
+            {"name": way, "mount_path": MEETINGS[way]},
         ],
     )
 

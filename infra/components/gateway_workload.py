@@ -97,6 +97,8 @@ class GatewayWorkload(NamespacedComponent):
             metadata=self.metadata(self.name, NOT_AWAITED | self._gateway.service_annotations),
             spec={
                 "type": self._gateway.exposure,
+                # Clients dial by either, where the cluster has both.
+                "ip_family_policy": "PreferDualStack",
                 "selector": self.selector,
                 # Local keeps the client's own address and port: what is restored after a restart.
                 "external_traffic_policy": "Local",

@@ -5,6 +5,7 @@ The embedded DERP relay shares the HTTP port, STUN has one of its own. The confi
 """
 
 import hashlib
+from urllib.parse import urlsplit
 
 import yaml
 from pulumi_kubernetes.core.v1 import ConfigMap, Service
@@ -103,6 +104,7 @@ class HeadscaleServer(NamespacedComponent):
                     metadata=self.metadata(f"{NAME}-stun"),
                     spec={
                         "type": "NodePort",
+                        "ip_family_policy": "PreferDualStack",
                         "selector": SELECTOR,
                         # STUN answers with the address it sees: it must be the client's own.
                         "external_traffic_policy": "Local",
@@ -140,6 +142,7 @@ def configuration(url: str, stun_port: int) -> dict[str, object]:
                 "stun_listen_addr": f":{stun_port}",
                 "private_key_path": f"{STATE}/derp_private.key",
                 "automatically_add_embedded_derp_region": True,
+                **_relay_address(url),
             },
             "urls": [],
             "paths": [],
@@ -155,6 +158,12 @@ def configuration(url: str, stun_port: int) -> dict[str, object]:
         "unix_socket": "/var/run/headscale/headscale.sock",
         "unix_socket_permission": "0700",
     }
+
+
+def _relay_address(url: str) -> dict[str, str]:
+    """Headscale names the relay by the URL's host, which no tailscaled can dial where it is an IPv6 address."""
+    host = urlsplit(url).hostname or ""
+    return {"ipv6": host} if ":" in host else {}
 
 
 def _container(image: str, stun_port: int) -> dict[str, object]:

@@ -6,7 +6,7 @@ Three names are of the key service, where the mesh is a way in.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pulumi
 from pulumi_kubernetes.core.v1 import Secret
@@ -14,6 +14,7 @@ from pulumi_kubernetes.core.v1 import Secret
 from infra.components.component import Component
 from infra.components.stack_cluster import StackCluster
 from infra.kubernetes.labels import ADOPTED, labels
+from infra.resources.standing import Standing
 from infra.resources.token import digest
 from infra.resources.workload_env import SecretKey, WorkloadEnv
 from infra.settings import object_names
@@ -34,14 +35,14 @@ class GatewayAccess:
     token: pulumi.Output[str]
     previous_token: pulumi.Output[str]
     """What a pod may have that is not restarted yet; empty before the first rotation."""
-    joined: pulumi.Output[bool] | None = None
-    """Whether an awaited machine is there; None of a gateway that the stack itself brought up."""
+    stood: pulumi.Output[bool] | None = None
+    """Whether it stands or once stood; None of one that the stack never hears of."""
 
     def shown(self, value: pulumi.Input[str]) -> pulumi.Input[str]:
-        """The value, empty as long as there is no gateway behind it."""
-        if self.joined is None:
+        """The value, empty as long as there has been no gateway behind it."""
+        if self.stood is None:
             return value
-        return pulumi.Output.all(self.joined, value).apply(lambda both: str(both[1]) if both[0] else "")
+        return pulumi.Output.all(self.stood, value).apply(lambda both: str(both[1]) if both[0] else "")
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class OrchestratorEnv(Component):
         )
         told = _Told()
         if gateways:
-            _tell_gateways(told, gateways, settings.gateway or next(iter(gateways)))
+            _tell_gateways(told, self._known(gateways), settings.gateway or next(iter(gateways)))
         if keys:
             told.values |= {"MESH_LOGIN_SERVER": keys.login_server, "MESH_KEYS_URL": keys.url}
             told.secrets["MESH_KEYS_TOKEN"] = {"secret": TOKEN_SECRET, "key": _name(keys.token)}
@@ -95,12 +96,25 @@ class OrchestratorEnv(Component):
             values=told.values,
             secrets=told.secrets,
             deadline_seconds=settings.rollout_deadline,
-            # Only a way that stands is shown to the app.
+            # Only a way that has come up is shown to the app.
             opts=self.child(
                 secret, *(access.gateway for access in gateways.values()), *([keys.service] if keys else [])
             ),
         )
         self.register_outputs({})
+
+    def _known(self, gateways: Mapping[str, GatewayAccess]) -> Mapping[str, GatewayAccess]:
+        """The gateways, of which a preview knows whether each one stood."""
+        stood = {name: access.stood for name, access in gateways.items() if access.stood is not None}
+        if not stood:
+            return gateways
+        names = Standing("standing", stood=stood, opts=self.child()).names
+        known = {name: _holds(names, name) for name in stood}
+        return {name: replace(access, stood=known.get(name)) for name, access in gateways.items()}
+
+
+def _holds(names: pulumi.Output[list[str]], name: str) -> pulumi.Output[bool]:
+    return names.apply(lambda names: name in names)
 
 
 @dataclass

@@ -1,9 +1,8 @@
 """Kinds that not every cluster knows: where one is unknown, the preview refuses its objects with a sentence."""
 
-import asyncio
-
 import pulumi
 
+from infra.hook_threads import in_thread
 from infra.kubernetes.client import KubernetesClient
 
 MONITORING = "monitoring.coreos.com/v1"
@@ -22,7 +21,7 @@ def refusing_unknown(context: str | None, api_version: str, setting: str) -> pul
             refuse_unknown(cluster, api_version, setting)
 
     async def refuse(_: pulumi.ResourceHookArgs) -> None:
-        await asyncio.to_thread(look)
+        await in_thread(look)
 
     name = f"{setting} needs {api_version}"
     hook = pulumi.ResourceHook(name, refuse, pulumi.ResourceHookOptions(on_dry_run=True))

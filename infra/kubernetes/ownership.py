@@ -7,12 +7,12 @@ id of the stack's state is ours, from an earlier run; of another the user decide
 have the same one, such as a lost one and its successor.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import pulumi
 
+from infra.hook_threads import in_thread
 from infra.kubernetes.client import KubernetesClient
 from infra.kubernetes.labels import INSTANCE, OURS, OWNER, PART_OF
 
@@ -44,7 +44,7 @@ class Ownership:
 
         async def look(args: pulumi.ResourceHookArgs) -> None:
             if args.new_inputs:
-                await asyncio.to_thread(self._refuse, made(args.new_inputs))
+                await in_thread(self._refuse, made(args.new_inputs))
 
         hook = pulumi.ResourceHook(name, look, pulumi.ResourceHookOptions(on_dry_run=True))
         return pulumi.ResourceHookBinding(before_create=[hook])

@@ -4,13 +4,13 @@ The Kubernetes plugin does not wait for the end of what it does not await. It wo
 way out, which takes the new Deployment with it, and two pods would meet on one volume.
 """
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any
 
 import pulumi
 
 from gateway.headscale.polling import poll
+from infra.hook_threads import in_thread
 from infra.kubernetes.client import KubernetesClient
 
 END_SECONDS = 120
@@ -29,7 +29,7 @@ def ended(context: str | None) -> pulumi.ResourceHookBinding:
 
     async def look(args: pulumi.ResourceHookArgs) -> None:
         if args.new_inputs:
-            await asyncio.to_thread(wait, args.new_inputs["metadata"])
+            await in_thread(wait, args.new_inputs["metadata"])
 
     return pulumi.ResourceHookBinding(before_create=[pulumi.ResourceHook("predecessor", look)])
 

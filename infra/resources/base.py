@@ -25,8 +25,8 @@ from pulumi.dynamic import (
 
 from gateway.headscale.errors import HeadscaleError, UnauthorizedError
 from infra.kubernetes.client import ClusterError
-from infra.resources import engine_log, hidden_frames, way_out
-from infra.resources.connections import Connections, ConnectionsError, KeyLostError
+from infra.resources import engine_log, hidden_frames, plugin_threads, way_out
+from infra.resources.connections import Connections, ConnectionsError, KeyLostError, settings_by
 
 Props = Mapping[str, Any]
 """Inputs, or outputs, of a resource as Pulumi hands them over: JSON's types, every number a float."""
@@ -89,7 +89,8 @@ class Provider(ResourceProvider):
     def configure(self, req: ConfigureRequest) -> None:
         """Keep the way to the stack's config; called in the plugin process, before anything else."""
         engine_log.attach(log)
-        self.connect = partial(Connections, req.config.get)
+        plugin_threads.widen()
+        self.connect = partial(Connections, settings_by(req.config.get))
 
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
         """Refuse bad inputs before anything is touched."""

@@ -1,6 +1,7 @@
 """CertificateAuthority and IssuingCertificate: what devices trust and are certified by, kept in the state.
 
 The CA's key never leaves the state. A gateway holds its issuing key alone: if that is lost, `rotation` makes another.
+`infra.certificate_authority` is imported where it is called: a preview without changes need not wait for that.
 """
 
 from collections.abc import Iterator
@@ -10,8 +11,6 @@ from pulumi import Input, Output, ResourceOptions, contains_unknowns
 from pulumi.dynamic import Resource
 from typing_extensions import override
 
-from infra import certificate_authority
-from infra.certificate_authority import Authority
 from infra.resources.base import Props, Provider, secret_outputs
 from infra.resources.connections import Connections
 from infra.secret_contents import ISSUING_CERTIFICATE, ISSUING_KEY
@@ -26,6 +25,8 @@ class CertificateAuthorityProvider(Provider):
     @override
     def make(self, connections: Connections, props: Props) -> tuple[str, dict[str, Any]]:
         """The id is the CA's name."""
+        from infra import certificate_authority
+
         made = certificate_authority.make(props["name"])
         return props["name"], {"certificate": made.certificate, "key": made.key}
 
@@ -53,6 +54,8 @@ class IssuingCertificateProvider(Provider):
         ca = news.get("ca_certificate")
         if not ca or contains_unknowns(ca):
             return
+        from infra import certificate_authority
+
         try:
             certificate_authority.check(ca)
         except ValueError as error:
@@ -64,7 +67,9 @@ class IssuingCertificateProvider(Provider):
         left = connections.left_behind(props.get("kept_in"))
         if chain := left.get(ISSUING_CERTIFICATE):
             return props["name"], {"chain": chain, "key": left[ISSUING_KEY]}
-        authority = Authority(props["ca_certificate"], props["ca_key"])
+        from infra import certificate_authority
+
+        authority = certificate_authority.Authority(props["ca_certificate"], props["ca_key"])
         made = certificate_authority.issuing(authority, props["name"])
         return props["name"], {"chain": made.certificate + authority.certificate, "key": made.key}
 

@@ -5,7 +5,7 @@ A connection is no property of a resource. So a rotated API key changes no resou
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Self
 
 from infra.kubernetes.client import KubernetesClient
@@ -39,14 +39,30 @@ class KeyLostError(ConnectionsError):
     """The Secret with a managed server's API key is gone."""
 
 
+def settings_by(get: Callable[[str], object | None]) -> Callable[[], "StackSettings"]:
+    """The settings that `get` answers for the stack's config keys, read once: checking many gateways takes its time."""
+
+    @cache
+    def read() -> "StackSettings":
+        # Here, because a resource without connections needs no settings.
+        from infra.settings.loading import SettingsError, load
+
+        try:
+            return load(get)
+        except SettingsError as error:
+            raise ConnectionsError(str(error)) from None
+
+    return read
+
+
 class Connections:
-    """What one operation of a provider talks to, by what `get` answers for the stack's config keys.
+    """What one operation of a provider talks to, by the stack's settings, which are asked for when they are needed.
 
     All that it asks of the cluster goes over one connection, which ends with the `with` block.
     """
 
-    def __init__(self, get: Callable[[str], object | None]) -> None:
-        self._get = get
+    def __init__(self, settings: Callable[[], "StackSettings"]) -> None:
+        self._read = settings
         self._opened = ExitStack()
 
     def __enter__(self) -> Self:
@@ -120,12 +136,6 @@ class Connections:
             raise NoServerError(STILL_IN_THE_MESH)
         return self._settings.headscale
 
-    @cached_property
+    @property
     def _settings(self) -> "StackSettings":
-        # Here for the same reason: a resource without connections needs no settings.
-        from infra.settings.loading import SettingsError, load
-
-        try:
-            return load(self._get)
-        except SettingsError as error:
-            raise ConnectionsError(str(error)) from None
+        return self._read()

@@ -2,6 +2,8 @@
 
 `up` waits for a pod's node, since the pod was made just before. A machine's node (`awaited`) joins when its playbook
 runs. Until then there is none, which is no failure: each `up` looks again.
+
+A gateway that does not join holds no other back. So that is no failure here: a Verdict tells `why` at the end.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,9 +31,9 @@ _NOT_JOINED: dict[str, Any] = {
     "node_key": "",
     "routes": [],
     "node_tags": [],
+    "why": "",
     servers.KEY: None,
 }
-
 
 _IDENTITY = ("server", "user", "volume")
 """With another one of these the gateway joins anew (infra/components/gateway_containers.py)."""
@@ -51,16 +53,19 @@ class ExitNodeProvider(Provider):
 
     @override
     def drifted(self, olds: Props, news: Props) -> bool:
-        """Whether somebody took the approval or a tag back, or the machine had not joined yet."""
+        """Whether somebody took the approval or a tag back, or it had not joined yet, or not anew."""
         tags = _wanted_tags(olds, news)
         untagged = tags is not None and set(tags) != set(olds.get("node_tags") or ())
-        return untagged or not set(EXIT_ROUTES) <= set(olds.get("routes") or ())
+        return bool(olds.get("why")) or untagged or not set(EXIT_ROUTES) <= set(olds.get("routes") or ())
 
     @override
     def make(self, connections: Connections, props: Props) -> tuple[str, dict[str, Any]]:
         """Approve the node, after waiting for a pod's. The id is the host name, which outlives a node's number."""
         with connections.headscale() as headscale:
-            return props["hostname"], _approved(connections, headscale, {}, props)
+            try:
+                return props["hostname"], _approved(connections, headscale, {}, props)
+            except ResourceError as error:
+                return props["hostname"], _NOT_JOINED | {"why": str(error)}
 
     @override
     def look_up(self, connections: Connections, id_: str, props: Props) -> dict[str, Any] | None:
@@ -70,7 +75,7 @@ class ExitNodeProvider(Provider):
                 return None
             if not props["node_id"]:
                 node = exit_nodes.find(headscale, _expected(props))
-                return _outputs(node) if node else _NOT_JOINED
+                return _outputs(node) if node else _NOT_JOINED | {"why": props.get("why") or ""}
             try:
                 return _outputs(headscale.node(props["node_id"]))
             except NotFoundError:
@@ -78,15 +83,15 @@ class ExitNodeProvider(Provider):
 
     @override
     def change(self, connections: Connections, id_: str, olds: Props, news: Props) -> dict[str, Any]:
-        """Approve again; when the gateway joined anew, its new node takes the place of the old."""
+        """Approve again; when the gateway joined anew, its new node takes the place of the old.
+
+        What failed is as it was, but for `why`: the next time it must still be made what the inputs say.
+        """
         with connections.headscale() as headscale:
-            if servers.is_left(headscale, olds, f"Node {olds['node_id']}"):
-                return _approved(connections, headscale, {}, news)
-            outputs, known = _approved(connections, headscale, olds, news), olds["node_id"]
-            if known and outputs["node_id"] and outputs["node_id"] != known:
-                node = exit_nodes.succeed(headscale, headscale.node(outputs["node_id"]), known)
-                return outputs | _outputs(node)
-            return outputs
+            try:
+                return _changed(connections, headscale, olds, news)
+            except ResourceError as error:
+                return {**dict.fromkeys(self.INPUTS), **olds, "why": str(error)}
 
     @override
     def remove(self, connections: Connections, id_: str, props: Props) -> None:
@@ -99,6 +104,17 @@ class ExitNodeProvider(Provider):
                 node_id = node.id
             if node_id:
                 exit_nodes.delete(headscale, node_id)
+
+
+def _changed(connections: Connections, headscale: "Headscale", olds: Props, news: Props) -> dict[str, Any]:
+    """The outputs of the node that it was, or of the one that takes its place."""
+    if servers.is_left(headscale, olds, f"Node {olds['node_id']}"):
+        return _approved(connections, headscale, {}, news)
+    outputs, known = _approved(connections, headscale, olds, news), olds["node_id"]
+    if known and outputs["node_id"] and outputs["node_id"] != known:
+        node = exit_nodes.succeed(headscale, headscale.node(outputs["node_id"]), known)
+        return outputs | _outputs(node)
+    return outputs
 
 
 def _approved(connections: Connections, headscale: "Headscale", olds: Props, props: Props) -> dict[str, Any]:
@@ -161,6 +177,7 @@ def _outputs(node: "Node") -> dict[str, Any]:
         "node_key": node.node_key,
         "routes": sorted(node.approved_routes),
         "node_tags": sorted(node.tags),
+        "why": "",
     }
 
 
@@ -185,6 +202,8 @@ class ExitNode(Resource, module="meshgate", name="ExitNode"):
     """Those approved, sorted."""
     node_tags: Output[list[str]]
     """Those that it has, sorted."""
+    why: Output[str]
+    """Why it is not what the inputs say; empty when it is, and of an `awaited` node that has not joined yet."""
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """HeadscaleUser: the Headscale user that owns a stack's nodes and keys."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from pulumi import Input, Output, ResourceOptions
 from pulumi.dynamic import Resource
@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from gateway.headscale import devices
 from gateway.headscale.errors import ConflictError, HeadscaleError, NotFoundError, OthersKeysError
-from infra.resources import api_key_end, servers
+from infra.resources import servers
 from infra.resources.base import Props, Provider, log, sentence
 from infra.resources.connections import Connections
 
@@ -26,24 +26,22 @@ class HeadscaleUserProvider(Provider):
     @override
     def refusals(self, connections: Connections, olds: Props, news: Props) -> Iterator[tuple[str, str]]:
         """An existing server must answer, and to this key; and its user must not be another state's."""
-        if connections.managed:
+        if all(olds.get(name) == news[name] for name in self.INPUTS) or connections.managed:
             return
-        if any(olds.get(name) != news[name] for name in self.INPUTS):
-            try:
-                with connections.headscale() as headscale:
-                    other = headscale.user(news["user"]).stack_id
-            except NotFoundError:
-                other = None
-            except HeadscaleError as error:
-                yield "", sentence(connections, error)  # it is not the name that is wrong
-                return
-            if other and other != news.get("stack_id") and not connections.recovers:
-                yield (
-                    "user",
-                    f"Headscale user {news['user']} is of another state, perhaps of this stack: log in where that "
-                    f"state lies, or, if it is lost, take all of it over: `pulumi config set recover {other}`.",
-                )
-        api_key_end.warn(connections)
+        try:
+            with connections.headscale() as headscale:
+                other = headscale.user(news["user"]).stack_id
+        except NotFoundError:
+            return
+        except HeadscaleError as error:
+            yield "", sentence(connections, error)  # it is not the name that is wrong
+            return
+        if other and other != news.get("stack_id") and not connections.recovers:
+            yield (
+                "user",
+                f"Headscale user {news['user']} is of another state, perhaps of this stack: log in where that "
+                f"state lies, or, if it is lost, take all of it over: `pulumi config set recover {other}`.",
+            )
 
     @override
     def make(self, connections: Connections, props: Props) -> tuple[str, dict[str, Any]]:
@@ -108,44 +106,36 @@ class DevicesUserProvider(HeadscaleUserProvider):
         super().remove(connections, id_, props)
 
 
-_OUTPUTS = dict.fromkeys(("user_id", "adopted", servers.KEY))
+class _User(Resource):
+    """A user by its name: a provider of its own makes each kind of it another resource."""
+
+    user: Output[str]
+    """Its name."""
+    user_id: Output[str]
+
+    provider: ClassVar[type[HeadscaleUserProvider]]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        server: Input[str],
+        user: Input[str],
+        stack_id: Input[str],
+        opts: ResourceOptions | None = None,
+    ) -> None:
+        inputs = {"server": server, "user": user, "stack_id": stack_id}
+        outputs = dict.fromkeys(("user_id", "adopted", servers.KEY))
+        super().__init__(self.provider(), name, {**inputs, **outputs}, opts)
 
 
-class HeadscaleUser(Resource, module="meshgate", name="HeadscaleUser"):
+class HeadscaleUser(_User, module="meshgate", name="HeadscaleUser"):
     """The user named `user` of the Headscale at `server`, a URL."""
 
-    user: Output[str]
-    """Its name."""
-    user_id: Output[str]
-
-    def __init__(
-        self,
-        name: str,
-        *,
-        server: Input[str],
-        user: Input[str],
-        stack_id: Input[str],
-        opts: ResourceOptions | None = None,
-    ) -> None:
-        props = {"server": server, "user": user, "stack_id": stack_id, **_OUTPUTS}
-        super().__init__(HeadscaleUserProvider(), name, props, opts)
+    provider = HeadscaleUserProvider
 
 
-class DevicesUser(Resource, module="meshgate", name="DevicesUser"):
+class DevicesUser(_User, module="meshgate", name="DevicesUser"):
     """The Headscale user named `user`, whose keys are those of an app's devices. They leave the mesh with it."""
 
-    user: Output[str]
-    """Its name."""
-    user_id: Output[str]
-
-    def __init__(
-        self,
-        name: str,
-        *,
-        server: Input[str],
-        user: Input[str],
-        stack_id: Input[str],
-        opts: ResourceOptions | None = None,
-    ) -> None:
-        props = {"server": server, "user": user, "stack_id": stack_id, **_OUTPUTS}
-        super().__init__(DevicesUserProvider(), name, props, opts)
+    provider = DevicesUserProvider

@@ -9,7 +9,6 @@ from pulumi import Input, Output, ResourceOptions
 from pulumi.dynamic import DiffResult, Resource
 from typing_extensions import override
 
-from infra import curve25519
 from infra.resources.base import Props, Provider, ResourceError, secret_outputs
 from infra.resources.connections import Connections
 from infra.secret_contents import PRIVATE_KEY
@@ -38,6 +37,8 @@ class WireGuardKeyProvider(Provider):
     @override
     def make(self, connections: Connections, props: Props) -> tuple[str, dict[str, Any]]:
         """The id is the public key."""
+        from infra import curve25519  # here, so that a preview does not wait for the import of its arithmetic
+
         left = connections.left_behind(props.get("kept_in")).get(PRIVATE_KEY)
         private_key = props.get("adopt") or left or curve25519.generate_private_key()
         public_key = curve25519.public_key(private_key)

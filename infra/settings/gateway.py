@@ -2,13 +2,13 @@
 
 import ipaddress
 import itertools
-from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from infra.settings import ways
+from infra.settings import client_ports, ways
 from infra.settings.api_caller import ApiCaller
+from infra.settings.client_ports import ClientPort
 from infra.settings.kubernetes_names import ExtraAnnotations
 from infra.settings.monitoring import MonitoringSettings
 from infra.settings.openvpn import OpenVpnSettings
@@ -35,25 +35,6 @@ from infra.settings.value_types import (
 
 MAX_DEVICES = 65_536
 """wireguard-go holds no more peers than this (its device/constants.go)."""
-
-OPENVPN_PORT = 1194
-"""What OpenVPN listens on in a pod, UDP and TCP."""
-IKE_PORT, NAT_PORT = 500, 4500
-"""What IPsec's clients dial."""
-
-
-@dataclass(frozen=True)
-class ClientPort:
-    """A port that clients dial."""
-
-    way: str
-    """Of `access`."""
-    name: str
-    """Among the ports of a container and of a Service."""
-    transport: str
-    published: int
-    listened: int
-    """The port of the pod or of the machine."""
 
 
 class GatewaySettings(Section):
@@ -174,15 +155,7 @@ class GatewaySettings(Section):
     @property
     def client_ports(self) -> tuple[ClientPort, ...]:
         """All that clients dial. A machine publishes the very ports that it listens on."""
-        found = [ClientPort("wireguard", "wireguard", "udp", self.port, self.port)] if self.has_wireguard else []
-        for transport, port in self.openvpn_ports.items():
-            found.append(ClientPort("openvpn", f"openvpn-{transport}", transport, port, OPENVPN_PORT))
-        if "ipsec" in self.access:
-            found.append(ClientPort("ipsec", "ipsec-ike", "udp", IKE_PORT, IKE_PORT))
-            found.append(ClientPort("ipsec", "ipsec-nat", "udp", NAT_PORT, NAT_PORT))
-        if self.target == "metal":
-            return tuple(replace(port, listened=port.published) for port in found)
-        return tuple(found)
+        return client_ports.of(self)
 
     @property
     def openvpn_endpoints(self) -> list[str]:

@@ -4,10 +4,15 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from infra.settings.affinity import checked
 from infra.settings.kubernetes_names import ExtraAnnotations, ExtraLabels, Key, Labels, LabelValue, ObjectName
 from infra.settings.resources import ContainerResources
 from infra.settings.section import Section
+
+
+def _affinity(given: dict[str, object]) -> dict[str, object]:
+    from infra.settings import affinity  # most stacks have none, and the models of it take their time
+
+    return affinity.checked(given)
 
 
 class Toleration(Section):
@@ -46,7 +51,7 @@ class PodSettings(Section):
     node_selector: Labels = Field(default_factory=dict)
     """Labels that a node must have to run the pod, such as the node that an endpoint's name points to."""
     tolerations: tuple[Toleration, ...] = ()
-    affinity: Annotated[dict[str, object], AfterValidator(checked)] = Field(default_factory=dict)
+    affinity: Annotated[dict[str, object], AfterValidator(_affinity)] = Field(default_factory=dict)
     """Which nodes the pod wants, and which pods beside it: nodeAffinity, podAffinity and podAntiAffinity, with the
     names that Kubernetes has for their fields. There is one pod, and so nothing to spread."""
     priority_class: ObjectName | None = None

@@ -11,9 +11,9 @@ from infra.settings import secret_forms
 
 
 class Section(BaseModel):
-    """Settings that stand together. Unknown ones are refused; the text below an attribute is its description."""
+    """Settings that stand together. Unknown ones are refused. The text below one stands in docs/reference.md."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     @field_validator("*", mode="before")
     @classmethod

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from infra.settings.value_types import NODE_PORTS, url_port
 
 if TYPE_CHECKING:
-    from infra.settings.gateway import ClientPort, GatewaySettings
+    from infra.settings.client_ports import ClientPort
+    from infra.settings.gateway import GatewaySettings
 
 EVERYTHING = {4: ipaddress.ip_network("0.0.0.0/0"), 6: ipaddress.ip_network("::/0")}
 

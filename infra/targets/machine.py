@@ -8,11 +8,12 @@ import pulumi
 from infra.components.gateway_identity import GatewayIdentity, MeshIdentity
 from infra.components.stack_cluster import StackCluster
 from infra.resources.certificate_authority import IssuingCertificate
+from infra.resources.exit_node import ExitNode
 from infra.resources.pre_auth_key import MACHINE_JOIN_HOURS
 from infra.resources.wireguard_key import WireGuardKey
 from infra.settings.gateway import GatewaySettings
 from infra.settings.stack import StackSettings
-from infra.targets.target import Whereabouts
+from infra.targets.target import Arrival, Whereabouts
 
 
 class Machine:
@@ -34,12 +35,11 @@ class Machine:
             peers_url=pulumi.Output.from_input(self._gateway.peers_url or ""), handover=self._handover(identity)
         )
 
-    def await_ready(self, opts: pulumi.ResourceOptions) -> None:
-        """Its playbook does that."""
-
-    def joined(self, node_id: pulumi.Output[str]) -> pulumi.Output[bool]:
-        """Its node has no id before."""
-        return node_id.apply(bool)
+    def arrival(self, exit_node: ExitNode | None, _opts: pulumi.ResourceOptions) -> Arrival:
+        """Its playbook waits for it. Its node has no id before it has joined."""
+        if exit_node is None:
+            return Arrival(stood=None)
+        return Arrival(stood=exit_node.node_id.apply(bool), whys=(exit_node.why,))
 
     def _handover(self, identity: GatewayIdentity) -> dict[str, pulumi.Input[object]]:
         return {

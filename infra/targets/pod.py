@@ -5,11 +5,12 @@ import pulumi
 from infra.components.gateway_identity import GatewayIdentity
 from infra.components.gateway_workload import GatewayWorkload
 from infra.components.stack_cluster import StackCluster
+from infra.resources.exit_node import ExitNode
 from infra.resources.pre_auth_key import POD_JOIN_HOURS
 from infra.resources.readiness import Readiness
 from infra.settings.gateway import GatewaySettings
 from infra.settings.stack import StackSettings
-from infra.targets.target import Whereabouts
+from infra.targets.target import Arrival, Whereabouts
 
 
 class Pod:
@@ -37,14 +38,20 @@ class Pod:
             resources=(self._workload,),
         )
 
-    def await_ready(self, opts: pulumi.ResourceOptions) -> None:
-        """Its Deployment is not ready before its agent and its tailscaled are."""
-        Readiness(
+    def arrival(self, exit_node: ExitNode | None, opts: pulumi.ResourceOptions) -> Arrival:
+        """Its Deployment is not ready before its agent and its tailscaled are.
+
+        The exit node comes first, as it says it better when a gateway does not join.
+        """
+        joined = [exit_node.why] if exit_node else []
+        ready = Readiness(
             f"{self._gateway.name}-ready",
             deployment=self._workload.deployment,
             deadline_seconds=self._gateway.registration_deadline,
+            judged=True,
+            held_up=next(iter(joined), None),
             opts=opts,
         )
-
-    def joined(self, node_id: pulumi.Output[str]) -> None:
-        """The exit node is waited for."""
+        # A state of an older program does not tell it of what has been ready.
+        stood = ready.stood.apply(lambda stood: stood is not False)
+        return Arrival(stood, whys=(*joined, ready.why))

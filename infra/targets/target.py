@@ -6,6 +6,17 @@ from typing import Protocol
 import pulumi
 
 from infra.components.gateway_identity import GatewayIdentity
+from infra.resources.exit_node import ExitNode
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """How a declared gateway comes up."""
+
+    stood: pulumi.Output[bool] | None
+    """Whether it stands or once stood; None of one that the stack never hears of."""
+    whys: tuple[pulumi.Output[str], ...] = ()
+    """Why it does not come up, each empty when it does."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +49,5 @@ class Target(Protocol):
     def declare(self, identity: GatewayIdentity) -> Whereabouts:
         """Declare all that makes the place this gateway."""
 
-    def await_ready(self, opts: pulumi.ResourceOptions) -> None:
-        """Wait until the declared gateway carries traffic; nothing where it is set up in its own time."""
-
-    def joined(self, node_id: pulumi.Output[str]) -> pulumi.Output[bool] | None:
-        """Whether the gateway has joined, by its node's id; None where nothing goes on before it has."""
+    def arrival(self, exit_node: ExitNode | None, opts: pulumi.ResourceOptions) -> Arrival:
+        """Wait until the declared gateway carries traffic, but not for one that is set up in its own time."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from lab import paths
 from lab.cluster.pki import Pki, kubeconfig
 from lab.cluster.roles import API_SERVER, CLUSTER_DOMAIN
-from lab.network import topology
+from lab.network.addresses import CLUSTER
 from lab.processes.supervision import Part
 
 
@@ -26,7 +26,7 @@ def etcd() -> Part:
             "--listen-peer-urls=http://127.0.0.1:2380",
             "--initial-advertise-peer-urls=http://127.0.0.1:2380",
             "--initial-cluster=lab=http://127.0.0.1:2380",
-            f"--listen-metrics-urls=http://{topology.NODE_IPV4}:2381",
+            f"--listen-metrics-urls=http://{CLUSTER.host}:2381",
             "--unsafe-no-fsync",
         ],
     )
@@ -39,10 +39,10 @@ def kube_apiserver(kube: Path, pki: Pki) -> Part:
         [
             kube,
             "kube-apiserver",
-            f"--advertise-address={topology.NODE_IPV4}",
+            f"--advertise-address={CLUSTER.node}",
             "--secure-port=6443",
             "--etcd-servers=http://127.0.0.1:2379",
-            f"--service-cluster-ip-range={topology.SERVICE_IPV4}",
+            f"--service-cluster-ip-range={','.join(CLUSTER.services)}",
             "--authorization-mode=Node,RBAC",
             "--enable-admission-plugins=NodeRestriction",
             f"--client-ca-file={pki.ca}",
@@ -102,7 +102,7 @@ def _control_plane_flags(path: Path, pki: Pki) -> list[str]:
         f"--kubeconfig={path}",
         f"--authentication-kubeconfig={path}",
         f"--authorization-kubeconfig={path}",
-        f"--bind-address={topology.NODE_IPV4}",
+        f"--bind-address={CLUSTER.node}",
         f"--tls-cert-file={pki.certificate('node')}",
         f"--tls-private-key-file={pki.key('node')}",
         "--leader-elect=false",

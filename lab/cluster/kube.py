@@ -7,7 +7,7 @@ from string import Template
 from typing import Any
 
 import yaml
-from kubernetes.client import ApiClient, AppsV1Api, CoreV1Api
+from kubernetes.client import ApiClient
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config import new_client_from_config
 from kubernetes.dynamic import DynamicClient
@@ -62,6 +62,9 @@ def apply(objects: list[dict[str, Any]], manager: str) -> None:
 
 def secret_value(namespace: str, name: str, key: str) -> str | None:
     """Return one value of a Secret; None when there is no such Secret or key."""
+    # With its thousand models it takes each command longer to load than all else.
+    from kubernetes.client import CoreV1Api
+
     with client() as api:
         try:
             data = CoreV1Api(api).read_namespaced_secret(name, namespace).data or {}
@@ -74,6 +77,8 @@ def secret_value(namespace: str, name: str, key: str) -> str | None:
 
 def environment(namespace: str, deployment: str) -> dict[str, str]:
     """Return the env of a Deployment's first container; of a Secret's value only where it is."""
+    from kubernetes.client import AppsV1Api  # see secret_value
+
     with client() as api:
         found: Any = AppsV1Api(api).read_namespaced_deployment(deployment, namespace)
     entries = found.spec.template.spec.containers[0].env or []
@@ -87,6 +92,8 @@ def _source(reference: Any) -> str:  # noqa: ANN401
 
 def node_ready() -> bool:
     """Say whether the node reports itself Ready."""
+    from kubernetes.client import CoreV1Api  # see secret_value
+
     with client() as api:
         nodes: list[Any] = CoreV1Api(api).list_node().items
     return any(

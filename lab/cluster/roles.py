@@ -3,8 +3,9 @@
 from lab.cluster.node import HOSTNAME
 from lab.cluster.pki import Subject
 from lab.network import topology
+from lab.network.addresses import CLUSTER
 
-API_SERVER = f"https://{topology.NODE_IPV4}:6443"
+API_SERVER = f"https://{CLUSTER.host}:6443"
 CLUSTER_DOMAIN = "cluster.local"
 
 SUBJECTS = (
@@ -15,7 +16,7 @@ SUBJECTS = (
             topology.NODE_IPV4,
             topology.NODE_IPV6,
             "127.0.0.1",
-            "10.96.0.1",
+            *CLUSTER.api_services,
             "localhost",
             "kubernetes",
             "kubernetes.default",
@@ -32,6 +33,6 @@ SUBJECTS = (
     Subject("kube-proxy", "system:kube-proxy"),
     Subject("coredns", "system:coredns"),
     Subject("service-account", "service-account"),
-    Subject("tls-front", topology.NODE_IPV4, hosts=(topology.NODE_IPV4, topology.NODE_IPV6)),
+    Subject("tls-front", CLUSTER.node, hosts=(topology.NODE_IPV4, topology.NODE_IPV6)),
 )
 """Everyone in the lab who shows a certificate, and the key that service accounts' tokens are signed with."""

@@ -20,6 +20,7 @@ from lab import paths
 from lab.cluster import kube, node, parts, roles
 from lab.cluster.pki import Pki, kubeconfig
 from lab.network import topology
+from lab.network.addresses import CLUSTER
 from lab.processes import supervision
 
 REQUEST_TIMEOUT = 2.0
@@ -36,7 +37,7 @@ class Check:
     deadline: float
 
 
-_NODE = topology.NODE_IPV4
+_NODE = CLUSTER.host
 STORE = Check("etcd", f"http://{_NODE}:2381/health", 30)
 API = Check("kube-apiserver", f"{roles.API_SERVER}/readyz", 90)
 REST = (

@@ -5,6 +5,7 @@ from pathlib import Path
 from lab import paths
 from lab.cluster.pki import Pki
 from lab.network import topology
+from lab.network.addresses import CLUSTER
 from lab.network.sandbox import in_network
 from lab.processes.supervision import Part
 
@@ -44,7 +45,7 @@ http {{
         ssl_certificate {pki.certificate("tls-front")};
         ssl_certificate_key {pki.key("tls-front")};
         location / {{
-            proxy_pass http://{topology.NODE_IPV4}:{HEADSCALE_NODE_PORT};
+            proxy_pass http://{CLUSTER.host}:{HEADSCALE_NODE_PORT};
             proxy_http_version 1.1;
             proxy_set_header Host $host;
             proxy_set_header Upgrade $http_upgrade;

@@ -9,7 +9,7 @@ from lab import paths
 from lab.cluster.node import HOSTNAME
 from lab.cluster.pki import Pki, kubeconfig
 from lab.cluster.roles import API_SERVER, CLUSTER_DOMAIN
-from lab.network import topology
+from lab.network.addresses import CLUSTER
 from lab.processes import cgroups
 from lab.processes.supervision import Part
 
@@ -19,7 +19,6 @@ CONTAINERD_SOCKET = paths.RUN / "containerd.sock"
 def containerd(pause_image: str) -> Part:
     """The container runtime, with directories and a socket of its own."""
     networks = paths.CONFIG / "cni"
-    ranges = [[{"subnet": topology.POD_IPV4}], [{"subnet": topology.POD_IPV6}]]
     conflist = {
         "cniVersion": "1.0.0",
         "name": "lab",
@@ -32,8 +31,8 @@ def containerd(pause_image: str) -> Part:
                 "hairpinMode": True,
                 "ipam": {
                     "type": "host-local",
-                    "ranges": ranges,
-                    "routes": [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}],
+                    "ranges": [[{"subnet": network}] for network in CLUSTER.pods],
+                    "routes": [{"dst": "::/0" if ":" in network else "0.0.0.0/0"} for network in CLUSTER.pods],
                 },
             },
             {"type": "portmap", "capabilities": {"portMappings": True}},
@@ -80,8 +79,8 @@ def kubelet(kube: Path, pki: Pki) -> Part:
     config = {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
-        "address": topology.NODE_IPV4,
-        "healthzBindAddress": topology.NODE_IPV4,
+        "address": CLUSTER.node,
+        "healthzBindAddress": CLUSTER.node,
         "authentication": {
             "anonymous": {"enabled": False},
             "webhook": {"enabled": True},
@@ -91,7 +90,7 @@ def kubelet(kube: Path, pki: Pki) -> Part:
         "tlsCertFile": str(pki.certificate("node")),
         "tlsPrivateKeyFile": str(pki.key("node")),
         "containerRuntimeEndpoint": f"unix://{CONTAINERD_SOCKET}",
-        "clusterDNS": [topology.NODE_IPV4],
+        "clusterDNS": [CLUSTER.node],
         "clusterDomain": CLUSTER_DOMAIN,
         "resolvConf": str(resolv_conf),
         "volumePluginDir": str(paths.CONFIG / "volume-plugins"),
@@ -120,13 +119,13 @@ def kubelet(kube: Path, pki: Pki) -> Part:
             f"--config={config_path}",
             f"--kubeconfig={kubeconfig_path}",
             f"--hostname-override={HOSTNAME}",
-            f"--node-ip={topology.NODE_IPV4}",
+            f"--node-ip={','.join(CLUSTER.nodes)}",
             f"--root-dir={paths.STATE / 'kubelet'}",
         ],
         files={
             config_path: yaml.safe_dump(config),
             kubeconfig_path: kubeconfig(pki, "node", API_SERVER),
-            resolv_conf: f"nameserver {topology.NODE_IPV4}\n",
+            resolv_conf: f"nameserver {CLUSTER.node}\n",
         },
     )
 
@@ -142,9 +141,9 @@ def kube_proxy(kube: Path, pki: Pki) -> Part:
             f"--kubeconfig={path}",
             f"--hostname-override={HOSTNAME}",
             "--proxy-mode=iptables",
-            f"--cluster-cidr={topology.POD_IPV4}",
+            f"--cluster-cidr={','.join(CLUSTER.pods)}",
             "--conntrack-max-per-core=0",
-            f"--healthz-bind-address={topology.NODE_IPV4}:10256",
+            f"--healthz-bind-address={CLUSTER.host}:10256",
         ],
         files={path: kubeconfig(pki, "kube-proxy", API_SERVER)},
     )
@@ -156,7 +155,7 @@ def coredns(program: Path, pki: Pki) -> Part:
     corefile = f"""\
 {CLUSTER_DOMAIN} in-addr.arpa ip6.arpa {{
     errors
-    ready {topology.NODE_IPV4}:8181
+    ready {CLUSTER.host}:8181
     kubernetes {{
         kubeconfig {kubeconfig_path} lab
         ttl 5

@@ -16,7 +16,7 @@ from console.run import capture
 from console.waiting import until
 from lab import paths
 from lab.machines import disks, power
-from lab.network import topology
+from lab.network import joining, topology
 from lab.network.sandbox import Sandbox
 from lab.processes import cgroups
 from lab.processes.daemon import Daemon
@@ -175,7 +175,7 @@ def down() -> None:
 
 def _assemble(name: str) -> Machine:
     """Make a machine that was never switched on: a free number, keys, and a disk that knows both."""
-    made = Machine(name, topology.free_number(topology.MACHINES, {other.ipv4 for other in _machines()}))
+    made = Machine(name, joining.free_number(topology.MACHINES, {other.ipv4 for other in _machines()}))
     made.directory.mkdir(mode=0o700, parents=True)
     draft = made.directory / "number.new"
     draft.write_text(str(made.number))

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from lab.machines import disks
-from lab.network import topology
+from lab.network import joining, topology
 from lab.processes import cgroups
 
 REBOOT = 133
@@ -30,7 +30,7 @@ def main(name: str, number: str, group: str, root: str, directory: str) -> int:
     status = REBOOT
     while status == REBOOT:
         # As on metal, a boot finds nothing of the network as it was left.
-        topology.plug(int(number))
+        joining.plug(int(number))
         status = subprocess.run(_nspawn(name, disk), env={**os.environ, **_ENVIRONMENT}, check=False).returncode
     return status
 

@@ -2,11 +2,11 @@
 
 from lab.cluster import kube
 from lab.mesh import june_app
-from lab.network import topology
+from lab.network.addresses import CLUSTER
 
 NAMESPACE, DEPLOYMENT = "june-services", "june-orchestrator"
 NODE_PORT = 30880
-URL = f"http://{topology.NODE_IPV4}:{NODE_PORT}"
+URL = f"http://{CLUSTER.host}:{NODE_PORT}"
 """Where the lab's clients reach the orchestrator."""
 
 VARIABLES = ("HEADSCALE_SERVER_PUBLIC_KEY", "HEADSCALE_SERVER_ENDPOINT", "GATEWAY_PEERS_URL", "GATEWAY_PEERS_TOKEN")
@@ -28,7 +28,7 @@ def apply(image: str, namespace: str = NAMESPACE, node_port: int = NODE_PORT) ->
     """Install June's orchestrator, or update it; `wait` tells when it serves."""
     values = {
         "image": image,
-        "headscale_url": f"https://{topology.NODE_IPV4}",
+        "headscale_url": f"https://{CLUSTER.host}",
         "node_port": str(node_port),
         "user_header": june_app.USER_HEADER,
         "namespace": namespace,

@@ -14,13 +14,13 @@ from gateway.headscale.errors import UnavailableError
 from infra.resources import connections
 from lab import paths
 from lab.cluster import kube, surroundings
-from lab.network import topology
+from lab.network.addresses import CLUSTER
 
 HOSTNAME = "mesh-peer"
 USER = "lab"
 """The Headscale user that owns the peer."""
 
-URL = f"https://{topology.NODE_IPV4}"
+URL = f"https://{CLUSTER.host}"
 
 API_KEY_SECRET = ("headscale", connections.API_KEY_SECRET, connections.API_KEY)
 """Namespace, name and key of the Secret in which our program keeps a managed server's API key."""

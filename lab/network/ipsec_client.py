@@ -6,7 +6,7 @@ from pathlib import Path
 
 from console.errors import StepError
 from console.waiting import until
-from lab.network import strongswan, topology
+from lab.network import joining, strongswan
 from lab.network.sandbox import Sandbox
 from lab.network.tunnel_client import DIRECTORY, TunnelClient, take_away, write_config
 from lab.processes.daemon import Daemon
@@ -26,7 +26,7 @@ class IpSecClient(TunnelClient):
 def connect(name: str, profile: str) -> IpSecClient:
     """Bring a client up (one of that name is replaced) and wait until its tunnel stands."""
     disconnect(name)
-    host = topology.attach(name)
+    host = joining.attach(name)
     script = write_config(f"{name}.sh", profile)
     own = _directory(name)
     environment = [f"{key}={value}" for key, value in strongswan.prepare(own).items()]

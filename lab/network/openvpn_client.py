@@ -6,7 +6,7 @@ from pathlib import Path
 
 from console.errors import StepError
 from console.waiting import until
-from lab.network import topology
+from lab.network import joining
 from lab.network.sandbox import Sandbox
 from lab.network.tunnel_client import DIRECTORY, TunnelClient, take_away, write_config
 from lab.processes.daemon import Daemon
@@ -29,7 +29,7 @@ def connect(name: str, profile: str) -> OpenVpnClient:
     """Bring a client up (one of that name is replaced) and wait until its tunnel stands."""
     debian_packages.ensure({"openvpn": debian_packages.ONLY_TESTS["openvpn"]})
     disconnect(name)
-    host = topology.attach(name)
+    host = joining.attach(name)
     settings = write_config(f"{name}.ovpn", profile)
     daemon = _daemon(name)
     daemon.log.unlink(missing_ok=True)

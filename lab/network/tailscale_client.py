@@ -7,7 +7,7 @@ from typing import Any
 
 from console.errors import StepError
 from console.waiting import until
-from lab.network import topology
+from lab.network import joining
 from lab.network.sandbox import Sandbox
 from lab.network.tunnel_client import DIRECTORY, TunnelClient, take_away, write_config
 from lab.processes.daemon import Daemon
@@ -42,7 +42,7 @@ def connect(name: str, registered: Mapping[str, Any], ca: Path) -> TailscaleClie
     state = _directory(name)
     state.mkdir(parents=True)
     key = write_config(f"{name}.key", registered["pre_auth_key"])
-    host = topology.attach(name)
+    host = joining.attach(name)
     daemon = _daemon(name)
     daemon.log.unlink(missing_ok=True)
     tailscaled = go_builds.resolve(pinned_tools.TAILSCALED)

@@ -10,14 +10,11 @@ Internet host knows no way back to the lan, and clients have no default route. S
 other only through a gateway's masquerade.
 """
 
-import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from console.errors import StepError
 from console.run import capture
 from lab import machine_changes
+from lab.network import ip
 from lab.network.sandbox import in_network
 
 NODE, MESH_PEER, INTERNET = "mg-node", "mg-peer", "mg-internet"
@@ -31,7 +28,7 @@ UPLINK_IPV4, UPLINK_IPV6 = "198.51.100.1", "2001:db8:100::1"
 LAN = ("10.213.0.0/24", "fd10:213::/64")
 """The only network of the lab that the host itself is part of."""
 POD_IPV4, POD_IPV6 = "10.244.0.0/24", "fd44:244::/64"
-SERVICE_IPV4 = "10.96.0.0/16"
+SERVICE_IPV4, SERVICE_IPV6 = "10.96.0.0/16", "fd96::/112"
 
 CLIENT_PREFIX = "mg-client-"
 MACHINES, CLIENTS = range(20, 30), range(100, 200)
@@ -93,14 +90,6 @@ _LAST_ADDRESS = {NODE: NODE_IPV6, MESH_PEER: MESH_PEER_IPV6, INTERNET: INTERNET_
 """What is set last in each namespace: with it the namespace is complete."""
 
 
-@dataclass(frozen=True)
-class Host:
-    """A namespace on the lan and its address there."""
-
-    namespace: str
-    ipv4: str
-
-
 def on_lan(number: int) -> tuple[str, str]:
     """Return the addresses of a host number on the lan: IPv4, IPv6."""
     return f"10.213.0.{number}", f"fd10:213::{number:x}"
@@ -115,7 +104,7 @@ def complete() -> bool:
     """Say whether the whole network is there, as a finished `up` left it."""
     existing = namespaces()
     return all(
-        namespace in existing and address in _addresses(namespace) for namespace, address in _LAST_ADDRESS.items()
+        namespace in existing and address in ip.addresses(namespace) for namespace, address in _LAST_ADDRESS.items()
     )
 
 
@@ -128,144 +117,21 @@ def up() -> None:
         # Without it a pod's answer to a pod of the same node passes by the Service's address translation.
         machine_changes.note(machine_changes.ChangeKind.MODULES, ["br_netfilter"])
         capture(["modprobe", "br_netfilter"], doing="load the kernel module that shows bridged packets to iptables")
-    _ip(_LINKS)
-    _ip(_NODE, NODE)
-    _ip(_MESH_PEER, MESH_PEER)
-    _ip(_INTERNET, INTERNET)
+    ip.run(_LINKS)
+    ip.run(_NODE, NODE)
+    ip.run(_MESH_PEER, MESH_PEER)
+    ip.run(_INTERNET, INTERNET)
     capture([*in_network(NODE), "sysctl", "-q", "-w", *_FORWARDING], doing="let the lab's node forward")
 
 
 def down() -> None:
     """Remove every namespace of the lab, with all interfaces, routes and rules in them."""
     for namespace in namespaces():
-        _ip(f"netns delete {namespace}")
-    _delete_link(HOST_PORT)
+        ip.run(f"netns delete {namespace}")
+    ip.delete_link(HOST_PORT)
 
 
 def namespaces() -> list[str]:
     """Return the names of the lab's network namespaces."""
-    names = [entry["name"] for entry in _json("netns", "list")]
+    names = [entry["name"] for entry in ip.listed("netns", "list")]
     return [name for name in names if name in _LAST_ADDRESS or name.startswith(CLIENT_PREFIX)]
-
-
-def attach(name: str) -> Host:
-    """Put a new namespace `mg-client-<name>` on the lan, with the first free client address."""
-    namespace = CLIENT_PREFIX + name
-    detach(name)
-    clients = [other for other in namespaces() if other.startswith(CLIENT_PREFIX)]
-    number = free_number(CLIENTS, set().union(*map(_addresses, clients)))
-    port = f"client{number}"
-    ipv4, ipv6 = on_lan(number)
-    _ip(f"netns add {namespace}\nlink add eth0 netns {namespace} type veth peer name {port} netns {NODE}")
-    _ip(f"link set {port} master lan up", NODE)
-    _ip(
-        f"""
-        link set lo up
-        link set eth0 up
-        address add {ipv4}/24 dev eth0
-        address add {ipv6}/64 dev eth0 nodad
-        """,
-        namespace,
-    )
-    return Host(namespace, ipv4)
-
-
-def detach(name: str) -> None:
-    """Take a client off the lan and remove its namespace; nothing happens when there is none."""
-    namespace = CLIENT_PREFIX + name
-    if namespace not in namespaces():
-        return
-    _delete_link("eth0", namespace)
-    _ip(f"netns delete {namespace}")
-
-
-def plug(number: int) -> None:
-    """Make a bare-metal machine's namespace: on the lan, and on its own line to the Internet host.
-
-    Called where the machine boots (its own mounts); an earlier boot's namespace is replaced.
-    """
-    port, (ipv4, ipv6), (line_ipv4, line_ipv6) = f"metal{number}", on_lan(number), on_line(number)
-    if METAL in [entry["name"] for entry in _json("netns", "list")]:
-        _ip(f"netns delete {METAL}")
-    for end in (NODE, INTERNET):
-        _delete_link(port, end)
-    _ip(
-        f"""
-        netns add {METAL}
-        link add eth0 netns {METAL} address 02:00:00:00:00:{number:02x} type veth peer name {port} netns {NODE}
-        link add eth1 netns {METAL} address 02:00:00:00:01:{number:02x} type veth peer name {port} netns {INTERNET}
-        """
-    )
-    _ip(f"link set {port} master lan up", NODE)
-    _ip(
-        f"""
-        link set {port} up
-        address add 203.0.113.1 peer {line_ipv4} dev {port}
-        address add 2001:db8:113::1 peer {line_ipv6} dev {port} nodad
-        """,
-        INTERNET,
-    )
-    _ip(
-        f"""
-        link set lo up
-        link set eth0 up
-        link set eth1 up
-        address add {ipv4}/24 dev eth0
-        address add {ipv6}/64 dev eth0 nodad
-        address add {line_ipv4}/24 dev eth1
-        address add {line_ipv6}/64 dev eth1 nodad
-        route add default via 203.0.113.1
-        route add default via 2001:db8:113::1
-        """,
-        METAL,
-    )
-
-
-def free_number(numbers: range, taken: set[str]) -> int:
-    """Return the first of some host numbers on the lan whose address is not among those `taken`."""
-    for number in numbers:
-        if on_lan(number)[0] not in taken:
-            return number
-    raise StepError(
-        f"All {len(numbers)} addresses from {on_lan(numbers[0])[0]} on are taken on the lab's lan;"
-        " end what has them (`make down` ends all)."
-    )
-
-
-def _delete_link(name: str, namespace: str | None = None) -> None:
-    """Delete an interface, which frees its name at once; nothing happens when there is none.
-
-    A deleted namespace lingers and takes the ends of its pairs with it at any moment, also while they are deleted.
-    """
-    try:
-        _ip(f"link delete {name}", namespace)
-    except StepError:
-        if name in _links(namespace):
-            raise
-
-
-def _addresses(namespace: str) -> set[str]:
-    return {
-        address["local"]
-        for link in _json("-netns", namespace, "address", "show")
-        for address in link.get("addr_info", [])
-        if "local" in address
-    }
-
-
-def _links(namespace: str | None = None) -> set[str]:
-    where = ["-netns", namespace] if namespace else []
-    return {link["ifname"] for link in _json(*where, "link", "show")}
-
-
-def _ip(lines: str, namespace: str | None = None) -> None:
-    """Run `ip` once for each line, in a namespace if one is named."""
-    where = ["-netns", namespace] if namespace else []
-    for line in filter(None, map(str.split, lines.splitlines())):
-        capture(["ip", *where, *line], doing="make the lab's network")
-
-
-def _json(*arguments: str) -> list[Any]:
-    """Return what `ip -json` lists."""
-    listed: list[Any] = json.loads(capture(["ip", "-json", *arguments], doing="read the lab's network") or "[]")
-    return listed

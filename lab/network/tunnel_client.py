@@ -10,7 +10,7 @@ from pathlib import Path
 from console.errors import StepError
 from console.run import capture
 from lab import paths
-from lab.network import topology
+from lab.network import joining
 from lab.processes.daemon import Daemon
 
 DIRECTORY = paths.STATE / "clients"
@@ -29,7 +29,7 @@ def write_config(name: str, text: str) -> Path:
 def take_away(name: str, daemon: Daemon, *left: Path) -> None:
     """End a client, take it off the lan and remove what it left; nothing happens when there is none."""
     daemon.stop()
-    topology.detach(name)
+    joining.detach(name)
     for path in left:
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -42,7 +42,7 @@ class TunnelClient:
     """A connected client, and what it sees of the world."""
 
     name: str
-    host: topology.Host
+    host: joining.Host
     pid: int
 
     @property

@@ -13,7 +13,7 @@ from typing import Any, Self
 from console.errors import StepError
 from console.run import capture
 from console.waiting import until
-from lab.network import topology
+from lab.network import joining
 from lab.network.sandbox import Sandbox, in_network
 from lab.network.tunnel_client import DIRECTORY, TunnelClient, take_away, write_config
 from lab.processes.daemon import Daemon
@@ -110,7 +110,7 @@ class Client(TunnelClient):
 def connect(name: str, config: Config) -> Client:
     """Bring a client up (one of that name is replaced). It dials when it first has something to send."""
     disconnect(name)
-    host = topology.attach(name)
+    host = joining.attach(name)
     sandbox = Sandbox(network=host.namespace, hostname=f"client-{name}", empty=("/run",))
     # Its control socket is below /run, which is its own: two clients may both call it wg0.
     process = _daemon(name).start(sandbox.command([str(go_builds.resolve(pinned_tools.WIREGUARD_GO)), "-f", INTERFACE]))
@@ -152,9 +152,9 @@ def connected(name: str, config: Config) -> Iterator[Client]:
 def bystander(name: str) -> Iterator[list[str]]:
     """Give the command prefix of a host on the lan without a tunnel."""
     try:
-        yield in_network(topology.attach(name).namespace)
+        yield in_network(joining.attach(name).namespace)
     finally:
-        topology.detach(name)
+        joining.detach(name)
 
 
 def _daemon(name: str) -> Daemon:

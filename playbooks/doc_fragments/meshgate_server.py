@@ -18,7 +18,5 @@ options:
     description: The CA that signed the server's certificate, as PEM text, when it is not a public one.
     type: str
 notes:
-  - Runs on the controller in the Python of this repository's C(.venv), whose packages do the work. So give the task
-    C(delegate_to=localhost) and C(ansible_python_interpreter) V({{ ansible_playbook_python }}).
   - Headscale from 0.23.0 to 0.29.3.
 """

@@ -15,18 +15,12 @@ description:
   - The artifact is the root file system of the gateway's image as tar.gz, which C(make artifact) makes.
   - Runs on the controller.
 author: Meshgate
+extends_documentation_fragment: meshgate_looks
 options:
   path:
     description: The file.
     type: path
     required: true
-attributes:
-  check_mode:
-    support: full
-    description: It never changes anything.
-  diff_mode:
-    support: none
-    description: There is nothing to show.
 """
 
 EXAMPLES = r"""

@@ -2,12 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from ansible.module_utils.meshgate import HEADSCALE, Params, Result, on_settings, stack_settings
+from ansible.module_utils.meshgate import HEADSCALE, Params, on_settings, stack_settings
+from ansible.module_utils.meshgate_facts import facts
 
 if TYPE_CHECKING:
-    from infra.gateway_programs import Places
     from infra.settings.gateway import GatewaySettings
-    from infra.settings.headscale import HeadscaleSettings
     from infra.settings.stack import StackSettings
 
 DOCUMENTATION = r"""
@@ -17,6 +16,7 @@ description:
   - Takes a gateway as it stands among a stack's C(gateways), and refuses what cannot work, in one sentence each.
   - Returns the environment and the arguments of the programs that make a machine this gateway. It changes nothing.
 author: Meshgate
+extends_documentation_fragment: [meshgate_controller, meshgate_looks]
 options:
   gateway:
     description: The gateway's settings, C(meshgate_gateway) in the playbooks; its C(target) is V(metal) here.
@@ -76,16 +76,6 @@ options:
     description: Name of the WireGuard interface.
     type: str
     default: meshgate0
-attributes:
-  check_mode:
-    support: full
-    description: It never changes anything.
-  diff_mode:
-    support: none
-    description: There is nothing to show.
-notes:
-  - Runs on the controller in the Python of this repository's C(.venv), whose packages do the work. So give the task
-    C(delegate_to=localhost) and C(ansible_python_interpreter) V({{ ansible_playbook_python }}).
 """
 
 EXAMPLES = r"""
@@ -131,6 +121,10 @@ servers:
   returned: success
   type: dict
   sample: {openvpn: {ports: [[udp, 1194]], environment: {MESHGATE_OPENVPN_LISTEN: "udp:1194"}}}
+issuing_problem:
+  description: Why O(issuing_certificate) and O(issuing_key) can certify no device; empty if they can, or need not.
+  returned: success
+  type: str
 http_host: {description: The address that the peer API listens on., returned: success, type: str, sample: 10.0.0.5}
 http_port: {description: The port that the peer API listens on., returned: success, type: int, sample: 8080}
 probe_port:
@@ -203,100 +197,6 @@ def checked(params: Params) -> "tuple[GatewaySettings, StackSettings]":
             "certificates from these; give both (a stack hands them over, docs/metal.md says how to make them)."
         )
     return gateway, settings
-
-
-def facts(gateway: "GatewaySettings", stack: "StackSettings", params: Params) -> Result:
-    """What follows from the settings."""
-    from infra import gateway_programs
-
-    server, mesh = stack.headscale, stack.mesh(gateway)
-    host, port = gateway_programs.metal_listener(gateway)
-    places = gateway_programs.Places(
-        private_key_file=params["private_key_file"],
-        token_file=params["token_file"],
-        state_dir=params["state_dir"],
-        issuing_certificate_file=params["issuing_certificate_file"],
-        issuing_key_file=params["issuing_key_file"],
-        openvpn_dir=params["meeting_dir"],
-        ipsec_dir=params["meeting_dir"],
-        interface=params["interface"],
-        http_host=host,
-        http_port=port,
-        probe_port=gateway.probe_port,
-    )
-    return {
-        "name": gateway.name,
-        "endpoint": gateway.endpoint,
-        "port": gateway.port if gateway.has_wireguard else None,
-        "client_networks": list(map(str, gateway.client_networks)),
-        "tags": list(gateway.tags),
-        "registration_deadline": gateway.registration_deadline,
-        "interface": params["interface"],
-        "interfaces": _interfaces(gateway, params["interface"]),
-        "environment": _environment(gateway, params["public_key"], places, in_mesh=mesh is not None),
-        "interface_environment": (
-            gateway_programs.interface_environment(gateway, places) if gateway.has_wireguard else None
-        ),
-        "servers": _servers(gateway, places),
-        "http_host": host,
-        "http_port": port,
-        "probe_port": gateway.probe_port,
-        "peers_url": gateway.peers_url or f"http://{host}:{port}",
-        "hostname": gateway.hostname,
-        "in_mesh": mesh is not None,
-        "tailscale": _tailscale(gateway, mesh) if mesh else None,
-        "headscale": server and {"url": server.url, "ca_certificate": server.ca_certificate, "user": server.user},
-    }
-
-
-def _interfaces(gateway: "GatewaySettings", wireguard: str) -> list[str]:
-    from gateway.agent.endpoints import IPSEC_INTERFACE, openvpn_interface
-
-    return [
-        *([wireguard] if gateway.has_wireguard else []),
-        *map(openvpn_interface, gateway.openvpn_ports),
-        *([IPSEC_INTERFACE] if "ipsec" in gateway.access else []),
-    ]
-
-
-def _servers(gateway: "GatewaySettings", places: "Places") -> dict[str, object]:
-    from infra import gateway_programs
-
-    environments = {
-        "openvpn": gateway_programs.openvpn_environment(gateway, places),
-        "ipsec": gateway_programs.ipsec_environment(gateway, places),
-    }
-    return {
-        way: {
-            "ports": [[port.transport, port.listened] for port in gateway.client_ports if port.way == way],
-            "environment": environment,
-        }
-        for way, environment in environments.items()
-        if way in gateway.access
-    }
-
-
-def _tailscale(gateway: "GatewaySettings", mesh: "HeadscaleSettings") -> dict[str, object]:
-    from infra import gateway_programs
-
-    return {
-        "port": gateway.tailscale_port,
-        "arguments": list(gateway_programs.tailscaled_arguments(gateway)),
-        "up_arguments": [*gateway_programs.tailscale_up_arguments(mesh.url), f"--hostname={gateway.hostname}"],
-        "environment": gateway_programs.TAILSCALED_ENVIRONMENT,
-    }
-
-
-def _environment(
-    gateway: "GatewaySettings", public_key: str | None, places: "Places", *, in_mesh: bool
-) -> dict[str, str]:
-    """The agent's; what is empty stands for none and is left out."""
-    from infra import gateway_programs
-
-    key = (public_key or "") if gateway.has_wireguard else None
-    told = gateway_programs.agent_environment(gateway, key, places, in_mesh=in_mesh)
-    told |= gateway_programs.agent_settings(gateway)
-    return {name: value for name, value in told.items() if value}
 
 
 def main() -> None:

@@ -14,20 +14,13 @@ short_description: The keys that a Headscale server has, read from the running s
 description:
   - Shows that there is no WireGuard key of the server. It has a key of the control protocol (Noise). Each node
     has a key of its own, which only answers that node's mesh peers.
-extends_documentation_fragment: meshgate_server
 author: Meshgate
+extends_documentation_fragment: [meshgate_server, meshgate_controller, meshgate_looks]
 options:
   gateway_keys:
     description: The public keys of gateways' WireGuard interfaces by the gateways' names, for the report's end.
     type: dict
     default: {}
-attributes:
-  check_mode:
-    support: full
-    description: It never changes anything.
-  diff_mode:
-    support: none
-    description: There is nothing to show.
 """
 
 EXAMPLES = r"""

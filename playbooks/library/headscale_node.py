@@ -16,8 +16,8 @@ description:
   - Waits until the node has joined and offers the exit routes, approves both, and gives it its tags. Other approved
     routes stay as they are.
   - The node is known by the pre-auth key that it joined with, else by its host name and user.
-extends_documentation_fragment: meshgate_server
 author: Meshgate
+extends_documentation_fragment: [meshgate_server, meshgate_controller]
 options:
   hostname:
     description: The host name that the machine tells Headscale.

@@ -16,8 +16,8 @@ description:
   - Makes a single-use key, and removes the unused one that was made for the same owner before. So a play that is killed
     in between leaves no key that nobody knows.
   - A key is told once. To keep the one that there is, give its O(id).
-extends_documentation_fragment: meshgate_server
 author: Meshgate
+extends_documentation_fragment: [meshgate_server, meshgate_controller]
 options:
   user:
     description: Name of the Headscale user whose key it is; it must exist.

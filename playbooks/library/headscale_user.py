@@ -14,8 +14,8 @@ module: headscale_user
 short_description: A user of Headscale, who owns nodes and pre-auth keys
 description:
   - Makes the user, or removes it when nothing hangs on it any more.
-extends_documentation_fragment: meshgate_server
 author: Meshgate
+extends_documentation_fragment: [meshgate_server, meshgate_controller]
 options:
   name:
     description: The user's name.

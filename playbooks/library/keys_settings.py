@@ -8,6 +8,7 @@ short_description: A key service's settings, checked, and what it is told on a m
 description:
   - Takes a stack's C(mesh_clients), and refuses what cannot work, in one sentence each. It changes nothing.
 author: Meshgate
+extends_documentation_fragment: [meshgate_controller, meshgate_looks]
 options:
   headscale:
     description: The Headscale server, C(meshgate_headscale) in the playbooks.
@@ -45,15 +46,6 @@ options:
     description: Where the service reads its API key, its tokens and Headscale's CA.
     type: path
     required: true
-attributes:
-  check_mode:
-    support: full
-    description: It never changes anything.
-  diff_mode:
-    support: none
-    description: There is nothing to show.
-notes:
-  - Runs on the controller in the Python of this repository's C(.venv), as the module C(gateway_settings) does.
 """
 
 EXAMPLES = r"""

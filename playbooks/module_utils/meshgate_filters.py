@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
-import ipaddress
+import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils import meshgate_firewall as firewall
 from ansible.module_utils import meshgate_iptables as iptables
-from ansible.module_utils.meshgate_firewall import Chain, Entries, Packet
+from ansible.module_utils.meshgate_conditions import Packet
+from ansible.module_utils.meshgate_firewall import Chain, Entries
+from ansible.module_utils.meshgate_tools import output
 
 Output = Callable[..., str]
 """Runs a tool and gives what it prints; nothing if it is not there."""
-Links = Mapping[str, Sequence[str]]
-"""The addresses of each interface."""
 
 VERSIONS = {"ip": 4, "ip6": 6}
 LEGACY_TABLES = {"ip": Path("/proc/net/ip_tables_names"), "ip6": Path("/proc/net/ip6_tables_names")}
 SAVE = {"ip": "iptables-{}-save", "ip6": "ip6tables-{}-save"}
-EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104
-LEGACY, UNREADABLE = "iptables-legacy", "unreadable"
+LEGACY = "iptables-legacy"
+LIBNFTABLES = "import nftables; n = nftables.Nftables(); n.set_json_output(True); print(n.cmd('list ruleset')[1])"
+"""firewalld brings no `nft`, but this."""
+
+
+def ruleset(releases: list[Path]) -> list[dict[str, Any]] | None:
+    """Everything that nft lists; None without an nft."""
+    of_python = ["/usr/bin/python3", "-c", LIBNFTABLES]
+    for command in (["nft"], *(["chroot", str(release), "nft"] for release in releases), of_python):
+        if text := output(*command, "-j", "list", "ruleset"):
+            found: list[dict[str, Any]] = json.loads(text)["nftables"]
+            return found
+    return None
 
 
 def rulesets(listing: Entries | None, output: Output) -> tuple[dict[str, Entries], list[str]]:
@@ -93,52 +103,3 @@ def ruler(ruleset: str, chain: Chain) -> str:
         return LEGACY
     in_iptables = chain.family in VERSIONS and chain.name.isupper() and chain.table in iptables.PRIORITIES
     return "iptables" if in_iptables else "nft"
-
-
-def arrivals(wanted: Mapping[str, Any], links: Links, routes: Mapping[int, Sequence[str]]) -> Iterator[Packet]:
-    """New packets to a port, by each IP version by which they can come.
-
-    `addresses` are those that are dialled: their interfaces count. Where there are none of this host's (it is behind a
-    NAT, or nobody knows), clients come where the default routes lead.
-    """
-    dialled = wanted["addresses"]
-    anywhere = bool({*dialled} & EVERYWHERE)
-    for version in {_version(one) for one in dialled} if dialled and not anywhere else VERSIONS.values():
-        here = [name for name, addresses in links.items() if {*addresses} & {*_of_version(dialled, version)}]
-        devices = here or routes[version]
-        own = {one for name in devices for one in _of_version(links.get(name, ()), version)}
-        if devices:
-            yield Packet(
-                hooks=("ingress", "prerouting", "input"),
-                version=version,
-                protocol=wanted["protocol"],
-                port=wanted["port"],
-                iif=None if anywhere else tuple(devices),
-                destination=None if anywhere else tuple(sorted(own & {*dialled} or own)) or None,
-            )
-
-
-def passages(way: str, outlets: Sequence[str], network: str) -> tuple[Packet, Packet]:
-    """What a client of a network sends on by the outlets, and the answers to it: HTTPS stands for all."""
-    parsed = ipaddress.ip_network(network)
-    client = (str(parsed.network_address),)
-    out = Packet(
-        hooks=("ingress", "prerouting", "forward", "postrouting"),
-        version=parsed.version,
-        protocol="tcp",
-        port=443,
-        iif=(way,),
-        oif=tuple(outlets),
-        source=client,
-        local=False,
-    )
-    back = replace(out, iif=out.oif, oif=(way,), port=50000, source=None, destination=client, state="established")
-    return out, back
-
-
-def _version(address: str) -> int:
-    return ipaddress.ip_address(address).version
-
-
-def _of_version(addresses: Sequence[str], version: int) -> list[str]:
-    return [one for one in addresses if _version(one) == version and not ipaddress.ip_address(one).is_link_local]

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
-from ansible.module_utils.meshgate_firewall import NO, SOME, UNKNOWN, YES, Expression
+from ansible.module_utils.meshgate_conditions import NO, SOME, UNKNOWN, YES, Expression
 
 PRIORITIES = {"raw": -300, "mangle": -150, "nat": -100, "filter": 0, "security": 50}
 _VERDICTS = {"ACCEPT": "accept", "DROP": "drop", "REJECT": "reject", "RETURN": "return", "NFQUEUE": "queue"}

@@ -45,8 +45,11 @@ class ApiServer:
 
 
 @contextmanager
-def api_server(directory: Path) -> Iterator[ApiServer]:
-    """Start everything in `directory` (data, certificates, logs); end it, last first, at the end."""
+def api_server(directory: Path, services: str = "10.96.0.0/16") -> Iterator[ApiServer]:
+    """Start everything in `directory` (data, certificates, logs); end it, last first, at the end.
+
+    `services` is where Services get their addresses, which makes the cluster one of IPv4 or of IPv6.
+    """
     kube, etcd = go_builds.resolve(pinned_tools.KUBE), shutil.which("etcd")
     assert etcd, "etcd is missing; install the package etcd-server"
     port, etcd_port, peer_port, manager_port = (free_port() for _ in range(4))
@@ -62,7 +65,8 @@ def api_server(directory: Path) -> Iterator[ApiServer]:
     kubeconfig.write_text(pki.kubeconfig(certificates, "admin", f"https://{_HOST}:{port}"))
     with ExitStack() as stack:
         stack.enter_context(running(_etcd(directory, etcd, etcd_port, peer_port), directory / "etcd.log"))
-        stack.enter_context(running(_apiserver(kube, certificates, port, etcd_port), directory / "kube-apiserver.log"))
+        apiserver = _apiserver(kube, certificates, port, etcd_port, services)
+        stack.enter_context(running(apiserver, directory / "kube-apiserver.log"))
         server = ApiServer(kubeconfig)
         _wait_until_ready(server.api, directory / "kube-apiserver.log")
         manager = (
@@ -96,16 +100,17 @@ def _etcd(directory: Path, etcd: str, port: int, peer_port: int) -> tuple[str, .
     )
 
 
-def _apiserver(kube: Path, certificates: pki.Pki, port: int, etcd_port: int) -> tuple[str, ...]:
+def _apiserver(kube: Path, certificates: pki.Pki, port: int, etcd_port: int, services: str) -> tuple[str, ...]:
     return (
         str(kube),
         "kube-apiserver",
         f"--etcd-servers=http://{_HOST}:{etcd_port}",
         f"--bind-address={_HOST}",
-        f"--advertise-address={_HOST}",
+        # Of the family of the Services.
+        f"--advertise-address={'::1' if ':' in services else _HOST}",
         f"--secure-port={port}",
         "--endpoint-reconciler-type=none",
-        "--service-cluster-ip-range=10.96.0.0/16",
+        f"--service-cluster-ip-range={services}",
         "--authorization-mode=RBAC",
         f"--client-ca-file={certificates.ca}",
         f"--tls-cert-file={certificates.certificate('kube-apiserver')}",

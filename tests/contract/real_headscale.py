@@ -71,9 +71,13 @@ class RealHeadscale:
 
     def tailscale(self, hostname: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run `tailscale` for a node that has joined."""
-        (socket_path,) = self._directory.glob(f"{hostname}-*/tailscaled.sock")
-        command = [str(self._tailscaled.with_name("tailscale")), f"--socket={socket_path}", *arguments]
+        command = [str(self._tailscaled.with_name("tailscale")), f"--socket={self.socket(hostname)}", *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    def socket(self, hostname: str) -> Path:
+        """Where the tailscaled of a node that has joined answers."""
+        (path,) = self._directory.glob(f"{hostname}-*/tailscaled.sock")
+        return path
 
     def join(self, auth_key: str, hostname: str, routes: tuple[str, ...]) -> None:
         """Start a tailscaled that registers with the key; PermissionError when Headscale does not let it in."""

@@ -212,7 +212,7 @@ def test_keys_of_a_user_with_an_e_mail_address_are_found(mesh: Mesh) -> None:
     """As OIDC makes users. Headscale 0.24 and 0.25 name such a user by that address in his keys, 0.23 knows none."""
     name = next(_names)
     body = {"name": name, "email": f"{name}@example.com", "displayName": "Ada"}
-    mesh.client._session.send(Call("POST", "user", body=body))
+    mesh.client.send(Call("POST", "user", body=body))
     mesh.names.append(name)
     user = mesh.client.user(name)
     key = mesh.key(user)

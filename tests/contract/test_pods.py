@@ -3,6 +3,7 @@
 No kubelet runs them.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,16 +51,21 @@ def plain(value: Any) -> Any:  # noqa: ANN401 (JSON)
     return [plain(one) for one in value] if isinstance(value, list) else value
 
 
+def applied(api: ApiServer, declared: Declared) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Each object that the program declares, beside what the API server makes of it."""
+    cluster: Any = DynamicClient(api.api)
+    objects = [plain(args.inputs) for key, args in declared.items() if key.startswith("kubernetes:")]
+    for wanted in sorted(objects, key=lambda each: each["kind"] != "Namespace"):
+        kind = cluster.resources.get(api_version=wanted["apiVersion"], kind=wanted["kind"])
+        # It refuses a field that its schema does not have.
+        yield wanted, kind.server_side_apply(body=wanted, field_manager="test").to_dict()
+
+
 async def test_a_real_api_server_takes_every_setting_and_makes_the_pods(api: ApiServer) -> None:
     scheduling: Any = SchedulingV1Api(api.api)
     scheduling.create_priority_class({"metadata": {"name": POD["priority_class"]}, "value": 1000})
     declared = await every_setting()
-    objects = [plain(args.inputs) for key, args in declared.items() if key.startswith("kubernetes:")]
-    cluster: Any = DynamicClient(api.api)
-    for wanted in sorted(objects, key=lambda each: each["kind"] != "Namespace"):
-        kind = cluster.resources.get(api_version=wanted["apiVersion"], kind=wanted["kind"])
-        # It refuses a field that its schema does not have.
-        made = kind.server_side_apply(body=wanted, field_manager="test").to_dict()
+    for wanted, made in applied(api, declared):
         assert made["metadata"]["labels"].items() >= wanted["metadata"]["labels"].items()
     namespace = one(declared, "Namespace", "namespace")["metadata"]["name"]
     core: Any = CoreV1Api(api.api)

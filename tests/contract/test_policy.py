@@ -13,7 +13,8 @@ import pytest
 from gateway.headscale import EXIT_ROUTES
 from gateway.headscale.client import Headscale
 from gateway.headscale.errors import HeadscaleError, NoSuchCallError, RefusedError
-from gateway.headscale.policy import ALLOW_ALL, GatewayNode, complaints, read, shut_out
+from gateway.headscale.policy import ALLOW_ALL, read
+from gateway.headscale.policy_reach import GatewayNode, complaints, shut_out
 from lab.tools import pinned_tools
 from tests.contract.real_headscale import RealHeadscale, running_headscale
 from tests.deadlines import wait_for

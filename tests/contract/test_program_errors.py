@@ -8,7 +8,9 @@ import re
 import ssl
 import threading
 import time
+from base64 import b64decode
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,8 +28,7 @@ from gateway.headscale.client import Headscale
 from gateway.headscale.models import api_key_prefix
 from gateway.headscale.policy import ALLOW_ALL
 from infra.kubernetes.client import KubernetesClient
-from infra.resources.base import ResourceError
-from infra.resources.connections import Connections
+from infra.resources.connections import Connections, settings_by
 from infra.resources.exit_node import ExitNodeProvider
 from infra.settings.stack import StackSettings
 from lab.pulumi import pulumi_host
@@ -501,6 +502,84 @@ def test_a_gateway_that_never_registers_and_a_key_that_dies_meanwhile(world: Wor
     assert stack.everything() == before
 
 
+def test_each_gateway_of_several_has_its_names_by_itself(world: World, tmp_path: Path) -> None:
+    """One never joins, then it does, and then it is ill. Nobody else's names wait for it, nor are its own lost."""
+    namespace = "several"
+    engine = Engine(tmp_path, pulumi_host.find(), world.api.kubeconfig)
+    stack = World(world.api, world.headscale, world.api_key, engine)
+    gateways = [
+        {"name": name, "endpoint": f"127.0.0.1:{port}", "client_networks": [network], "storage_class": "later"}
+        | {"registration_deadline": 10}
+        for name, port, network in (("late", 31860, "10.86.0.0/16"), ("well", 31861, "10.87.0.0/16"))
+    ]
+    add_deployment(world.api, "of-several")
+    before = stack.everything()
+    settings = world.settings(namespace=namespace, gateways=gateways, orchestrator={"deployment": "of-several"})
+    engine.configure(settings, api_key=world.api_key)
+
+    with kubelet(world.api, namespace, ready=True), ThreadPoolExecutor(1) as pool:
+        up = pool.submit(engine.run, "up", "--yes")
+        join(world, namespace, "meshgate-well")
+    failed = up.result()
+    assert failed.code != 0
+    assert re.search(
+        r"meshgate:Verdict \(gateways\): error: .* Gateway meshgate-late is no exit node of "
+        rf"{world.headscale.url} after 10 s: nobody has used its pre-auth key \d+ yet",
+        failed.said,
+    )
+    assert "Gateway meshgate-well" not in failed.said
+    assert env_of(world, "of-several").get("GATEWAYS") == "well"
+    assert not [name for name in env_of(world, "of-several") if name.startswith(("GATEWAY_LATE", "HEADSCALE_"))]
+
+    join(world, namespace, "meshgate-late")
+    preview = engine.run("preview")
+    assert re.search("~ .*:ExitNode late-exit-node update", preview.text), preview.text
+    assert "well-exit-node" not in preview.text
+    repaired = engine.run("up", "--yes", "--parallel", "100")
+    assert repaired.code == 0, repaired.text
+    told = env_of(world, "of-several")
+    assert (told["GATEWAYS"], told["HEADSCALE_SERVER_ENDPOINT"]) == ("late,well", "127.0.0.1:31860")
+    assert engine.outputs()["exit_node"]["id"]
+    assert engine.run("preview", "--expect-no-changes").code == 0
+
+    ill = gateways[0] | {"wireguard": "userspace"}
+    engine.configure(settings | {"gateways": [ill, gateways[1]]}, api_key=world.api_key)
+    assert not re.search("WorkloadEnv|Standing|Verdict", engine.run("preview").text), "they do not change"
+    with kubelet(world.api, namespace):
+        up_again = engine.run("up", "--yes")
+    assert up_again.code != 0
+    assert f"Deployment {namespace}/meshgate-late is not ready 10 s after its start: " in up_again.said
+    assert env_of(world, "of-several") == told
+
+    core(world.api).delete_collection_namespaced_pod(namespace, label_selector="app.kubernetes.io/instance=late")
+    with kubelet(world.api, namespace, ready=True):
+        well = engine.run("up", "--yes")
+    assert well.code == 0, well.text
+    assert engine.run("preview", "--expect-no-changes").code == 0
+    assert env_of(world, "of-several") == told
+    assert engine.run("destroy", "--yes").code == 0
+    after = stack.everything()
+    assert (after["stack"], after["headscale"]) == (before["stack"], before["headscale"])
+
+
+def join(world: World, namespace: str, name: str) -> None:
+    """In the place of a gateway's pod: a tailscaled joins by the key in its Secret, as soon as that is there."""
+
+    def found() -> dict[str, str] | None:
+        secrets = core(world.api).list_secret_for_all_namespaces(field_selector=f"metadata.name={name}").items
+        return next((one.data for one in secrets if one.metadata.namespace == namespace), None)
+
+    wait_for(lambda: found() is not None, "the gateway's Secret", within=90)
+    key = b64decode((found() or {})["pre-auth-key"]).decode()
+    world.headscale.join(key, name, EXIT_ROUTES)
+
+
+def env_of(world: World, deployment: str) -> dict[str, str]:
+    """What the orchestrator of that name is told."""
+    found = apps(world.api).read_namespaced_deployment(deployment, JUNE)
+    return {one.name: one.value for one in found.spec.template.spec.containers[0].env or []}
+
+
 def test_there_is_a_way_out_of_what_is_gone_for_good(world: World, tmp_path: Path) -> None:
     """Neither Headscale nor the cluster is there any more."""
     namespace = "gone"
@@ -571,14 +650,14 @@ def test_a_pre_auth_key_that_is_used_up(world: World) -> None:
         headscale.delete_node(next(node.id for node in headscale.nodes() if node.pre_auth_key_id == key.id))
     provider = ExitNodeProvider()
     settings = world.settings() | {"headscale_api_key": world.api_key}
-    connections = Connections(settings.get)
+    connections = Connections(settings_by(settings.get))
     connections.cluster = KubernetesClient(None, str(world.api.kubeconfig))
     provider.connect = lambda: connections
     props = {"server": world.headscale.url, "pre_auth_key_id": key.id, "user": user.name, "hostname": "gone"}
     workload = {"namespace": JUNE, "deployment": ORCHESTRATOR, "container": "orchestrator", "deadline_seconds": 0}
-    with kubelet(world.api, JUNE), pytest.raises(ResourceError) as raised:
-        provider.create(props | workload)
-    assert str(raised.value).splitlines()[0] == (
+    with kubelet(world.api, JUNE):
+        made = provider.create(props | workload).outs or {}
+    assert made["why"].splitlines()[0] == (
         f"Gateway gone is no exit node of {world.headscale.url} after 0 s: its pre-auth key {key.id} was used up by a "
         "node that is gone; `pulumi up --refresh` makes a new one."
     )

@@ -37,7 +37,7 @@ EXIT_NODE = "pulumi-python:dynamic/meshgate:ExitNode"
 VOLUME, OF_NAMESPACE = "kubernetes:core/v1:PersistentVolumeClaim", "kubernetes:core/v1:Namespace"
 TOP = f"<!-- meshgate-review -->\n<!-- verdicts: {STACK}=%s -->\n## What `pulumi up` would do\n\n### `{STACK}`: "
 USELESS = "makes clients' configs useless"
-UNCHANGED = TOP % "unchanged" + "no changes\n\n19 unchanged\n"
+UNCHANGED = TOP % "unchanged" + "no changes\n\n21 unchanged\n"
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def test_a_rotated_key(environment: Environment) -> None:
         f"> - **Makes configs useless**: `{lost}`\n"
         "> - **Replaces** `WireGuardKey` `one-key`, because that was asked for (`--replace`, or the state marks it). "
         f"It is {KEPT[KEY]}.\n\n"
-        "1 replaced, 5 updated, 13 unchanged\n\n"
+        "1 replaced, 5 updated, 15 unchanged\n\n"
         "<details>\n<summary>Every change, field by field</summary>\n\n"
         "**replaces** `WireGuardKey` `one-key`\n\n"
         "**updates** `ClientConfigs` `client-configs`\n```diff\n"
@@ -180,7 +180,7 @@ def test_a_rotated_token(environment: Environment) -> None:
     (key,) = core(environment.server).read_namespaced_secret("meshgate-gateway", JUNE).data
     assert environment.comment() == (
         TOP % "changes" + "4 changes\n\n"
-        "4 updated, 15 unchanged\n\n"
+        "4 updated, 17 unchanged\n\n"
         "<details>\n<summary>Every change, field by field</summary>\n\n"
         "**updates** `Secret` `one-identity`\n```diff\n! data: [secret], another one\n```\n\n"
         '**updates** `Token` `one-token`\n```diff\n- rotation: ""\n+ rotation: "2027-spring"\n```\n\n'
@@ -214,7 +214,7 @@ def test_a_replaced_gateway(environment: Environment) -> None:
         f"{deletes % ('Readiness', 'ready')}\n"
         f"{deletes % ('Token', 'token')}\n"
         f"{deletes % ('Service', 'wireguard')}\n\n"
-        "12 deleted, 12 created, 3 updated, 4 unchanged\n"
+        "12 deleted, 12 created, 4 updated, 5 unchanged\n"
     )
     assert '\n- server_endpoint: "127.0.0.1:31820"\n+ server_endpoint: "127.0.0.1:31999"\n' in comment
 
@@ -231,7 +231,7 @@ def test_a_gateway_that_moves(environment: Environment) -> None:
         f"{replaces % ('Namespace', 'cluster/namespace', 'metadata.name')} It is {KEPT[OF_NAMESPACE]}.\n"
         f"{replaces % ('ConfigMap', 'one-config', 'metadata.namespace')}\n"
     )
-    assert "10 replaced, 3 updated, 6 unchanged\n" in comment
+    assert "10 replaced, 3 updated, 8 unchanged\n" in comment
     assert "WireGuardKey" not in comment
 
 
@@ -263,7 +263,7 @@ def test_a_route_unapproved_by_hand(environment: Environment) -> None:
     environment.approve()
     assert environment.comment() == (
         TOP % "changes" + "1 change, to put right what was changed by hand\n\n"
-        "1 updated, 18 unchanged\n\n"
+        "1 updated, 20 unchanged\n\n"
         "<details>\n<summary>Every change, field by field</summary>\n\n"
         "**updates** `ExitNode` `one-exit-node`, changed by hand\n```diff\n"
         '- routes: []  (changed by hand)\n+ routes: ["0.0.0.0/0", "::/0"]\n```\n\n'

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from playbooks.inventory_plugins import meshgate_stack
-from playbooks.inventory_plugins.meshgate_stack import Stack, StackError
+from playbooks import pulumi_stack
+from playbooks.pulumi_stack import Stack, StackError
 from tests.contract.test_state_s3 import STACK, Project, Server, server
 from tests.deadlines import wait_for
 
@@ -66,7 +66,7 @@ def refusal(project: Project) -> str:
 def test_a_run_is_seen_while_it_goes_on_and_after_it_was_killed(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(meshgate_stack, "SLACK", timedelta(seconds=1))
+    monkeypatch.setattr(pulumi_stack, "SLACK", timedelta(seconds=1))
     project.may_end.touch()
     project.succeeds("up", "--yes", "--skip-preview")
     assert refusal(project) == ""

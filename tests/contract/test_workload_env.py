@@ -18,7 +18,7 @@ from kubernetes.client import AppsV1Api, CoreV1Api
 from infra.kubernetes import rollout
 from infra.kubernetes.client import ClusterError, ClusterUnavailableError, KubernetesClient
 from infra.resources.base import ResourceError
-from infra.resources.connections import Connections
+from infra.resources.connections import Connections, settings_by
 from infra.resources.workload_env import WorkloadEnvProvider
 from tests.contract.apiserver import ApiServer
 from tests.deadlines import wait_for
@@ -110,7 +110,7 @@ def world(request: pytest.FixtureRequest) -> _World:
 
 class _Connections(Connections):
     def __init__(self, cluster: KubernetesClient) -> None:
-        super().__init__(lambda _: None)
+        super().__init__(settings_by(lambda _: None))
         self._given = cluster
 
     @cached_property

@@ -10,8 +10,9 @@ from typing import Any
 from lab.cluster import kube
 from lab.cluster.startup import PKI
 from lab.mesh import june, june_app
-from lab.network import ipsec_client, openvpn_client, tailscale_client, topology
+from lab.network import ipsec_client, openvpn_client, tailscale_client
 from lab.network import wireguard_client as clients
+from lab.network.addresses import CLUSTER
 from lab.network.tunnel_client import TunnelClient
 from lab.pulumi import pulumi_host
 from lab.pulumi.stack import Stack
@@ -20,7 +21,7 @@ from tests.e2e import lab_world, life
 NAME = "ways"
 NAMESPACE, GATEWAY = f"meshgate-{NAME}", f"meshgate-{NAME}"
 JUNE, JUNE_PORT = "june-ways", 30881
-ORCHESTRATOR = f"http://{topology.NODE_IPV4}:{JUNE_PORT}"
+ORCHESTRATOR = f"http://{CLUSTER.host}:{JUNE_PORT}"
 NATIVE = ("wireguard", "openvpn", "ipsec")
 EVERY = (*NATIVE, "mesh")
 
@@ -32,7 +33,7 @@ def settings(lab: Stack, *access: str) -> dict[str, Any]:
     native = [way for way in NATIVE if way in access]
     gateway = own["gateways"][0] | {
         "name": NAME,
-        "endpoint": f"{topology.NODE_IPV4}:31825",
+        "endpoint": f"{CLUSTER.host}:31825",
         "exposure": "HostPort",
         "client_networks": ["10.82.0.0/16", "fd82::/64"],
         "access": native,

@@ -15,12 +15,17 @@ from lab.cluster import kube
 from lab.cluster.startup import PKI
 from lab.mesh import june, june_app, peer
 from lab.network import topology
+from lab.network.addresses import CLUSTER
 from lab.network.tunnel_client import TunnelClient
 from lab.network.wireguard_client import Config
 from tests.deadlines import wait_for
 
 NAMESPACE, GATEWAY = "headscale", "meshgate-lab"
-INTERNET = (f"http://{topology.INTERNET_IPV4}", f"http://[{topology.INTERNET_IPV6}]")
+INTERNET = tuple(
+    f"http://[{topology.INTERNET_IPV6}]" if ":" in network else f"http://{topology.INTERNET_IPV4}"
+    for network in CLUSTER.pods
+)
+"""The Internet host by each family that pods have."""
 
 
 def api_key() -> str:
@@ -82,6 +87,14 @@ def _ending_pods(namespace: str) -> list[str]:
 def in_gateway(container: str, *command: str) -> str:
     """Run a command in a container of the gateway's pod."""
     return kube.kubectl("exec", "-n", NAMESPACE, f"deploy/{GATEWAY}", "-c", container, "--", *command)
+
+
+def metric(name: str) -> float:
+    """One of the gateway's metrics, without labels."""
+    ask = "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:8081/metrics').read().decode())"
+    told = in_gateway("agent", "python3", "-c", ask).splitlines()
+    (value,) = [line.removeprefix(f"{name} ") for line in told if line.startswith(f"{name} ")]
+    return float(value)
 
 
 def tokens() -> list[str]:

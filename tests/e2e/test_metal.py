@@ -82,7 +82,7 @@ def assert_passes(gateway: MetalGateway, client: TunnelClient) -> None:
         assert client.identify(url, 20) == {"host": "mesh-peer", "caller": address}
     for url, address in zip(lab_world.INTERNET, gateway.machine.outside, strict=True):
         assert client.identify(url, 20) == {"host": "internet-host", "caller": address}
-    assert client.download(f"{lab_world.INTERNET[0]}/download/2000000") == 2_000_000
+    assert client.download(f"{lab_world.INTERNET[0]}/download/5000000") == 5_000_000
 
 
 def test_a_native_client_passes_to_the_mesh_and_to_the_internet(gateway: MetalGateway, client: Client) -> None:

@@ -17,6 +17,7 @@ from infra.curve25519 import node_key_to_wireguard
 from lab.mesh import june, june_app
 from lab.network import topology
 from lab.network import wireguard_client as clients
+from lab.network.addresses import CLUSTER
 from lab.network.sandbox import in_network
 from lab.network.wireguard_client import Client, Config
 from tests.deadlines import wait_for
@@ -24,6 +25,8 @@ from tests.e2e import lab_world
 
 Connect = Callable[[str], Client]
 FIVE_MEGABYTES = 5_000_000
+UPLINKS = [f"[{topology.UPLINK_IPV6}]" if ":" in node else topology.UPLINK_IPV4 for node in CLUSTER.nodes]
+"""The node as the Internet host knows it, by each of the cluster's families."""
 
 
 def test_a_client_reaches_the_mesh_peer_as_the_exit_node(
@@ -63,12 +66,12 @@ def test_two_clients_do_not_reach_each_other(register: Callable[[str], dict[str,
             assert not client.reaches(address.split("/")[0])
 
 
-@pytest.mark.parametrize("node", [topology.UPLINK_IPV4, f"[{topology.UPLINK_IPV6}]"])
+@pytest.mark.parametrize("node", UPLINKS)
 def test_a_client_reaches_the_open_ports_of_the_node_and_no_other(connect: Connect, node: str, tmp_path: Path) -> None:
     """The app's own API may be at port 80 of the very node; API server and NodePorts are not for clients."""
     client, outside = connect("node"), in_network(topology.INTERNET)
     own_api, closed = f"http://{node}:80/", [f"http://{node}:8081/"]
-    if node == topology.UPLINK_IPV4:  # the lab's API server and its Services are IPv4's
+    if node == UPLINKS[0]:  # June's Service is of the cluster's first family
         closed += [f"https://{node}:6443/version", f"http://{node}:{june.NODE_PORT}/"]
     with served_by_the_node(80, tmp_path), served_by_the_node(8081, tmp_path):
         for url in (own_api, *closed):

@@ -1,5 +1,7 @@
 """What the gateway's pod may do, read from the running kernel."""
 
+from math import isnan
+
 import pytest
 
 from lab.cluster import kube
@@ -16,6 +18,10 @@ def test_effective_capabilities_are_net_admin_alone(stack: object, container: st
         assert int(fields[kind], 16) == NET_ADMIN
     assert fields["NoNewPrivs"] == "1"
     assert fields["Seccomp"] == "2"
+
+
+def test_the_expiry_of_the_key_in_the_mesh_is_known(stack: object) -> None:
+    assert not isnan(lab_world.metric("meshgate_mesh_key_expiry_timestamp_seconds"))
 
 
 def test_secrets_are_not_in_what_describe_shows(stack: object) -> None:

@@ -183,4 +183,4 @@ def test_a_headscale_whose_url_moves(ill: Stack, headscale: Headscale, moved_url
 def control_url() -> str:
     """Whom the gateway's tailscaled listens to."""
     tailscale = ("exec", "-n", NAMESPACE, f"deploy/{GATEWAY}", "-c", "tailscale", "--", "tailscale")
-    return str(json.loads(kube.kubectl(*tailscale, "--socket=/tmp/tailscaled.sock", "debug", "prefs"))["ControlURL"])
+    return str(json.loads(kube.kubectl(*tailscale, "debug", "prefs"))["ControlURL"])

@@ -6,14 +6,12 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from infra import curve25519
-from lab import paths
 from lab.cluster import kube
 from lab.mesh import june_app
 from lab.mesh.june import URL as ORCHESTRATOR
@@ -24,37 +22,20 @@ from lab.network.wireguard_client import INTERFACE, Client, Config
 from lab.pulumi.stack import Stack
 from tests.e2e import lab_world
 from tests.prove import throughput
+from tests.prove.alternating import medians
 from tests.prove.bare_gateway import MTU, bare_gateway
+from tests.prove.empty_program import empty_program
 from tests.prove.figures import show
 
 pytestmark = pytest.mark.timeout(900)
 
 ROUNDS = 3
-EMPTY = """
-import pulumi, pulumi_kubernetes
-from infra.resources.token import Token
-pulumi_kubernetes.Provider("kubernetes")
-Token("token")
-"""
 
 
 def test_a_preview_without_changes_against_an_empty_program(stack: Stack, tmp_path: Path) -> None:
-    environment = {**os.environ, **stack.environment(), "PYTHONPATH": str(paths.REPOSITORY)}
-    environment["PULUMI_BACKEND_URL"] = f"file://{tmp_path}"
-    (tmp_path / "Pulumi.yaml").write_text("name: empty\nruntime: python\n")
-    (tmp_path / "__main__.py").write_text(EMPTY)
-    pulumi = str(stack.programs / "pulumi")
-
-    def empty(*arguments: str) -> None:
-        command = [pulumi, *arguments, "--non-interactive", "--color=never"]
-        subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
-
-    empty("stack", "init", "empty")
-    empty("up", "--yes", "--skip-preview", "--stack=empty")
-    ours, nothing = _alternately(
-        lambda: stack.run("preview", "--expect-no-changes"),
-        lambda: empty("preview", "--expect-no-changes", "--stack=empty"),
-    )
+    """Here Headscale is managed; test_many_gateways.py has an existing one."""
+    with empty_program(tmp_path, stack.programs, {**os.environ, **stack.environment()}) as empty:
+        ours, nothing = medians(lambda: stack.run("preview", "--expect-no-changes"), empty, ROUNDS)
     show(
         f"no-op preview: {ours:.2f} s, empty program with the same plugins: {nothing:.2f} s, ratio {ours / nothing:.2f}"
     )
@@ -92,18 +73,6 @@ def test_throughput_against_bare_wireguard_go(stack: Stack, tmp_path: Path) -> N
         lab_world.unregister(answer["publicKey"])
     ours, bare = (statistics.median(column) for column in zip(*rates, strict=True))
     show(f"one TCP stream to the Internet host: {ours:.2f} Gb/s, bare {bare:.2f} Gb/s, ratio {ours / bare:.2f}")
-
-
-def _alternately(one: Callable[[], object], other: Callable[[], object]) -> tuple[float, float]:
-    """Median seconds of each, run in turns."""
-    times: list[tuple[float, float]] = [(_seconds(one), _seconds(other)) for _ in range(ROUNDS)]
-    return statistics.median(time for time, _ in times), statistics.median(time for _, time in times)
-
-
-def _seconds(call: Callable[[], object]) -> float:
-    start = time.monotonic()
-    call()
-    return time.monotonic() - start
 
 
 def _usable_after(client: Client, config: Config) -> float:

@@ -17,7 +17,7 @@ import pytest
 from gateway.headscale.client import Headscale
 from gateway.headscale.models import api_key_prefix
 from infra.resources.base import Provider
-from infra.resources.connections import Connections
+from infra.resources.connections import Connections, settings_by
 from infra.resources.exit_node import ExitNodeProvider
 from infra.resources.pre_auth_key import PreAuthKeyProvider
 from infra.resources.user import HeadscaleUserProvider
@@ -55,7 +55,8 @@ class _Existing(Connections):
     def __init__(self, url: str, api_key: str) -> None:
         headscale = {"managed": False, "url": url}
         gateways = [{"name": GATEWAY, "endpoint": "vpn.example.com:31820"}]
-        super().__init__({"headscale": headscale, "headscale_api_key": api_key, "gateways": gateways}.get)
+        config = {"headscale": headscale, "headscale_api_key": api_key, "gateways": gateways}
+        super().__init__(settings_by(config.get))
 
 
 def test_an_upgrade_through_all_versions_changes_nothing(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """OpenVPN beside WireGuard at one gateway: registration, memory, connecting and throughput, side by side in one run."""
 
+import os
+import signal
 import statistics
 import time
 from collections.abc import Iterator
@@ -10,7 +12,9 @@ import pytest
 
 from lab.tools import go_builds, pinned_tools
 from tests.contract.agent.openvpn_gateway import TCP, UDP, Gateway
-from tests.contract.agent.world import LAN_GATEWAY, World
+from tests.contract.agent.world import LAN_GATEWAY, MESH_4, World
+from tests.deadlines import wait_for
+from tests.pings import pinging
 from tests.prove import ways
 from tests.prove.capacity import memory_mib
 from tests.prove.figures import show
@@ -19,6 +23,9 @@ pytestmark = pytest.mark.timeout(900)
 
 IDLE = "\nroute-noexec\nifconfig-noexec\n"
 """A client that only stands there."""
+UP = "Initialization Sequence Completed"
+BACK_S = 90
+"""Nothing but its own timer of 60 s tells a client, which then pauses for 10 s."""
 
 
 @pytest.fixture
@@ -45,6 +52,17 @@ def test_sessions(gateway: Gateway) -> None:
             clients.enter_context(gateway.connected({"profile": profile})).comes_up(60)
         grown = sum(memory_mib(pid, "VmRSS") for pid in gateway.children()) - before
         show(f"{ways.SESSIONS} sessions: OpenVPN grew by {1024 * grown / ways.SESSIONS:.0f} KiB for each")
+
+
+def test_a_killed_openvpn(gateway: Gateway) -> None:
+    with gateway.connected(gateway.register()) as client:
+        client.comes_up()
+        with pinging(client.namespace.inside, MESH_4) as pings:
+            for pid in gateway.children():
+                os.kill(pid, signal.SIGKILL)
+            wait_for(lambda: client.says(UP) == 2, "the client", BACK_S, log=client.log)
+            wait_for(lambda: client.reaches(MESH_4), "its packets", BACK_S, log=client.log)
+        show(f"OpenVPN is killed: a client hears nothing for {pings.longest_gap_s:.1f} s")
 
 
 @pytest.mark.parametrize("transport", ["udp", "tcp"])

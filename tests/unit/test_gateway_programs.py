@@ -1,10 +1,13 @@
 """What a gateway's programs are told on bare metal; tests/unit/test_program.py has the pod's."""
 
+from pathlib import Path
+
 import pytest
 
-from gateway.agent import settings as gateway_agent
 from gateway.agent.live_settings import LIVE
 from gateway.agent.protocols.wireguard.interface_process import InterfaceSettings
+from gateway.agent.settings import AgentSettings
+from gateway.agent.settings_loading import load
 from gateway.agent.tokens import Tokens
 from infra import gateway_programs, secret_contents
 from infra.settings.gateway import GatewaySettings
@@ -14,6 +17,7 @@ PLACES = gateway_programs.Places(
     private_key_file="/etc/meshgate/private-key",
     token_file="/etc/meshgate/tokens",
     state_dir="/var/lib/meshgate",
+    tailscale_socket="/run/meshgate-tailscale/tailscaled.sock",
     interface="meshgate0",
     http_host="10.0.0.5",
     http_port=9000,
@@ -30,9 +34,10 @@ def test_the_agent_takes_what_it_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
     agent = gateway_programs.agent_environment(edge, SERVER_KEY, PLACES) | gateway_programs.agent_settings(edge)
     for name, value in (agent | gateway_programs.interface_environment(edge, PLACES)).items():
         monkeypatch.setenv(name, value)
-    settings = gateway_agent.load(gateway_agent.AgentSettings)
-    interface = gateway_agent.load(InterfaceSettings)
+    settings = load(AgentSettings)
+    interface = load(InterfaceSettings)
     assert (settings.http_host, settings.http_port, settings.listen_port) == ("10.0.0.5", 9000, 51820)
+    assert settings.tailscale_socket == Path(PLACES.tailscale_socket)
     assert (settings.interface, interface.interface, interface.wireguard) == ("meshgate0", "meshgate0", "userspace")
     assert ([*map(str, settings.client_networks)], [*map(str, settings.dns)]) == (
         ["10.77.0.0/16", "fd77::/64"],
@@ -74,7 +79,7 @@ def test_a_machine_has_no_cluster_around_it(monkeypatch: pytest.MonkeyPatch) -> 
     agent = gateway_programs.agent_environment(edge, SERVER_KEY, PLACES) | gateway_programs.agent_settings(edge)
     for name, value in agent.items():
         monkeypatch.setenv(name, value)
-    settings = gateway_agent.load(gateway_agent.AgentSettings)
+    settings = load(AgentSettings)
     assert (settings.node_ports, settings.node_networks, settings.closed_networks) == ((443,), (), ())
 
 

@@ -14,11 +14,14 @@ import pytest
 import trustme
 import yaml
 from google.protobuf.json_format import MessageToDict
+from pulumi.runtime import resource
 from pulumi.runtime.mocks import MockMonitor, MockResourceArgs, Mocks, set_mocks
+from pulumi.runtime.proto.source_pb2 import StackTrace
 from pulumi.runtime.settings import ROOT, SETTINGS
 from pulumi.runtime.stack import run_in_stack
 
 from gateway.agent import settings as agent
+from gateway.agent import settings_loading
 from gateway.agent.live_settings import LiveSettings
 from gateway.agent.protocols.wireguard.interface_process import InterfaceSettings
 from infra import curve25519
@@ -54,11 +57,13 @@ EXISTING: dict[str, Any] = {
     "headscale_api_key": "an existing one",
 }
 LEARNED: dict[str, dict[str, Any]] = {
+    # By type, or by name.
     "StackId": {"value": "1f" * 16},
     "WireGuardKey": {"private_key": "the private key", "public_key": "the public key"},
     "Token": {"value": "the token", "previous": "", "next": "the next token", "admin": "the admin token"},
     "PreAuthKey": {"key": "the pre-auth key"},
-    "ExitNode": {"node_id": "7"},
+    "ExitNode": {"node_id": "7", "why": ""},
+    "Readiness": {"ready": True, "why": "", "stood": True},
     "CertificateAuthority": {"certificate": "the CA\n", "key": "the CA's key"},
     "IssuingCertificate": {"chain": "the issuer\nthe CA\n", "key": "the issuing key"},
 }
@@ -90,7 +95,13 @@ class Recorder(Mocks):
         key = f"{args.typ}::{args.name}"
         assert key not in self.declared  # the engine would refuse it as well
         self.declared[key] = args
-        return f"{args.name}-id", {**args.inputs, **LEARNED.get(args.typ.split(":")[-1], {})}
+        return f"{args.name}-id", {**args.inputs, **self._learned(args)}
+
+    def _learned(self, args: MockResourceArgs) -> dict[str, Any]:
+        kind = args.typ.split(":")[-1]
+        if kind == "Standing":
+            return {"names": [name for name, stood in args.inputs["stood"].items() if stood]}
+        return LEARNED.get(kind, {}) | LEARNED.get(args.name, {})
 
 
 class Monitor(MockMonitor):
@@ -147,6 +158,12 @@ def _run_program() -> None:
     runpy.run_path(str(PROGRAM), run_name="__main__")
 
 
+@pytest.fixture(autouse=True)
+def _without_stack_traces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK notes each resource's stack, of which most is pytest's, and here nobody reads it."""
+    monkeypatch.setattr(resource, "_get_stack_trace", StackTrace)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def sdks_event_loops() -> Iterator[None]:
     """Collect them here, where it is known whose they are, and at no other time."""
@@ -196,7 +213,9 @@ async def test_types_and_names_are_part_of_every_users_state() -> None:
         "pulumi-python:dynamic/meshgate:Readiness::one-ready",
         "pulumi-python:dynamic/meshgate:Readiness::server-ready",
         "pulumi-python:dynamic/meshgate:StackId::id",
+        "pulumi-python:dynamic/meshgate:Standing::standing",
         "pulumi-python:dynamic/meshgate:Token::one-token",
+        "pulumi-python:dynamic/meshgate:Verdict::gateways",
         "pulumi-python:dynamic/meshgate:WireGuardKey::one-key",
         "pulumi-python:dynamic/meshgate:WorkloadEnv::env",
         "pulumi:providers:kubernetes::kubernetes",
@@ -567,7 +586,7 @@ async def test_a_device_can_be_shut_out_while_the_gateway_is_not_ready() -> None
 
 async def test_a_machine_that_has_not_joined_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty value is a name left out."""
-    monkeypatch.setitem(LEARNED, "ExitNode", {"node_id": ""})
+    monkeypatch.setitem(LEARNED, "ExitNode", {"node_id": "", "why": ""})
     env = one(await declare(gateways=[EDGE, CONFIG["gateways"][0]], orchestrator=JUNE), "WorkloadEnv", "env")
     assert {name for name, value in env["values"].items() if value == ""} == {
         "HEADSCALE_SERVER_PUBLIC_KEY",
@@ -580,6 +599,51 @@ async def test_a_machine_that_has_not_joined_is_not_shown(monkeypatch: pytest.Mo
     assert env["values"]["GATEWAYS"] == "one"
     unkeyed = {name for name, reference in env["secrets"].items() if reference["key"] == ""}
     assert unkeyed == {"GATEWAY_PEERS_TOKEN", "GATEWAY_EDGE_1_PEERS_TOKEN"}
+
+
+TWO: dict[str, Any] = {
+    "name": "two",
+    "endpoint": "b.example.com:31821",
+    "client_networks": ["10.79.0.0/16"],
+}
+
+
+@pytest.mark.parametrize("in_mesh", [True, False])
+async def test_a_gateway_that_fails_holds_back_its_own_names_alone(
+    monkeypatch: pytest.MonkeyPatch, *, in_mesh: bool
+) -> None:
+    why = "Deployment headscale/meshgate-one is not ready."
+    monkeypatch.setitem(LEARNED, "one-ready", {"ready": False, "why": why, "stood": False})
+    headscale = CONFIG["headscale"] if in_mesh else {}
+    declared = await declare(gateways=[CONFIG["gateways"][0], TWO], headscale=headscale)
+    env = one(declared, "WorkloadEnv", "env")
+    assert {name: value for name, value in env["values"].items() if value} == {
+        "GATEWAYS": "two",
+        "GATEWAY_TWO_PUBLIC_KEY": "the public key",
+        "GATEWAY_TWO_ENDPOINT": "b.example.com:31821",
+        "GATEWAY_TWO_PEERS_URL": "http://meshgate-two-peers.headscale.svc:8080",
+    }
+    assert {name for name, reference in env["secrets"].items() if reference["key"]} == {"GATEWAY_TWO_PEERS_TOKEN"}
+    assert list(filter(None, one(declared, "Verdict", "gateways")["whys"])) == [why]
+
+
+async def test_a_gateway_that_stood_and_is_ill_keeps_its_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = one(await declare(gateways=[CONFIG["gateways"][0], TWO]), "WorkloadEnv", "env")
+    monkeypatch.setitem(LEARNED, "one-ready", {"ready": False, "why": "It is not ready.", "stood": True})
+    declared = await declare(gateways=[CONFIG["gateways"][0], TWO])
+    assert one(declared, "WorkloadEnv", "env") == before
+    assert "It is not ready." in one(declared, "Verdict", "gateways")["whys"]
+
+
+async def test_what_does_not_join_is_not_waited_for_twice_and_told_by_its_exit_node(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(LEARNED, "ExitNode", {"node_id": "", "why": "It is no exit node."})
+    declared = await declare()
+    ready = one(declared, "Readiness", "one-ready")
+    assert (ready["judged"], ready["held_up"]) == (True, "It is no exit node.")
+    assert not one(declared, "Readiness", "server-ready")["judged"], "all else needs it"
+    assert one(declared, "Verdict", "gateways")["whys"] == ["It is no exit node.", ""]
 
 
 async def test_a_plain_machine_is_handed_nothing_of_a_mesh_and_is_shown_at_once() -> None:
@@ -599,6 +663,7 @@ async def test_machines_alone_need_no_cluster() -> None:
         "pulumi-python:dynamic/meshgate:PreAuthKey::edge-1-pre-auth-key",
         "pulumi-python:dynamic/meshgate:StackId::id",
         "pulumi-python:dynamic/meshgate:Token::edge-1-token",
+        "pulumi-python:dynamic/meshgate:Verdict::gateways",
         "pulumi-python:dynamic/meshgate:WireGuardKey::edge-1-key",
     ]
     assert one(declared, "ExitNode", "edge-1-exit-node")["awaited"] is True
@@ -750,7 +815,7 @@ async def test_a_plain_stack_declares_no_part_of_a_mesh() -> None:
         ingress = one(declared, "NetworkPolicy", "one-policy")["spec"]["ingress"]
         (anybody,) = [rule for rule in ingress if "from" not in rule]
         assert [port["port"] for port in anybody["ports"]] == [31820]
-        assert {"name": "MESHGATE_TAILSCALE_HEALTH_URL"} in pod["containers"][1]["env"]
+        assert {"name": "MESHGATE_TAILSCALE_SOCKET"} in pod["containers"][1]["env"]
 
 
 async def test_an_existing_headscale_is_not_declared() -> None:
@@ -771,10 +836,7 @@ async def test_an_agent_without_wireguard_takes_what_it_is_given(
     assert (settings.offered, settings.host, settings.private_key_file) == (("openvpn",), "vpn.example.com", None)
 
 
-@pytest.mark.parametrize(("address", "host"), [("10.244.0.7", "10.244.0.7"), ("fd00:10:244::7", "[fd00:10:244::7]")])
-async def test_the_agent_takes_what_it_is_given(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, address: str, host: str
-) -> None:
+async def test_the_agent_takes_what_it_is_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(LEARNED["WireGuardKey"], "public_key", SERVER_KEY)
     networks = ["10.77.0.0/16", "fd77::/64"]
     gateway = CONFIG["gateways"][0] | {"client_networks": networks, "dns": ["192.0.2.53"], "mtu": 1300}
@@ -782,17 +844,16 @@ async def test_the_agent_takes_what_it_is_given(
     pod = gateway_pod(declared)
     for container in pod["containers"][1:]:
         for variable in container["env"]:
-            monkeypatch.setenv(variable["name"], variable.get("value", "").replace("$(POD_IP)", address))
+            monkeypatch.setenv(variable["name"], variable.get("value", ""))
     (volume,) = [volume for volume in pod["volumes"] if volume["name"] == "settings"]
     for item in volume["configMap"]["items"]:
         (tmp_path / item["path"]).write_text(one(declared, "ConfigMap", "one-config")["data"][item["key"]])
     monkeypatch.setenv("MESHGATE_SETTINGS_DIR", str(tmp_path))
-    settings, interface = LiveSettings()(), agent.load(InterfaceSettings)
+    settings, interface = LiveSettings()(), settings_loading.load(InterfaceSettings)
     assert (settings.listen_port, settings.endpoint, settings.mtu) == (31820, "vpn.example.com:31820", 1300)
     assert ([*map(str, settings.client_networks)], [*map(str, settings.dns)]) == (networks, ["192.0.2.53"])
     assert interface.interface == settings.interface
-    assert settings.tailscale_health_url == f"http://{host}:9002/healthz"
-    known = {"POD_IP"} | {
+    known = {
         f"MESHGATE_{name}".upper() for name in {*agent.AgentSettings.model_fields, *InterfaceSettings.model_fields}
     }
     assert {variable["name"] for container in pod["containers"][1:] for variable in container["env"]} <= known
@@ -932,9 +993,32 @@ async def test_nothing_listens_on_ipv4_alone() -> None:
     assert names.index("POD_IP") < names.index("TS_LOCAL_ADDR_PORT")
     fields = {name: tailscale[name]["valueFrom"]["fieldRef"]["fieldPath"] for name in ("POD_IP", "POD_IPS")}
     assert fields == {"POD_IP": "status.podIP", "POD_IPS": "status.podIPs"}
-    agent = [each["name"] for each in gateway_pod(declared)["containers"][2]["env"]]
-    assert agent.index("POD_IP") < agent.index("MESHGATE_TAILSCALE_HEALTH_URL")
-    assert "MESHGATE_HTTP_HOST" not in agent
+    assert "MESHGATE_HTTP_HOST" not in [each["name"] for each in gateway_pod(declared)["containers"][2]["env"]]
+
+
+async def test_the_agent_asks_tailscaled_where_it_listens() -> None:
+    tailscale, _, agent = gateway_pod(await declare())["containers"]
+    (listens,) = [each["value"] for each in tailscale["env"] if each["name"] == "TS_SOCKET"]
+    assert {"name": "MESHGATE_TAILSCALE_SOCKET", "value": listens} in agent["env"]
+    meeting = {"name": "tailscale-run", "mountPath": str(Path(listens).parent)}
+    assert meeting in tailscale["volumeMounts"]
+    assert meeting | {"readOnly": True} in agent["volumeMounts"]
+
+
+async def test_what_is_dialled_from_outside_has_both_families_where_the_cluster_has_them() -> None:
+    declared = await declare(headscale=CONFIG["headscale"] | {"stun_node_port": 30478})
+    for name in ("one-wireguard", "stun"):
+        assert one(declared, "Service", name)["spec"]["ipFamilyPolicy"] == "PreferDualStack"
+
+
+@pytest.mark.parametrize(
+    ("url", "dialled"), [("https://[2001:db8::1]", "2001:db8::1"), ("https://headscale.example.com", None)]
+)
+async def test_a_relay_at_an_ipv6_address_can_be_dialled(url: str, dialled: str | None) -> None:
+    """By the name that Headscale gives it, which is the address in brackets, it cannot."""
+    declared = await declare(headscale=CONFIG["headscale"] | {"url": url})
+    config = yaml.safe_load(one(declared, "ConfigMap", "config")["data"]["config.yaml"])
+    assert config["derp"]["server"].get("ipv6") == dialled
 
 
 async def test_the_firewall_is_told_of_the_cluster_and_of_its_nodes() -> None:

@@ -20,7 +20,7 @@ from gateway.headscale.errors import HeadscaleError
 from infra.kubernetes.client import ClusterUnavailableError, KubernetesClient
 from infra.settings.loading import SettingsError, load
 from playbooks.inventory_plugins import meshgate_stack
-from playbooks.inventory_plugins.meshgate_stack import Stack, StackError
+from playbooks.pulumi_stack import Stack, StackError
 from policy import kept
 
 SPOILED: dict[str, bytes | None] = {

@@ -22,6 +22,11 @@ def give_issuer(world: World) -> None:
     }
 
 
+def issuer(world: World) -> Issuer:
+    """The gateway's own."""
+    return Issuer((world.directory / "issuing.pem").read_text(), (world.directory / "issuing.key").read_text())
+
+
 def another_gateways(world: World, name: str) -> Credentials:
     """A certificate of this name that another gateway's issuer, below the same CA, gave somebody."""
     ca = certificate_authority.Authority(*((world.directory / f"ca.{kind}").read_text() for kind in ("pem", "key")))

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,13 +53,10 @@ class Gateway:
     def revoke(self, device: dict[str, Any]) -> None:
         revoke(self.world, device)
 
-    @contextmanager
-    def connected(self, device: dict[str, Any], namespace: Namespace | None = None) -> Iterator["IpSecClient"]:
-        client = IpSecClient(self.world.directory, namespace or self.world.client, device["profile"])
-        try:
-            yield client
-        finally:
-            client.stop()
+    def connected(
+        self, device: dict[str, Any], namespace: Namespace | None = None
+    ) -> AbstractContextManager["IpSecClient"]:
+        return connected(self.world, device["profile"], namespace)
 
 
 class IpSecClient:
@@ -99,3 +96,13 @@ class IpSecClient:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait(5)
+
+
+@contextmanager
+def connected(world: World, profile: str, namespace: Namespace | None = None) -> Iterator[IpSecClient]:
+    """A client during a block, in the world's namespace of clients or in another."""
+    client = IpSecClient(world.directory, namespace or world.client, profile)
+    try:
+        yield client
+    finally:
+        client.stop()

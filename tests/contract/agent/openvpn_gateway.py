@@ -4,14 +4,14 @@ import itertools
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 from lab.tools import debian_packages
 from tests.contract.agent.certified import give_issuer, register, revoke, seen_at
 from tests.contract.agent.namespaces import Namespace
-from tests.contract.agent.world import LAN_GATEWAY, World
+from tests.contract.agent.world import World
 from tests.deadlines import wait_for
 
 UDP, TCP = 1194, 1443
@@ -38,7 +38,7 @@ class Gateway:
     def offer(self, *transports: str) -> None:
         """Where clients find the gateway; the other transport leads nowhere."""
         ports = {"udp": UDP, "tcp": TCP}
-        told = (f"{name}:{LAN_GATEWAY}:{port if name in transports else 9}" for name, port in ports.items())
+        told = (f"{name}:{self.world.HOST}:{port if name in transports else 9}" for name, port in ports.items())
         self.world.environment["MESHGATE_OPENVPN_ENDPOINTS"] = ",".join(told)
 
     def start(self) -> None:
@@ -73,13 +73,10 @@ class Gateway:
     def revoke(self, device: dict[str, Any]) -> None:
         revoke(self.world, device)
 
-    @contextmanager
-    def connected(self, device: dict[str, Any], namespace: Namespace | None = None) -> Iterator["OpenVpnClient"]:
-        client = OpenVpnClient(self.directory, namespace or self.world.client, device["profile"])
-        try:
-            yield client
-        finally:
-            client.stop()
+    def connected(
+        self, device: dict[str, Any], namespace: Namespace | None = None
+    ) -> AbstractContextManager["OpenVpnClient"]:
+        return connected(self.world, device["profile"], namespace)
 
 
 class OpenVpnClient:
@@ -106,3 +103,13 @@ class OpenVpnClient:
     def stop(self) -> None:
         self.process.terminate()
         self.process.wait(10)
+
+
+@contextmanager
+def connected(world: World, profile: str, namespace: Namespace | None = None) -> Iterator[OpenVpnClient]:
+    """A client during a block, in the world's namespace of clients or in another."""
+    client = OpenVpnClient(world.directory, namespace or world.client, profile)
+    try:
+        yield client
+    finally:
+        client.stop()

@@ -1,6 +1,7 @@
 """Devices by IPsec at a whole gateway: real agent, real charon, stock clients with nothing but their profile."""
 
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -81,6 +82,18 @@ def test_windows_sends_its_certificates_subject(gateway: Gateway) -> None:
         gateway.revoke(device)
         assert not client.reaches(MESH_4)
         wait_for(client.is_refused, "the refusal", log=client.log)
+
+
+@pytest.mark.parametrize("proposals", ["aes256-sha256-modp1024", "3des-sha1-modp2048"])
+def test_a_client_that_knows_no_modern_ciphers_does_not_come_in(gateway: Gateway, proposals: str) -> None:
+    """The first is what Windows asks for by itself."""
+    gateway.start()
+    profile = gateway.register()["profile"]
+    old = re.sub(r"(?m)^        proposals = .*$", f"        proposals = {proposals}", profile)
+    assert old != profile
+    with gateway.connected({"profile": old}) as client:
+        wait_for(lambda: client.says("NO_PROPOSAL_CHOSEN"), "the refusal", log=client.log)
+        assert not client.says(strongswan.UP)
 
 
 def pieces(chain: str) -> list[str]:

@@ -1,6 +1,5 @@
 """The agent's and the interface's lives: killed, restarted, changed behind the agent's back."""
 
-import http.server
 import json
 import random
 import signal
@@ -14,7 +13,7 @@ import httpx
 import pytest
 
 from tests.contract.agent.disks import filled, small_disk
-from tests.contract.agent.namespaces import in_namespace
+from tests.contract.agent.tailscaled import answering
 from tests.contract.agent.world import FAR_4, Client, World
 from tests.deadlines import wait_for
 from tests.unit.agent.fakes import key_pair
@@ -131,7 +130,7 @@ def test_a_device_is_shut_out_while_the_mesh_is_away(fresh_world: World) -> None
     world = fresh_world
     world.start()
     world.stop_agent()
-    world.environment["MESHGATE_TAILSCALE_HEALTH_URL"] = "http://127.0.0.1:9002/healthz"
+    world.environment["MESHGATE_TAILSCALE_SOCKET"] = str(world.directory / "tailscaled.sock")
     world.start_agent()
     wait_for(lambda: "tailscaled" in str(world.readiness()), "the gateway that is not ready")
     assert world.readiness()[0] == 503
@@ -271,7 +270,8 @@ def test_an_expired_peer_is_shut_out_within_five_seconds(world: World, client: C
 
 def test_readiness_says_what_is_missing(fresh_world: World) -> None:
     world = fresh_world
-    world.environment["MESHGATE_TAILSCALE_HEALTH_URL"] = "http://127.0.0.1:9002/healthz"
+    tailscaled = world.directory / "tailscaled.sock"
+    world.environment["MESHGATE_TAILSCALE_SOCKET"] = str(tailscaled)
     world.gateway.run("sysctl", "-qw", "net.ipv6.conf.all.forwarding=0")
     world.start_agent()
     wait_for(lambda: world.readiness()[0] == 503, "an answer")
@@ -279,38 +279,19 @@ def test_readiness_says_what_is_missing(fresh_world: World) -> None:
     assert [line.split(":")[0] for line in missing] == [
         f"the interface {world.interface} does not exist",
         "the kernel does not forward IPv6",
-        "tailscaled's health endpoint http",
+        f"tailscaled does not answer on {tailscaled} (ConnectError)",
     ]
     accepted = key_pair().public
     assert world.call("POST", "/v1/peers", json={"public_key": accepted}).status_code == 202
 
     world.start_interface()
     world.gateway.run("sysctl", "-qw", "net.ipv6.conf.all.forwarding=1")
-    with in_namespace(world.gateway.name):
-        health = http.server.HTTPServer(("127.0.0.1", 9002), Health)
-    threading.Thread(target=health.serve_forever, daemon=True).start()
-    try:
-        wait_for(lambda: len(world.readiness()[1].get("missing", ())) == 1, "one thing missing")
-        assert "says 503" in world.readiness()[1]["detail"]
-        Health.status = 200
+    with answering(tailscaled, "NeedsLogin") as daemon:
+        wait_for(lambda: "NeedsLogin" in str(world.readiness()), "the state of tailscaled")
+        assert len(world.readiness()[1]["missing"]) == 1
+        daemon.state = "Running"
         world.wait_until_ready()
         assert accepted in world.gateway.run("wg", "show", world.interface, "peers")
-    finally:
-        health.shutdown()
-        health.server_close()
-
-
-class Health(http.server.BaseHTTPRequestHandler):
-    """tailscaled's health endpoint: not connected at first."""
-
-    status = 503
-
-    def do_GET(self) -> None:
-        self.send_response(self.status)
-        self.end_headers()
-
-    def log_message(self, *args: object) -> None:
-        """Nothing."""
 
 
 def test_a_second_agent_is_refused_the_volume_and_the_port(world: World, tmp_path: Path) -> None:

@@ -4,10 +4,15 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
+from gateway.agent import certificates
+from gateway.agent.protocols.openvpn import TOLD, server_files
+from tests.contract.agent.certified import issuer
 from tests.contract.agent.conftest import made_world
 from tests.contract.agent.openvpn_gateway import UDP, Gateway
 from tests.contract.agent.world import (
@@ -129,6 +134,50 @@ def test_a_killed_openvpn_is_back_and_so_are_its_devices(gateway: Gateway) -> No
         gateway.world.wait_until_ready()
         wait_for(lambda: client.says("Initialization Sequence Completed") == 2, "the client", 30, log=client.log)
         assert client.reaches(MESH_4)
+
+
+def test_openvpn_starts_anew_with_a_certificate_that_is_renewed(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway.start()
+    told = gateway.directory / "openvpn" / TOLD
+    device = gateway.register()
+    with gateway.connected(device) as client:
+        client.comes_up()
+        gateway.world.stop_agent()
+        with monkeypatch.context() as then:
+            then.setattr(certificates, "SERVERS", certificates.RENEWED_BEFORE)  # as one that was made 305 days ago
+            told.unlink()
+            server_files.renew(issuer(gateway.world), told.parent, 1280)
+        ending, before = end_of(told), gateway.children()
+        gateway.world.start_agent()
+        wait_for(lambda: end_of(told) > ending + timedelta(days=300), "another certificate")
+        wait_for(lambda: len(gateway.children()) == 2 and not set(before) & set(gateway.children()), "OpenVPN", 10)
+        gateway.world.wait_until_ready()
+        wait_for(lambda: client.reaches(MESH_4), "the client", TRIES_AGAIN_S, log=client.log)
+
+
+def end_of(told: Path) -> datetime:
+    """When the certificate ends that OpenVPN is told."""
+    return x509.load_pem_x509_certificate(told.read_text().partition("<cert>\n")[2].encode()).not_valid_after_utc
+
+
+@pytest.mark.parametrize(
+    ("modern", "old", "said"),
+    [
+        ("data-ciphers AES-256-GCM:CHACHA20-POLY1305", "data-ciphers AES-256-CBC", "no shared cipher"),
+        ("tls-version-min 1.3", "tls-version-max 1.2\nhand-window 5", "TLS key negotiation failed"),
+    ],
+)
+def test_a_client_that_knows_no_modern_ciphers_does_not_come_in(
+    gateway: Gateway, modern: str, old: str, said: str
+) -> None:
+    gateway.start()
+    profile = gateway.register()["profile"]
+    assert modern in profile
+    with gateway.connected({"profile": profile.replace(modern, old)}) as client:
+        wait_for(lambda: client.says(said), "the refusal", TRIES_AGAIN_S, log=client.log)
+        assert not client.says("Initialization Sequence Completed")
 
 
 def test_without_the_devices_key_of_tls_crypt_nobody_gets_an_answer(gateway: Gateway) -> None:

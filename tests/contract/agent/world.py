@@ -35,7 +35,6 @@ HTTP_PORT, PROBE_PORT = 8080, 8081
 TOKEN = "a-token-for-tests"
 MESH_MTU = 1280
 BASE_URL = f"http://127.0.0.1:{HTTP_PORT}"
-PROBE_URL = f"http://127.0.0.1:{PROBE_PORT}"
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # made once: loading the usual certificates takes long
 
 _counter = itertools.count()
@@ -97,6 +96,11 @@ class Client:
 class World:
     """The namespaces, the process that holds the interface, and the agent."""
 
+    HOST = LAN_GATEWAY
+    """Where clients dial the gateway."""
+    API_HOST = "127.0.0.1"
+    """Where the API and the probes are asked."""
+
     def __init__(self, directory: Path, wireguard_go: str) -> None:
         self.directory = directory
         self.wireguard_go = wireguard_go
@@ -124,13 +128,15 @@ class World:
         self.client = Namespace("cl")
         self.neighbour = Namespace("nb")
         self.far = Namespace("far")
+        self.asking = self.gateway
+        """The namespace from which the API and the probes are asked."""
         self._connect()
         (directory / "private-key").write_text(self.keys.private + "\n")
         self.tokens = directory / "tokens"
         self.tokens.write_text(f"admin {TOKEN}\n")
         self.settings = directory / "settings"
         self.settings.mkdir()
-        (self.settings / "MESHGATE_ENDPOINT").write_text(f"{LAN_GATEWAY}:{LISTEN_PORT}")
+        (self.settings / "MESHGATE_ENDPOINT").write_text(f"{self.HOST}:{LISTEN_PORT}")
 
     def _connect(self) -> None:
         gateway, client, neighbour, far = self.gateway, self.client, self.neighbour, self.far
@@ -144,21 +150,25 @@ class World:
             gateway.run("ip", "link", "add", here, "type", "veth", "peer", "name", there, "netns", other.name)
         for port in ("lan1", "lan2"):
             gateway.run("ip", "link", "set", port, "master", "lan", "up")
-        for namespace, link, *addresses in (
-            (gateway, "lan", f"{LAN_GATEWAY}/24"),
-            (client, "lan", f"{LAN_CLIENT}/24"),
-            (neighbour, "lan", f"{LAN_NEIGHBOUR}/24"),
-            (gateway, "mesh", "100.64.0.1/10", "fd7a:115c:a1e0::1/48"),
-            (far, "mesh", f"{MESH_4}/10", f"{MESH_6}/48"),
-            (gateway, "inet", "198.51.100.1/24", "2001:db8:100::1/64", "10.99.0.1/24"),
-            (far, "inet", f"{FAR_4}/24", f"{FAR_6}/64", f"{PRIVATE_4}/24"),
-        ):
+        for namespace, link, *addresses in self._links():
             for address in addresses:
                 namespace.run("ip", "address", "add", address, "dev", link, *(["nodad"] if ":" in address else []))
             namespace.run("ip", "link", "set", link, "up")
         for namespace in (gateway, far):
             namespace.run("ip", "link", "set", "mesh", "mtu", str(MESH_MTU))
         gateway.run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
+
+    def _links(self) -> list[tuple[Namespace, str, *tuple[str, ...]]]:
+        """Each namespace's interfaces and their addresses."""
+        return [
+            (self.gateway, "lan", f"{LAN_GATEWAY}/24"),
+            (self.client, "lan", f"{LAN_CLIENT}/24"),
+            (self.neighbour, "lan", f"{LAN_NEIGHBOUR}/24"),
+            (self.gateway, "mesh", "100.64.0.1/10", "fd7a:115c:a1e0::1/48"),
+            (self.far, "mesh", f"{MESH_4}/10", f"{MESH_6}/48"),
+            (self.gateway, "inet", "198.51.100.1/24", "2001:db8:100::1/64", "10.99.0.1/24"),
+            (self.far, "inet", f"{FAR_4}/24", f"{FAR_6}/64", f"{PRIVATE_4}/24"),
+        ]
 
     def agent_environment(self) -> dict[str, str]:
         return {
@@ -171,7 +181,6 @@ class World:
             "MESHGATE_SETTINGS_DIR": str(self.settings),
             "MESHGATE_STATE_DIR": str(self.directory / "state"),
             "MESHGATE_MESH_INTERFACE": "mesh",
-            "MESHGATE_TAILSCALE_HEALTH_URL": "",
             **self.wireguard,
             **self.environment,
         }
@@ -229,24 +238,29 @@ class World:
 
     @contextlib.contextmanager
     def http(self, token: str | None = TOKEN) -> Iterator[httpx.Client]:
-        """A client for the agent's API from the gateway's own namespace."""
+        """A client for the agent's API, in the namespace that asks."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        with httpx.Client(base_url=BASE_URL, headers=headers, timeout=10, trust_env=False, verify=NO_TLS) as client:
-            with in_namespace(self.gateway.name):
+        with httpx.Client(
+            base_url=self._url(HTTP_PORT), headers=headers, timeout=10, trust_env=False, verify=NO_TLS
+        ) as client:
+            with in_namespace(self.asking.name):
                 client.get("/openapi.json")  # connects while in the namespace; the connection stays there
             yield client
 
     def probe(self, path: str) -> httpx.Response:
         """Ask the agent how it is, as a kubelet does."""
-        return self._ask("GET", f"{PROBE_URL}{path}")
+        return self._ask("GET", f"{self._url(PROBE_PORT)}{path}")
 
     def call(self, method: str, path: str, token: str | None = TOKEN, json: object = None) -> httpx.Response:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        return self._ask(method, f"{BASE_URL}{path}", headers=headers, json=json)
+        return self._ask(method, f"{self._url(HTTP_PORT)}{path}", headers=headers, json=json)
+
+    def _url(self, port: int) -> str:
+        return f"http://{self.API_HOST}:{port}"
 
     def _ask(self, method: str, url: str, **content: Any) -> httpx.Response:  # noqa: ANN401
         with (
-            in_namespace(self.gateway.name),
+            in_namespace(self.asking.name),
             httpx.Client(timeout=10, trust_env=False, verify=NO_TLS) as client,
         ):
             return client.request(method, url, **content)

@@ -11,15 +11,16 @@ from hypothesis import strategies as st
 from starlette.types import Message
 
 from gateway.agent import audit, request_audit
-from gateway.agent.certificates import new_key
+from gateway.agent.certificates import certified, device_id, new_key
 from gateway.agent.protocol import ProfileFormat
 from tests.unit.agent.test_certificates import request
 
 MEDIA_TYPE = "application/problem+json"
 KEY = "//8AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA+8="
 ROUTES = ("/v1/peers", "/v1/peers/{public_key}", "/v1/peers/{public_key}/profile")
-REQUEST = request(new_key())
-"""A certificate request as it should be."""
+_OWN = new_key()
+REQUEST, ID = request(_OWN), device_id(certified(_OWN))
+"""A certificate request as it should be, and the device that it makes."""
 UNROUTED = {401, 404, 405, 408, 413}
 """What may be answered where there is no call."""
 
@@ -42,11 +43,47 @@ class Answer:
     body: bytes
 
 
+def in_url(key: str) -> str:
+    """URL-safe base64."""
+    return key.replace("/", "_").replace("+", "-")
+
+
 def calls(token: str) -> st.SearchStrategy[Call]:
-    """Requests of which most have the token, and some are nearly right."""
+    """Requests of which half are nearly right: they register devices of every protocol, find and revoke them."""
+    return _any_calls(token) | _registrations(token) | _calls_of_devices(token)
+
+
+def _registrations(token: str) -> st.SearchStrategy[Call]:
+    return st.builds(
+        Call,
+        method=st.just("POST"),
+        raw_path=st.just(ROUTES[0]),
+        query=st.just(b""),
+        headers=_good_headers(token),
+        body=_bodies(),
+    )
+
+
+def _calls_of_devices(token: str) -> st.SearchStrategy[Call]:
+    devices = st.sampled_from([KEY, ID]).map(lambda key: f"{ROUTES[0]}/{in_url(key)}")
+    return st.builds(
+        Call,
+        method=st.sampled_from(["GET", "GET", "DELETE"]),
+        raw_path=st.tuples(devices, st.sampled_from(["", "/profile"])).map("".join),
+        query=st.sampled_from(["", *(f"format={name}" for name in get_args(ProfileFormat))]).map(str.encode),
+        headers=_good_headers(token),
+        body=st.just(b""),
+    )
+
+
+def _good_headers(token: str) -> st.SearchStrategy[list[tuple[bytes, bytes]]]:
+    return st.just([(b"authorization", f"Bearer {token}".encode()), (b"content-type", b"application/json")])
+
+
+def _any_calls(token: str) -> st.SearchStrategy[Call]:
     visible = st.characters(min_codepoint=0x21, max_codepoint=0x7E)
     anything = st.binary(max_size=40).map(quote_from_bytes) | st.text(visible, max_size=40)
-    keys = st.sampled_from([KEY, KEY.replace("/", "_").replace("+", "-"), KEY[:-1]]) | anything
+    keys = st.sampled_from([KEY, in_url(KEY), in_url(ID), KEY[:-1]]) | anything
     below = st.tuples(keys, st.sampled_from(["", "/profile"])).map("".join)
     paths = st.just("/v1/peers") | below.map(lambda path: f"/v1/peers/{path}") | anything.map(lambda path: f"/{path}")
     values = st.binary(max_size=40).map(lambda value: bytes(byte for byte in value if byte not in b"\r\n\0").strip())
@@ -72,7 +109,8 @@ def calls(token: str) -> st.SearchStrategy[Call]:
 
 
 def _bodies() -> st.SearchStrategy[bytes]:
-    scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just(KEY)
+    kinds = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just(KEY)
+    scalars = kinds.map(lambda value: value)  # else each kind would be as likely as what is right
     fields = st.sampled_from(["public_key", "name", "ttl_seconds", "preshared_key", "protocol", "make_key"]) | st.text()
     values = st.recursive(scalars, lambda inner: st.dictionaries(fields, inner) | st.lists(inner), max_leaves=6)
     nearly = st.fixed_dictionaries(
@@ -87,17 +125,30 @@ def _bodies() -> st.SearchStrategy[bytes]:
         },
     )
     cut = st.integers(0, len(REQUEST)).map(lambda length: REQUEST[:length])
-    certified = st.fixed_dictionaries(
+    with_certificate = st.fixed_dictionaries(
         {"protocol": st.sampled_from(["openvpn", "ipsec"]) | scalars},
         optional={
             "certificate_request": st.just(REQUEST) | cut | scalars,
             "make_key": st.booleans() | scalars,
             "profile_format": st.sampled_from(get_args(ProfileFormat)) | scalars,
-            "name": st.text() | scalars,
-            "ttl_seconds": st.integers() | scalars,
+            "name": st.just("phone") | st.text() | scalars,
+            "ttl_seconds": st.integers(1, 9) | st.integers() | scalars,
         },
     )
-    return (values | nearly | certified).map(lambda value: json.dumps(value).encode()) | st.binary(max_size=200)
+    right = st.builds(
+        dict[str, object].__or__,
+        st.sampled_from([{"certificate_request": REQUEST}, {"make_key": True}]),
+        st.fixed_dictionaries(
+            {"protocol": st.sampled_from(["openvpn", "ipsec"])},
+            optional={
+                "profile_format": st.sampled_from(get_args(ProfileFormat)),
+                "name": st.text(),
+                "ttl_seconds": st.integers(1, 9),
+            },
+        ),
+    )
+    bodies = (values | nearly | with_certificate | right).map(lambda value: json.dumps(value).encode())
+    return bodies | bodies | bodies | st.binary(max_size=200)
 
 
 async def ask(app: FastAPI, call: Call) -> Answer:

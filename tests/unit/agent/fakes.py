@@ -3,8 +3,12 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+
+import pytest
+from cryptography import x509
 
 from gateway.agent.certificates import Issuer
 from gateway.agent.command import CommandError
@@ -160,8 +164,22 @@ def _line(public_key: str, peer: SeenPeer) -> str:
     return "\t".join(fields)
 
 
+def issuing() -> tuple[str, str]:
+    """The issuing certificate of a gateway, below a CA of its own, with that CA's; and its key."""
+    ca = certificate_authority.make("a CA for tests")
+    own = certificate_authority.issuing(ca, "a gateway's")
+    return own.certificate + ca.certificate, own.key
+
+
 def made_issuer() -> Issuer:
     """The issuer of a gateway, below a CA of its own."""
-    ca = certificate_authority.make("a CA for tests")
-    issuing = certificate_authority.issuing(ca, "a gateway's")
-    return Issuer(issuing.certificate + ca.certificate, issuing.key)
+    return Issuer(*issuing())
+
+
+def ended(monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
+    """The same, and both certificates have ended two days ago."""
+    with monkeypatch.context() as then:
+        then.setattr(certificate_authority, "VALID_FOR", -timedelta(days=2))
+        then.setattr(certificate_authority, "LEEWAY", timedelta(days=3))
+        then.setattr(certificate_authority, "check", lambda text: x509.load_pem_x509_certificate(text.encode()))
+        return issuing()

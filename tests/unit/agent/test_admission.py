@@ -1,12 +1,11 @@
-"""Who may connect: bounds, and what wrong requests cost an address."""
+"""Who may connect: bounds on all connections and on those of an address."""
 
 import resource
 from dataclasses import dataclass, field
 
 import pytest
 
-from gateway.agent import admission
-from gateway.agent.admission import FAILURES, Admission, Bounds, Failures, subject
+from gateway.agent.admission import Admission, Bounds, subject
 
 
 @dataclass(eq=False)
@@ -90,35 +89,3 @@ def test_bounds_stay_below_what_the_process_may_open(monkeypatch: pytest.MonkeyP
     ):
         monkeypatch.setattr(resource, "getrlimit", lambda _, limit=limit: (limit, limit))
         assert Bounds(600, 128).within_descriptors() == bounds
-
-
-def test_an_address_is_slow_from_its_tenth_failure_to_a_second_after_its_last() -> None:
-    now = 1000.0
-    failures = Failures(lambda: now)
-    for _ in range(FAILURES - 1):
-        failures.note("a")
-    assert not failures.slow("a")
-    for _ in range(1000):
-        failures.note("a")
-    assert failures.slow("a")
-    assert not failures.slow("b")
-    now += 1.0
-    assert not failures.slow("a")
-    failures.note("a")
-    assert failures.slow("a"), "one failure a second is all that it has now"
-    now += FAILURES
-    failures.note("a")
-    assert not failures.slow("a")
-
-
-def test_failures_of_many_addresses_take_no_more_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admission, "MAX_ADDRESSES", 10)
-    failures = Failures(lambda: 0.0)
-    for _ in range(FAILURES):
-        failures.note("first")
-    assert failures.slow("first")
-    for number in range(9):
-        failures.note(f"other-{number}")
-    assert failures.slow("first")
-    failures.note("tenth")
-    assert not failures.slow("first")

@@ -11,11 +11,14 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from cryptography.x509.oid import NameOID
 
-from gateway.agent import certificate_requests
+from gateway.agent import certificate_requests, server_certificate
 from gateway.agent.certificates import Issuer, certified, common_name, device_id, device_named, load_issuer, new_key
-from gateway.agent.settings import SettingsError
+from gateway.agent.protocols.ipsec.access import IpSec
+from gateway.agent.protocols.openvpn import server_files
+from gateway.agent.protocols.openvpn.access import OpenVpn
+from gateway.agent.settings_loading import SettingsError
 from infra import certificate_authority
-from tests.unit.agent.fakes import agent_settings, made_issuer
+from tests.unit.agent.fakes import agent_settings, ended, made_issuer
 from tests.unit.docs.commands import bash, console
 
 NOW = int(datetime.now(UTC).timestamp())
@@ -138,6 +141,40 @@ def test_an_ended_ca_issues_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(certificate_authority, "VALID_FOR", timedelta(seconds=-1))
     with pytest.raises(ValueError, match="the stack's CA has ended"):
         certificate_authority.issuing(certificate_authority.make("old"), "gateway")
+
+
+def test_an_issuer_that_has_ended_says_so_and_ends_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The agent goes on, with its servers as they are: devices of WireGuard need no certificate."""
+    issuer = Issuer(*ended(monkeypatch))
+    (problem,) = issuer.problems
+    assert problem.startswith(f"the gateway's issuing certificate has ended on {issuer.expires_at:%Y-%m-%d}: ")
+    assert made_issuer().problems == []
+    server_files.renew(issuer, tmp_path, 1280)
+    credentials, validity = server_certificate.kept(issuer, tmp_path, "vpn.example.org")
+    assert validity.end == issuer.expires_at
+    assert server_certificate.kept(issuer, tmp_path, "vpn.example.org") == (credentials, validity)
+    leaf = x509.load_pem_x509_certificates(issuer.for_device(certified(new_key()), NOW, None).encode())[0]
+    assert leaf.not_valid_before_utc < leaf.not_valid_after_utc == issuer.expires_at
+
+
+@pytest.mark.parametrize("way", ["openvpn", "ipsec"])
+async def test_that_an_issuer_has_ended_is_said_by_readiness(
+    way: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    issuer = Issuer(*ended(monkeypatch))
+    settings = agent_settings(
+        tmp_path,
+        openvpn_dir=tmp_path,
+        openvpn_listen="udp:1194",
+        openvpn_endpoints="udp:vpn.example.org:1194",
+        ipsec_dir=tmp_path,
+        issuing_certificate_file=tmp_path / "chain",
+        issuing_key_file=tmp_path / "key",
+    )
+    access = OpenVpn(lambda: settings, issuer) if way == "openvpn" else IpSec(lambda: settings, issuer)
+    assert issuer.problems[0] in await access.problems()
 
 
 def test_the_pages_commands_make_an_issuer(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Devices with certificates at the API: what they send, what they get, and that their keys are nowhere else."""
 
+import logging
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -19,7 +20,7 @@ from gateway.agent.protocols.dispatch import Dispatch
 from gateway.agent.store import Store
 from gateway.agent.tokens import Tokens
 from tests.device_paths import device_path
-from tests.unit.agent.fakes import SERVER_KEY, FakeAccess, agent_settings, key_pair, made_issuer
+from tests.unit.agent.fakes import SERVER_KEY, FakeAccess, agent_settings, ended, key_pair, made_issuer
 from tests.unit.agent.test_certificates import request
 
 ROOT = Path(__file__).parents[3]
@@ -98,7 +99,10 @@ async def test_a_request_is_answered_with_all_that_its_device_needs(http: httpx.
     assert (again.status_code, again.json()["id"]) == (200, device["id"])
 
 
-async def test_a_key_that_the_gateway_makes_is_said_once(http: httpx.AsyncClient, tmp_path: Path) -> None:
+async def test_a_key_that_the_gateway_makes_is_said_once(
+    http: httpx.AsyncClient, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
     made = (await http.post("/v1/peers", json={"protocol": "openvpn", "make_key": True})).json()
     key = serialization.load_pem_private_key(made["private_key"].encode(), None)
     leaf = x509.load_pem_x509_certificates(made["certificate"].encode())[0]
@@ -112,6 +116,9 @@ async def test_a_key_that_the_gateway_makes_is_said_once(http: httpx.AsyncClient
     own_key = "<tls-crypt-v2>" + made["profile"].partition("<tls-crypt-v2>")[2]
     assert own_key in (await http.get(f"{path}/profile")).text
     assert b"PRIVATE KEY" not in stored(tmp_path)
+    logged = str([vars(record) for record in caplog.records])
+    assert "registered" in logged
+    assert not [secret for secret in (made["private_key"], own_key) if secret.splitlines()[2] in logged]
     assert (await http.delete(path)).status_code == 204
     assert (await http.get(path)).status_code == 404
 
@@ -203,10 +210,13 @@ async def test_bad_input_names_its_field(
 async def test_an_issuer_that_has_ended_lets_nobody_new_in(
     http: httpx.AsyncClient, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Issuer, "has_ended", True)
+    made = (await http.post("/v1/peers", json={"protocol": "openvpn", "make_key": True})).json()
+    vars(issuer).update(vars(Issuer(*ended(monkeypatch))))
     answer = await http.post("/v1/peers", json={"protocol": "openvpn", "make_key": True})
     assert answer.status_code == 503
-    assert answer.json()["detail"].startswith("the gateway's issuing certificate has ended")
+    assert answer.json()["detail"].startswith("the gateway's issuing certificate has ended on 20")
+    assert (await http.get(f"{device_path(made['id'])}/profile")).status_code == 200
+    assert (await http.post("/v1/peers", json={"public_key": key_pair().public})).status_code == 201
 
 
 async def test_a_key_belongs_to_one_protocol(http: httpx.AsyncClient) -> None:

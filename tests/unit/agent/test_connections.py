@@ -16,11 +16,12 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from uvicorn.server import ServerState
 
-from gateway.agent import admission, connections, server
-from gateway.agent.admission import FAILURES, SLOW_AT_ONCE, Admission, Bounds, Failures
+from gateway.agent import connections, server, throttling
+from gateway.agent.admission import Admission, Bounds
 from gateway.agent.authentication import Authentication
 from gateway.agent.request_limits import BodyLimits
 from gateway.agent.server import API_BOUNDS, listen, serve
+from gateway.agent.throttling import FAILURES, SLOW_AT_ONCE, Failures
 from gateway.agent.tokens import Tokens
 
 TOKEN = "the-one-right-token"
@@ -225,7 +226,7 @@ async def test_an_address_with_too_many_requests_at_once_is_told_to_wait() -> No
 
 async def test_wrong_tokens_make_an_address_slow_and_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "SLOW_START_S", SOON)
-    monkeypatch.setattr(admission, "FAILURE_FORGOTTEN_S", NEVER)
+    monkeypatch.setattr(throttling, "FAILURE_FORGOTTEN_S", NEVER)
     async with serving() as connect:
         trusted = await connect("127.1.0.1")
         trusted.ask("/", GOOD)
@@ -254,7 +255,7 @@ async def test_wrong_tokens_make_an_address_slow_and_nobody_else(monkeypatch: py
 
 async def test_a_good_token_from_a_slow_address_waits_and_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "SLOW_START_S", SOON)
-    monkeypatch.setattr(admission, "FAILURE_FORGOTTEN_S", NEVER)
+    monkeypatch.setattr(throttling, "FAILURE_FORGOTTEN_S", NEVER)
     async with serving() as connect:
         guesser = await connect()
         for _ in range(FAILURES):

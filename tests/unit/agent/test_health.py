@@ -10,7 +10,7 @@ import pytest
 
 from gateway.agent import health
 from gateway.agent.firewall import Firewall
-from gateway.agent.health import Health, daemon_problems
+from gateway.agent.health import Health, mesh_problems
 from gateway.agent.settings import AgentSettings
 from tests.unit.agent.fakes import SERVER_KEY, FakeAccess
 
@@ -34,7 +34,7 @@ async def tailscaled(path: Path, status: str, body: str) -> AsyncIterator[list[s
 
 async def problems(path: Path) -> list[str]:
     async with httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(uds=str(path))) as http:
-        return await daemon_problems(http, path)
+        return await mesh_problems(http, path)
 
 
 async def test_a_connected_daemon_is_no_problem(tmp_path: Path) -> None:

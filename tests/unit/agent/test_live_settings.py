@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from gateway.agent.live_settings import LIVE, LiveSettings, read_directory
-from gateway.agent.settings import AgentSettings, SettingsError
+from gateway.agent.settings import AgentSettings
+from gateway.agent.settings_loading import SettingsError
 from tests.unit.agent.test_settings import GOOD
 
 LINES = "MESHGATE_ENDPOINT=vpn.example.org:51820\nMESHGATE_MTU=1300\n"

@@ -174,7 +174,7 @@ async def test_reading_is_no_change(gateway: Gateway, http: httpx.AsyncClient) -
 
 async def test_a_flood_of_strangers_is_a_line_a_minute(gateway: Gateway) -> None:
     now = 5.0
-    stranger = httpx.ASGITransport(RequestAudit(refusing, clock=lambda: now), client=("192.0.2.9", 1))
+    stranger = httpx.ASGITransport(RequestAudit(refusing, "/v1/peers", clock=lambda: now), client=("192.0.2.9", 1))
     async with httpx.AsyncClient(transport=stranger, base_url="http://agent") as http:
         for _ in range(20):
             await http.post("/v1/peers")
@@ -191,7 +191,7 @@ async def test_what_the_token_is_good_for_is_told(gateway: Gateway) -> None:
         await Response(status_code=201)(scope, receive, send)
 
     async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(RequestAudit(registering)), base_url="http://agent"
+        transport=httpx.ASGITransport(RequestAudit(registering, "/v1/peers")), base_url="http://agent"
     ) as http:
         await http.post("/v1/peers")
     ((event, told),) = gateway.lines()

@@ -15,7 +15,8 @@ from fastapi import FastAPI
 from gateway.agent import server
 from gateway.agent.admission import Bounds
 from gateway.agent.server import certificate, listen, serve
-from gateway.agent.settings import AgentSettings, SettingsError
+from gateway.agent.settings import AgentSettings
+from gateway.agent.settings_loading import SettingsError
 from gateway.agent.value_types import EVERY_ADDRESS
 from tests.unit.agent.fakes import SERVER_KEY
 

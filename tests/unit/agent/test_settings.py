@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from gateway.agent.protocols.wireguard.interface_process import InterfaceSettings
-from gateway.agent.settings import AgentSettings, SettingsError, load, read_secret
+from gateway.agent.settings import AgentSettings
+from gateway.agent.settings_loading import SettingsError, load, read_secret
 from tests.unit.agent.fakes import key_pair, unwireguarded
 
 GOOD = {
@@ -43,15 +44,15 @@ def test_what_is_not_said_has_a_default(environment: pytest.MonkeyPatch) -> None
     assert settings.probe_port == 8081
     assert (settings.allow_networks, settings.block_networks) == ((), ())
     assert (settings.node_addresses, settings.node_networks, settings.node_ports) == ((), (), ())
-    assert settings.tailscale_health_url == "http://127.0.0.1:9002/healthz"
+    assert settings.tailscale_socket is None
     assert load(InterfaceSettings).wireguard == "auto"
 
 
 def test_empty_lists_and_no_mesh(environment: pytest.MonkeyPatch) -> None:
-    for name in ("DNS", "NODE_PORTS", "TAILSCALE_HEALTH_URL"):
+    for name in ("DNS", "NODE_PORTS", "TAILSCALE_SOCKET"):
         environment.setenv(f"MESHGATE_{name}", "")
     settings = load(AgentSettings)
-    assert (settings.dns, settings.node_ports, settings.tailscale_health_url) == ((), (), None)
+    assert (settings.dns, settings.node_ports, settings.tailscale_socket) == ((), (), None)
 
 
 PREVIOUS = {

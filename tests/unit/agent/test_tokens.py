@@ -4,7 +4,7 @@ import hmac
 
 import pytest
 
-from gateway.agent.settings import SettingsError
+from gateway.agent.settings_loading import SettingsError
 from gateway.agent.tokens import ADMIN, READ, REGISTER, Tokens, parse
 
 OLD, NEW, OTHER = "old-token-of-the-app", "new-token-of-the-app", "0123456789abcdef"

@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from gateway.agent import measures
-from gateway.agent.settings import SettingsError
+from gateway.agent.settings_loading import SettingsError
 from gateway.agent.watched_file import WatchedFile
 
 SETTING = "MESHGATE_TOKEN_FILE"

@@ -13,7 +13,7 @@ from gateway.agent.devices import Devices
 from gateway.agent.firewall import Firewall
 from gateway.agent.live_settings import LiveSettings
 from gateway.agent.protocols.dispatch import Dispatch
-from gateway.agent.settings import SettingsError
+from gateway.agent.settings_loading import SettingsError
 from gateway.agent.store import Device, Store
 from gateway.agent.tokens import Tokens
 from infra import certificate_authority

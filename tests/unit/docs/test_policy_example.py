@@ -5,7 +5,8 @@ from pathlib import Path
 import yaml
 from markdown_it import MarkdownIt
 
-from gateway.headscale.policy import GatewayNode, complaints, read
+from gateway.headscale.policy import read
+from gateway.headscale.policy_reach import GatewayNode, complaints
 from infra.settings.loading import load
 
 PAGE = Path(__file__).parents[3] / "docs" / "your-own-cluster.md"

@@ -3,6 +3,7 @@
 import yaml
 
 from environments import project_file
+from environments.descriptions import descriptions
 from infra.settings.stack import StackSettings
 from tests.unit.docs.commands import ROOT
 
@@ -19,7 +20,7 @@ def test_it_declares_every_setting_but_the_optional_ones() -> None:
     assert not [name for name, one in config.items() if one["default"] is None], "the engine would ask for it"
     assert config["namespace"] == {
         "type": "string",
-        "description": StackSettings.model_fields["namespace"].description,
+        "description": descriptions(StackSettings)["namespace"],
         "default": "headscale",
     }
     assert (config["create_namespace"]["type"], config["create_namespace"]["default"]) == ("boolean", True)

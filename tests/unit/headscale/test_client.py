@@ -2,6 +2,7 @@
 
 import logging
 from datetime import UTC, datetime, timedelta
+from unittest.mock import Mock
 
 import httpx
 import pytest
@@ -128,7 +129,7 @@ def test_the_api_key_is_in_the_header_and_in_no_text(caplog: pytest.LogCaptureFi
     with pytest.raises(UnexpectedAnswerError) as raised:
         client.nodes()
     assert requests[0].headers["Authorization"] == f"Bearer {API_KEY}"
-    assert API_KEY not in f"{raised.value} {vars(client._session)} {requests[0]!r} {caplog.text}"
+    assert API_KEY not in f"{raised.value} {vars(client)} {requests[0]!r} {caplog.text}"
 
 
 @pytest.mark.parametrize("key", ["", "two words", "schlüssel", "a\nb"])
@@ -227,3 +228,13 @@ def test_user_made_by_somebody_else_in_between() -> None:
     server.users["meshgate"] = 7
     with Headscale(server.url, key, transport=server) as client:
         assert client.ensure_user("meshgate").id == "7"
+
+
+def test_the_public_cas_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refresh of many gateways opens hundreds of sessions."""
+    session._public_cas.cache_clear()
+    reads = Mock(wraps=httpx.create_ssl_context)
+    monkeypatch.setattr(httpx, "create_ssl_context", reads)
+    for _ in range(3):
+        Headscale("https://hs.example.com", "abcdefg.secret").close()
+    assert reads.call_count == 1

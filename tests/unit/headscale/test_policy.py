@@ -5,17 +5,8 @@ from typing import Any
 
 import pytest
 
-from gateway.headscale.policy import (
-    ALLOW_ALL,
-    GatewayNode,
-    PolicyError,
-    complaints,
-    declared,
-    document,
-    read,
-    same,
-    shut_out,
-)
+from gateway.headscale.policy import ALLOW_ALL, PolicyError, declared, document, read, same
+from gateway.headscale.policy_reach import GatewayNode, complaints, shut_out
 
 UNTAGGED = GatewayNode("meshgate-one", "meshgate-prod")
 TAGGED = GatewayNode("meshgate-one", "meshgate-prod", ("tag:meshgate",))

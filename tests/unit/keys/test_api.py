@@ -68,6 +68,36 @@ async def test_a_device_joins_by_its_key_and_is_removed(http: httpx.AsyncClient,
         assert (await call(path, params=ADA)).status_code == 404
 
 
+async def test_nodes_of_others_are_not_asked_for(http: httpx.AsyncClient, server: FakeHeadscale) -> None:
+    whose: list[str | None] = []
+
+    def hear(request: httpx.Request) -> None:
+        if request.url.path.endswith("/node"):
+            whose.append(request.url.params.get("user"))
+
+    server.fail = hear
+    first = await minted(http)
+    assert (await http.get(f"/v1/devices/{first['id']}", params=ADA)).json()["joined"] is False
+    assert whose == [], "nobody has joined by a key that is not used"
+    server.join(first["pre_auth_key"], "phone", ())
+    assert (await http.get(f"/v1/devices/{first['id']}", params=ADA)).json()["joined"] is True
+    await minted(http)
+    assert (await http.delete(f"/v1/devices/{first['id']}", params=ADA)).status_code == 204
+    assert whose == [USER] * 3
+
+
+async def test_a_device_that_was_given_a_tag_is_still_one(http: httpx.AsyncClient, server: FakeHeadscale) -> None:
+    """Its node is the user's no more, since 0.28."""
+    made = await minted(http)
+    server.join(made["pre_auth_key"], "phone", ())
+    (node,) = server.nodes.values()
+    node.tags = ["tag:phone"]
+    await minted(http)
+    assert (await http.get(f"/v1/devices/{made['id']}", params=ADA)).json()["joined"] is True
+    assert (await http.delete(f"/v1/devices/{made['id']}", params=ADA)).status_code == 204
+    assert not server.nodes
+
+
 async def test_a_key_that_is_taken_back_lets_nobody_in(http: httpx.AsyncClient, server: FakeHeadscale) -> None:
     made = await minted(http)
     assert (await http.delete(f"/v1/devices/{made['id']}", params=ADA)).status_code == 204
@@ -119,10 +149,25 @@ async def test_the_log_names_no_key(
 ) -> None:
     caplog.set_level(logging.INFO)
     made = await minted(http, name="phone")
-    (line,) = [record for record in caplog.records if record.getMessage() == "minted"]
-    told = line.fields  # type: ignore[attr-defined]
-    assert (told["key"], told["name"], told["scopes"]) == (made["id"], "phone", ["register"])
+    assert (await http.delete(f"/v1/devices/{made['id']}", params=ADA)).status_code == 204
+    for what, more in (("minted", {"name": "phone"}), ("removed", {})):
+        (line,) = [record for record in caplog.records if record.getMessage() == what]
+        told = line.fields  # type: ignore[attr-defined]
+        assert told.items() >= {"key": made["id"], "scopes": ["register"], **more}.items()
     assert made["pre_auth_key"] not in str([vars(record) for record in caplog.records])
+
+
+async def test_a_node_is_ephemeral_if_that_is_asked_for(http: httpx.AsyncClient, server: FakeHeadscale) -> None:
+    for asked, is_ephemeral in (({}, False), ({"ephemeral": True}, True)):
+        made = await minted(http, **asked)
+        key = server.keys[int(made["id"])]
+        assert (key.ephemeral, key.reusable) == (is_ephemeral, False)
+
+
+async def test_an_address_that_asks_for_more_than_its_keys_a_minute_is_told(http: httpx.AsyncClient) -> None:
+    asked = [await http.post("/v1/devices", json={"owner": f"owner {number}"}) for number in range(21)]
+    assert [answer.status_code for answer in asked] == [201] * 20 + [429]
+    assert asked[-1].json()["detail"] == "20 keys were minted for this address within a minute; wait one"
 
 
 @pytest.mark.parametrize(

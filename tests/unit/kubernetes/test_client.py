@@ -19,7 +19,7 @@ from kubernetes import config
 
 from gateway.headscale import polling
 from infra.kubernetes.client import ClusterUnavailableError, KubernetesClient
-from infra.resources.connections import Connections
+from infra.resources.connections import Connections, settings_by
 from infra.resources.workload_env import WorkloadEnvProvider
 from tests.unit.resources.fake_connections import CONFIG
 
@@ -113,7 +113,7 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> Mock:
 def test_an_operation_that_polls_connects_once(api: Api, loads: Mock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(polling, "INTERVAL", 0.01)
     provider = WorkloadEnvProvider()
-    provider.connect = lambda: Connections(CONFIG.get)
+    provider.connect = lambda: Connections(settings_by(CONFIG.get))
     provider.create(dict(INPUTS))
     assert api.calls == [("GET", DEPLOYMENT), ("PATCH", DEPLOYMENT), *[("GET", DEPLOYMENT)] * Api.LOOKS]
     assert loads.call_count == 1

@@ -9,6 +9,7 @@ from console.errors import StepError
 from infra.settings.loading import load
 from lab import paths
 from lab.kubernetes_plugin.provider_settings import LAB_PLUGIN
+from lab.network.addresses import KINDS
 from lab.pulumi import lab_settings, stack
 from lab.pulumi.stack import Stack
 from tests.certificates import CA
@@ -33,6 +34,20 @@ def pulumi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     program.chmod(0o755)
     (tmp_path / "answer").write_text("true")
     return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def dual(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the lab of this machine is."""
+    monkeypatch.setattr(lab_settings, "CLUSTER", KINDS["dual"])
+
+
+def test_the_settings_for_a_cluster_of_ipv6_alone_name_nothing_of_ipv4(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lab_settings, "CLUSTER", KINDS["ipv6"])
+    complete = lab_settings.complete(FACTS)
+    assert complete["headscale"]["url"] == "https://[fd10:213::1]"
+    assert complete["gateways"][0]["endpoint"] == "[fd10:213::1]:31820"
+    assert all(":" in network for networks in complete["cluster"].values() for network in networks)
 
 
 def test_the_machines_facts_join_the_committed_settings() -> None:

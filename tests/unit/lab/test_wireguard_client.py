@@ -3,7 +3,7 @@ import configparser
 import pytest
 
 from console.errors import StepError
-from lab.network import topology
+from lab.network import joining, topology
 from lab.network.wireguard_client import Config
 
 ANSWER = {
@@ -55,7 +55,7 @@ def test_the_private_key_is_not_shown_by_accident() -> None:
 
 
 def test_clients_take_the_first_free_address_and_a_full_lan_says_so() -> None:
-    assert topology.free_number(topology.CLIENTS, {"10.213.0.100", "10.213.0.102"}) == 101
+    assert joining.free_number(topology.CLIENTS, {"10.213.0.100", "10.213.0.102"}) == 101
     everyone = {f"10.213.0.{number}" for number in topology.CLIENTS}
     with pytest.raises(StepError, match=r"All 100 addresses from 10\.213\.0\.100 on are taken"):
-        topology.free_number(topology.CLIENTS, everyone)
+        joining.free_number(topology.CLIENTS, everyone)

@@ -37,5 +37,6 @@ def run(module: ModuleType, arguments: Outcome, *, check: bool = False) -> Outco
 def documented_options(module: ModuleType) -> dict[str, Any]:
     """The options that the module documents, with those of the fragment that it extends."""
     document = yaml.safe_load(module.DOCUMENTATION)
-    shared = yaml.safe_load(ModuleDocFragment.DOCUMENTATION) if "extends_documentation_fragment" in document else {}
+    extends_server = "meshgate_server" in document.get("extends_documentation_fragment", ())
+    shared = yaml.safe_load(ModuleDocFragment.DOCUMENTATION) if extends_server else {}
     return {**shared.get("options", {}), **document.get("options", {})}

@@ -16,7 +16,7 @@ from ansible.plugins.loader import inventory_loader
 from infra.resources.connections import API_KEY, API_KEY_SECRET, Connections
 from infra.settings.gateway import GatewaySettings
 from playbooks.inventory_plugins import meshgate_stack
-from playbooks.inventory_plugins.meshgate_stack import Stack, StackError
+from playbooks.pulumi_stack import Stack, StackError
 from tests.unit.resources.fake_cluster import FakeCluster
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "metal"

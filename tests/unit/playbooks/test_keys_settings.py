@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from gateway.agent.settings import load
+from gateway.agent.settings_loading import load
 from gateway.keys.settings import KeySettings
-from playbooks.filter_plugins.gateway_checks import gateway_probe_url
+from playbooks.filter_plugins.gateway_listeners import gateway_probe_url
 from tests.certificates import CA
 from tests.unit.playbooks.modules import run
 

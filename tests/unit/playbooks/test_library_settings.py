@@ -1,12 +1,16 @@
 """The Ansible module gateway_settings: a stack's rules for a machine, and what follows from them."""
 
+import re
 from typing import Any
 
 import pytest
 
 from gateway.agent.protocols.wireguard.interface_process import InterfaceSettings
-from gateway.agent.settings import AgentSettings, load
+from gateway.agent.settings import AgentSettings
+from gateway.agent.settings_loading import load
+from infra import certificate_authority
 from infra.curve25519 import generate_private_key, public_key
+from tests.unit.agent.fakes import ended
 from tests.unit.playbooks.modules import Outcome, run
 
 # After `modules`, which lets it find what it shares.
@@ -68,6 +72,24 @@ def test_what_the_roles_need() -> None:
 
 
 ISSUING = {"issuing_certificate": "a chain", "issuing_key": "a key"}
+
+
+def test_an_issuing_certificate_that_certifies_nobody_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other playbooks need none, so it is no failure of the module."""
+    ca, other = certificate_authority.make("a CA"), certificate_authority.make("a CA")
+    issuing = certificate_authority.issuing(ca, "edge")
+    ended_ca = ended(monkeypatch)
+    for chain, key, problem in (
+        (issuing.certificate + ca.certificate, issuing.key, r"^$"),
+        (issuing.certificate + other.certificate, issuing.key, "these are not .*: the CA has not signed the issuing"),
+        (issuing.certificate + ca.certificate, ca.key, "these are not .*: the issuing key is another certificate's"),
+        ("a chain", "a key", "these are not an issuing certificate, followed by its CA's, and its key: "),
+        (*ended_ca, "the gateway's issuing certificate has ended on "),
+    ):
+        told = _settings({"access": ["ipsec"]}, issuing_certificate=chain, issuing_key=key)
+        assert re.match(problem, told["issuing_problem"]), told["issuing_problem"]
+    unread = {"gateway": GATEWAY, "headscale": HEADSCALE, **ISSUING}
+    assert run(gateway_settings, unread)["issuing_problem"] == "", "who offers WireGuard alone needs none"
 
 
 @pytest.mark.parametrize("access", [["wireguard"], ["openvpn"], ["ipsec"], ["ipsec", "openvpn", "wireguard"]])

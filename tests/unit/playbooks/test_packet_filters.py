@@ -9,11 +9,13 @@ from tests.unit.playbooks import modules  # noqa: F401 (lets the rest find what 
 
 from ansible.module_utils import meshgate_filters as filters  # isort: skip
 from ansible.module_utils import meshgate_iptables as iptables  # isort: skip
-from ansible.module_utils.meshgate_firewall import DROPPED, PASSED, PERHAPS, Packet, fate  # isort: skip
+from ansible.module_utils.meshgate_packets import arrivals, passages  # isort: skip
+from ansible.module_utils.meshgate_firewall import DROPPED, PASSED, PERHAPS, fate  # isort: skip
+from ansible.module_utils.meshgate_conditions import Packet  # isort: skip
 
 ARRIVAL = Packet(("prerouting", "input"), 4, "udp", 51820, iif=("eth0",), destination=("203.0.113.1",))
-OUT, BACK = filters.passages("meshgate0", ["eth0"], "10.77.0.0/16")
-MESH, FROM_MESH = filters.passages("meshgate0", ["tailscale0"], "10.77.0.0/16")
+OUT, BACK = passages("meshgate0", ["eth0"], "10.77.0.0/16")
+MESH, FROM_MESH = passages("meshgate0", ["tailscale0"], "10.77.0.0/16")
 
 Rules = list[dict[str, Any]]
 
@@ -347,10 +349,10 @@ ROUTES = {4: ["eth0"], 6: ["eth0"]}
     ],
 )
 def test_packets_come_in_where_the_endpoint_is(dialled: list[str], packets: list[Any]) -> None:
-    found = filters.arrivals({"protocol": "udp", "port": 51820, "addresses": dialled}, LINKS, ROUTES)
+    found = arrivals({"protocol": "udp", "port": 51820, "addresses": dialled}, LINKS, ROUTES)
     assert [(packet.version, packet.iif, packet.destination) for packet in found] == packets
 
 
 def test_a_host_without_ipv6_is_asked_for_ipv4_alone() -> None:
     wanted = {"protocol": "udp", "port": 51820, "addresses": []}
-    assert [packet.version for packet in filters.arrivals(wanted, LINKS, {4: ["eth0"], 6: []})] == [4]
+    assert [packet.version for packet in arrivals(wanted, LINKS, {4: ["eth0"], 6: []})] == [4]

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 import yaml
 from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.loader import fragment_loader
 from ansible.template import Templar, trust_as_template
+from ansible.utils.plugin_docs import get_docstring
 
 from playbooks.library import gateway_artifact, gateway_unit
 
@@ -31,6 +33,14 @@ def test_ansible_doc_can_show_every_module(module: Path) -> None:
     for one in (described, *described["options"].values()):
         told = one["description"]
         assert all(isinstance(line, str) for line in (told if isinstance(told, list) else [told]))
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.stem)
+def test_every_module_says_whether_it_can_only_look(module: Path) -> None:
+    """Ansible puts in what a module shares with others, where that has the form that it asks for."""
+    fragment_loader.add_directory(str(PLAYBOOKS / "doc_fragments"))
+    documentation, *_ = get_docstring(str(module), fragment_loader)
+    assert set(documentation["attributes"]) == {"check_mode", "diff_mode"}
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)

@@ -7,14 +7,24 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleFilterError
 
-from playbooks.filter_plugins import gateway_checks as judge
 from playbooks.filter_plugins import gateway_firewall as firewall
+from playbooks.filter_plugins.gateway_listeners import (
+    EVERY_ADDRESS,
+    gateway_ports,
+    gateway_probe_url,
+    gateway_tls_listener,
+)
+from playbooks.filter_plugins.gateway_parts import gateway_parts, gateway_report
+from playbooks.filter_plugins.gateway_problems import gateway_problems, key_problems
+from playbooks.filter_plugins.gateway_units import AGENT, KEYS, TAILSCALE, WIREGUARD, gateway_verify_unit
 from tests.unit.playbooks.modules import documented_options
 
+from ansible.module_utils import meshgate_network as network  # isort: skip
+from ansible.module_utils import meshgate_tools as tools  # isort: skip
+from ansible.module_utils import meshgate_units as host_units  # isort: skip
 from playbooks.library import gateway_host as host_module  # isort: skip
 
 RELEASE = "97afef5b31cc"
-EVERYWHERE = judge.EVERY_ADDRESS
 ARTIFACT = {"release": RELEASE, "architecture": "x86_64"}
 SETTINGS: dict[str, Any] = {
     "interface": "meshgate0",
@@ -30,6 +40,7 @@ SETTINGS: dict[str, Any] = {
     "environment": {"MESHGATE_HTTP_HOST": "10.0.0.5", "MESHGATE_ALLOWED_IPS": "0.0.0.0/0,::/0"},
     "in_mesh": True,
     "servers": {},
+    "issuing_problem": "",
     "tailscale": {"port": 41642},
     "headscale": {"url": "https://headscale.test"},
 }
@@ -45,7 +56,7 @@ FRESH: dict[str, Any] = {
     "tailscaled": "/usr/sbin/tailscaled",
     "releases": [],
     "unit_releases": {"wireguard": "", "openvpn": "", "ipsec": ""},
-    "units": dict.fromkeys((*host_module.UNITS, host_module.VENDOR_UNIT), OFF),
+    "units": dict.fromkeys((*host_units.UNITS, host_units.VENDOR_UNIT), OFF),
     "interfaces": {"lo": "", "eth0": ""},
     "networks": [{"network": "10.0.0.0/24", "device": "eth0"}, {"network": "127.0.0.0/8", "device": "lo"}],
     "sockets": [],
@@ -62,17 +73,17 @@ FRESH: dict[str, Any] = {
 WORKING = FRESH | {
     "releases": [RELEASE],
     "unit_releases": {"wireguard": RELEASE, "openvpn": "", "ipsec": ""},
-    "units": dict.fromkeys(host_module.UNITS, ON) | {host_module.VENDOR_UNIT: OFF},
+    "units": dict.fromkeys(host_units.UNITS, ON) | {host_units.VENDOR_UNIT: OFF},
     "interfaces": {"lo": "", "eth0": "", "meshgate0": "tun", "tailscale0": "tun"},
     "networks": [*FRESH["networks"], {"network": "10.77.0.0/16", "device": "meshgate0"}],
     "sockets": [
-        {"protocol": "udp", "port": 51820, "address": EVERYWHERE, "process": "wg", "unit": host_module.UNITS[0]},
+        {"protocol": "udp", "port": 51820, "address": EVERY_ADDRESS, "process": "wg", "unit": host_units.UNITS[0]},
         {
             "protocol": "tcp",
             "port": 8080,
             "address": "10.0.0.5",
             "process": "python3",
-            "unit": judge.AGENT,
+            "unit": AGENT,
         },
     ],
     "sysctls": {"net.ipv4.ip_forward": "1", "net.ipv6.conf.all.forwarding": "1"},
@@ -84,10 +95,10 @@ READY = {"status": 200}
 
 
 def problems(**differences: object) -> list[str]:
-    return judge.gateway_problems(FRESH | differences, SETTINGS, ARTIFACT)
+    return gateway_problems(FRESH | differences, SETTINGS, ARTIFACT)
 
 
-def socket(protocol: str, port: int, address: str = EVERYWHERE, **owner: str) -> dict[str, Any]:
+def socket(protocol: str, port: int, address: str = EVERY_ADDRESS, **owner: str) -> dict[str, Any]:
     return {"protocol": protocol, "port": port, "address": address, "process": "nginx", "unit": "nginx.service"} | owner
 
 
@@ -120,14 +131,14 @@ ALL_WAYS = SETTINGS | {
 
 
 def test_the_servers_ports_have_to_be_free_and_are_looked_at() -> None:
-    assert set(judge.gateway_ports(ALL_WAYS, "udp")) == {51820, 41642, 1194, 500, 4500}
-    assert set(judge.gateway_ports(ALL_WAYS, "tcp")) == {8080, 8081, 443}
+    assert set(gateway_ports(ALL_WAYS, "udp")) == {51820, 41642, 1194, 500, 4500}
+    assert set(gateway_ports(ALL_WAYS, "tcp")) == {8080, 8081, 443}
     taken = FRESH | {"sockets": [socket("tcp", 443), socket("udp", 500, process="charon", unit="strongswan.service")]}
-    assert judge.gateway_problems(taken, ALL_WAYS, ARTIFACT) == [
+    assert gateway_problems(taken, ALL_WAYS, ARTIFACT) == [
         "TCP port 443, OpenVPN's, is taken by nginx: end that, or choose another openvpn.tcp_port.",
         "UDP port 500, IPsec's, is taken by charon: end that, or choose to leave ipsec out of `access`.",
     ]
-    parts = {part["part"]: part["why"] for part in judge.gateway_parts(WORKING, ALL_WAYS, ARTIFACT, READY, NODE)}
+    parts = {part["part"]: part["why"] for part in gateway_parts(WORKING, ALL_WAYS, ARTIFACT, READY, NODE)}
     assert parts["meshgate-openvpn.service"] == parts["meshgate-ipsec.service"] == ""
     assert parts["UDP port 1194"] == parts["TCP port 443"] == "nothing listens on it"
 
@@ -136,20 +147,20 @@ UNWIREGUARDED = ALL_WAYS | {"port": None, "interface_environment": None, "interf
 
 
 def test_without_wireguard_nothing_of_it_is_looked_at() -> None:
-    assert set(judge.gateway_ports(UNWIREGUARDED, "udp")) == {41642, 1194, 500, 4500}
+    assert set(gateway_ports(UNWIREGUARDED, "udp")) == {41642, 1194, 500, 4500}
     sockets = [socket("udp", port, unit="meshgate-openvpn.service") for port in (1194, 500, 4500)]
     host = WORKING | {
         "interfaces": {"lo": "", "eth0": "", "tailscale0": "tun", "ovpn-udp": "tun"},
-        "units": WORKING["units"] | {judge.WIREGUARD: OFF},
+        "units": WORKING["units"] | {WIREGUARD: OFF},
         "sockets": [*sockets, socket("tcp", 443, unit="meshgate-openvpn.service")],
         "networks": [*FRESH["networks"], {"network": "10.77.0.5/32", "device": "ovpn-udp"}],
     }
-    assert judge.gateway_problems(host, UNWIREGUARDED, ARTIFACT) == [], "a client of OpenVPN is there"
-    parts = judge.gateway_parts(host, UNWIREGUARDED, ARTIFACT, READY, NODE)
+    assert gateway_problems(host, UNWIREGUARDED, ARTIFACT) == [], "a client of OpenVPN is there"
+    parts = gateway_parts(host, UNWIREGUARDED, ARTIFACT, READY, NODE)
     assert [part["part"] for part in parts if not part["works"]] == []
     assert not [part for part in parts if "wireguard" in part["part"] or "meshgate0" in part["part"]]
     packets = [passage(way, "eth0", "dropped") for way in UNWIREGUARDED["interfaces"]]
-    closed = judge.gateway_parts(host | {"packets": packets}, UNWIREGUARDED, ARTIFACT, READY, NODE)
+    closed = gateway_parts(host | {"packets": packets}, UNWIREGUARDED, ARTIFACT, READY, NODE)
     (why,) = [part["why"] for part in closed if not part["works"]]
     assert "drops what goes from ovpn-udp to eth0 and from ipsec0 to eth0: " in why
 
@@ -157,12 +168,12 @@ def test_without_wireguard_nothing_of_it_is_looked_at() -> None:
 def test_wireguard_that_is_given_up_is_in_nobodys_way() -> None:
     """Its interface and its port are there until the play ends them, and OpenVPN may take the port over."""
     openvpn = {"openvpn": {"ports": [["udp", 51820]]}}
-    assert judge.gateway_problems(WORKING, UNWIREGUARDED | {"servers": openvpn}, ARTIFACT) == []
+    assert gateway_problems(WORKING, UNWIREGUARDED | {"servers": openvpn}, ARTIFACT) == []
 
 
 def test_a_fresh_host_and_a_working_one_can_be_gateways() -> None:
     assert problems() == []
-    assert judge.gateway_problems(WORKING, SETTINGS, ARTIFACT) == []
+    assert gateway_problems(WORKING, SETTINGS, ARTIFACT) == []
 
 
 @pytest.mark.parametrize(
@@ -290,8 +301,8 @@ def test_what_clients_send_to_the_mesh_alone_need_not_leave_otherwise() -> None:
     mesh_alone = {"MESHGATE_ALLOWED_IPS": "100.64.0.0/10,fd7a:115c:a1e0::/48"}
     out, mesh = passage("meshgate0", "eth0", "dropped"), passage("meshgate0", "tailscale0", "dropped")
     alone = SETTINGS | {"environment": SETTINGS["environment"] | mesh_alone}
-    assert judge.gateway_problems(FRESH | {"packets": [out]}, alone, ARTIFACT) == []
-    assert len(judge.gateway_problems(FRESH | {"packets": [mesh]}, alone, ARTIFACT)) == 1
+    assert gateway_problems(FRESH | {"packets": [out]}, alone, ARTIFACT) == []
+    assert len(gateway_problems(FRESH | {"packets": [mesh]}, alone, ARTIFACT)) == 1
 
 
 def test_what_nobody_can_tell_of_a_firewall_is_a_doubt() -> None:
@@ -303,8 +314,8 @@ def test_what_nobody_can_tell_of_a_firewall_is_a_doubt() -> None:
     assert by_policy.startswith("ufw (table filter, chain INPUT) perhaps drops what comes for UDP port 51820: ")
     assert by_version.startswith("nft (table inet mine, chain in) perhaps drops ")
     assert unread == "the tables ip filter of legacy iptables cannot be read: install iptables-legacy-save"
-    parts = judge.gateway_parts(seen, SETTINGS, ARTIFACT, READY, NODE)
-    (line,) = [line for line in judge.gateway_report(parts) if line.startswith("the host's firewall")]
+    parts = gateway_parts(seen, SETTINGS, ARTIFACT, READY, NODE)
+    (line,) = [line for line in gateway_report(parts) if line.startswith("the host's firewall")]
     assert line.startswith("the host's firewall: works, as far as anybody can tell; ufw (table filter, chain INPUT) ")
     assert all(part["works"] for part in parts)
 
@@ -328,15 +339,15 @@ LXC = "/run/systemd/system/service.d/zzz-lxc-service.conf"
 
 def test_a_drop_in_that_takes_the_keys_is_named() -> None:
     lost = {"LoadCredential": LXC}
-    assert problems(taken_back={judge.AGENT: lost, judge.KEYS: lost, "meshgate-openvpn.service": lost}) == [
+    assert problems(taken_back={AGENT: lost, KEYS: lost, "meshgate-openvpn.service": lost}) == [
         f"{LXC} takes LoadCredential= from meshgate-agent.service, which cannot do without: `mkdir -p "
         "/etc/systemd/system/meshgate-.service.d && ln -s /dev/null "
         "/etc/systemd/system/meshgate-.service.d/zzz-lxc-service.conf` keeps it from Meshgate's units."
     ]
-    own = {judge.AGENT: {"User": "/etc/systemd/system/service.d/user.conf"}}
+    own = {AGENT: {"User": "/etc/systemd/system/service.d/user.conf"}}
     assert problems(taken_back=own)[0].endswith("which cannot do without: take User= out of it.")
     key_service = {"http_host": "10.0.0.5", "http_port": 8082, "probe_port": 8083}
-    assert len(judge.key_problems(FRESH | {"taken_back": {judge.KEYS: lost}}, key_service, ARTIFACT)) == 1
+    assert len(key_problems(FRESH | {"taken_back": {KEYS: lost}}, key_service, ARTIFACT)) == 1
 
 
 def test_a_file_that_switches_forwarding_off_at_boot_is_named() -> None:
@@ -349,18 +360,18 @@ def test_a_file_that_switches_forwarding_off_at_boot_is_named() -> None:
     ipv6 = {"net/ipv6/conf/all/forwarding": OFF_LATER["net/ipv4/ip_forward"]}
     assert len(problems(later_sysctls=ipv6)) == 1
     only_ipv4 = SETTINGS | {"client_networks": ["10.77.0.0/16"]}
-    assert judge.gateway_problems(FRESH | {"later_sysctls": ipv6}, only_ipv4, ARTIFACT) == []
+    assert gateway_problems(FRESH | {"later_sysctls": ipv6}, only_ipv4, ARTIFACT) == []
 
 
 def test_what_keeps_a_host_from_running_a_key_service() -> None:
     settings = {"http_host": "10.0.0.5", "http_port": 8082, "probe_port": 8083}
 
     def found(**differences: object) -> list[str]:
-        return judge.key_problems(FRESH | {"tun": False, "tailscaled": ""} | differences, settings, ARTIFACT)
+        return key_problems(FRESH | {"tun": False, "tailscaled": ""} | differences, settings, ARTIFACT)
 
     assert found() == [], "it needs nothing of a gateway's"
-    assert found(sockets=[socket("tcp", 8082, "10.0.0.5", unit=judge.KEYS), socket("tcp", 8080)]) == []
-    assert found(sockets=[socket("tcp", 8082, unit=judge.AGENT), socket("tcp", 8083, "::")]) == [
+    assert found(sockets=[socket("tcp", 8082, "10.0.0.5", unit=KEYS), socket("tcp", 8080)]) == []
+    assert found(sockets=[socket("tcp", 8082, unit=AGENT), socket("tcp", 8083, "::")]) == [
         "TCP port 8082, the API's, is taken by nginx: end that, or choose another port in meshgate_keys_url.",
         "TCP port 8083, the probes', is taken by nginx: end that, or choose another meshgate_keys_probe_port.",
     ]
@@ -370,21 +381,29 @@ def test_what_keeps_a_host_from_running_a_key_service() -> None:
 
 
 def test_a_gateway_takes_no_port_of_a_key_service() -> None:
-    (line,) = problems(sockets=[socket("tcp", 8080, "10.0.0.5", process="python3", unit=judge.KEYS)])
+    (line,) = problems(sockets=[socket("tcp", 8080, "10.0.0.5", process="python3", unit=KEYS)])
     assert line.startswith("TCP port 8080, the peer API's, is taken by python3: ")
 
 
 def test_units_are_verified_without_their_neighbours_where_that_can_be_said() -> None:
-    assert judge.gateway_verify_unit({"systemd": 252}) == "systemd-analyze verify --recursive-errors=no %s"
-    assert judge.gateway_verify_unit({"systemd": 249}) == "systemd-analyze verify %s"
+    assert gateway_verify_unit({"systemd": 252}) == "systemd-analyze verify --recursive-errors=no %s"
+    assert gateway_verify_unit({"systemd": 249}) == "systemd-analyze verify %s"
 
 
 def test_a_named_tailscaled_and_a_demanded_kernel() -> None:
-    assert judge.gateway_problems(FRESH | {"tailscaled": ""}, SETTINGS, ARTIFACT, "/home/me/tailscaled") == []
+    assert gateway_problems(FRESH | {"tailscaled": ""}, SETTINGS, ARTIFACT, "/home/me/tailscaled") == []
     demanding = SETTINGS | {"interface_environment": {"MESHGATE_WIREGUARD": "kernel"}}
-    (line,) = judge.gateway_problems(FRESH, demanding, ARTIFACT)
+    (line,) = gateway_problems(FRESH, demanding, ARTIFACT)
     assert line.startswith("The kernel has no WireGuard, which `wireguard: kernel` demands; ")
-    assert judge.gateway_problems(FRESH | {"kernel_wireguard": True}, demanding, ARTIFACT) == []
+    assert gateway_problems(FRESH | {"kernel_wireguard": True}, demanding, ARTIFACT) == []
+
+
+def test_an_issuing_certificate_that_certifies_nobody_is_refused() -> None:
+    """Before anything is touched, and not only by the agent that cannot use it."""
+    settings = ALL_WAYS | {"issuing_problem": "the gateway's issuing certificate has ended"}
+    assert gateway_problems(FRESH, settings, ARTIFACT) == [
+        "meshgate_issuing_certificate, meshgate_issuing_key: the gateway's issuing certificate has ended."
+    ]
 
 
 def test_a_plain_gateway_needs_no_tailscaled_and_no_tailnet() -> None:
@@ -392,20 +411,20 @@ def test_a_plain_gateway_needs_no_tailscaled_and_no_tailnet() -> None:
         "tailscale": None,
         "tailscaled": "",
         "interfaces": {"lo": "", "eth0": "", "meshgate0": "tun"},
-        "units": WORKING["units"] | {judge.TAILSCALE: OFF},
+        "units": WORKING["units"] | {TAILSCALE: OFF},
     }
     elsewhere = {"sockets": [*WORKING["sockets"], socket("udp", 41642)]}
-    assert judge.gateway_problems(in_no_mesh | elsewhere, PLAIN, ARTIFACT) == []
-    parts = judge.gateway_parts(in_no_mesh, PLAIN, ARTIFACT, READY, {"skipped": True})
+    assert gateway_problems(in_no_mesh | elsewhere, PLAIN, ARTIFACT) == []
+    parts = gateway_parts(in_no_mesh, PLAIN, ARTIFACT, READY, {"skipped": True})
     assert [part["part"] for part in parts if not part["works"]] == []
     assert not any("tailscale" in part["part"] or "Headscale" in part["part"] for part in parts)
     joined = in_no_mesh | {"vendor_tailscale": {"state": "Running", "joined": True, "url": ""}}
-    assert judge.gateway_problems(joined, PLAIN, ARTIFACT), "clients would be let into that tailnet"
+    assert gateway_problems(joined, PLAIN, ARTIFACT), "clients would be let into that tailnet"
 
 
 def broken(readiness: object = READY, node: object = NODE, **differences: object) -> dict[str, str]:
-    parts = judge.gateway_parts(WORKING | differences, SETTINGS, ARTIFACT, readiness, node)  # type: ignore[arg-type]
-    assert len(judge.gateway_report(parts)) == len(parts) == 13
+    parts = gateway_parts(WORKING | differences, SETTINGS, ARTIFACT, readiness, node)  # type: ignore[arg-type]
+    assert len(gateway_report(parts)) == len(parts) == 13
     return {part["part"]: part["why"] for part in parts if not part["works"]}
 
 
@@ -420,10 +439,10 @@ def test_a_working_gateway_has_no_broken_part() -> None:
         ({"tun": False}, "distribution", "There is no usable /dev/net/tun"),
         ({"releases": []}, "artifact", "it is not unpacked"),
         ({"releases": ["0123456789ab"]}, "artifact", f"the host has 0123456789ab, the controller {RELEASE}"),
-        ({"units": WORKING["units"] | {judge.AGENT: OFF}}, judge.AGENT, "it does not run"),
+        ({"units": WORKING["units"] | {AGENT: OFF}}, AGENT, "it does not run"),
         (
-            {"units": WORKING["units"] | {judge.TAILSCALE: {"active": True, "enabled": False}}},
-            judge.TAILSCALE,
+            {"units": WORKING["units"] | {TAILSCALE: {"active": True, "enabled": False}}},
+            TAILSCALE,
             "it will not start at boot",
         ),
         ({"interfaces": {"lo": ""}}, "interface meshgate0", "it is not there"),
@@ -485,24 +504,24 @@ def test_each_part_says_why_it_does_not_work(differences: dict[str, object], par
 
 
 def test_an_artifact_that_is_missing_is_a_part_too() -> None:
-    parts = judge.gateway_parts(WORKING, SETTINGS, {"failed": True, "msg": "There is none."}, READY, NODE)
+    parts = gateway_parts(WORKING, SETTINGS, {"failed": True, "msg": "There is none."}, READY, NODE)
     assert [part["why"] for part in parts if not part["works"]] == ["There is none."]
 
 
 def test_the_agent_with_a_certificate_listens_where_the_url_says() -> None:
-    changed = judge.gateway_tls_listener(SETTINGS | {"peers_url": "https://gateway.test:8443"})
-    assert (changed["http_host"], changed["http_port"]) == (EVERYWHERE, 8443)
+    changed = gateway_tls_listener(SETTINGS | {"peers_url": "https://gateway.test:8443"})
+    assert (changed["http_host"], changed["http_port"]) == (EVERY_ADDRESS, 8443)
     told = {name: changed["environment"][name] for name in ("MESHGATE_HTTP_HOST", "MESHGATE_HTTP_PORT")}
-    assert told == {"MESHGATE_HTTP_HOST": EVERYWHERE, "MESHGATE_HTTP_PORT": "8443"}
-    assert judge.gateway_probe_url(changed) == "http://127.0.0.1:8081"
-    assert judge.gateway_tls_listener(SETTINGS | {"peers_url": "https://gateway.test"})["http_port"] == 443
+    assert told == {"MESHGATE_HTTP_HOST": EVERY_ADDRESS, "MESHGATE_HTTP_PORT": "8443"}
+    assert gateway_probe_url(changed) == "http://127.0.0.1:8081"
+    assert gateway_tls_listener(SETTINGS | {"peers_url": "https://gateway.test"})["http_port"] == 443
     with pytest.raises(AnsibleFilterError, match="no https:// URL"):
-        judge.gateway_tls_listener(SETTINGS)
+        gateway_tls_listener(SETTINGS)
 
 
 def test_where_the_agent_answers_on_the_host() -> None:
-    assert judge.gateway_probe_url(SETTINGS) == "http://10.0.0.5:8081"
-    assert judge.gateway_probe_url(SETTINGS | {"http_host": "fd00::5"}) == "http://[fd00::5]:8081"
+    assert gateway_probe_url(SETTINGS) == "http://10.0.0.5:8081"
+    assert gateway_probe_url(SETTINGS | {"http_host": "fd00::5"}) == "http://[fd00::5]:8081"
 
 
 def test_os_release_is_read_with_and_without_quotes() -> None:
@@ -512,9 +531,9 @@ def test_os_release_is_read_with_and_without_quotes() -> None:
 
 
 def test_addresses_of_proc_net() -> None:
-    assert host_module.readable("0100007F") == "127.0.0.1"
-    assert host_module.readable("00000000000000000000000001000000") == "::1"
-    assert host_module.readable("0000000000000000FFFF00000500000A") == "10.0.0.5"
+    assert network.readable("0100007F") == "127.0.0.1"
+    assert network.readable("00000000000000000000000001000000") == "::1"
+    assert network.readable("0000000000000000FFFF00000500000A") == "10.0.0.5"
 
 
 def test_networks_are_those_of_addresses_and_routes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -534,8 +553,8 @@ def test_networks_are_those_of_addresses_and_routes(monkeypatch: pytest.MonkeyPa
         ],
         "-6": [{"dst": "ff00::/8", "dev": "eth0", "type": "anycast"}],
     }
-    monkeypatch.setattr(host_module, "output", lambda _, __, what, *___: json.dumps(answers[what]))
-    assert host_module.networks() == [
+    monkeypatch.setattr(tools, "output", lambda _, __, what, *___: json.dumps(answers[what]))
+    assert network.networks() == [
         {"network": "10.0.0.0/24", "device": "eth0"},
         {"network": "10.9.0.0/16", "device": "eth0"},
         {"network": "192.0.2.0/24", "device": "no device"},
@@ -544,22 +563,22 @@ def test_networks_are_those_of_addresses_and_routes(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_name_is_looked_up_where_a_host_has_a_choice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host_module, "resolved", {"vpn.example.com": ["203.0.113.1"]}.__getitem__)
-    assert host_module.dialled("vpn.example.com", choice=True) == ["203.0.113.1"]
-    assert host_module.dialled("vpn.example.com", choice=False) == []
-    assert host_module.dialled("2001:DB8::1", choice=True) == ["2001:db8::1"]
+    monkeypatch.setattr(network, "resolved", {"vpn.example.com": ["203.0.113.1"]}.__getitem__)
+    assert network.dialled("vpn.example.com", choice=True) == ["203.0.113.1"]
+    assert network.dialled("vpn.example.com", choice=False) == []
+    assert network.dialled("2001:DB8::1", choice=True) == ["2001:db8::1"]
     monkeypatch.undo()
-    assert host_module.resolved("192.0.2.7") == ["192.0.2.7"]
-    assert host_module.resolved("127.0.0.1") == [], "as a host calls itself"
+    assert network.resolved("192.0.2.7") == ["192.0.2.7"]
+    assert network.resolved("127.0.0.1") == [], "as a host calls itself"
 
 
 def test_the_release_of_the_interface_is_read_from_its_unit(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:  # noqa: ANN401
-    monkeypatch.setattr(host_module, "UNIT_FILES", tmp_path)
+    monkeypatch.setattr(host_units, "UNIT_FILES", tmp_path)
     root = Path("/opt/meshgate")
-    assert host_module.release_of(host_module.UNITS[0], root) == ""
-    (tmp_path / host_module.UNITS[0]).write_text(f"[Service]\nRootDirectory=/opt/meshgate/{RELEASE}\n")
-    assert host_module.release_of(host_module.UNITS[0], root) == RELEASE
-    assert host_module.release_of(host_module.UNITS[0], Path("/opt/meshgate-keys")) == ""
+    assert host_units.release_of(host_units.UNITS[0], root) == ""
+    (tmp_path / host_units.UNITS[0]).write_text(f"[Service]\nRootDirectory=/opt/meshgate/{RELEASE}\n")
+    assert host_units.release_of(host_units.UNITS[0], root) == RELEASE
+    assert host_units.release_of(host_units.UNITS[0], Path("/opt/meshgate-keys")) == ""
 
 
 def test_the_module_documents_its_options() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from ansible.module_utils.basic import AnsibleModule
 
-from gateway.agent.settings import SettingsError
+from gateway.agent.settings_loading import SettingsError
 from gateway.agent.tokens import Tokens
 from infra import curve25519
 from tests.unit.playbooks.modules import Outcome, documented_options, run

@@ -41,8 +41,9 @@ class Monitor(MockMonitor):
     def RegisterResource(self, request: Any) -> object:  # noqa: ANN401, N802 (the protocol's)
         urn = self.make_urn(request.parent, request.type, request.name)
         self.declared[urn] = DeclaredResource(urn, request.type, _plain(request.object), request.protect)
-        self.custom |= {urn} if request.custom else set()
-        self.needed |= {*request.dependencies, request.provider.rpartition("::")[0]}
+        if not request.type.endswith(":Verdict"):  # with it nothing is lost
+            self.custom |= {urn} if request.custom else set()
+            self.needed |= {*request.dependencies, request.provider.rpartition("::")[0]}
         return super().RegisterResource(request)  # type: ignore[no-untyped-call]
 
     def RegisterResourceOutputs(self, request: Any) -> object:  # noqa: ANN401, N802 (the protocol's)

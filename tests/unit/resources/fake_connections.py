@@ -7,7 +7,7 @@ from pulumi.output import Unknown
 
 from gateway.headscale.client import Headscale
 from infra.resources.base import Provider
-from infra.resources.connections import Connections
+from infra.resources.connections import Connections, settings_by
 from tests.unit.headscale.fake import FakeHeadscale
 from tests.unit.resources.fake_cluster import FakeCluster
 
@@ -34,7 +34,7 @@ class FakeConnections(Connections):
     """A stack with a managed server."""
 
     def __init__(self, server: FakeHeadscale, cluster: FakeCluster, **config: object) -> None:
-        super().__init__({**CONFIG, **config}.get)
+        super().__init__(settings_by({**CONFIG, **config}.get))
         self._server = server
         self._fake = cluster
 

@@ -1,9 +1,11 @@
 """What all providers share: how they are stored, how they fail, what a lost API key does."""
 
 import gc
+import json
 import traceback
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import Mock
 
 import pulumi
 import pytest
@@ -16,17 +18,20 @@ from infra.resources import base
 from infra.resources.api_key import HeadscaleApiKeyProvider
 from infra.resources.certificate_authority import CertificateAuthorityProvider, IssuingCertificateProvider
 from infra.resources.client_configs import ClientConfigsProvider
-from infra.resources.connections import Connections
+from infra.resources.connections import Connections, settings_by
 from infra.resources.existing_namespace import ExistingNamespaceProvider
 from infra.resources.exit_node import ExitNodeProvider
 from infra.resources.policy import HeadscalePolicyProvider
 from infra.resources.pre_auth_key import PreAuthKeyProvider
 from infra.resources.readiness import ReadinessProvider
 from infra.resources.stack_id import StackIdProvider
+from infra.resources.standing import StandingProvider
 from infra.resources.token import TokenProvider
 from infra.resources.user import HeadscaleUserProvider
+from infra.resources.verdict import VerdictProvider
 from infra.resources.wireguard_key import WireGuardKeyProvider
 from infra.resources.workload_env import WorkloadEnvProvider
+from infra.settings import loading
 from tests.unit.headscale.fake import FakeHeadscale
 from tests.unit.resources.fake_cluster import FakeCluster
 from tests.unit.resources.fake_connections import CONFIG, Connect
@@ -43,7 +48,9 @@ PROVIDERS = [
     PreAuthKeyProvider,
     ReadinessProvider,
     StackIdProvider,
+    StandingProvider,
     TokenProvider,
+    VerdictProvider,
     WireGuardKeyProvider,
     WorkloadEnvProvider,
 ]
@@ -153,10 +160,25 @@ def test_existing_server_is_reached_by_the_config(monkeypatch: pytest.MonkeyPatc
     assert seen == {"url": "https://hs.example.com", "api_key": "abcdefg.secret", "ca_certificate": None}
 
 
+def test_the_settings_are_read_once_for_all_operations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many gateways that takes longer than an operation."""
+    loads = Mock(wraps=loading.load)
+    monkeypatch.setattr(loading, "load", loads)
+    config = {
+        "meshgate:headscale": json.dumps(CONFIG["headscale"]),
+        "meshgate:gateways": json.dumps(CONFIG["gateways"]),
+    }
+    provider = HeadscaleUserProvider()
+    provider.configure(ConfigureRequest(Config(config, "meshgate")))
+    for _ in range(3):
+        assert not provider.check({}, {"server": "https://hs.example.com", "user": "meshgate"}).failures
+    assert loads.call_count == 1
+
+
 def test_bad_settings_are_one_sentence() -> None:
     provider = HeadscaleUserProvider()
     config = {**CONFIG, "headscale": {"managed": True, "url": "nonsense"}}
-    provider.connect = lambda: Connections(config.get)
+    provider.connect = lambda: Connections(settings_by(config.get))
     with pytest.raises(base.ResourceError, match=r"meshgate:headscale\.url: 'nonsense' is not a URL"):
         provider.create({"user": "meshgate", "stack_id": "1b"})
 

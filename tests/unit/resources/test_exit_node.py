@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,7 +9,6 @@ import pytest
 from gateway.headscale import EXIT_ROUTES
 from gateway.headscale.models import PreAuthKey
 from infra.kubernetes import pod_logs
-from infra.resources.base import ResourceError
 from infra.resources.exit_node import ExitNodeProvider
 from tests.unit.headscale.fake import FakeHeadscale
 from tests.unit.resources.fake_cluster import FakeCluster
@@ -60,6 +60,7 @@ def _inputs(key: PreAuthKey, *tags: str) -> dict[str, Any]:
         "node_key": None,
         "routes": None,
         "node_tags": None,
+        "why": None,
         "server_key": None,
     }
 
@@ -79,6 +80,7 @@ def test_create_approves_both_exit_routes(
         "node_key": f"nodekey:{node.id:064x}",
         "routes": ["0.0.0.0/0", "::/0"],
         "node_tags": [],
+        "why": "",
         "server_key": SERVER_KEY,
     }
     assert made.id == "gw"
@@ -119,8 +121,7 @@ def test_node_that_joined_by_an_earlier_key_is_adopted_by_name_and_owner(
     node.user = "somebody"
     server.users["somebody"] = 77
     node.key = None
-    with pytest.raises(ResourceError):
-        provider.create(_inputs(new_key()))
+    assert _failure(provider, _inputs(new_key()))
 
 
 def test_read_tells_the_truth_by_few_calls(
@@ -206,9 +207,7 @@ def test_server_that_restarts_meanwhile_is_waited_for(
 
 
 def _failure(provider: ExitNodeProvider, inputs: dict[str, Any]) -> str:
-    with pytest.raises(ResourceError) as raised:
-        provider.create(inputs)
-    return str(raised.value)
+    return str((provider.create(inputs).outs or {})["why"])
 
 
 def test_gateway_that_never_registers(
@@ -280,6 +279,40 @@ def test_a_pod_that_does_not_start_is_told_of_before_anybody_joins(
     )
 
 
+def test_a_gateway_that_did_not_join_is_looked_for_again_and_leaves_no_node(
+    provider: ExitNodeProvider, new_key: Callable[..., PreAuthKey], server: FakeHeadscale
+) -> None:
+    key = new_key()
+    inputs = _inputs(key)
+    failed = provider.create(dict(inputs)).outs or {}
+    assert (failed["node_id"], failed["routes"]) == ("", [])
+    assert (provider.read("gw", failed).outs or {})["why"] == failed["why"], "it has not joined meanwhile"
+    assert provider.diff("gw", failed, inputs).changes
+    server.join(key.key.get_secret_value(), "gw")
+    seen = provider.read("gw", failed).outs or {}
+    assert (seen["why"], seen["routes"]) == ("", [])
+    for before in (failed, seen):
+        joined = provider.update("gw", before, inputs).outs or {}
+        assert (joined["why"], joined["routes"]) == ("", sorted(EXIT_ROUTES))
+        assert not provider.diff("gw", joined, inputs).changes
+    provider.delete("gw", failed)
+    assert not server.nodes, "which joined after the last `up`"
+
+
+def test_a_change_that_failed_is_told_until_it_is_made_or_taken_back(
+    provider: ExitNodeProvider, inputs: dict[str, Any], server: FakeHeadscale, new_key: Callable[..., PreAuthKey]
+) -> None:
+    made = provider.create(dict(inputs)).outs or {}
+    moved = {**_inputs(new_key()), "volume": "another"}
+    failed = provider.update("gw", made, moved).outs or {}
+    assert failed == made | {"why": failed["why"], "volume": None}, "the node that it was is still known"
+    for news in (moved, inputs):
+        assert provider.diff("gw", failed, news).changes
+    assert provider.update("gw", failed, inputs).outs == made
+    provider.delete("gw", failed)
+    assert not server.nodes
+
+
 def test_an_expired_node_is_none(provider: ExitNodeProvider, inputs: dict[str, Any], server: FakeHeadscale) -> None:
     (node,) = server.nodes.values()
     node.online, node.expiry = False, datetime.now(UTC)
@@ -320,8 +353,8 @@ def test_tags_that_the_policy_does_not_know_are_told_with_the_setting(
     if server.version < "0.28":
         assert (provider.create(news).outs or {})["node_tags"] == ["tag:unknown"]
         return
-    with pytest.raises(ResourceError, match=r"not permitted.* `tags` must be among `tagOwners` of the mesh's policy"):
-        provider.create(news)
+    said = _failure(provider, news)
+    assert re.search(r"not permitted.* `tags` must be among `tagOwners` of the mesh's policy", said)
 
 
 def test_tags_of_somebody_elses_are_left_where_none_are_declared(
@@ -374,10 +407,12 @@ def test_another_identity_joins_anew(
     assert provider.diff("gw", made, inputs).changes
     (old,) = server.nodes.values()
     key = new_key()
-    with pytest.raises(ResourceError, match=f"nobody has used its pre-auth key {key.id} yet"):
-        provider.update("gw", made, _inputs(key))
+    failed = provider.update("gw", made, _inputs(key)).outs or {}
+    assert f"nobody has used its pre-auth key {key.id} yet" in failed["why"]
+    assert provider.update("gw", failed, _inputs(key)).outs == failed, "the second time, too"
     server.join(key.key.get_secret_value(), "gw")
-    assert (provider.update("gw", made, _inputs(key)).outs or {})["node_id"] != str(old.id)
+    repaired = provider.update("gw", failed, _inputs(key)).outs or {}
+    assert (repaired["node_id"] != str(old.id), repaired["why"]) == (True, "")
     assert old.id not in server.nodes
 
 
@@ -398,7 +433,7 @@ def test_machine_that_has_not_joined_is_no_failure(
     inputs, _ = awaited
     made = provider.create(inputs)
     nothing = {"node_id": "", "node_name": "", "addresses": [], "node_key": "", "routes": [], "node_tags": []}
-    assert made.outs == {**inputs, **nothing}
+    assert made.outs == {**inputs, **nothing, "why": ""}
     assert caplog.messages == ["Gateway gw has not joined yet: run the playbook, then `pulumi up` again."]
     diff = provider.diff(made.id, made.outs, inputs)
     assert diff.changes, "the next preview shows that something is to be done"

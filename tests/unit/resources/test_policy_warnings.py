@@ -2,7 +2,8 @@
 
 import pytest
 
-from gateway.headscale.policy import ALLOW_ALL, GatewayNode
+from gateway.headscale.policy import ALLOW_ALL
+from gateway.headscale.policy_reach import GatewayNode
 from infra import policy_warnings
 from infra.policy_warnings import Judge
 from tests.unit.headscale.fake import FakeHeadscale

@@ -1,12 +1,10 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import httpx
 import pytest
 
 from gateway.headscale.client import Headscale
-from infra.resources import api_key_end
-from infra.resources.connections import API_KEY, API_KEY_SECRET, Connections
+from infra.resources.connections import API_KEY, API_KEY_SECRET, Connections, settings_by
 from infra.resources.user import DevicesUserProvider, HeadscaleUserProvider
 from tests.unit.headscale.fake import FakeHeadscale
 from tests.unit.resources.fake_cluster import FakeCluster
@@ -137,7 +135,8 @@ class _ExistingServer(Connections):
 
     def __init__(self, server: FakeHeadscale, api_key: str, recover: str | None = None) -> None:
         headscale = {"managed": False, "url": "https://headscale.test"}
-        super().__init__((CONFIG | {"headscale": headscale, "headscale_api_key": api_key, "recover": recover}).get)
+        config = CONFIG | {"headscale": headscale, "headscale_api_key": api_key, "recover": recover}
+        super().__init__(settings_by(config.get))
         self._server = server
 
     def headscale_with(self, api_key: str) -> Headscale:
@@ -177,63 +176,6 @@ def test_other_users_keys_stay_though_0_28_would_delete_them(
         headscale.delete_pre_auth_key(other, theirs)
     provider.delete(made.id, made.outs)
     assert list(server.users) == ["somebody"]
-
-
-@pytest.fixture
-def _untold() -> None:
-    api_key_end._tell.cache_clear()
-
-
-@pytest.mark.usefixtures("_untold")
-@pytest.mark.parametrize("olds", [{}, INPUTS], ids=["first preview", "later preview"])
-def test_an_existing_servers_key_that_ends_soon_is_told_in_each_preview(
-    server: FakeHeadscale, olds: dict[str, Any], caplog: pytest.LogCaptureFixture
-) -> None:
-    server.new_api_key(datetime.now(UTC) + timedelta(days=1))  # somebody else's
-    end = datetime.now(UTC) + timedelta(days=13)
-    api_key = server.new_api_key(end)
-    for kind in (HeadscaleUserProvider, DevicesUserProvider):
-        provider = kind()
-        provider.connect = lambda: _ExistingServer(server, api_key)
-        assert not provider.check(dict(olds), dict(INPUTS)).failures
-    assert caplog.messages == [
-        f"The API key for Headscale at http://headscale.test ends on {end:%Y-%m-%d %H:%M} UTC. `headscale apikeys "
-        "create` there makes one, `pulumi config set --secret headscale_api_key` sets it; refresh and destroy heed it "
-        "with --run-program."
-    ]
-
-
-@pytest.mark.usefixtures("_untold")
-def test_a_key_that_lasts_is_not_told_and_a_server_that_is_away_is_asked_once(
-    server: FakeHeadscale, caplog: pytest.LogCaptureFixture
-) -> None:
-    provider = HeadscaleUserProvider()
-    api_key = server.new_api_key(datetime.now(UTC) + timedelta(days=15))
-    provider.connect = lambda: _ExistingServer(server, api_key)
-    assert not provider.check(dict(INPUTS), dict(INPUTS)).failures
-    asked: list[httpx.Request] = []
-
-    def away(request: httpx.Request) -> httpx.Response:
-        asked.append(request)
-        return httpx.Response(503)
-
-    server.fail = away
-    assert not provider.check(dict(INPUTS), dict(INPUTS)).failures
-    assert len(asked) == 1
-    assert caplog.messages == []
-
-
-@pytest.mark.usefixtures("_untold")
-def test_a_key_that_has_ended_fails_no_preview_in_which_nothing_is_new(
-    server: FakeHeadscale, caplog: pytest.LogCaptureFixture
-) -> None:
-    provider = HeadscaleUserProvider()
-    api_key = server.new_api_key(datetime.now(UTC) - timedelta(days=1))
-    provider.connect = lambda: _ExistingServer(server, api_key)
-    assert not provider.check(dict(INPUTS), dict(INPUTS)).failures
-    (told,) = caplog.messages
-    assert "does not accept the API key" in told
-    assert "`pulumi config set --secret headscale_api_key` sets it" in told
 
 
 def test_a_managed_server_need_not_be_there_yet(provider: HeadscaleUserProvider, server: FakeHeadscale) -> None:

@@ -12,7 +12,7 @@ from infra.kubernetes.client import ClusterError
 from infra.resources.connections import Connections
 from infra.settings.loading import load
 from tests.unit.headscale.fake import FakeHeadscale
-from verify import gateways, orchestrator
+from verify import gateways, orchestrator, ways_in
 from verify.parts import Part, judged
 from verify.stack import RunningStack
 
@@ -69,6 +69,13 @@ def test_the_orchestrators_env_says_what_the_outputs_say(env: Mapping[str, str |
     assert there.settings.orchestrator
     (part,) = orchestrator.parts(there, there.settings.orchestrator)
     assert part.problem == problem
+
+
+def test_a_way_in_is_named_as_clients_dial_it() -> None:
+    openvpn = {"access": ["openvpn"], "openvpn": {"udp_port": None, "tcp_port": 31194}}
+    values = {"gateways": [{"name": "one", "endpoint": "[::1]:31820", **openvpn}]}
+    (part,) = ways_in.parts(load(values.get).gateways[0], OUTPUTS, agent=None)
+    assert part.name == "openvpn at tcp:[::1]:31194, from here"
 
 
 def test_a_machine_that_has_not_joined_is_told_so() -> None:

@@ -88,10 +88,13 @@ class IpSec:
         )
 
     async def problems(self) -> list[str]:
-        """A sentence if nobody comes in."""
+        """A sentence each for why nobody comes in."""
+        found = self._issuer.problems
         if self._charon is None:
-            return ["charon does not talk to the agent; the container ipsec, or meshgate-ipsec.service, runs it"]
-        return [] if self._is_open else ["IPsec opens as soon as all devices are loaded"]
+            found.append("charon does not talk to the agent; the container ipsec, or meshgate-ipsec.service, runs it")
+        elif not self._is_open:
+            found.append("IPsec opens as soon as all devices are loaded")
+        return found
 
     def heard_within(self, seconds: int) -> int:
         """How many devices were there no longer ago, as of the last look."""

@@ -106,8 +106,8 @@ class OpenVpn:
         return options(self._settings(), device.number)
 
     async def problems(self) -> list[str]:
-        """A sentence for each transport that nobody comes in by."""
-        return [
+        """A sentence for each transport that nobody comes in by, and for what keeps everybody out."""
+        return self._issuer.problems + [
             f"OpenVPN for {one.transport} does not talk to the agent; its container, or meshgate-openvpn.service, "
             "runs it"
             for one, sessions in self._sessions.items()

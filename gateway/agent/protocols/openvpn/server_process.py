@@ -19,7 +19,7 @@ from gateway.agent.exit_status import exit_status
 from gateway.agent.pool import GATEWAY_NUMBER, Network
 from gateway.agent.protocols import daemon
 from gateway.agent.protocols.openvpn import TOLD, socket
-from gateway.agent.settings import load
+from gateway.agent.settings_loading import load
 from gateway.agent.tasks import run_until_first_ends, stop_signal
 from gateway.agent.value_types import Listeners, Networks
 

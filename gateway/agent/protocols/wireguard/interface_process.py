@@ -20,7 +20,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gateway.agent.exit_status import exit_status
 from gateway.agent.protocols.wireguard import sockets
-from gateway.agent.settings import load
+from gateway.agent.settings_loading import load
 from gateway.agent.value_types import InterfaceName
 
 log = logging.getLogger(__name__)

@@ -3,7 +3,7 @@
 from gateway.agent.command import CommandError
 from gateway.agent.endpoints import WireGuardIdentity
 from gateway.agent.protocols.wireguard.wg import public_key_of
-from gateway.agent.settings import PREFIX, SettingsError, read_secret
+from gateway.agent.settings_loading import PREFIX, SettingsError, read_secret
 
 
 async def check_key_pair(identity: WireGuardIdentity, prefix: str = PREFIX) -> None:

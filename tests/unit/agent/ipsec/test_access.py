@@ -1,13 +1,17 @@
 """Whom charon has loaded, as the devices come and go."""
 
 import asyncio
-from collections.abc import Iterable
-from contextlib import suppress
+import datetime
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
-from typing import cast
+from typing import Self, cast
 
 import pytest
+from cryptography import x509
 
+from gateway.agent import certificates
 from gateway.agent.devices import Devices
 from gateway.agent.protocols.dispatch import Dispatch
 from gateway.agent.protocols.ipsec import access, gate
@@ -24,13 +28,16 @@ YEAR_S = 365 * 86400
 
 
 class FakeCharon:
-    """It keeps the names of connections."""
+    """It keeps the names of connections, and its certificates."""
 
     def __init__(self) -> None:
         self.loaded: set[str] = set()
+        self.own_certificates: list[x509.Certificate] = []
 
     async def run(self, commands: Iterable[Command]) -> None:
         for command in commands:
+            if command.name == "load-cert" and command.message["flag"] == "NONE":
+                self.own_certificates.append(x509.load_pem_x509_certificate(command.message["data"]))
             if command.name == "load-conn":
                 self.loaded.update(command.message)
             if command.name == "unload-conn":
@@ -47,9 +54,9 @@ class Clock:
         return self.now
 
 
-async def test_a_clock_that_is_right_again_before_anybody_expires_keeps_nobody_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Set when clients are let to charon."""
     opened = asyncio.Event()
 
     async def open_() -> None:
@@ -61,22 +68,61 @@ async def test_a_clock_that_is_right_again_before_anybody_expires_keeps_nobody_o
     monkeypatch.setattr(gate, "open_", open_)
     monkeypatch.setattr(gate, "is_open", is_open)
     monkeypatch.setattr(access, "RETRY_S", 0.01)
-    issuing = {"issuing_certificate_file": tmp_path / "chain", "issuing_key_file": tmp_path / "key"}
-    charon, clock, settings = FakeCharon(), Clock(), agent_settings(tmp_path, ipsec_dir=tmp_path, **issuing)
-    ipsec = IpSec(lambda: settings, made_issuer())
-    devices = Devices(
-        Store(tmp_path / "peers.sqlite"), Dispatch({"ipsec": ipsec}), settings.client_networks, None, clock=clock
-    )
+    return opened
+
+
+class Gateway:
+    """The list of devices, and charon, which the agent loads them into."""
+
+    def __init__(self, directory: Path) -> None:
+        issuing = {"issuing_certificate_file": directory / "chain", "issuing_key_file": directory / "key"}
+        settings = agent_settings(directory, ipsec_dir=directory, **issuing)
+        self.charon, self.clock = FakeCharon(), Clock()
+        self._ipsec = IpSec(lambda: settings, made_issuer())
+        self._store = Store(directory / "peers.sqlite")
+        protocols, networks = Dispatch({"ipsec": self._ipsec}), settings.client_networks
+        self.devices = Devices(self._store, protocols, networks, None, clock=self.clock)
+
+    @asynccontextmanager
+    async def kept_loaded(self) -> AsyncIterator[None]:
+        keeping = asyncio.create_task(self._ipsec._keep_loaded(cast("Charon", self.charon), self.devices))
+        try:
+            yield
+        finally:
+            keeping.cancel()
+            with suppress(asyncio.CancelledError):
+                await keeping
+            self._store.close()
+
+
+async def test_a_clock_that_is_right_again_before_anybody_expires_keeps_nobody_out(
+    tmp_path: Path, opened: asyncio.Event
+) -> None:
+    gateway = Gateway(tmp_path)
     registration = Registration(public_key=ID, protocol="ipsec", certified_key=b"", ttl_seconds=600)
-    assert not (await devices.register(registration)).is_in, "there is no charon yet"
-    clock.now += YEAR_S
-    keeping = asyncio.create_task(ipsec._keep_loaded(cast("Charon", charon), devices))
-    try:
+    assert not (await gateway.devices.register(registration)).is_in, "there is no charon yet"
+    gateway.clock.now += YEAR_S
+    async with gateway.kept_loaded():
         await asyncio.wait_for(opened.wait(), 2)
-        assert charon.loaded == set()
-        clock.now -= YEAR_S
-        await asyncio.to_thread(wait_for, lambda: charon.loaded == set(names(ID)), "the device", 2)
-    finally:
-        keeping.cancel()
-        with suppress(asyncio.CancelledError):
-            await keeping
+        assert gateway.charon.loaded == set()
+        gateway.clock.now -= YEAR_S
+        await asyncio.to_thread(wait_for, lambda: gateway.charon.loaded == set(names(ID)), "the device", 2)
+
+
+async def test_charons_certificate_is_renewed_before_it_ends(
+    tmp_path: Path, opened: asyncio.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway = Gateway(tmp_path)
+    async with gateway.kept_loaded():
+        await asyncio.wait_for(opened.wait(), 2)
+        (first,) = gateway.charon.own_certificates
+        renewed = first.not_valid_after_utc - certificates.RENEWED_BEFORE
+
+        class Then(datetime.datetime):
+            @classmethod
+            def now(cls, tz: datetime.tzinfo | None = None) -> Self:
+                return cls.fromtimestamp(renewed.timestamp() + 1, datetime.UTC)
+
+        monkeypatch.setattr(datetime, "datetime", Then)
+        await asyncio.to_thread(wait_for, lambda: len(gateway.charon.own_certificates) == 2, "another one", 2)
+    assert gateway.charon.own_certificates[1].not_valid_after_utc > first.not_valid_after_utc + timedelta(days=300)
