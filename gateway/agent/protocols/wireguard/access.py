@@ -57,9 +57,8 @@ class WireGuardAccess:
     async def keep(self, devices: Devices) -> None:
         """Keep the interface as it should be, and its peers in line with the store, until cancelled."""
         if self._rotation is None:
-            with suppress(
-                CommandError
-            ):  # what may be left of a rotation leads nobody anywhere but to nobody's interface
+            # What may be left of a rotation leads to an interface that is gone.
+            with suppress(CommandError):
                 await rotation_paths.remove()
             await self._tunnel.keep(devices)
         else:
