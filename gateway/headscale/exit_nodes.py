@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from gateway.headscale import EXIT_ROUTES
 from gateway.headscale.errors import ConflictError, HeadscaleError, NotFoundError, RefusedError, UnavailableError
+from gateway.headscale.models import TAGGED
 from gateway.headscale.polling import poll
 
 if TYPE_CHECKING:
@@ -141,7 +142,17 @@ def _serves(node: "Node") -> bool:
 
 def owned(node: "Node", user: str) -> bool:
     """Whether the node is of that user; a tagged one is by the key that it joined with."""
-    return user in {owner.name for owner in (node.user, node.pre_auth_key and node.pre_auth_key.user) if owner}
+    return user in _owners(node)
+
+
+def is_of_another(node: "Node", user: str) -> bool:
+    """Whether the node is of another user for sure: of a tagged one nobody knows once its key is gone."""
+    return bool(owners := _owners(node)) and user not in owners
+
+
+def _owners(node: "Node") -> set[str]:
+    owners = (node.user, node.pre_auth_key and node.pre_auth_key.user)
+    return {owner.name for owner in owners if owner} - {TAGGED}
 
 
 def _why_none(headscale: "Headscale", expected: ExpectedNode, new_key: str) -> str:

@@ -73,6 +73,10 @@ class PreAuthKey(_Answer):
         return not expired and (self.reusable or not self.used)
 
 
+TAGGED = "tagged-devices"
+"""The name of the user that a server tells for a node with tags from 0.28 on, whoever it was of."""
+
+
 class Route(_Answer):
     """A row of the routes API, which servers have up to 0.25."""
 
@@ -96,7 +100,7 @@ class Node(_Answer):
     disco_key: str = _NO_DISCO_KEY
     addresses: tuple[str, ...] = Field(alias="ipAddresses")
     user: User | None = None
-    """None or `tagged-devices` for a tagged node."""
+    """None or `TAGGED` for a tagged node."""
     pre_auth_key: PreAuthKey | None = None
     online: bool = False
     expiry: datetime | None = None

@@ -37,14 +37,16 @@ options:
     type: list
     elements: str
   node_key:
-    description: The key that the machine has in the mesh now, to ask whether Headscale still knows it.
+    description:
+      - The key that the machine has in the mesh now, to ask whether Headscale still knows it as a node of O(user).
+      - With O(state=absent), the node to remove, whosever it is.
     type: str
   deadline_seconds:
     description: How long it may take to join.
     type: int
     default: 180
   state:
-    description: V(absent) removes every node of that host name and user.
+    description: V(absent) removes every node of that host name and user, or the one with O(node_key).
     type: str
     choices: [present, absent]
     default: present
@@ -84,7 +86,7 @@ node:
     tags: {description: Its tags., type: list, elements: str, sample: []}
     online: {description: Whether Headscale sees it., type: bool, sample: true}
     exit_node: {description: Whether both exit routes are approved., type: bool, sample: true}
-known: {description: Whether Headscale has a node with the key that was given., type: bool}
+known: {description: Whether the user has a node with the key that was given., type: bool}
 """
 
 ARGUMENTS = {
@@ -104,7 +106,7 @@ def converge(headscale: "Headscale", params: Params, check: bool) -> Result:
 
     expected = ExpectedNode(params["hostname"], params["user"], params["pre_auth_key_id"])
     if params["state"] == "absent":
-        return _absent(headscale, expected, check)
+        return _absent(headscale, expected, params["node_key"], check)
     return _present(headscale, expected, params, check)
 
 
@@ -127,14 +129,23 @@ def _present(headscale: "Headscale", expected: "ExpectedNode", params: Params, c
     }
     if node and not check:
         node = exit_nodes.approve(headscale, node, tags)
-    known = {} if key is None else {"known": key in {one.node_key for one in headscale.nodes()}}
+    known = {} if key is None else {"known": _knows(headscale, key, expected.user)}
     return {**change(before, after), "node": _facts(node), **known}
 
 
-def _absent(headscale: "Headscale", expected: "ExpectedNode", check: bool) -> Result:
+def _knows(headscale: "Headscale", key: str, user: str) -> bool:
     from gateway.headscale import exit_nodes
 
-    nodes = exit_nodes.candidates(headscale, expected)
+    return any(one.node_key == key and not exit_nodes.is_of_another(one, user) for one in headscale.nodes())
+
+
+def _absent(headscale: "Headscale", expected: "ExpectedNode", key: str | None, check: bool) -> Result:
+    from gateway.headscale import exit_nodes
+
+    if key is None:
+        nodes = exit_nodes.candidates(headscale, expected)
+    else:
+        nodes = [one for one in headscale.nodes() if one.node_key == key]
     for node in nodes:
         if not check:
             exit_nodes.delete(headscale, node.id)

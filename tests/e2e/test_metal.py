@@ -285,6 +285,20 @@ def test_a_node_that_was_removed_in_headscale_joins_again(gateway: MetalGateway,
     assert gateway.play("gateway").changed == []
 
 
+def test_a_machine_of_another_user_joins_as_that_users(gateway: MetalGateway, client: Client) -> None:
+    other = {"meshgate_headscale": gateway.variables["meshgate_headscale"] | {"user": f"{metal_world.USER}-other"}}
+    before = gateway.node()
+    for moves in (other, {}):  # and back
+        assert "tailscale : Join the mesh" in gateway.play("gateway", "--check", **moves).changed
+        gateway.play("gateway", **moves)
+        assert gateway.node().id != before.id, "the former one is gone, and its name is free"
+        assert_passes(gateway, client)
+        assert gateway.play("gateway", **moves).changed == []
+        before = gateway.node()
+    with lab_world.headscale() as headscale:
+        headscale.delete_user(headscale.user(f"{metal_world.USER}-other"))
+
+
 def test_a_lost_identity_in_the_mesh_is_made_anew_and_clients_keep_their_configs(
     gateway: MetalGateway, client: Client
 ) -> None:

@@ -232,9 +232,33 @@ def test_whether_the_server_knows_a_machine(key: Module, node: Module, server: F
     (joined,) = server.nodes.values()
     own = f"nodekey:{joined.id:064x}"
     assert node(check=True, node_key=own)["known"] is True
+    assert node(check=True, node_key=own, user="another")["known"] is False, "it has to join anew, as that user's"
     server.nodes.clear()
     assert node(check=True, node_key=own)["known"] is False
     assert "known" not in node(check=True)
+
+
+def test_a_tagged_node_whose_key_is_gone_is_still_known(key: Module, node: Module, server: FakeHeadscale) -> None:
+    """Nobody knows then whose it was."""
+    server.join(key(tags=["tag:a"])["key"], "meshgate-edge")
+    (joined,) = server.nodes.values()
+    joined.key = None
+    assert node(check=True, node_key=f"nodekey:{joined.id:064x}")["known"] is True
+
+
+def test_the_node_that_a_machine_was_for_another_user_is_removed_alone(
+    user: Module, key: Module, node: Module, server: FakeHeadscale
+) -> None:
+    user(name="former")
+    server.join(key(user="former")["key"], "meshgate-edge")
+    server.join(key()["key"], "meshgate-other")
+    former, other = server.nodes.values()
+    own = f"nodekey:{former.id:064x}"
+    assert _changed(node(check=True, state="absent", node_key=own))
+    assert len(server.nodes) == 2
+    assert _changed(node(state="absent", node_key=own))
+    assert list(server.nodes.values()) == [other]
+    assert not _changed(node(state="absent", node_key=own))
 
 
 def test_node_gets_its_tags(key: Module, node: Module, server: FakeHeadscale) -> None:
