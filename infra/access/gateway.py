@@ -91,6 +91,7 @@ class Gateway(Component):
             token=token.value,
             previous_token=token.previous,
             stood=arrival.stood,
+            waited_for=not target.awaited,
         )
         self.outputs: dict[str, pulumi.Input[object]] = {
             **({"server_public_key": key.public_key, "server_endpoint": gateway.endpoint} if key else {}),

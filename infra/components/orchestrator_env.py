@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import pulumi
+from pulumi import contains_unknowns
 from pulumi_kubernetes.core.v1 import Secret
 
 from infra.components.component import Component
@@ -37,6 +38,8 @@ class GatewayAccess:
     """What a pod may have that is not restarted yet; empty before the first rotation."""
     stood: pulumi.Output[bool] | None = None
     """Whether it stands or once stood; None of one that the stack never hears of."""
+    waited_for: bool = True
+    """Whether the `up` that declares it waits for it: then a preview expects that it stands."""
 
     def shown(self, value: pulumi.Input[str]) -> pulumi.Input[str]:
         """The value, empty as long as there has been no gateway behind it."""
@@ -109,12 +112,13 @@ class OrchestratorEnv(Component):
         if not stood:
             return gateways
         names = Standing("standing", stood=stood, opts=self.child()).names
-        known = {name: _holds(names, name) for name in stood}
+        known = {name: _holds(names, name, expected=gateways[name].waited_for) for name in stood}
         return {name: replace(access, stood=known.get(name)) for name, access in gateways.items()}
 
 
-def _holds(names: pulumi.Output[list[str]], name: str) -> pulumi.Output[bool]:
-    return names.apply(lambda names: name in names)
+def _holds(names: pulumi.Output[list[str]], name: str, *, expected: bool) -> pulumi.Output[bool]:
+    """Whether the name is among them; as expected, if so, in a preview of their change, which knows none of them."""
+    return names.apply(lambda names: contains_unknowns(names) or name in names, run_with_unknowns=expected)
 
 
 @dataclass

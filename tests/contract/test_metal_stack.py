@@ -119,11 +119,11 @@ def test_from_nothing_to_nothing(stack: Stack, api: ApiServer) -> None:
 
     stack.join()
     preview = stack.run("preview", "--diff")
-    assert "~ 2 to update" in preview
+    assert "~ 3 to update" in preview, "the exit node, that it stands, and so the env"
     for name in NAMES:
         assert name in preview
     up = stack.up()
-    assert "~ 2 updated" in up
+    assert "~ 3 updated" in up
     assert NOT_JOINED not in up
     with stack.client() as client:
         (node,) = [node for node in client.nodes() if node.name == "meshgate-edge"]
