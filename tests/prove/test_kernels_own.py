@@ -28,9 +28,7 @@ cd {ROOT}
 exec "$@"
 """
 """An emulated machine looks for modules and ciphers longer than a gateway waits."""
-
-
-OPTIONS = ("--timeout=300", "-p", "no:cacheprovider", "-p", "no:xdist", "--color=no")
+OPTIONS = ("--exitfirst", "--timeout=300", "-p", "no:cacheprovider", "-p", "no:xdist", "--color=no")
 
 
 @pytest.mark.timeout(1200)
@@ -43,6 +41,7 @@ def test_a_gateway_lets_devices_in_by_its_kernel(tmp_path: Path) -> None:
         "HOME": str(Path.home()),
         "PYTHONPATH": str(ROOT),
         "PYTHONUNBUFFERED": "1",
+        "MESHGATE_TEST_PATIENCE": "8",
     }
     said = debian_kernel.run(
         ["sh", "-c", PREPARED, "sh", sys.executable, "-m", "pytest", "-v", *OPTIONS, *tests],
