@@ -1,5 +1,6 @@
 """Wait for what a test expects, with a deadline."""
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -7,9 +8,13 @@ from pathlib import Path
 from console.errors import StepError
 from console.waiting import until
 
+PATIENCE = float(os.environ.get("MESHGATE_TEST_PATIENCE", "1"))
+"""How many times as long a slower machine may take, as one that is emulated."""
+
 
 def wait_for(condition: Callable[[], object], what: str, within: float = 10, log: Path | None = None) -> float:
     """Wait until a condition holds; seconds it took. At the deadline the error shows the end of `log`."""
     start = time.monotonic()
+    within *= PATIENCE
     until(condition, deadline=within, otherwise=lambda: StepError(f"{what}: not within {within} s.", log), poll=0.05)
     return time.monotonic() - start

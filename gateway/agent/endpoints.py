@@ -8,7 +8,7 @@ Transport = Literal["udp", "tcp"]
 IKE_PORT, NAT_PORT = 500, 4500
 """What IPsec's clients dial; they know no others."""
 IPSEC_INTERFACE = "ipsec0"
-"""charon's own tun device: the first in its network namespace. It takes no other name."""
+"""The kernel's XFRM interface, or charon's own tun device: the first in its network namespace takes no other name."""
 
 
 def openvpn_interface(transport: str) -> str:

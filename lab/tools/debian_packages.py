@@ -61,6 +61,7 @@ ONLY_TESTS: Needed = {
     "libcharon-extra-plugins": (f"{_STRONGSWAN_PLUGINS}kernel-libipsec.so",),
     "libstrongswan-standard-plugins": (f"{_STRONGSWAN_PLUGINS}openssl.so",),
     "openvpn": ("openvpn",),
+    "qemu-system-x86": ("qemu-system-x86_64",),
     "prometheus": ("prometheus", "promtool"),
     "strongswan-swanctl": ("swanctl",),
 }

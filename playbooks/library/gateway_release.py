@@ -65,7 +65,14 @@ _SETTINGS = ("settings", "value_types")
 _MODULES = {
     "wireguard": ("protocols/wireguard/interface_process", "protocols/wireguard/sockets", *_SETTINGS),
     "openvpn": ("protocols/openvpn/server_process", "protocols/daemon", "endpoints", *_SETTINGS),
-    "ipsec": ("protocols/ipsec/server_process", "protocols/ipsec/gate", "protocols/daemon", "endpoints", *_SETTINGS),
+    "ipsec": (
+        "protocols/ipsec/server_process",
+        "protocols/ipsec/gate",
+        "protocols/ipsec/kernel_esp",
+        "protocols/daemon",
+        "endpoints",
+        *_SETTINGS,
+    ),
 }
 _PROGRAMS = {
     "wireguard": ("usr/local/bin/wireguard-go",),

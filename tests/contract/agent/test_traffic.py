@@ -3,10 +3,11 @@
 import configparser
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
-from tests.contract.agent.namespaces import in_namespace
+from tests.contract.agent.namespaces import Namespace, in_namespace
 from tests.contract.agent.world import (
     FAR_4,
     FAR_6,
@@ -36,13 +37,22 @@ table inet silent {
 """
 
 
-@pytest.fixture
-def far_server(world: World) -> Iterator[None]:
+@contextmanager
+def serving(world: World) -> Iterator[None]:
+    """The far host's server during a block."""
     server = world.far.start("python3", str(ROOT / "tests/contract/agent/far_server.py"), str(SERVER_PORT))
     wait_for(lambda: f":{SERVER_PORT} " in world.far.run("ss", "-Hltn"), "the far server")
-    yield
-    server.kill()
-    server.wait()
+    try:
+        yield
+    finally:
+        server.kill()
+        server.wait()
+
+
+@pytest.fixture
+def far_server(world: World) -> Iterator[None]:
+    with serving(world):
+        yield
 
 
 @pytest.fixture
@@ -54,9 +64,9 @@ def no_packet_too_big(world: World) -> Iterator[None]:
         namespace.run("nft", "delete", "table", "inet", "silent")
 
 
-def talk(client: Client, address: str, request: str, body: bytes = b"") -> bytes:
+def talk(namespace: Namespace, address: str, request: str, body: bytes = b"") -> bytes:
     """One exchange with the far server; all bytes it sent."""
-    with in_namespace(client.namespace.name):
+    with in_namespace(namespace.name):
         connection = socket.create_connection((address, SERVER_PORT), timeout=10)
     with connection:
         connection.sendall(request.encode() + b"\n" + body)
@@ -83,7 +93,7 @@ def test_a_registered_client_reaches_mesh_and_internet_as_the_gateway(client: Cl
         FAR_4: b"::ffff:198.51.100.1",
         FAR_6: b"2001:db8:100::1",
     }
-    assert {address: talk(client, address, "GET 0") for address in seen_as} == seen_as
+    assert {address: talk(client.namespace, address, "GET 0") for address in seen_as} == seen_as
     assert all(client.reaches(address) for address in seen_as)
 
 
@@ -91,8 +101,8 @@ def test_a_registered_client_reaches_mesh_and_internet_as_the_gateway(client: Cl
 def test_large_transfers_pass_although_nobody_says_packet_too_big(client: Client) -> None:
     """The client's own MTU is 1420, the tunnel's and the mesh's 1280: only the MSS clamp saves both directions."""
     for address in (MESH_4, MESH_6, FAR_4, FAR_6):
-        assert len(talk(client, address, f"GET {SIZE}")) > SIZE, address
-        assert talk(client, address, f"PUT {SIZE}", bytes(SIZE)), address
+        assert len(talk(client.namespace, address, f"GET {SIZE}")) > SIZE, address
+        assert talk(client.namespace, address, f"PUT {SIZE}", bytes(SIZE)), address
 
 
 def test_clients_do_not_reach_the_agent_or_private_networks(client: Client) -> None:

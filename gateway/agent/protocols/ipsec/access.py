@@ -7,7 +7,7 @@ clients only then. An answer that is lost between the two is made up for by the 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,8 +16,10 @@ from gateway.agent.certificates import Issuer, Validity, device_named
 from gateway.agent.command import CommandError
 from gateway.agent.devices import Devices
 from gateway.agent.endpoints import IPSEC_INTERFACE
+from gateway.agent.pool import addresses
 from gateway.agent.protocol import AwayError, Traffic
-from gateway.agent.protocols.ipsec import device_connections, gate, socket
+from gateway.agent.protocols import routes
+from gateway.agent.protocols.ipsec import device_connections, gate, kernel_esp, socket
 from gateway.agent.protocols.ipsec.charon import Charon, Command, IkeSession
 from gateway.agent.protocols.presence import Presence
 from gateway.agent.settings import AgentSettings
@@ -45,6 +47,8 @@ class IpSec:
         self._presence = Presence(clock)
         self._directory = settings().ipsec_dir or Path()
         self._charon: Charon | None = None
+        self._by_kernel = False
+        """Whether that charon leaves ESP to the kernel: then routes to devices are made here."""
         self._is_open = False
         """Whether clients get answers: all devices were loaded, by this agent or by one before."""
         self._in_doubt: set[str] = set()
@@ -56,7 +60,15 @@ class IpSec:
 
     async def shut_out(self, devices: Sequence[Device]) -> None:
         """Unload devices' connections and end their sessions; AwayError when charon is not there, so nobody is in."""
-        await self._dismiss(self._talk(), (device.public_key for device in devices))
+        networks = self._settings().client_networks
+        try:
+            await self._dismiss(self._talk(), (device.public_key for device in devices))
+        except AwayError:  # the kernel's ESP needs no charon
+            await kernel_esp.shut_out([own for device in devices for own in addresses(networks, device.number)])
+            raise
+        if self._by_kernel:
+            with suppress(CommandError):  # a device that was never in has none
+                await routes.forget(devices, networks)
 
     def reconsider(self, devices: Sequence[Device]) -> None:
         """Load or unload these soon, as `Devices` has them."""
@@ -66,14 +78,15 @@ class IpSec:
         """Load all devices into each charon that comes, and look after it while it is there, until cancelled."""
         while True:
             with suppress(AwayError):
-                self._charon = await Charon.open(socket(self._directory))
-            if self._charon:
+                charon = await Charon.open(socket(self._directory))
                 try:
-                    await self._keep(self._charon, devices)
+                    self._by_kernel = await kernel_esp.is_used()
+                    self._charon = charon
+                    await self._keep(charon, devices)
                 except CommandError as error:
                     log.warning("charon is not told of the devices: %s", error)
                 finally:
-                    self._charon.close()
+                    charon.close()
                     self._charon, self._is_open = None, False
             await asyncio.sleep(RETRY_S)
 
@@ -151,9 +164,12 @@ class IpSec:
             # A clock that is set right before `expire` has seen it brings a device back, and nobody would say so.
             self._in_doubt |= devices.unswept(missing)
 
-    async def _admit(self, charon: Charon, devices: Iterable[Device]) -> None:
+    async def _admit(self, charon: Charon, devices: Collection[Device]) -> None:
+        settings = self._settings()
+        if self._by_kernel:
+            await routes.lead(devices, settings.client_networks, IPSEC_INTERFACE)
         for device in devices:
-            commands = list(device_connections.admitted(device, self._settings(), self._issuer))
+            commands = list(device_connections.admitted(device, settings, self._issuer, by_kernel=self._by_kernel))
             try:
                 await charon.run(commands)
             except AwayError:
@@ -192,11 +208,14 @@ class IpSec:
         await charon.run(map(device_connections.ended, others))
 
     async def _keep_looking(self, charon: Charon, devices: Devices) -> None:
-        """Learn who is there, and keep it; end the sessions of those who may not be."""
+        """Learn who is there, and keep it; end the sessions and the routes of those who may not be."""
         while True:
             found = [(_device_of(session), session) for session in await charon.sessions()]
             known = devices.among(device for device, _ in found)
             await charon.run(device_connections.ended(one.id) for device, one in found if device not in known)
+            if self._by_kernel:
+                with suppress(CommandError):
+                    await routes.end_strays(devices, "ipsec", self._settings().client_networks, IPSEC_INTERFACE)
             await self._presence.note(devices, {device: one.endpoint for device, one in found})
             await asyncio.sleep(LOOK_EVERY_S)
 

@@ -6,11 +6,12 @@ connection for each. An address that one device alone gets is a pool of one. The
 elsewhere, without a word about the session before, finds the first one taken.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from gateway.agent.certificates import Issuer, common_name
 from gateway.agent.pool import Network
 from gateway.agent.protocols.ipsec.charon import Command
+from gateway.agent.protocols.ipsec.kernel_esp import IF_ID
 from gateway.agent.settings import AgentSettings
 from gateway.agent.store import Device
 
@@ -43,8 +44,8 @@ def name_of(connection: str) -> str:
     return connection.removeprefix(BY_SUBJECT)
 
 
-def admitted(device: Device, settings: AgentSettings, issuer: Issuer) -> Iterator[Command]:
-    """Let a device in. One that is in already keeps its session."""
+def admitted(device: Device, settings: AgentSettings, issuer: Issuer, *, by_kernel: bool) -> Iterator[Command]:
+    """Let a device in, by the kernel's ESP or charon's own. One that is in already keeps its session."""
     name, by_subject = names(device.public_key)
     pools = []
     for network in settings.client_networks:
@@ -53,8 +54,9 @@ def admitted(device: Device, settings: AgentSettings, issuer: Issuer) -> Iterato
         for pool in _pools(name, network):
             pools.append(pool)
             yield Command("load-pool", {pool: told})
+    bound = {"if_id_in": hex(IF_ID), "if_id_out": hex(IF_ID)} if by_kernel else {}
     for connection, identity in ((name, f"fqdn:{name}"), (by_subject, f"CN={name}")):
-        yield Command("load-conn", {connection: _connection(identity, pools, settings, issuer)})
+        yield Command("load-conn", {connection: _connection(identity, pools, settings, issuer, bound)})
 
 
 def dismissed(devices: Iterable[str], networks: tuple[Network, ...]) -> Iterator[Command]:
@@ -80,7 +82,9 @@ def _pools(name: str, network: Network) -> tuple[str, str]:
     return f"{name}-{network.version}", f"{name}-{network.version}-again"
 
 
-def _connection(identity: str, pools: list[str], settings: AgentSettings, issuer: Issuer) -> dict[str, object]:
+def _connection(
+    identity: str, pools: list[str], settings: AgentSettings, issuer: Issuer, bound: Mapping[str, str]
+) -> dict[str, object]:
     return {
         "version": "2",
         "proposals": list(IKE_PROPOSALS),
@@ -104,6 +108,7 @@ def _connection(identity: str, pools: list[str], settings: AgentSettings, issuer
                 "esp_proposals": list(ESP_PROPOSALS),
                 "rekey_time": "1h",
                 "dpd_action": "clear",
+                **bound,
             }
         },
     }

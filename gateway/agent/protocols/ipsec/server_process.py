@@ -2,7 +2,7 @@
 
 `python -m gateway.agent.protocols.ipsec.server_process` starts charon with its ports closed (`gate`): it knows no
 device until the agent has loaded them. If it dies, it is started again at once. If it keeps dying at once, this process
-ends too.
+ends too. ESP is the kernel's where it has that (`kernel_esp`), else charon's own (kernel-libipsec).
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from gateway.agent.command import CommandError
 from gateway.agent.exit_status import exit_status
 from gateway.agent.protocols import daemon
-from gateway.agent.protocols.ipsec import gate, socket
+from gateway.agent.protocols.ipsec import gate, kernel_esp, socket
 from gateway.agent.settings_loading import load
 from gateway.agent.tasks import run_until_first_ends, stop_signal
 from gateway.agent.value_types import InterfaceName, Listeners
@@ -27,8 +27,9 @@ log = logging.getLogger(__name__)
 # interfaces_ignore: else MOBIKE tells clients the gateway's addresses inside its tunnels, and they try those.
 _CONFIGURATION = """\
 charon-systemd {{
-    load = random nonce openssl kdf pem pkcs1 pkcs8 x509 pubkey constraints kernel-libipsec kernel-netlink \
+    load = random nonce openssl kdf pem pkcs1 pkcs8 x509 pubkey constraints {esp}kernel-netlink \
 socket-default vici
+    install_routes = {routes}
     interfaces_ignore = {ignored}
     block_threshold = 100
     ikesa_table_size = 1024
@@ -71,17 +72,21 @@ class ServerSettings(BaseSettings):
     openvpn_listen: Listeners = ()
 
 
-def configuration(settings: ServerSettings) -> str:
-    """What charon is told as it starts (strongswan.conf)."""
+def configuration(settings: ServerSettings, *, by_kernel: bool) -> str:
+    """What charon is told as it starts (strongswan.conf); with the kernel's ESP, routes are the agent's."""
     ignored = (settings.interface, settings.mesh_interface, *(one.interface for one in settings.openvpn_listen))
     return _CONFIGURATION.format(
         ignored=", ".join(ignored),
         socket=socket(settings.ipsec_dir),
+        esp="" if by_kernel else "kernel-libipsec ",
+        routes="no" if by_kernel else "yes",
     )
 
 
-async def _life(file: Path) -> bool:
+async def _life(file: Path, *, by_kernel: bool) -> bool:
     await gate.close()
+    if by_kernel:
+        await kernel_esp.renew()
     process = await asyncio.create_subprocess_exec("charon-systemd", env={**os.environ, "STRONGSWAN_CONF": str(file)})
     try:
         code = await process.wait()
@@ -95,11 +100,14 @@ async def _main() -> None:
     settings = load(ServerSettings)
     stop = stop_signal()
     file = settings.ipsec_dir / "strongswan.conf"
-    file.write_text(configuration(settings))
-    charon = daemon.keep("charon", lambda: _life(file))
+    by_kernel = await kernel_esp.is_there()
+    file.write_text(configuration(settings, by_kernel=by_kernel))
+    charon = daemon.keep("charon", lambda: _life(file, by_kernel=by_kernel))
     try:
         await run_until_first_ends({"signal": stop.wait(), "charon": charon})
     finally:
+        if by_kernel:
+            await kernel_esp.remove()
         await gate.open_()
 
 

@@ -16,7 +16,8 @@ from gateway.agent.command import CommandError
 from gateway.agent.devices import Devices
 from gateway.agent.endpoints import Listener
 from gateway.agent.protocol import AwayError, Traffic
-from gateway.agent.protocols.openvpn import routes, server_files, socket
+from gateway.agent.protocols import routes
+from gateway.agent.protocols.openvpn import server_files, socket
 from gateway.agent.protocols.openvpn.options import options
 from gateway.agent.protocols.openvpn.sessions import Sessions
 from gateway.agent.protocols.presence import Presence
@@ -98,7 +99,7 @@ class OpenVpn:
         device = self.listed(name)
         if device is None:
             raise CommandError("the device has left the list")
-        await routes.lead(device, self._settings().client_networks, listener.interface)
+        await routes.lead([device], self._settings().client_networks, listener.interface)
         for other, sessions in self._sessions.items():
             if other != listener:
                 with suppress(CommandError):
@@ -133,7 +134,7 @@ class OpenVpn:
                 with suppress(CommandError):
                     seen |= {device_named(one.name): one.endpoint for one in await sessions.all() if one.is_in}
                 with suppress(CommandError):
-                    await routes.end_strays(devices, self._settings().client_networks, listener.interface)
+                    await routes.end_strays(devices, "openvpn", self._settings().client_networks, listener.interface)
             await self._presence.note(devices, seen)
             await asyncio.sleep(LOOK_EVERY_S)
 
