@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-MACHINES = ("tests/e2e/test_keys_machine.py", "tests/e2e/test_metal")
-"""How the files begin whose tests make a machine a node of the lab's mesh."""
+MACHINES = ("tests/e2e/test_keys_machine.py", "tests/e2e/test_metal.py", "tests/e2e/test_metal_machine.py")
+"""Tests of machines in the lab's mesh that leave its stack alone."""
 
 WHOLE_LIFE = "tests/e2e/test_whole_life.py"
 
