@@ -1,14 +1,14 @@
 """Wait for what a test expects, with a deadline."""
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from console import environment
 from console.errors import StepError
 from console.waiting import until
 
-PATIENCE = float(os.environ.get("MESHGATE_TEST_PATIENCE", "1"))
+PATIENCE = float(environment.callers().get("TEST_PATIENCE", "1"))
 """How many times as long a slower machine may take, as one that is emulated."""
 
 

@@ -35,7 +35,7 @@ def connect(name: str, profile: str) -> IpSecClient:
     sandbox = Sandbox(network=host.namespace, hostname=f"client-{name}")
     process = daemon.start(sandbox.command(["env", *environment, "charon-systemd"]))
     client = IpSecClient(name, host, process.pid)
-    _until(strongswan.socket(own).exists, client)
+    _until(lambda: strongswan.listens(own), client)
     client.run(["env", *environment, "sh", script], doing="run the profile of the client")
     _until(lambda: strongswan.UP in client.log.read_text(), client)
     return client

@@ -4,6 +4,7 @@ It has what Debian's packages bring, and ESP in user space, since this kernel ma
 that several clients stand side by side.
 """
 
+import socket as sockets
 from pathlib import Path
 
 from lab.tools import debian_packages
@@ -43,6 +44,12 @@ include {more}/*.conf
 def socket(directory: Path) -> Path:
     """Where a client's charon takes commands, once it runs."""
     return directory / "charon.vici"
+
+
+def listens(directory: Path) -> bool:
+    """Whether a client's charon takes commands yet."""
+    with sockets.socket(sockets.AF_UNIX) as asking:
+        return asking.connect_ex(str(socket(directory))) == 0
 
 
 def prepare(directory: Path) -> dict[str, str]:

@@ -41,7 +41,7 @@ def test_a_gateway_lets_devices_in_by_its_kernel(tmp_path: Path) -> None:
         "HOME": str(Path.home()),
         "PYTHONPATH": str(ROOT),
         "PYTHONUNBUFFERED": "1",
-        "MESHGATE_TEST_PATIENCE": "8",
+        "TEST_PATIENCE": "8",
     }
     said = debian_kernel.run(
         ["sh", "-c", PREPARED, "sh", sys.executable, "-m", "pytest", "-v", *OPTIONS, *tests],

@@ -69,7 +69,7 @@ class IpSecClient:
         self.log = own / "charon.log"
         with self.log.open("wb") as log:
             self.process = namespace.start("charon-systemd", env=self.environment, stderr=log)
-        wait_for(strongswan.socket(own).exists, "the client's charon", log=self.log)
+        wait_for(lambda: strongswan.listens(own), "the client's charon", log=self.log)
         script = own / "profile.sh"
         script.touch(mode=0o600)
         script.write_text(profile)
