@@ -63,7 +63,7 @@ class IpSec:
         networks = self._settings().client_networks
         try:
             await self._dismiss(self._talk(), (device.public_key for device in devices))
-        except AwayError:  # the kernel's ESP needs no charon
+        except AwayError:  # the kernel still sends what is for them
             await kernel_esp.shut_out([own for device in devices for own in addresses(networks, device.number)])
             raise
         if self._by_kernel:

@@ -1,7 +1,8 @@
 """ESP by the kernel, where it has that: an XFRM interface stands in for charon's own tun device, with its name.
 
 charon gives the kernel states and policies that are bound to the interface's id, and takes them back as sessions end.
-A charon that is killed leaves them, so its sessions go on: until the next one comes, which gets a new interface alone.
+A charon that is killed leaves them: packets still go out, and would come in by the next one's port. So each charon gets
+a new interface, and nothing else.
 """
 
 import json

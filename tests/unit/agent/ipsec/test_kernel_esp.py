@@ -1,4 +1,4 @@
-"""Whether the kernel does ESP, by what `ip` answers; with a real kernel: tests/prove/test_kernel_esp.py."""
+"""Whether the kernel does ESP, by what `ip` answers, and what is taken away of a charon that was killed."""
 
 from pathlib import Path
 
