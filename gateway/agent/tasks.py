@@ -34,15 +34,16 @@ async def repeat(step: Callable[[], Awaitable[None]], every_s: float, failing: s
 async def run_until_first_ends(tasks: Mapping[str, Coroutine[Any, Any, object]]) -> str:
     """Run all at once until one ends or fails, then cancel the others; the name of the first.
 
-    Its exception, if it failed, is raised. Others that fail while they are cancelled are logged.
+    Its exception, if it failed, is raised. Others that fail at the same time, or while they are cancelled, are logged.
     """
     running = [asyncio.create_task(task, name=name) for name, task in tasks.items()]
     done, rest = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+    first = done.pop()
     for task in rest:
         task.cancel()
-    for task, result in zip(rest, await asyncio.gather(*rest, return_exceptions=True), strict=True):
+    others = [*done, *rest]
+    for task, result in zip(others, await asyncio.gather(*others, return_exceptions=True), strict=True):
         if isinstance(result, Exception):
             log.error("task %s failed while it was ended: %s", task.get_name(), result)
-    first = done.pop()
     first.result()
     return first.get_name()

@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import logging
 
 import pytest
@@ -45,3 +46,12 @@ async def test_failures_on_the_way_out_are_logged(caplog: pytest.LogCaptureFixtu
     with caplog.at_level(logging.ERROR):
         await run_until_first_ends({"bad loser": bad_loser(), "nothing": nothing()})
     assert "task bad loser failed while it was ended: no" in caplog.text
+
+
+async def test_of_two_that_fail_at_once_one_is_raised_and_one_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """asyncio would tell of the other by a traceback, as of one that nobody asks for."""
+    with pytest.raises(RuntimeError, match="broken"):
+        await run_until_first_ends({"one": defect(), "other": defect()})
+    gc.collect()
+    (record,) = caplog.records
+    assert record.getMessage().endswith("failed while it was ended: broken")
