@@ -76,8 +76,8 @@ def test_a_new_registration_is_told_the_new_key(rotated: tuple[World, Keys]) -> 
         wait_until_noted(world, client, uses_previous=False)
 
 
-def test_who_is_called_loses_one_packet_a_move_at_most(rotated: tuple[World, Keys]) -> None:
-    """It keeps its NAT open, and sends nothing through the tunnel of itself."""
+def test_who_is_called_and_sends_nothing_is_found_by_its_handshake(rotated: tuple[World, Keys]) -> None:
+    """It keeps its NAT open: nothing else of it comes. What it loses is counted by `make prove`."""
     world, keys = rotated
     with registered(world, **keys.previous) as (client, config):
         wait_until_noted(world, client, uses_previous=True)
@@ -87,7 +87,7 @@ def test_who_is_called_loses_one_packet_a_move_at_most(rotated: tuple[World, Key
                 client.switch(config | before, config | after)
                 wait_until_noted(world, client, uses_previous=after is keys.previous)
         assert pings.received > 10
-        assert len(pings.lost) <= 4
+        assert pings.longest_gap_s < 5
 
 
 def test_a_download_goes_on(rotated: tuple[World, Keys]) -> None:
