@@ -15,8 +15,6 @@ from tests.contract.agent.world import FAR_4, FAR_6, ROOT, Client, World
 from tests.deadlines import wait_for
 from tests.pings import pinging
 
-pytestmark = pytest.mark.quiet
-
 PAST, FUTURE = "2020-01-01T00:00:00Z", "2100-01-01T00:00:00Z"
 SERVER_PORT = 7000
 LARGE = 200_000_000
