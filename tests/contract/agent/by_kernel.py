@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.agent.protocols.ipsec.kernel_esp import IF_ID
-from tests.contract.agent.conftest import made_world
-from tests.contract.agent.ipsec_gateway import Gateway
+from tests.contract.agent.ipsec_gateway import Gateway, made_gateway
 from tests.contract.agent.test_traffic import serving, talk
 from tests.contract.agent.world import FAR_4, FAR_6, MESH_4, MESH_6, World
 from tests.deadlines import wait_for
@@ -19,12 +18,8 @@ FIVE_MEGABYTES = 5_000_000
 
 @pytest.fixture
 def gateway(tmp_path: Path, wireguard_go: str) -> Iterator[Gateway]:
-    with made_world(tmp_path, wireguard_go) as world:
-        gateway = Gateway(world)
-        try:
-            yield gateway
-        finally:
-            gateway.stop_process()
+    with made_gateway(tmp_path, wireguard_go) as gateway:
+        yield gateway
 
 
 def states(gateway: Gateway) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 
 from lab.network import strongswan
 from tests.contract.agent.certified import give_issuer, register, revoke
+from tests.contract.agent.conftest import made_world
 from tests.contract.agent.namespaces import Namespace
 from tests.contract.agent.world import World
 from tests.deadlines import wait_for
@@ -106,3 +107,14 @@ def connected(world: World, profile: str, namespace: Namespace | None = None) ->
         yield client
     finally:
         client.stop()
+
+
+@contextmanager
+def made_gateway(directory: Path, wireguard_go: str) -> Iterator[Gateway]:
+    """A gateway in a world of its own, which the block starts."""
+    with made_world(directory, wireguard_go) as world:
+        gateway = Gateway(world)
+        try:
+            yield gateway
+        finally:
+            gateway.stop_process()

@@ -12,8 +12,7 @@ import pytest
 from gateway.agent.certificates import common_name
 from lab.network import strongswan
 from tests.contract.agent.certified import another_gateways, seen_at
-from tests.contract.agent.conftest import made_world
-from tests.contract.agent.ipsec_gateway import Gateway
+from tests.contract.agent.ipsec_gateway import Gateway, made_gateway
 from tests.contract.agent.world import FAR_4, FAR_6, LAN_CLIENT, LAN_NEIGHBOUR, MESH_4, MESH_6, PRIVATE_4
 from tests.deadlines import wait_for
 
@@ -26,12 +25,8 @@ UNTOLD_S = 30
 
 @pytest.fixture
 def gateway(tmp_path: Path, wireguard_go: str) -> Iterator[Gateway]:
-    with made_world(tmp_path, wireguard_go) as world:
-        gateway = Gateway(world)
-        try:
-            yield gateway
-        finally:
-            gateway.stop_process()
+    with made_gateway(tmp_path, wireguard_go) as gateway:
+        yield gateway
 
 
 def test_a_device_is_in_with_nothing_but_its_profile_until_it_is_revoked(gateway: Gateway) -> None:
