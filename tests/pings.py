@@ -9,6 +9,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.deadlines import wait_for
+
+ANSWER = re.compile(r"^\[([\d.]+)\] \d+ bytes from .*icmp_seq=(\d+) .*time=([\d.]+) ms$", re.MULTILINE)
+"""When it came, by Unix time; which ping it answers; how long it took."""
 
 
 @dataclass
@@ -25,28 +31,44 @@ class Pings:
     lost: list[int] = field(default_factory=list)
     longest_gap_s: float = 0.0
 
-    def count(self, printed: str, started: float, ended: float) -> None:
-        """Take what ping printed between two moments."""
-        answers = re.findall(r"^\[([\d.]+)\] \d+ bytes from .*icmp_seq=(\d+)", printed, re.MULTILINE)
-        moments = [started, *(float(moment) for moment, _ in answers), ended]
-        numbers = {int(number) for _, number in answers}
+    def count(self, printed: str, ended: float) -> None:
+        """Take what ping printed until that moment."""
+        answers = [(float(moment), int(number)) for moment, number, _ in ANSWER.findall(printed)]
+        numbers = {number for _, number in answers}
         self.received = len(numbers)
         # The last one may have been on its way when ping was told to end.
         self.lost = sorted({*range(1, max(numbers, default=1) + 1)} - numbers)
+        moments = [*(moment for moment, _ in answers), ended]
         self.longest_gap_s = max(later - earlier for earlier, later in itertools.pairwise(moments))
 
 
 @contextmanager
-def pinging(inside: Sequence[str], address: str, interval_s: float = 0.1) -> Iterator[Pings]:
-    """Ping an address during the block, from the place where commands with the prefix `inside` run."""
+def pinging(
+    inside: Sequence[str], address: str, interval_s: float = 0.1, *, comes_back: bool = True
+) -> Iterator[Pings]:
+    """Ping an address, from the place where commands with the prefix `inside` run.
+
+    The block begins after an answer, and an answer after it shows a loss at its end: unless nothing `comes_back`.
+    """
     command = [*inside, "ping", "-n", "-D", "-W", "1", "-i", str(interval_s), address]
-    pings, started = Pings(), time.time()
-    with tempfile.TemporaryFile("w+") as printed:  # a pipe that nobody reads would stop ping once it is full
-        process = subprocess.Popen(command, stdout=printed)
+    pings = Pings()
+    with tempfile.NamedTemporaryFile("w") as file:  # a pipe that nobody reads would stop ping once it is full
+        printed = Path(file.name)
+        process = subprocess.Popen(command, stdout=file)
         try:
+            wait_for(lambda: _is_answered(printed, since=0), f"the first answer of {address}")
             yield pings
+            ended = time.time()
+            if comes_back:
+                wait_for(lambda: _is_answered(printed, since=ended), f"an answer of {address} after all")
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(10)
-            printed.seek(0)
-            pings.count(printed.read(), started, time.time())
+        pings.count(printed.read_text(), time.time())
+
+
+def _is_answered(printed: Path, since: float) -> bool:
+    """Whether a ping that was sent since that moment is answered."""
+    return any(
+        float(moment) - float(took_ms) / 1000 > since for moment, _, took_ms in ANSWER.findall(printed.read_text())
+    )

@@ -142,7 +142,6 @@ def test_a_changed_setting_and_an_upgrade_lose_no_packet(gateway: MetalGateway, 
         assert other.api("GET", "/v1/peers").json()["peers"][0]["mtu"] == 1340
         gateway.play("gateway")
     assert pings.lost == []
-    assert pings.received > 20, "the block was over before the pings began"
     assert gateway.processes()["meshgate-wireguard.service"] == processes["meshgate-wireguard.service"]
 
 

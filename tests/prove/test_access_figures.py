@@ -153,7 +153,9 @@ def dark(columns: Mapping[str, Way], happens: Callable[[], object], never_back: 
     """How long each client got no answer when something happened to all of them."""
     with ExitStack() as all_pings:
         pings: dict[str, Pings] = {
-            name: all_pings.enter_context(pinging(way.client.inside, topology.INTERNET_IPV4))
+            name: all_pings.enter_context(
+                pinging(way.client.inside, topology.INTERNET_IPV4, comes_back=name not in never_back)
+            )
             for name, way in columns.items()
         }
         happens()

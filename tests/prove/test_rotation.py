@@ -73,7 +73,6 @@ def told(what: str, pings: list[Pings], at_most: int) -> None:
     lost, received = [len(one.lost) for one in pings], sum(one.received for one in pings)
     show(f"{what}: {sum(lost)} packets lost of {received + sum(lost)}, {max(lost)} at most")
     assert max(lost) <= at_most
-    assert min(one.received for one in pings) > 10, "the pings were over too early"
 
 
 @contextmanager
