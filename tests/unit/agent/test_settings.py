@@ -253,22 +253,6 @@ def test_the_device_ends_with_2_too(environment: pytest.MonkeyPatch) -> None:
     assert sentence.startswith("MESHGATE_WIREGUARD: Input should be 'auto', 'kernel' or 'userspace'")
 
 
-@pytest.mark.parametrize("private_key", ["not a key", key_pair().private], ids=["no key", "of another pair"])
-def test_the_two_halves_of_the_key_pair_must_fit(
-    environment: pytest.MonkeyPatch, tmp_path: Path, private_key: str
-) -> None:
-    for name, content in (("PRIVATE_KEY_FILE", private_key), ("TOKEN_FILE", "admin a-token-of-the-test")):
-        (tmp_path / name).write_text(content)
-        environment.setenv(f"MESHGATE_{name}", str(tmp_path / name))
-    ended = subprocess.run(
-        [sys.executable, "-m", "gateway.agent"], capture_output=True, text=True, check=False, timeout=30
-    )
-    assert ended.returncode == 2
-    (line,) = ended.stderr.splitlines()
-    assert "does not hold a WireGuard private key" in line or "is declared, but the private key in" in line
-    assert private_key not in line
-
-
 def test_secrets_that_are_not_there(tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.write_text("\n")

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import httpx
 import pytest
@@ -13,10 +14,11 @@ from gateway.agent.devices import Devices
 from gateway.agent.firewall import Firewall
 from gateway.agent.live_settings import LiveSettings
 from gateway.agent.protocols.dispatch import Dispatch
+from gateway.agent.protocols.wireguard import key_pair as agents_key_pair
 from gateway.agent.settings_loading import SettingsError
 from gateway.agent.store import Device, Store
 from gateway.agent.tokens import Tokens
-from infra import certificate_authority
+from infra import certificate_authority, curve25519
 from tests.device_paths import device_path
 from tests.unit.agent.fakes import FakeAccess, key_pair, made_issuer, unwireguarded
 
@@ -112,6 +114,8 @@ async def test_only_what_is_offered_is_started(
 async def test_the_key_pair_is_judged_where_wireguard_is_offered(
     environment: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    """By what `wg` answers, which tests/contract/test_wireguard.py shows."""
+    environment.setattr(agents_key_pair, "public_key_of", AsyncMock(side_effect=curve25519.public_key))
     pair = key_pair()
     (tmp_path / "private-key").write_text(pair.private)
     for name, value in (

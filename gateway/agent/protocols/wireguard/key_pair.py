@@ -13,7 +13,8 @@ async def check_key_pair(identity: WireGuardIdentity, prefix: str = PREFIX) -> N
         public_key = await public_key_of(private_key)
     except CommandError as error:
         raise SettingsError(
-            f"{prefix}PRIVATE_KEY_FILE: {identity.private_key_file} does not hold a WireGuard private key"
+            f"{prefix}PRIVATE_KEY_FILE: no public key follows from what {identity.private_key_file} holds, "
+            f"and it should be a WireGuard private key ({error})"
         ) from error
     if public_key != identity.public_key:
         raise SettingsError(
