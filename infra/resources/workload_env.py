@@ -12,7 +12,7 @@ from pulumi import Input, Output, ResourceOptions, contains_unknowns
 from pulumi.dynamic import CheckResult, Resource
 from typing_extensions import override
 
-from infra.kubernetes import rollout
+from infra.kubernetes import container_env, rollout
 from infra.kubernetes.client import FIELD_MANAGER, ClusterUnavailableError, KubernetesClient
 from infra.resources.base import Props, Provider, ResourceError, log
 from infra.resources.connections import Connections
@@ -56,7 +56,7 @@ class WorkloadEnvProvider(Provider):
         yield from _paused(found, news)
         if not news["force"]:
             ours = set() if changed.intersection(_TARGET) else set(_wanted(olds))
-            yield from _taken(found, news, ours | _owned(found, news))
+            yield from _taken(found, news, ours)
 
     @override
     def make(self, connections: Connections, props: Props) -> tuple[str, dict[str, Any]]:
@@ -75,7 +75,9 @@ class WorkloadEnvProvider(Provider):
         found = connections.cluster.deployment(props["namespace"], props["deployment"])
         if found is None or any(_lacks(found, props)):
             return None
-        live = {name: value for name, value in _env(found, props["container"]).items() if name in _wanted(props)}
+        wanted = _wanted(props)
+        there = container_env.variables(found, props["container"])
+        live = {name: value for name, value in there.items() if name in wanted}
         return {
             "values": {name: value for name, value in live.items() if isinstance(value, str)},
             "secrets": {name: value for name, value in live.items() if not isinstance(value, str)},
@@ -110,12 +112,12 @@ def _apply(cluster: KubernetesClient, props: Props, ours: set[str]) -> None:
     for _, sentence in _paused(found, props):
         raise ResourceError(sentence)
     if not props["force"]:
-        for _, sentence in _taken(found, props, ours | _owned(found, props)):
+        for _, sentence in _taken(found, props, ours):
             raise ResourceError(sentence)
     if not (wanted := _wanted(props)):
         _give_back(cluster, props)
         return
-    entries = [_entry(name, value) for name, value in sorted(wanted.items())]
+    entries = [container_env.entry(name, value) for name, value in sorted(wanted.items())]
     container = {"name": props["container"], "env": entries}
     _send(cluster, props, {"template": {"spec": {"containers": [container]}}})
 
@@ -169,7 +171,9 @@ def _paused(found: dict[str, Any], props: Props) -> Iterator[tuple[str, str]]:
 
 
 def _taken(found: dict[str, Any], props: Props, ours: set[str]) -> Iterator[tuple[str, str]]:
-    live = _env(found, props["container"])
+    live = container_env.variables(found, props["container"])
+    # A killed run may have set names without coming to tell Pulumi.
+    ours = ours | container_env.set_by(found, props["container"], props["manager"])
     wanted = _wanted(props).items()
     taken = [name for name, value in wanted if name not in ours and live.get(name, value) != value]
     if taken:
@@ -196,41 +200,6 @@ def _wanted(props: Props) -> dict[str, Any]:
     """Both kinds of variables, but for a kind that a preview knows nothing of."""
     kinds = (props["values"], props["secrets"])
     return {name: value for kind in kinds if isinstance(kind, Mapping) for name, value in kind.items()}
-
-
-def _env(deployment: dict[str, Any], container: str) -> dict[str, Any]:
-    """A container's variables as our input would give them; others as the API has them."""
-    containers = deployment["spec"]["template"]["spec"]["containers"]
-    entries = next(one.get("env", []) for one in containers if one["name"] == container)
-    return {entry["name"]: _value(entry) for entry in entries}
-
-
-def _value(entry: dict[str, Any]) -> object:
-    source = entry.get("valueFrom")
-    if source is None:
-        return entry.get("value", "")
-    if set(source) == {"secretKeyRef"}:
-        return {"secret": source["secretKeyRef"]["name"], "key": source["secretKeyRef"]["key"]}
-    return source
-
-
-def _entry(name: str, value: str | Mapping[str, str]) -> dict[str, Any]:
-    if isinstance(value, str):
-        return {"name": name, "value": value}
-    return {"name": name, "valueFrom": {"secretKeyRef": {"name": value["secret"], "key": value["key"]}}}
-
-
-def _owned(deployment: dict[str, Any], props: Props) -> set[str]:
-    """The names that our manager set, also when a killed run did not come to tell Pulumi."""
-    owned: set[str] = set()
-    for manager in deployment["metadata"].get("managedFields", []):
-        if manager["manager"] == props["manager"] and manager["operation"] == "Apply":
-            path = ("f:spec", "f:template", "f:spec", "f:containers", f'k:{{"name":"{props["container"]}"}}', "f:env")
-            fields: dict[str, Any] = manager["fieldsV1"]
-            for step in path:
-                fields = fields.get(step, {})
-            owned |= {key.removeprefix('k:{"name":"').removesuffix('"}') for key in fields if key.startswith("k:")}
-    return owned
 
 
 class WorkloadEnv(Resource, module="meshgate", name="WorkloadEnv"):
