@@ -27,7 +27,7 @@ class OpenVpnClient(TunnelClient):
 
 def connect(name: str, profile: str) -> OpenVpnClient:
     """Bring a client up (one of that name is replaced) and wait until its tunnel stands."""
-    debian_packages.ensure({"openvpn": debian_packages.ONLY_TESTS["openvpn"]})
+    debian_packages.ensure_for_tests("openvpn")
     disconnect(name)
     host = joining.attach(name)
     settings = write_config(f"{name}.ovpn", profile)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from lab.tools import debian_packages
 
-PACKAGES = ("charon-systemd", "libcharon-extra-plugins", "libstrongswan-standard-plugins", "strongswan-swanctl")
 UP = "established with SPIs"
 """charon's word for a tunnel that stands."""
 REFUSED = ("N(AUTH_FAILED)", "N(NO_PROP)")
@@ -41,6 +40,13 @@ include {more}/*.conf
 """
 
 
+def bring() -> None:
+    """Install what is missing of strongSwan: a gateway of a test runs by it, too."""
+    debian_packages.ensure_for_tests(
+        "charon-systemd", "libcharon-extra-plugins", "libstrongswan-standard-plugins", "strongswan-swanctl"
+    )
+
+
 def socket(directory: Path) -> Path:
     """Where a client's charon takes commands, once it runs."""
     return directory / "charon.vici"
@@ -54,7 +60,7 @@ def listens(directory: Path) -> bool:
 
 def prepare(directory: Path) -> dict[str, str]:
     """Make a client's directory; the environment in which `charon-systemd`, `swanctl` and profiles use it."""
-    debian_packages.ensure({name: debian_packages.ONLY_TESTS[name] for name in PACKAGES})
+    bring()
     for name in ("strongswan.d", *(f"swanctl/{one}" for one in ("conf.d", "private", "x509", "x509ca"))):
         (directory / name).mkdir(parents=True)
     (directory / "swanctl/swanctl.conf").write_text("include conf.d/*.conf\n")

@@ -65,7 +65,7 @@ ONLY_TESTS: Needed = {
     "prometheus": ("prometheus", "promtool"),
     "strongswan-swanctl": ("swanctl",),
 }
-"""Packages that the lab runs without: the test that needs one brings it."""
+"""Packages that the lab runs without: the test that needs one brings it (`ensure_for_tests`)."""
 
 SEARCH = environment.SYSTEM_PATH
 
@@ -111,6 +111,11 @@ def ensure(needed: Needed | None = None) -> None:
         current.now("")
     if absent := missing(needed):
         raise StepError(f"Installed, and still not there: {', '.join(_lacking(needed, absent))}.", _LOG)
+
+
+def ensure_for_tests(*packages: str) -> None:
+    """Install what is missing of these packages, which the lab runs without."""
+    ensure({package: ONLY_TESTS[package] for package in packages})
 
 
 _LOG = paths.LOGS / "packages.log"

@@ -117,7 +117,7 @@ def test_make_verify_says_of_each_way_that_it_works(ways: Stack) -> None:
 
 @pytest.mark.parametrize("program", ["register.sh", "register.py"])
 def test_an_apps_example_makes_devices(program: str, ways: Stack, mesh_peer: Node, tmp_path: Path) -> None:
-    debian_packages.ensure({"jq": debian_packages.ONLY_TESTS["jq"]})
+    debian_packages.ensure_for_tests("jq")
     login = tmp_path / "login"
     login.write_text(f"{june_app.USER_HEADER}: {june_app.USER}\n")
     for way in every_way.EVERY:

@@ -48,7 +48,7 @@ echo b > /proc/sysrq-trigger
 def run(command: Sequence[str], environment: Mapping[str, str], directory: Path, within_s: float) -> str:
     """Run a command that must succeed; its output, with the kernel's."""
     debian_packages.ensure()
-    debian_packages.ensure({"qemu-system-x86": debian_packages.ONLY_TESTS["qemu-system-x86"]})
+    debian_packages.ensure_for_tests("qemu-system-x86")
     debian = cache.keep(
         paths.cache() / "kernels" / cache.fingerprint(debian_root.SUITE, *debian_root.OPTIONS, *_PACKAGES), _bootstrap
     )

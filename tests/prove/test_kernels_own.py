@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lab.network import strongswan
-from lab.tools import debian_packages, go_builds, pinned_tools
+from lab.tools import go_builds, pinned_tools
 from tests.prove import debian_kernel
 
 ROOT = Path(__file__).parents[2]
@@ -33,7 +33,7 @@ OPTIONS = ("--exitfirst", "--timeout=300", "-p", "no:cacheprovider", "-p", "no:x
 
 @pytest.mark.timeout(1200)
 def test_a_gateway_lets_devices_in_by_its_kernel(tmp_path: Path) -> None:
-    debian_packages.ensure({name: debian_packages.ONLY_TESTS[name] for name in strongswan.PACKAGES})
+    strongswan.bring()
     go_builds.resolve(pinned_tools.WIREGUARD_GO)
     tests = ["tests/contract/agent/by_kernel.py", *(f"{GATEWAYS_OWN}::test_{name}" for name in AS_EVER)]
     environment = {

@@ -10,7 +10,7 @@ class AgentsClock:
     """What the agent of a world takes for the time, once it is started."""
 
     def __init__(self, world: World) -> None:
-        debian_packages.ensure({"faketime": debian_packages.ONLY_TESTS["faketime"]})
+        debian_packages.ensure_for_tests("faketime")
         self._file = world.directory / "clock"
         self.is_right()
         (library,) = Path("/usr/lib").glob("*/faketime/libfaketime.so.1")

@@ -23,6 +23,7 @@ class Gateway:
     """A world whose gateway lets devices in by WireGuard and by IPsec."""
 
     def __init__(self, world: World) -> None:
+        strongswan.bring()
         self.world = world
         give_issuer(world)
         meeting = world.directory / "ipsec"

@@ -22,7 +22,7 @@ class Gateway:
     """A world whose gateway lets devices in by WireGuard and by OpenVPN, the latter by two transports."""
 
     def __init__(self, world: World) -> None:
-        debian_packages.ensure({"openvpn": debian_packages.ONLY_TESTS["openvpn"]})
+        debian_packages.ensure_for_tests("openvpn")
         self.world = world
         self.directory = world.directory
         give_issuer(world)

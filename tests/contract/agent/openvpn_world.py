@@ -158,7 +158,7 @@ class OpenVpnWorld:
     """The server's process, the socket that it is told by, and the clients around it."""
 
     def __init__(self, directory: Path) -> None:
-        debian_packages.ensure({"openvpn": debian_packages.ONLY_TESTS["openvpn"]})
+        debian_packages.ensure_for_tests("openvpn")
         self.directory = directory
         self.server = Namespace("gw")
         # Else it takes the lowest address of its ports, and a client that comes changes it under all others.

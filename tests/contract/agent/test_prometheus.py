@@ -82,7 +82,7 @@ class Prometheus:
 
 @pytest.fixture(scope="module")
 def installed() -> None:
-    debian_packages.ensure({"prometheus": debian_packages.ONLY_TESTS["prometheus"]})
+    debian_packages.ensure_for_tests("prometheus")
 
 
 @pytest.fixture(scope="module")
