@@ -1,6 +1,5 @@
 """Build images from Dockerfiles with buildah, in a storage of the lab's own and without a registry."""
 
-import fcntl
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -12,6 +11,7 @@ from console import environment
 from console.errors import StepError
 from console.run import capture, run
 from lab import paths
+from lab.processes import lock
 
 _CONTAINERS = Path("/var/lib/containers")
 """Where root's own images lie by default; buildah keeps notes about blobs there wherever its storage is."""
@@ -104,10 +104,9 @@ def session() -> Iterator[Builder]:
     for directory in (storage, paths.RUN):
         directory.mkdir(parents=True, exist_ok=True)
     with (
-        (storage / "lock").open("w") as lock,
+        lock.one_at_a_time(storage / "lock"),
         tempfile.TemporaryDirectory(prefix="buildah-", dir=paths.RUN) as run_root,
     ):
-        fcntl.flock(lock, fcntl.LOCK_EX)
         command = ("buildah", "--runroot", run_root)
         overlay, copies = (
             Builder((*command, "--root", storage / driver, "--storage-driver", driver)) for driver in ("overlay", "vfs")

@@ -175,11 +175,12 @@ def down() -> None:
 
 def _assemble(name: str) -> Machine:
     """Make a machine that was never switched on: a free number, keys, and a disk that knows both."""
-    made = Machine(name, joining.free_number(topology.MACHINES, {other.ipv4 for other in _machines()}))
-    made.directory.mkdir(mode=0o700, parents=True)
-    draft = made.directory / "number.new"
-    draft.write_text(str(made.number))
-    draft.replace(draft.with_suffix(""))
+    with joining.alone():
+        made = Machine(name, joining.free_number(topology.MACHINES, {other.ipv4 for other in _machines()}))
+        made.directory.mkdir(mode=0o700, parents=True)
+        draft = made.directory / "number.new"
+        draft.write_text(str(made.number))
+        draft.replace(draft.with_suffix(""))
     host_key = made.directory / "host-key"
     for key in (made.ssh_key, host_key):
         capture(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", key], doing="make an SSH key")

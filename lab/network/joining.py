@@ -1,10 +1,13 @@
 """Clients and bare-metal machines join the lab's network: each in a namespace, with a free address on the lan."""
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from console.errors import StepError
+from lab import paths
 from lab.network import ip
 from lab.network.topology import CLIENT_PREFIX, CLIENTS, INTERNET, METAL, NODE, namespaces, on_lan, on_line
+from lab.processes import lock
 
 
 @dataclass(frozen=True)
@@ -17,8 +20,13 @@ class Host:
 
 def attach(name: str) -> Host:
     """Put a new namespace `mg-client-<name>` on the lan, with the first free client address."""
+    with alone():
+        return _attach(name)
+
+
+def _attach(name: str) -> Host:
     namespace = CLIENT_PREFIX + name
-    detach(name)
+    _detach(name)
     clients = [other for other in namespaces() if other.startswith(CLIENT_PREFIX)]
     number = free_number(CLIENTS, set().union(*map(ip.addresses, clients)))
     port = f"client{number}"
@@ -39,6 +47,11 @@ def attach(name: str) -> Host:
 
 def detach(name: str) -> None:
     """Take a client off the lan and remove its namespace; nothing happens when there is none."""
+    with alone():
+        _detach(name)
+
+
+def _detach(name: str) -> None:
     namespace = CLIENT_PREFIX + name
     if namespace not in namespaces():
         return
@@ -86,6 +99,11 @@ def plug(number: int) -> None:
         """,
         METAL,
     )
+
+
+def alone() -> AbstractContextManager[None]:
+    """Nobody else joins or leaves during the block: a number that is free stays so until it is taken."""
+    return lock.one_at_a_time(paths.RUN / "lan.lock")
 
 
 def free_number(numbers: range, taken: set[str]) -> int:

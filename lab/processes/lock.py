@@ -1,10 +1,11 @@
-"""One run at a time works on the machine's lab.
+"""One run at a time works on the machine's lab, and some steps are one's alone also within a run.
 
-The lock is a name in the kernel (an abstract unix socket): it is gone with its holder, however that
+The lock of a run is a name in the kernel (an abstract unix socket): it is gone with its holder, however that
 ends, and it leaves no file behind.
 """
 
 import errno
+import fcntl
 import os
 import socket
 import struct
@@ -31,6 +32,15 @@ def hold(name: str = NAME) -> Iterator[None]:
                 f"Another run is at work on this machine's lab: {_holder(name)}. Wait until it ends, or end it."
             ) from error
         lock.listen()
+        yield
+
+
+@contextmanager
+def one_at_a_time(file: Path) -> Iterator[None]:
+    """Wait until nobody else is in such a block, of whatever process; `file` is made, and stays."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 

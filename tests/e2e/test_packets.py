@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from console.run import capture
 from gateway.headscale.models import Node
 from infra.curve25519 import node_key_to_wireguard
 from lab.mesh import june, june_app
-from lab.network import topology
+from lab.network import joining, topology
 from lab.network import wireguard_client as clients
 from lab.network.addresses import CLUSTER
 from lab.network.sandbox import in_network
@@ -27,6 +28,15 @@ Connect = Callable[[str], Client]
 FIVE_MEGABYTES = 5_000_000
 UPLINKS = [f"[{topology.UPLINK_IPV6}]" if ":" in node else topology.UPLINK_IPV4 for node in CLUSTER.nodes]
 """The node as the Internet host knows it, by each of the cluster's families."""
+
+
+def test_clients_that_come_at_once_each_have_an_address() -> None:
+    names = [f"at-once-{number}" for number in range(4)]
+    with ThreadPoolExecutor(len(names)) as pool:
+        for _ in range(5):
+            hosts = list(pool.map(joining.attach, names))
+            assert len({host.ipv4 for host in hosts}) == len(names)
+            list(pool.map(joining.detach, names))
 
 
 def test_a_client_reaches_the_mesh_peer_as_the_exit_node(
