@@ -1,0 +1,60 @@
+"""A WireGuard key that is kept beside its successor: what is told of those who use it, and when its end is a loss.
+
+No Pulumi in here: it compares plain values, as the state has them.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+Held = Mapping[str, Any]
+"""What configs hold of one gateway (`infra.client_configs`)."""
+
+PREVIOUS = "previous"
+"""What older configs hold, while the key before the present one is kept: public_key, endpoint, and until if it is to
+end by itself."""
+
+
+@dataclass(frozen=True)
+class Counted:
+    """How many devices a gateway has."""
+
+    devices: int
+    unmoved: int
+    """Of them those that were not heard by the present key since it was rotated; 0 without a previous one."""
+
+
+def keeps(new: Held, endpoint: str) -> bool:
+    """Whether configs that dial this endpoint go on to work by the previous key: it is the one that they hold."""
+    return bool((previous := new.get(PREVIOUS)) and previous["endpoint"] == endpoint)
+
+
+def ends(old: Held, new: Held) -> bool:
+    """Whether a change ends the previous key before its time."""
+    if (previous := old.get(PREVIOUS)) is None:
+        return False
+    return not _is_over(previous) and not keeps(new, previous["endpoint"])
+
+
+def told(before: Mapping[str, Held], after: Mapping[str, Held], counted: Mapping[str, Counted]) -> Iterator[str]:
+    """A sentence for each gateway that has such a key now, or will have it."""
+    for name, new in after.items():
+        if (previous := new.get(PREVIOUS)) and (old := before.get(name)) is not None:
+            yield f"gateway {name}: {_told(previous, counted.get(name), begins=PREVIOUS not in old)}"
+
+
+def _told(previous: Held, counted: Counted | None, *, begins: bool) -> str:
+    until = previous.get("until", "`previous_key` is taken out")
+    if begins:
+        devices = f"its devices ({counted.devices} in all)" if counted else "its devices"
+        return f"its WireGuard key becomes another one, and {devices} go on with the one before it until {until}."
+    if counted and not counted.unmoved:
+        return "no device uses the WireGuard key before the present one any more: `previous_key` can be taken out."
+    count = f"; devices that still use it: {counted.unmoved} of {counted.devices}" if counted else ""
+    return f"the WireGuard key before the present one works until {until}{count}."
+
+
+def _is_over(previous: Held) -> bool:
+    until = previous.get("until")
+    return until is not None and datetime.now(UTC) >= datetime.fromisoformat(until)

@@ -1,0 +1,112 @@
+"""A WireGuard key that is rotated and kept, on the real engine: both are handed over, and the old one ends.
+
+The stack is of one machine, which needs neither a cluster nor Headscale. Nobody can count its devices.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from lab.pulumi import pulumi_host
+from tests.contract.pulumi_engine import Engine
+from tests.deadlines import PATIENCE, wait_for
+
+pytestmark = pytest.mark.timeout(900)  # the first run on a machine builds Pulumi
+
+EDGE: dict[str, object] = {
+    "name": "edge",
+    "endpoint": "vpn.example.com:51820",
+    "target": "metal",
+    "client_networks": ["10.78.0.0/16"],
+}
+ROTATED: dict[str, object] = {
+    "endpoint": "vpn.example.com:51821",
+    "key_rotation": "2027",
+    "previous_key": {"port": 51820, "until": "2100-01-01"},
+}
+
+
+RUN_S = 30
+"""An `up` takes a third of it."""
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    directory = tmp_path_factory.mktemp("engine")
+    return Engine(directory, pulumi_host.find(), directory / "no-kubeconfig")
+
+
+def configure(engine: Engine, *, protect: bool = True, **gateway: object) -> None:
+    given = {name: value for name, value in (EDGE | gateway).items() if value is not None}
+    engine.configure({"gateways": [given], "protect": protect})
+
+
+def up(engine: Engine) -> Mapping[str, Any]:
+    """What the playbook is handed afterwards; another preview finds nothing to do."""
+    done = engine.run("up", "--yes")
+    assert done.code == 0, done.text
+    assert engine.run("preview", "--expect-no-changes").code == 0
+    handed: Mapping[str, Any] = engine.outputs()["metal"]["edge"]
+    assert handed["private_key"] not in done.text + engine.export()
+    return handed
+
+
+def refusal(engine: Engine) -> str:
+    refused = engine.run("preview")
+    assert refused.code != 0
+    return refused.said
+
+
+def test_a_key_is_rotated_under_protection_and_the_one_before_it_ends(engine: Engine) -> None:
+    configure(engine, previous_key=ROTATED["previous_key"], endpoint=ROTATED["endpoint"])
+    assert "there is no WireGuard key before the present one" in refusal(engine), "in a new stack"
+    configure(engine)
+    before = up(engine)
+    configure(engine, previous_key=ROTATED["previous_key"], endpoint=ROTATED["endpoint"])
+    assert "there is no WireGuard key before the present one" in refusal(engine), "without a rotation"
+
+    configure(engine, **ROTATED)
+    preview = engine.run("preview")
+    assert preview.code == 0, preview.text
+    assert (
+        "gateway edge: its WireGuard key becomes another one, and its devices go on with the one before it until "
+        "2100-01-01T00:00:00+00:00."
+    ) in preview.said
+    assert "would need new configs" not in preview.text
+    under_way = up(engine)
+    assert under_way["previous_private_key"] == before["private_key"] != under_way["private_key"]
+    assert under_way["previous_private_key"] not in engine.export()
+    outputs = engine.outputs()
+    assert outputs["server_public_key"] == under_way["public_key"]
+    assert outputs["previous_key"] == {
+        "public_key": before["public_key"],
+        "endpoint": "vpn.example.com:51820",
+        "until": "2100-01-01T00:00:00+00:00",
+    }
+
+    configure(engine, **ROTATED | {"key_rotation": "2028"})
+    assert "the one before the present one is still kept: first take `previous_key` out" in refusal(engine)
+
+    configure(engine, **ROTATED | {"previous_key": None})
+    assert (
+        "gateway edge: the WireGuard key before the present one ends, and devices that still use it would need new "
+        "configs. `protect: false` in the stack's settings allows that"
+    ) in refusal(engine)
+    configure(engine, **ROTATED | {"previous_key": None}, protect=False)
+    after = up(engine)
+    assert after["private_key"] == under_way["private_key"]
+    assert not [name for name in after if name.startswith("previous_")]
+
+
+def test_at_its_time_the_previous_key_ends_unasked(engine: Engine) -> None:
+    again = {"endpoint": "vpn.example.com:51820", "key_rotation": "2028"}
+    configure(engine, **again, previous_key={"port": 51821})
+    assert "previous_private_key" in up(engine)
+    until = datetime.now(UTC) + timedelta(seconds=RUN_S * PATIENCE)
+    configure(engine, **again, previous_key={"port": 51821, "until": until.isoformat()})
+    assert engine.run("up", "--yes").code == 0
+    assert datetime.now(UTC) < until
+    wait_for(lambda: datetime.now(UTC) >= until, "the end of the previous key", RUN_S)
+    assert "previous_private_key" not in up(engine)
