@@ -56,7 +56,7 @@ class Places(Listening):
     interface: str | None = None
     """Of WireGuard; the agent's own default (wg0) when None."""
     previous_interface: str = ""
-    """Of WireGuard's previous key, where there is one."""
+    """Of WireGuard's previous key, whether there is one or not."""
     previous_private_key_file: str = ""
 
 
@@ -158,7 +158,8 @@ def openvpn_environment(gateway: GatewaySettings, places: Places) -> dict[str, s
 
 def ipsec_environment(gateway: GatewaySettings, places: Places) -> dict[str, str]:
     """The environment of `python -m gateway.agent.protocols.ipsec.server_process`."""
-    return {**_interface(places), **_openvpn(gateway, places), **_ipsec(gateway, places)}
+    previous = {"MESHGATE_PREVIOUS_INTERFACE": places.previous_interface}
+    return {**_interface(places), **previous, **_openvpn(gateway, places), **_ipsec(gateway, places)}
 
 
 def keys_environment(

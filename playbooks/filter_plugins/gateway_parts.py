@@ -5,7 +5,7 @@ from typing import Any
 
 from playbooks.filter_plugins import gateway_firewall
 from playbooks.filter_plugins.gateway_problems import SYSCTLS, later_sysctls, system
-from playbooks.filter_plugins.gateway_units import AGENT, OURS, TAILSCALE, WIREGUARD
+from playbooks.filter_plugins.gateway_units import AGENT, OURS, TAILSCALE, unit_of
 
 Host = Mapping[str, Any]
 Settings = Mapping[str, Any]
@@ -25,7 +25,7 @@ def gateway_parts(
     found = (
         ("distribution", " ".join(system(host, settings))),
         ("artifact", _release(host, artifact)),
-        *(_wireguard(host, settings) if settings["port"] else ()),
+        *_wireguard(host, settings),
         (AGENT, _unit(host["units"][AGENT])),
         *(part for way, server in settings["servers"].items() for part in _server(host, way, server["ports"])),
         (f"nft table {TABLE}", _table(host)),
@@ -39,13 +39,16 @@ def gateway_parts(
 
 
 def _wireguard(host: Host, settings: Settings) -> Iterator[tuple[str, str]]:
-    yield WIREGUARD, _unit(host["units"][WIREGUARD])
-    yield f"interface {settings['interface']}", _interface(host, settings)
-    yield f"UDP port {settings['port']}", _listens(host, "udp", settings["port"])
+    for name, one in settings["wireguard"].items():
+        unit = unit_of(name)
+        yield unit, _unit(host["units"][unit])
+        there = one["interface"] in host["interfaces"]
+        yield f"interface {one['interface']}", "" if there else f"it is not there: {unit} makes it"
+        yield f"UDP port {one['port']}", _listens(host, "udp", one["port"])
 
 
 def _server(host: Host, way: str, ports: Iterable[tuple[str, int]]) -> Iterator[tuple[str, str]]:
-    unit = f"{OURS}{way}.service"
+    unit = unit_of(way)
     yield unit, _unit(host["units"][unit])
     for transport, port in ports:
         yield f"{transport.upper()} port {port}", _listens(host, transport, port)
@@ -82,12 +85,6 @@ def _unit(unit: Mapping[str, bool]) -> str:
     if not unit["active"]:
         return "it does not run: `journalctl -u UNIT` on the host says why"
     return "" if unit["enabled"] else "it will not start at boot: run playbooks/gateway.yml"
-
-
-def _interface(host: Host, settings: Settings) -> str:
-    if settings["interface"] not in host["interfaces"]:
-        return f"it is not there: {WIREGUARD} makes it"
-    return ""
 
 
 def _listens(host: Host, protocol: str, port: int) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from playbooks.filter_plugins import gateway_firewall
 from playbooks.filter_plugins.gateway_firewall import MESH_INTERFACE
 from playbooks.filter_plugins.gateway_listeners import key_ports, wanted_ports
-from playbooks.filter_plugins.gateway_units import KEYS, OURS, TAILSCALE, VENDOR, WIREGUARD, own_units
+from playbooks.filter_plugins.gateway_units import KEYS, OURS, TAILSCALE, VENDOR, own_units, unit_of
 
 Host = Mapping[str, Any]
 Settings = Mapping[str, Any]
@@ -65,8 +65,8 @@ def system(host: Host, settings: Settings) -> Iterator[str]:
             "kernel has none; "
             "load the module tun, or give the container that device."
         )
-    wireguard = (settings["interface_environment"] or {}).get("MESHGATE_WIREGUARD")
-    if wireguard == "kernel" and not host["kernel_wireguard"]:
+    wireguard = {one["environment"]["MESHGATE_WIREGUARD"] for one in settings["wireguard"].values()}
+    if "kernel" in wireguard and not host["kernel_wireguard"]:
         yield "The kernel has no WireGuard, which `wireguard: kernel` demands; `auto` takes wireguard-go instead."
 
 
@@ -118,7 +118,8 @@ def _issuer(settings: Settings) -> Iterator[str]:
 
 
 def _interfaces(host: Host, settings: Settings) -> Iterator[str]:
-    makers = {settings["interface"]: [WIREGUARD], MESH_INTERFACE: [TAILSCALE, VENDOR]}
+    wireguard = {one["interface"]: [unit_of(name)] for name, one in settings["wireguard"].items()}
+    makers = {**wireguard, MESH_INTERFACE: [TAILSCALE, VENDOR]}
     for name, units in makers.items():
         known = any(host["units"][unit][state] for unit in units for state in ("active", "enabled"))
         if name in host["interfaces"] and not known:
@@ -129,7 +130,7 @@ def _ports(host: Host, settings: Settings) -> Iterator[str]:
     def own(unit: str) -> bool:
         return unit.startswith(OURS) and unit != KEYS
 
-    kernels = host["interfaces"].get(settings["interface"]) == "wireguard"
+    kernels = any(host["interfaces"].get(name) == "wireguard" for name in _wireguards(settings))
     yield from _taken(host, wanted_ports(settings), settings["http_host"], own, kernels=kernels)
 
 
@@ -160,8 +161,13 @@ def _clash(one: str, other: str) -> bool:
     return one == other or any(address in {"0.0.0.0", "::"} for address in (one, other))  # noqa: S104
 
 
+def _wireguards(settings: Settings) -> tuple[str, str]:
+    """The interfaces that WireGuard may have: one may be there from before the settings or the ways changed."""
+    return settings["interface"], settings["previous_interface"]
+
+
 def _networks(host: Host, settings: Settings) -> Iterator[str]:
-    ours = {settings["interface"], MESH_INTERFACE, *SERVERS_INTERFACES}
+    ours = {*_wireguards(settings), MESH_INTERFACE, *SERVERS_INTERFACES}
     for wanted in map(ipaddress.ip_network, settings["client_networks"]):
         for taken in host["networks"]:
             network = ipaddress.ip_network(taken["network"])

@@ -10,26 +10,28 @@ from typing import Any
 import pytest
 
 from lab.pulumi import pulumi_host
-from tests.contract.pulumi_engine import Engine
+from tests.contract.pulumi_engine import STACK, Engine
 from tests.deadlines import PATIENCE, wait_for
+from tests.unit.docs.commands import bash, console
 
 pytestmark = pytest.mark.timeout(900)  # the first run on a machine builds Pulumi
 
 EDGE: dict[str, object] = {
     "name": "edge",
-    "endpoint": "vpn.example.com:51820",
+    "endpoint": "vpn.example.com:31820",
     "target": "metal",
     "client_networks": ["10.78.0.0/16"],
 }
 ROTATED: dict[str, object] = {
-    "endpoint": "vpn.example.com:51821",
-    "key_rotation": "2027",
-    "previous_key": {"port": 51820, "until": "2100-01-01"},
+    "endpoint": "vpn.example.com:31821",
+    "key_rotation": "2027-spring",
+    "previous_key": {"port": 31820, "until": "2100-01-01"},
 }
 
 
-RUN_S = 30
-"""An `up` takes a third of it."""
+UNROTATED = {name: value for name, value in ROTATED.items() if name != "key_rotation"}
+RUN_S = 45
+"""An `up` takes a fourth of it."""
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +40,17 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
     return Engine(directory, pulumi_host.find(), directory / "no-kubeconfig")
 
 
-def configure(engine: Engine, *, protect: bool = True, **gateway: object) -> None:
-    given = {name: value for name, value in (EDGE | gateway).items() if value is not None}
+def configure(engine: Engine, gateway: Mapping[str, object], *, protect: bool = True) -> None:
+    given = {name: value for name, value in {**EDGE, **gateway}.items() if value is not None}
     engine.configure({"gateways": [given], "protect": protect})
+
+
+def rotate(engine: Engine) -> None:
+    """As docs/operations.md does it, with a date that does not come."""
+    configure(engine, {})
+    *commands, _ = console("docs/operations.md", "A new WireGuard key beside the old one")
+    script = "\n".join(commands).replace("--stack prod", f"--stack {STACK}").replace("2027-06-01", "2100-01-01")
+    bash(script, engine.directory, engine.environment)
 
 
 def up(engine: Engine) -> Mapping[str, Any]:
@@ -60,14 +70,14 @@ def refusal(engine: Engine) -> str:
 
 
 def test_a_key_is_rotated_under_protection_and_the_one_before_it_ends(engine: Engine) -> None:
-    configure(engine, previous_key=ROTATED["previous_key"], endpoint=ROTATED["endpoint"])
+    configure(engine, UNROTATED)
     assert "there is no WireGuard key before the present one" in refusal(engine), "in a new stack"
-    configure(engine)
+    configure(engine, {})
     before = up(engine)
-    configure(engine, previous_key=ROTATED["previous_key"], endpoint=ROTATED["endpoint"])
+    configure(engine, UNROTATED)
     assert "there is no WireGuard key before the present one" in refusal(engine), "without a rotation"
 
-    configure(engine, **ROTATED)
+    rotate(engine)
     preview = engine.run("preview")
     assert preview.code == 0, preview.text
     assert (
@@ -82,30 +92,32 @@ def test_a_key_is_rotated_under_protection_and_the_one_before_it_ends(engine: En
     assert outputs["server_public_key"] == under_way["public_key"]
     assert outputs["previous_key"] == {
         "public_key": before["public_key"],
-        "endpoint": "vpn.example.com:51820",
+        "endpoint": "vpn.example.com:31820",
         "until": "2100-01-01T00:00:00+00:00",
     }
 
-    configure(engine, **ROTATED | {"key_rotation": "2028"})
+    configure(engine, ROTATED)
+    assert engine.run("preview", "--expect-no-changes").code == 0, "the documentation does the same"
+    configure(engine, ROTATED | {"key_rotation": "2028"})
     assert "the one before the present one is still kept: first take `previous_key` out" in refusal(engine)
 
-    configure(engine, **ROTATED | {"previous_key": None})
+    configure(engine, ROTATED | {"previous_key": None})
     assert (
         "gateway edge: the WireGuard key before the present one ends, and devices that still use it would need new "
         "configs. `protect: false` in the stack's settings allows that"
     ) in refusal(engine)
-    configure(engine, **ROTATED | {"previous_key": None}, protect=False)
+    configure(engine, ROTATED | {"previous_key": None}, protect=False)
     after = up(engine)
     assert after["private_key"] == under_way["private_key"]
     assert not [name for name in after if name.startswith("previous_")]
 
 
 def test_at_its_time_the_previous_key_ends_unasked(engine: Engine) -> None:
-    again = {"endpoint": "vpn.example.com:51820", "key_rotation": "2028"}
-    configure(engine, **again, previous_key={"port": 51821})
+    again = {"endpoint": "vpn.example.com:31820", "key_rotation": "2028"}
+    configure(engine, again | {"previous_key": {"port": 31821}})
     assert "previous_private_key" in up(engine)
     until = datetime.now(UTC) + timedelta(seconds=RUN_S * PATIENCE)
-    configure(engine, **again, previous_key={"port": 51821, "until": until.isoformat()})
+    configure(engine, again | {"previous_key": {"port": 31821, "until": until.isoformat()}})
     assert engine.run("up", "--yes").code == 0
     assert datetime.now(UTC) < until
     wait_for(lambda: datetime.now(UTC) >= until, "the end of the previous key", RUN_S)
