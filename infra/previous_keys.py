@@ -3,6 +3,7 @@
 No Pulumi in here: it compares plain values, as the state has them.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +25,22 @@ class Counted:
     unmoved: int
     """Of them those that were not heard by the present key since it was rotated; 0 without a previous one."""
 
+    @property
+    def left(self) -> str:
+        """Who still uses the previous key, for people."""
+        return f"devices that still use it: {self.unmoved} of {self.devices}"
+
+
+_DEVICES, _UNMOVED = (
+    re.compile(rf"^{name} ([0-9.e+]+)$", re.MULTILINE) for name in ("meshgate_peers", "meshgate_peers_on_previous_key")
+)
+
+
+def counted(metrics: str) -> Counted | None:
+    """What the metrics of a gateway tell; None if they do not. An older agent has no previous key."""
+    devices, unmoved = (pattern.search(metrics) for pattern in (_DEVICES, _UNMOVED))
+    return Counted(int(float(devices[1])), int(float(unmoved[1])) if unmoved else 0) if devices else None
+
 
 def keeps(new: Held, endpoint: str) -> bool:
     """Whether configs that dial this endpoint go on to work by the previous key: it is the one that they hold."""
@@ -37,21 +54,21 @@ def ends(old: Held, new: Held) -> bool:
     return not _is_over(previous) and not keeps(new, previous["endpoint"])
 
 
-def told(before: Mapping[str, Held], after: Mapping[str, Held], counted: Mapping[str, Counted]) -> Iterator[str]:
+def told(before: Mapping[str, Held], after: Mapping[str, Held], devices: Mapping[str, Counted]) -> Iterator[str]:
     """A sentence for each gateway that has such a key now, or will have it."""
     for name, new in after.items():
         if (previous := new.get(PREVIOUS)) and (old := before.get(name)) is not None:
-            yield f"gateway {name}: {_told(previous, counted.get(name), begins=PREVIOUS not in old)}"
+            yield f"gateway {name}: {_told(previous, devices.get(name), begins=PREVIOUS not in old)}"
 
 
-def _told(previous: Held, counted: Counted | None, *, begins: bool) -> str:
+def _told(previous: Held, now: Counted | None, *, begins: bool) -> str:
     until = previous.get("until", "`previous_key` is taken out")
     if begins:
-        devices = f"its devices ({counted.devices} in all)" if counted else "its devices"
+        devices = f"its devices ({now.devices} in all)" if now else "its devices"
         return f"its WireGuard key becomes another one, and {devices} go on with the one before it until {until}."
-    if counted and not counted.unmoved:
+    if now and not now.unmoved:
         return "no device uses the WireGuard key before the present one any more: `previous_key` can be taken out."
-    count = f"; devices that still use it: {counted.unmoved} of {counted.devices}" if counted else ""
+    count = f"; {now.left}" if now else ""
     return f"the WireGuard key before the present one works until {until}{count}."
 
 

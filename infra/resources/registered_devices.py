@@ -3,11 +3,11 @@
 It is told beside something else. So nothing that goes wrong here fails a preview, and nothing makes it wait for long.
 """
 
-import re
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
 
+from infra import previous_keys
 from infra.gateway_programs import PROBE_PORT
 from infra.kubernetes.client import KubernetesClient
 from infra.previous_keys import Counted
@@ -19,9 +19,6 @@ _ASK = f"""
 import urllib.request
 print(urllib.request.urlopen("http://127.0.0.1:{PROBE_PORT}/metrics", timeout=2).read().decode())
 """
-_DEVICES, _UNMOVED = (
-    re.compile(rf"^{name} ([0-9.e+]+)$", re.MULTILINE) for name in ("meshgate_peers", "meshgate_peers_on_previous_key")
-)
 
 
 def counted(connections: Connections, places: Mapping[str, str]) -> Mapping[str, Counted]:
@@ -42,9 +39,8 @@ def _count(connections: Connections, places: Mapping[str, str], found: dict[str,
     for name, place in places.items():
         with suppress(Exception):
             metrics = _of_machine(place) if "://" in place else _of_pod(connections.cluster, place)
-            if told := _DEVICES.search(metrics):
-                unmoved = _UNMOVED.search(metrics)  # an older agent has no previous key
-                found[name] = Counted(int(float(told[1])), int(float(unmoved[1])) if unmoved else 0)
+            if told := previous_keys.counted(metrics):
+                found[name] = told
 
 
 def _of_machine(url: str) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from infra import previous_keys
 from playbooks.filter_plugins import gateway_firewall
 from playbooks.filter_plugins.gateway_problems import SYSCTLS, later_sysctls, system
 from playbooks.filter_plugins.gateway_units import AGENT, OURS, TAILSCALE, unit_of
@@ -12,15 +13,21 @@ Settings = Mapping[str, Any]
 Part = dict[str, Any]
 
 TABLE = "inet meshgate"
-FIREWALL = "the host's firewall"
+FIREWALL, PREVIOUS_KEY = "the host's firewall", "the WireGuard key before the present one"
 
 
 def gateway_parts(
-    host: Host, settings: Settings, artifact: Mapping[str, Any], readiness: Mapping[str, Any], node: Mapping[str, Any]
+    host: Host,
+    settings: Settings,
+    artifact: Mapping[str, Any],
+    readiness: Mapping[str, Any],
+    node: Mapping[str, Any],
+    metrics: str = "",
 ) -> list[Part]:
-    """Each part of a gateway: its name, whether it works, and if not, why; and what cannot be told of it.
+    """Each part of a gateway: its name, whether it works, and if not, why; and what there is to know of it.
 
-    `readiness` is the result of a request to /readyz, `node` that of the module headscale_node in check mode.
+    `readiness` is the result of a request to /readyz, `node` that of the module headscale_node in check mode, and
+    `metrics` what /metrics says while a key is kept beside its successor.
     """
     found = (
         ("distribution", " ".join(system(host, settings))),
@@ -33,9 +40,14 @@ def gateway_parts(
         (FIREWALL, "; ".join(gateway_firewall.shut(host, settings))),
         *(_in_the_mesh(host, settings, node) if settings["in_mesh"] else ()),
         (f"peer API {settings['peers_url']}", _api(readiness)),
+        *([(PREVIOUS_KEY, "")] if settings["previous_port"] else ()),
     )
-    doubts = {FIREWALL: "; ".join(gateway_firewall.gateway_doubts(host, settings))}
-    return [{"part": part, "works": not why, "why": why, "doubt": doubts.get(part, "")} for part, why in found]
+    doubts = "; ".join(gateway_firewall.gateway_doubts(host, settings))
+    notes = {
+        FIREWALL: f"as far as anybody can tell; {doubts}" if doubts else "",
+        PREVIOUS_KEY: _left(metrics),
+    }
+    return [{"part": part, "works": not why, "why": why, "note": notes.get(part, "")} for part, why in found]
 
 
 def _wireguard(host: Host, settings: Settings) -> Iterator[tuple[str, str]]:
@@ -66,7 +78,13 @@ def gateway_report(parts: Iterable[Part]) -> list[str]:
 
 
 def _working(part: Part) -> str:
-    return f"works, as far as anybody can tell; {part['doubt']}" if part["doubt"] else "works"
+    return f"works, {part['note']}" if part["note"] else "works"
+
+
+def _left(metrics: str) -> str:
+    """How many devices still use the key before the present one."""
+    counted = previous_keys.counted(metrics)
+    return f"and {counted.left}" if counted else ""
 
 
 def _release(host: Host, artifact: Mapping[str, Any]) -> str:

@@ -195,6 +195,14 @@ def test_the_previous_keys_port_and_interface_are_looked_at_too() -> None:
     assert parts["UDP port 51819"] == "nothing listens on it"
 
 
+def test_how_many_use_the_previous_key_is_told() -> None:
+    metrics = "# TYPE meshgate_peers gauge\nmeshgate_peers 12.0\nmeshgate_peers_on_previous_key 3.0\n"
+    last = gateway_report(gateway_parts(WORKING, ROTATED, ARTIFACT, READY, NODE, metrics))[-1]
+    assert last == "the WireGuard key before the present one: works, and devices that still use it: 3 of 12"
+    silent = gateway_report(gateway_parts(WORKING, ROTATED, ARTIFACT, READY, NODE))[-1]
+    assert silent == "the WireGuard key before the present one: works"
+
+
 def test_after_a_rotation_the_first_interface_is_in_nobodys_way() -> None:
     """It is there, with the client network's route, until the play ends it."""
     second = {"interface": "meshgate1", "port": 51819, "environment": {"MESHGATE_WIREGUARD": "auto"}}
