@@ -44,7 +44,7 @@ class Loss:
         if not self.gateway:
             return f"{self.what}, so each node and device would have to join the mesh again."
         if self.of_previous:
-            count = f" ({counted.unmoved} of {counted.devices})" if counted else ""
+            count = f" ({counted.unmoved} of {counted.devices})" if counted and counted.unmoved is not None else ""
             return f"gateway {self.gateway}: {self.what}, and devices that still use it{count} would need new configs."
         by = f" by {NAMES[self.way]}" if self.way else ""
         count = f" (the gateway has {counted.devices} in all)" if counted else ""

@@ -22,13 +22,14 @@ class Counted:
     """How many devices a gateway has."""
 
     devices: int
-    unmoved: int
-    """Of them those that were not heard by the present key since it was rotated; 0 without a previous one."""
+    unmoved: int | None
+    """Of them those that were not heard by the present key since it was rotated. None where the gateway does not have
+    two keys, such as a machine whose playbook has not run since: all may use the one that it has."""
 
     @property
     def left(self) -> str:
-        """Who still uses the previous key, for people."""
-        return f"devices that still use it: {self.unmoved} of {self.devices}"
+        """Who still uses the previous key, for people; empty where the gateway does not have one."""
+        return "" if self.unmoved is None else f"devices that still use it: {self.unmoved} of {self.devices}"
 
 
 _DEVICES, _UNMOVED = (
@@ -37,9 +38,9 @@ _DEVICES, _UNMOVED = (
 
 
 def counted(metrics: str) -> Counted | None:
-    """What the metrics of a gateway tell; None if they do not. An older agent has no previous key."""
+    """What the metrics of a gateway tell; None if they do not."""
     devices, unmoved = (pattern.search(metrics) for pattern in (_DEVICES, _UNMOVED))
-    return Counted(int(float(devices[1])), int(float(unmoved[1])) if unmoved else 0) if devices else None
+    return Counted(int(float(devices[1])), int(float(unmoved[1])) if unmoved else None) if devices else None
 
 
 def keeps(new: Held, endpoint: str) -> bool:
@@ -66,9 +67,9 @@ def _told(previous: Held, now: Counted | None, *, begins: bool) -> str:
     if begins:
         devices = f"its devices ({now.devices} in all)" if now else "its devices"
         return f"its WireGuard key becomes another one, and {devices} go on with the one before it until {until}."
-    if now and not now.unmoved:
+    if now and now.unmoved == 0:
         return "no device uses the WireGuard key before the present one any more: `previous_key` can be taken out."
-    count = f"; {now.left}" if now else ""
+    count = f"; {now.left}" if now and now.left else ""
     return f"the WireGuard key before the present one works until {until}{count}."
 
 

@@ -36,9 +36,10 @@ def previous_key(stack: RunningStack, gateway: GatewaySettings) -> Part:
     part = "the WireGuard key before the present one"
     place = client_configs.held(gateway, stack.settings.namespace).get(client_configs.ASKED_AT)
     counted = registered_devices.counted(stack.connections, {gateway.name: place} if place else {})
-    if of_gateway := counted.get(gateway.name):
+    if (of_gateway := counted.get(gateway.name)) and of_gateway.left:
         return Part(part, note=of_gateway.left)
-    return Part(part, "the gateway could not be asked who still uses it: its own metrics tell it")
+    on = "playbooks/gateway.yml run since `pulumi up`" if gateway.target == "metal" else "`pulumi up` ended well"
+    return Part(part, f"the gateway does not tell who still uses it: has {on}, and does it answer from here?")
 
 
 def _exit_node(stack: RunningStack, gateway: GatewaySettings, known: Mapping[str, Any]) -> str:

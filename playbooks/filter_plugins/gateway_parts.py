@@ -84,7 +84,7 @@ def _working(part: Part) -> str:
 def _left(metrics: str) -> str:
     """How many devices still use the key before the present one."""
     counted = previous_keys.counted(metrics)
-    return f"and {counted.left}" if counted else ""
+    return f"and {counted.left}" if counted and counted.left else ""
 
 
 def _release(host: Host, artifact: Mapping[str, Any]) -> str:

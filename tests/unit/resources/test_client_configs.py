@@ -40,9 +40,11 @@ def _in_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registered_devices, "DEADLINE_SECONDS", 1.0)
 
 
-def metrics(cluster: FakeCluster, value: str, unmoved: str = "0.0") -> None:
+def metrics(cluster: FakeCluster, value: str, unmoved: str = "") -> None:
+    """What the gateway tells; without `unmoved` it has one key."""
+    told = METRICS.format(value) + (UNMOVED.format(unmoved) if unmoved else "")
     cluster.add_deployment("meshgate", "meshgate-one", {"agent": []})
-    cluster.commands["python3", "-c", registered_devices._ASK] = lambda: METRICS.format(value) + UNMOVED.format(unmoved)
+    cluster.commands["python3", "-c", registered_devices._ASK] = lambda: told
 
 
 def under_way(*, protect: bool = True) -> dict[str, Any]:
@@ -73,6 +75,21 @@ def test_under_protect_a_previous_key_ends_when_nobody_uses_it(
     told = f"{ENDS}, and devices that still use it (3 of 12) would need new configs."
     assert [failure.reason for failure in result.failures] == ([f"{told} {REFUSED}"] if refused else [])
     assert result.inputs.get("lost", []) == ([told] if refused else [])
+
+
+def test_a_gateway_that_does_not_have_two_keys_yet_cannot_say_that_nobody_uses_the_old_one(
+    connect: Connect, cluster: FakeCluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Such as a machine whose playbook has not run since `pulumi up`."""
+    metrics(cluster, "12.0")
+    with caplog.at_level(logging.WARNING, "meshgate"):
+        connect(ClientConfigsProvider).check(under_way(), under_way())
+    assert caplog.messages == [
+        "gateway one: the WireGuard key before the present one works until `previous_key` is taken out."
+    ]
+    result = connect(ClientConfigsProvider).check(under_way(), inputs(protect=True))
+    told = f"{ENDS}, and devices that still use it would need new configs."
+    assert [failure.reason for failure in result.failures] == [f"{told} {REFUSED}"]
 
 
 def test_a_previous_key_ends_unasked_where_nobody_can_tell_who_uses_it(connect: Connect) -> None:

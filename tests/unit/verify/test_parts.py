@@ -127,11 +127,15 @@ def test_a_policy_that_shuts_the_gateway_out_is_told(policy: str | None, problem
     assert part == Part("Headscale's policy", problem)
 
 
+UNTOLD = "the gateway does not tell who still uses it"
+
+
 @pytest.mark.parametrize(
     ("metrics", "said"),
     [
         ("meshgate_peers 12.0\nmeshgate_peers_on_previous_key 3.0\n", "works; devices that still use it: 3 of 12"),
-        ("", "the gateway could not be asked who still uses it: its own metrics tell it"),
+        ("meshgate_peers 12.0\n", f"{UNTOLD}: has `pulumi up` ended well, and does it answer from here?"),
+        ("", f"{UNTOLD}: has `pulumi up` ended well, and does it answer from here?"),
     ],
 )
 def test_who_still_uses_a_rotated_key_is_told(metrics: str, said: str) -> None:
