@@ -23,16 +23,25 @@ SYSCTLS = "60-meshgate.conf"
 """The gateway's own file of sysctl.d."""
 
 
-def gateway_problems(host: Host, settings: Settings, artifact: Mapping[str, str], tailscaled: str = "") -> list[str]:
+def gateway_problems(
+    host: Host,
+    settings: Settings,
+    artifact: Mapping[str, str],
+    tailscaled: str = "",
+    *,
+    previous_key_is_given: bool = False,
+) -> list[str]:
     """What keeps a host from being this gateway, one sentence each. The host is not touched while there is one.
 
-    `artifact` is what the module gateway_artifact says, `tailscaled` the binary that the user names.
+    `artifact` is what the module gateway_artifact says, `tailscaled` the binary that the user names. A key before the
+    present one that is not given has to be the host's own.
     """
     return [
         *system(host, settings),
         *_artifact(host, artifact),
         *_tailnet(host),
         *(_mesh(host, tailscaled) if settings["in_mesh"] else []),
+        *([] if previous_key_is_given else _previous_key(settings)),
         *_interfaces(host, settings),
         *_ports(host, settings),
         *_networks(host, settings),
@@ -115,6 +124,14 @@ def _mesh(host: Host, tailscaled: str) -> Iterator[str]:
 def _issuer(settings: Settings) -> Iterator[str]:
     if problem := settings["issuing_problem"]:
         yield f"meshgate_issuing_certificate, meshgate_issuing_key: {problem.rstrip('.')}."
+
+
+def _previous_key(settings: Settings) -> Iterator[str]:
+    if settings["previous_port"] and not settings["previous_public_key"]:
+        yield (
+            f"No WireGuard key of this host has port {settings['previous_port']}, which `previous_key` says: give the "
+            "port that its key has until now, or that key as meshgate_previous_private_key."
+        )
 
 
 def _interfaces(host: Host, settings: Settings) -> Iterator[str]:

@@ -416,7 +416,11 @@ STRANGER = "import socket, time; s = socket.socket(type=socket.SOCK_DGRAM); s.bi
 
 
 def test_remove_leaves_the_machine_as_it_was(gateway: MetalGateway, before: dict[str, list[str]]) -> None:
+    """Also where a key is just rotated."""
     name = f"meshgate-{gateway.machine.name}"
+    rotated = {"endpoint": f"{gateway.machine.ipv4}:51821", "previous_key": {"port": 51820}}
+    MetalGateway(gateway.machine, gateway.directory, rotated).play("gateway")
+    assert "5182" in gateway.machine.ssh("ip", "rule")
     gateway.play("remove")
     assert metal_world.differences(before, metal_world.snapshot(gateway.machine)) == {}
     with lab_world.headscale() as headscale:

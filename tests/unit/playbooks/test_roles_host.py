@@ -172,6 +172,7 @@ def test_without_wireguard_nothing_of_it_is_looked_at() -> None:
 
 ROTATED = SETTINGS | {
     "previous_port": 51819,
+    "previous_public_key": "the key before",
     "wireguard": SETTINGS["wireguard"]
     | {"wireguard-1": {"interface": "meshgate1", "port": 51819, "environment": {"MESHGATE_WIREGUARD": "auto"}}},
 }
@@ -201,6 +202,16 @@ def test_how_many_use_the_previous_key_is_told() -> None:
     assert last == "the WireGuard key before the present one: works, and devices that still use it: 3 of 12"
     silent = gateway_report(gateway_parts(WORKING, ROTATED, ARTIFACT, READY, NODE))[-1]
     assert silent == "the WireGuard key before the present one: works"
+
+
+def test_a_key_before_the_present_one_is_the_hosts_own_or_given() -> None:
+    elsewhere = ROTATED | {"previous_public_key": ""}
+    assert gateway_problems(FRESH, elsewhere, ARTIFACT) == [
+        "No WireGuard key of this host has port 51819, which `previous_key` says: give the port that its key has until "
+        "now, or that key as meshgate_previous_private_key."
+    ]
+    assert gateway_problems(FRESH, elsewhere, ARTIFACT, previous_key_is_given=True) == []
+    assert gateway_problems(FRESH, ROTATED, ARTIFACT) == []
 
 
 def test_after_a_rotation_the_first_interface_is_in_nobodys_way() -> None:

@@ -385,17 +385,28 @@ class TestBefore:
             {"rule": {"family": "ip", "table": "mangle", "chain": "OUTPUT"}},
             {"table": {"family": "inet", "name": "meshgate"}},
             {"rule": {"family": "inet", "table": "meshgate", "chain": "input"}},
+            {"table": {"family": "inet", "name": "meshgate_rotation"}},
         ]
-        commands.answer = lambda _: (0, json.dumps({"nftables": now}), "")
+        rules = {"-4": [{"priority": 5182}], "-6": []}
+
+        def answer(command: list[str]) -> ANSWER:
+            return (0, json.dumps(rules[command[2]] if "-json" in command else {"nftables": now}), "")
+
+        commands.answer = answer
         commands.ran.clear()
         assert self.be(tmp_path, "restored", check=True)["changed"]
-        assert [command[3:4] for command in commands.ran] == [["-j"]]
+        looks = [["ip", "-json", family, "rule", "show", "pref", "5182"] for family in rules]
+        assert commands.ran[1:] == looks
         commands.ran.clear()
         restored = self.be(tmp_path, "restored")
         assert (network / "ipv4/conf/all/forwarding").read_text() == "0"
         assert commands.ran[1:] == [
             ["chroot", "/release", "nft", "delete", "table", "inet", "meshgate"],
+            ["chroot", "/release", "nft", "delete", "table", "inet", "meshgate_rotation"],
             ["chroot", "/release", "nft", "delete", "table", "ip", "filter"],
+            looks[0],
+            ["ip", "-4", "rule", "delete", "pref", "5182"],
+            looks[1],
             ["systemctl", "start", "tailscaled.service"],
         ]
         assert "no table inet meshgate" in restored["diff"]["after"]
