@@ -130,6 +130,8 @@ def test_at_its_time_the_previous_key_ends_unasked(engine: Engine) -> None:
     again = {"endpoint": "vpn.example.com:31820", "key_rotation": "2028"}
     configure(engine, again | {"previous_key": {"port": 31821, "until": "2100-01-01"}})
     assert "previous_private_key" in up(engine)
+    replaced = engine.run("preview", "--replace", "**::edge-key")
+    assert "there is no WireGuard key before the present one" in replaced.said, "a key that is made anew has none"
     # As if the time had come: it was known, and nobody is asked again.
     later = "sed s/2100-01-01T00:00:00/2020-01-01T00:00:00/"
     state = f"pulumi stack export --stack {STACK} | {later} | pulumi stack import --stack {STACK}"

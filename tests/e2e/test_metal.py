@@ -420,7 +420,7 @@ def test_remove_leaves_the_machine_as_it_was(gateway: MetalGateway, before: dict
     name = f"meshgate-{gateway.machine.name}"
     rotated = {"endpoint": f"{gateway.machine.ipv4}:51821", "previous_key": {"port": 51820}}
     MetalGateway(gateway.machine, gateway.directory, rotated).play("gateway")
-    assert "5182" in gateway.machine.ssh("ip", "rule")
+    wait_for(lambda: "5182" in gateway.machine.ssh("ip", "rule"), "the way back to devices of the old key")
     gateway.play("remove")
     assert metal_world.differences(before, metal_world.snapshot(gateway.machine)) == {}
     with lab_world.headscale() as headscale:
