@@ -90,7 +90,7 @@ def test_a_rotation_that_is_killed_goes_on_and_the_device_is_dark_for_a_pods_sta
     assert "would need new configs" not in preview
     assert life.kill(rotated, "up", lambda line: f"WireGuardKey {NAME}-key updating" in line)
     rotated.recover()
-    assert life.kill(rotated, "up", lambda line: f"ConfigMap {NAME}-config updating" in line)
+    assert life.kill(rotated, "up", lambda line: f"Secret {NAME}-identity updating" in line)
     with pinging(device.inside, topology.INTERNET_IPV4) as pings:
         life.up(rotated)
         wait_for(lambda: lab_world.passes(device, lab_world.INTERNET[0], 1), "the device, with its old config", 30)

@@ -172,7 +172,7 @@ def rotation(gateway: MetalGateway, client: Client, old_port: int, new_port: int
     assert gateway.processes()["meshgate-agent.service"] != agent
     assert both.play("gateway").changed == []
     left = "the WireGuard key before the present one: works, and devices that still use it: {} of"
-    assert left.format(1) in both.play("verify").output
+    assert left.format(1) in both.play("verify").said
     new_key = public_key(gateway)
     assert new_key != old_key
     with both.client("newcomer") as newcomer:
@@ -182,7 +182,7 @@ def rotation(gateway: MetalGateway, client: Client, old_port: int, new_port: int
 
     lab_world.move(client, old_key, new_key, endpoint)
     wait_for(lambda: lab_world.passes(client, lab_world.INTERNET[0], 1), "the client, by the new key")
-    wait_for(lambda: left.format(0) in both.play("verify").output, "the count of those left", within=60)
+    wait_for(lambda: left.format(0) in both.play("verify").said, "the count of those left", within=60)
     with pinging(client.inside, topology.INTERNET_IPV4, interval_s=0.05) as pings:
         MetalGateway(gateway.machine, gateway.directory, {"endpoint": endpoint}).play("gateway")
     assert pings.lost == []
