@@ -7,15 +7,12 @@ begins alike, one more way. No Pulumi in here: it compares plain values, as the 
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from infra import gateway_programs
+from infra import gateway_programs, previous_keys
+from infra.previous_keys import Counted, Held
 from infra.settings.gateway import GatewaySettings
 from infra.settings.value_types import IPNetwork, split_endpoint
 from infra.settings.ways import NAMES
-
-Held = Mapping[str, Any]
-"""What configs hold of one gateway: JSON's types. A value that only `pulumi up` learns is none of them."""
 
 PUBLIC_KEY, ISSUER = "public_key", "issuer"
 """What the settings do not tell: WireGuard's public key, and a digest of what issues the certificates."""
@@ -35,13 +32,22 @@ class Loss:
     """By which way the devices come in that lose it; empty where it is all of them."""
     guarded: bool = False
     """Whether a resource ends with it that the engine itself protects (infra/protection.py), or lets go by name."""
+    of_previous: bool = False
+    """Whether those lose it alone that still use the WireGuard key before the present one."""
 
-    def sentence(self, devices: int | None) -> str:
-        """For people; `devices` are all of the gateway's, None where it could not be asked."""
+    def is_nobodys(self, counted: Counted | None) -> bool:
+        """Whether it is known that no device loses anything."""
+        return self.of_previous and counted is not None and counted.unmoved == 0
+
+    def sentence(self, counted: Counted | None) -> str:
+        """For people; `counted` is None where the gateway could not be asked."""
         if not self.gateway:
             return f"{self.what}, so each node and device would have to join the mesh again."
+        if self.of_previous:
+            count = f" ({counted.unmoved} of {counted.devices})" if counted and counted.unmoved is not None else ""
+            return f"gateway {self.gateway}: {self.what}, and devices that still use it{count} would need new configs."
         by = f" by {NAMES[self.way]}" if self.way else ""
-        count = "" if devices is None else f" (the gateway has {devices} in all)"
+        count = f" (the gateway has {counted.devices} in all)" if counted else ""
         return f"gateway {self.gateway}: {self.what}, so its devices{by} would need new configs{count}."
 
 
@@ -77,6 +83,8 @@ def _of_gateway(name: str, old: Held, new: Held) -> Iterator[Loss]:
     for way, addresses in old["dialled"].items():
         if way not in new["dialled"]:
             yield Loss(name, f"`access` does not have {way} any more", way)
+        elif way == "wireguard" and previous_keys.keeps(new, addresses[0]) and previous_keys.PREVIOUS not in old:
+            continue  # what is rotated now is the previous key then
         elif gone := [one for one in addresses if one not in new["dialled"][way]]:
             setting = "`endpoint` or `openvpn` changes" if way == "openvpn" else "`endpoint` changes"
             yield Loss(name, f"{setting}, and clients dial {', '.join(gone)}", way)
@@ -84,6 +92,8 @@ def _of_gateway(name: str, old: Held, new: Held) -> Iterator[Loss]:
             yield Loss(name, "its WireGuard key becomes another one", way, guarded=True)
         elif ISSUER in old and way != "wireguard" and old[ISSUER] != new.get(ISSUER):
             yield Loss(name, "its issuing certificate becomes another one", way, guarded=True)
+    if "wireguard" in new["dialled"] and previous_keys.ends(old, new):
+        yield Loss(name, "the WireGuard key before the present one ends", of_previous=True)
     networks = _networks(new["client_networks"])
     if gone := [str(one) for one in _networks(old["client_networks"]) if not _keeps_addresses(one, networks)]:
         become = ", ".join(map(str, networks))

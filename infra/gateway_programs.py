@@ -55,6 +55,9 @@ class Places(Listening):
     """Where the agent and charon meet."""
     interface: str | None = None
     """Of WireGuard; the agent's own default (wg0) when None."""
+    previous_interface: str = ""
+    """Of WireGuard's previous key, whether there is one or not."""
+    previous_private_key_file: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,12 +70,18 @@ class KeyPlaces(Listening):
 
 
 def agent_environment(
-    gateway: GatewaySettings, public_key: Text | None, places: Places, *, in_mesh: bool = True
+    gateway: GatewaySettings,
+    public_key: Text | None,
+    places: Places,
+    *,
+    previous_public_key: Text | None = None,
+    in_mesh: bool = True,
 ) -> dict[str, str | Text]:
     """The environment of `python -m gateway.agent`; an empty value stands for none.
 
-    `public_key` is WireGuard's, None of a gateway that does not offer it. A change of the environment ends the agent
-    and begins it again. What need not do that is in `agent_settings`.
+    `public_key` is WireGuard's, None of a gateway that does not offer it; `previous_public_key` that before it, where
+    the settings keep it. A change of the environment ends the agent and begins it again. What need not do that is in
+    `agent_settings`.
     """
     values: dict[str, str | Text] = {
         "MESHGATE_CLIENT_NETWORKS": _listed(gateway.client_networks),
@@ -87,6 +96,13 @@ def agent_environment(
             "MESHGATE_LISTEN_PORT": str(gateway.port),
             "MESHGATE_PUBLIC_KEY": public_key,
             "MESHGATE_PRIVATE_KEY_FILE": places.private_key_file,
+        }
+    if gateway.previous and previous_public_key is not None:
+        values |= {
+            "MESHGATE_PREVIOUS_INTERFACE": places.previous_interface,
+            "MESHGATE_PREVIOUS_LISTEN_PORT": str(gateway.previous.port),
+            "MESHGATE_PREVIOUS_PUBLIC_KEY": previous_public_key,
+            "MESHGATE_PREVIOUS_PRIVATE_KEY_FILE": places.previous_private_key_file,
         }
     if gateway.renumber:
         values["MESHGATE_RENUMBER"] = "true"
@@ -108,8 +124,10 @@ def agent_settings(gateway: GatewaySettings, cluster: ClusterSettings | None = N
     around = cluster or ClusterSettings(pod_networks=(), service_networks=())
     openvpn = {"MESHGATE_OPENVPN_ENDPOINTS": _listed(gateway.openvpn_endpoints)} if gateway.openvpn_ports else {}
     keepalive = {"MESHGATE_PERSISTENT_KEEPALIVE": str(gateway.persistent_keepalive)} if gateway.has_wireguard else {}
+    until = gateway.previous.until if gateway.previous else None
     return {
         **openvpn,
+        **({"MESHGATE_PREVIOUS_UNTIL": until.isoformat() if until else ""} if gateway.previous else {}),
         "MESHGATE_ENDPOINT": gateway.endpoint,
         "MESHGATE_ALLOWED_IPS": _listed(gateway.allowed_ips),
         "MESHGATE_CLOSED_NETWORKS": _listed((*around.pod_networks, *around.service_networks)),
@@ -128,6 +146,11 @@ def interface_environment(gateway: GatewaySettings, places: Places) -> dict[str,
     return {**_interface(places), "MESHGATE_WIREGUARD": gateway.wireguard}
 
 
+def previous_interface_environment(gateway: GatewaySettings, places: Places) -> dict[str, str]:
+    """The same for the interface of the previous key."""
+    return {"MESHGATE_INTERFACE": places.previous_interface, "MESHGATE_WIREGUARD": gateway.wireguard}
+
+
 def openvpn_environment(gateway: GatewaySettings, places: Places) -> dict[str, str]:
     """The environment of `python -m gateway.agent.protocols.openvpn.server_process`."""
     return {**_openvpn(gateway, places), "MESHGATE_CLIENT_NETWORKS": _listed(gateway.client_networks)}
@@ -135,7 +158,8 @@ def openvpn_environment(gateway: GatewaySettings, places: Places) -> dict[str, s
 
 def ipsec_environment(gateway: GatewaySettings, places: Places) -> dict[str, str]:
     """The environment of `python -m gateway.agent.protocols.ipsec.server_process`."""
-    return {**_interface(places), **_openvpn(gateway, places), **_ipsec(gateway, places)}
+    previous = {"MESHGATE_PREVIOUS_INTERFACE": places.previous_interface}
+    return {**_interface(places), **previous, **_openvpn(gateway, places), **_ipsec(gateway, places)}
 
 
 def keys_environment(

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 TOKENS, ADMIN_TOKEN, PRIVATE_KEY, PRE_AUTH_KEY = "tokens", "admin-token", "private-key", "pre-auth-key"
+PREVIOUS_PRIVATE_KEY = "previous-private-key"
 ISSUING_CERTIFICATE, ISSUING_KEY = "issuing.crt", "issuing.key"
 
 

@@ -34,7 +34,7 @@ def verify(
                 found = list(parts)
             typer.echo(f"\n{heading}")
             for part in found:
-                typer.echo(f"  {part.name}: {part.problem or 'works'}")
+                typer.echo(f"  {part.said}")
             works = works and not any(part.problem for part in found)
         if stack.settings.headscale:
             _tell_keys(stack)

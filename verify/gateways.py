@@ -5,6 +5,8 @@ from typing import Any
 
 from gateway.headscale import EXIT_ROUTES, policy_reach
 from gateway.headscale import policy as policies
+from infra import client_configs
+from infra.resources import registered_devices
 from infra.settings.gateway import GatewaySettings
 from verify import ways_in
 from verify.inside import Program
@@ -25,6 +27,19 @@ def parts(stack: RunningStack, gateway: GatewaySettings) -> Iterator[Part]:
         if node_id := outputs["exit_node"]["id"]:
             yield judged("Headscale's policy", lambda: _shut_out(stack, node_id))
     yield from ways_in.parts(gateway, outputs, agent)
+    if gateway.previous:
+        yield previous_key(stack, gateway)
+
+
+def previous_key(stack: RunningStack, gateway: GatewaySettings) -> Part:
+    """How many devices still use the key before the present one, of a machine as well."""
+    part = "the WireGuard key before the present one"
+    place = client_configs.held(gateway, stack.settings.namespace).get(client_configs.ASKED_AT)
+    counted = registered_devices.counted(stack.connections, {gateway.name: place} if place else {})
+    if (of_gateway := counted.get(gateway.name)) and of_gateway.left:
+        return Part(part, note=of_gateway.left)
+    on = "playbooks/gateway.yml run since `pulumi up`" if gateway.target == "metal" else "`pulumi up` ended well"
+    return Part(part, f"the gateway does not tell who still uses it: has {on}, and does it answer from here?")
 
 
 def _exit_node(stack: RunningStack, gateway: GatewaySettings, known: Mapping[str, Any]) -> str:

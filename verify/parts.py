@@ -18,6 +18,13 @@ class Part:
 
     name: str
     problem: str = ""
+    note: str = ""
+    """What there is to know of a part that works."""
+
+    @property
+    def said(self) -> str:
+        """What people read of it."""
+        return f"{self.name}: {self.problem or '; '.join(filter(None, ('works', self.note)))}"
 
 
 def judged(name: str, look: Callable[[], str]) -> Part:

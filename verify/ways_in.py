@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from infra import curve25519
+from infra.settings.client_ports import PREVIOUS_KEY, ClientPort
 from infra.settings.gateway import GatewaySettings
 from infra.settings.value_types import split_endpoint
 from verify import ike_probe, openvpn_reset, wireguard_handshake
@@ -21,13 +22,13 @@ _NO_UDP = "what is between here and the gateway lets no UDP to that port through
 
 def parts(gateway: GatewaySettings, outputs: Mapping[str, Any], agent: Program | None) -> Iterator[Part]:
     """A part for each port that clients dial; `agent` lets a device in where strangers get no answer."""
-    host, port = split_endpoint(gateway.endpoint)
+    host, _ = split_endpoint(gateway.endpoint)
     shown = gateway.endpoint.rpartition(":")[0]
     for one in gateway.client_ports:
         look: Callable[[], str] | None = None
         match one.way, one.transport:
             case "wireguard", _ if agent:
-                look = partial(_handshake, (host, port), outputs["server_public_key"], agent)
+                look = partial(_handshake, (host, one.published), _key(one, outputs), agent)
             case "openvpn", "udp" if agent:
                 look = partial(_resets, (host, one.published), agent)
             case "openvpn", "tcp":
@@ -38,12 +39,18 @@ def parts(gateway: GatewaySettings, outputs: Mapping[str, Any], agent: Program |
             yield judged(f"{one.way} at {one.transport}:{shown}:{one.published}, from here", look)
 
 
+def _key(port: ClientPort, outputs: Mapping[str, Any]) -> str:
+    """The public key of who listens there."""
+    known = outputs["previous_key"]["public_key"] if port.name == PREVIOUS_KEY else outputs["server_public_key"]
+    return str(known)
+
+
 def _handshake(endpoint: tuple[str, int], server_public_key: str, agent: Program) -> str:
     private_key = curve25519.generate_private_key()
     with _device(agent, {"public_key": curve25519.public_key(private_key)}):
         if wireguard_handshake.is_answered(endpoint, private_key, server_public_key):
             return ""
-    return f"no handshake: {_NO_UDP}, or the stack's server_public_key is not the key of what listens there"
+    return f"no handshake: {_NO_UDP}, or the key of what listens there is not the one that the stack's outputs tell"
 
 
 def _resets(endpoint: tuple[str, int], agent: Program) -> str:

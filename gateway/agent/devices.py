@@ -198,6 +198,11 @@ class Devices(KnownDevices):
         self._drop(devices)
         self.left_behind.set()
 
+    @property
+    def has_previous_key(self) -> bool:
+        """Whether devices may come in by a WireGuard key from before a rotation."""
+        return self._previous_public_key is not None
+
     def unmoved(self) -> list[Device]:
         """Those that may be in and were not heard by the present WireGuard key yet; none unless there is a previous."""
         if self._previous_public_key is None:

@@ -36,7 +36,8 @@ class GatewayCollector(Collector):
         families, pool = _Families(), self._devices.pool
         families.peers.add_metric([], len(pool.taken) - self._devices.resting)
         families.resting.add_metric([], self._devices.resting)
-        families.unmoved.add_metric([], len(self._devices.unmoved()))
+        if self._devices.has_previous_key:  # 0 would say that all have moved
+            families.unmoved.add_metric([], len(self._devices.unmoved()))
         families.addresses.add_metric([], pool.capacity)
         families.taken.add_metric([], len(pool.taken) + len(pool.resting))
         for limit in HANDSHAKE_AGES_S:
@@ -58,7 +59,7 @@ class _Families:
         )
         self.unmoved = GaugeMetricFamily(
             "meshgate_peers_on_previous_key",
-            "Devices that were not heard by the present key since a rotation; 0 once there is no previous one.",
+            "Devices that were not heard by the present key since a rotation; not there without a previous one.",
             labels=[],
         )
         self.addresses = GaugeMetricFamily(

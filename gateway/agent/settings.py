@@ -191,10 +191,10 @@ class AgentSettings(BaseSettings):
             raise ValueError("a certificate and its private key are given together, or neither")
         return key
 
-    @field_validator("tailscale_socket", mode="before")
+    @field_validator("tailscale_socket", "previous_until", mode="before")
     @classmethod
-    def _empty_is_none(cls, path: object) -> object:
-        return path or None
+    def _empty_is_none(cls, value: object) -> object:
+        return value or None
 
     @model_validator(mode="after")
     def _offers_a_protocol(self) -> Self:

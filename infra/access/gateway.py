@@ -12,7 +12,7 @@ from typing import Any
 import pulumi
 from pydantic import SecretStr
 
-from infra import client_configs
+from infra import client_configs, previous_keys
 from infra.components.component import Component
 from infra.components.gateway_identity import GatewayIdentity, MeshIdentity
 from infra.components.orchestrator_env import GatewayAccess
@@ -22,7 +22,7 @@ from infra.resources.exit_node import ExitNode
 from infra.resources.pre_auth_key import PreAuthKey
 from infra.resources.token import Token, digest
 from infra.resources.user import HeadscaleUser
-from infra.resources.wireguard_key import WireGuardKey
+from infra.resources.wireguard_key import KeyPair, WireGuardKey
 from infra.settings.gateway import GatewaySettings
 from infra.settings.headscale import HeadscaleSettings
 from infra.settings.stack import StackSettings
@@ -60,6 +60,7 @@ class Gateway(Component):
                 f"{gateway.name}-key",
                 rotation=gateway.key_rotation,
                 adopt=_secret(gateway.private_key),
+                keep_previous=gateway.previous is not None,
                 kept_in=target.secret,
                 opts=self.child(),
             )
@@ -73,7 +74,8 @@ class Gateway(Component):
         identity = GatewayIdentity(
             tokens=token.file,
             admin_token=token.admin,
-            wireguard=key,
+            wireguard=key.pair if key else None,
+            previous=key.previous_pair if key and gateway.previous else None,
             mesh=self._mesh_identity(server, user, target) if server and user else None,
             issuer=self._issuer(authority, target) if authority and gateway.has_certificates else None,
         )
@@ -82,7 +84,7 @@ class Gateway(Component):
         arrival = target.arrival(exit_node, self.child(*found.resources))
         self.whys = arrival.whys
         self.handover = found.handover
-        self.client_configs = {**client_configs.held(gateway, settings.namespace), **_learned(identity)}
+        self.client_configs = {**client_configs.held(gateway, settings.namespace), **_learned(gateway, identity)}
         self.access = GatewayAccess(
             gateway=self,
             public_key=key.public_key if key else None,
@@ -95,6 +97,7 @@ class Gateway(Component):
         )
         self.outputs: dict[str, pulumi.Input[object]] = {
             **({"server_public_key": key.public_key, "server_endpoint": gateway.endpoint} if key else {}),
+            **({"previous_key": _previous(gateway, identity.previous)} if identity.previous else {}),
             **(_in_the_mesh(exit_node, server) if exit_node and server else {}),
             "peers_url": found.peers_url,
             "client_networks": list(map(str, gateway.client_networks)),
@@ -123,6 +126,7 @@ class Gateway(Component):
             common_name=f"Meshgate {pulumi.get_stack()}: gateway {self._gateway.name}"[:64],
             authority=authority,
             rotation=self._gateway.key_rotation,
+            spared=self._gateway.previous is not None,
             kept_in=target.secret,
             opts=self.child(),
         )
@@ -148,13 +152,21 @@ def _secret(value: SecretStr | None) -> pulumi.Output[str] | None:
     return pulumi.Output.secret(value.get_secret_value()) if value else None
 
 
-def _learned(identity: GatewayIdentity) -> dict[str, pulumi.Input[Any]]:
+def _learned(gateway: GatewaySettings, identity: GatewayIdentity) -> dict[str, pulumi.Input[Any]]:
     """What the settings do not tell of clients' configs."""
     key, issuer = identity.wireguard, identity.issuer
     return {
         **({client_configs.PUBLIC_KEY: key.public_key} if key else {}),
+        **({previous_keys.PREVIOUS: _previous(gateway, identity.previous)} if identity.previous else {}),
         **({client_configs.ISSUER: issuer.chain.apply(digest)} if issuer else {}),
     }
+
+
+def _previous(gateway: GatewaySettings, key: KeyPair) -> dict[str, pulumi.Input[Any]]:
+    """What older configs hold, and until when that works."""
+    until = gateway.previous.until if gateway.previous else None
+    told: dict[str, pulumi.Input[Any]] = {"public_key": key.public_key, "endpoint": gateway.previous_endpoint}
+    return told | ({"until": until.isoformat()} if until else {})
 
 
 def _in_the_mesh(node: ExitNode, server: HeadscaleSettings) -> dict[str, pulumi.Input[object]]:

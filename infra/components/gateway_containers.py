@@ -10,7 +10,15 @@ import pulumi
 from infra import gateway_programs
 from infra.components.gateway_identity import GatewayIdentity, MeshIdentity
 from infra.resources.token import digest
-from infra.secret_contents import ISSUING_CERTIFICATE, ISSUING_KEY, PRE_AUTH_KEY, PRIVATE_KEY, TOKENS
+from infra.secret_contents import (
+    ISSUING_CERTIFICATE,
+    ISSUING_KEY,
+    PRE_AUTH_KEY,
+    PREVIOUS_PRIVATE_KEY,
+    PRIVATE_KEY,
+    TOKENS,
+)
+from infra.settings.client_ports import PREVIOUS_SERVER
 from infra.settings.gateway import GatewaySettings
 from infra.settings.resources import resources
 
@@ -27,6 +35,7 @@ OPENVPN_MEETING = "/run/meshgate-openvpn"
 IPSEC_MEETING = "/run/meshgate-ipsec"
 MEETINGS = {"wireguard": WIREGUARD_SOCKETS, "openvpn": OPENVPN_MEETING, "ipsec": IPSEC_MEETING}
 """Where the agent meets the servers of the ways in."""
+INTERFACE = "gateway.agent.protocols.wireguard.interface_process"
 PLACES = gateway_programs.Places(
     private_key_file=f"{IDENTITY}/{PRIVATE_KEY}",
     token_file=f"{IDENTITY}/{TOKENS}",
@@ -37,6 +46,8 @@ PLACES = gateway_programs.Places(
     tailscale_socket=f"{TAILSCALE_MEETING}/tailscaled.sock",
     openvpn_dir=OPENVPN_MEETING,
     ipsec_dir=IPSEC_MEETING,
+    previous_interface="wg-previous",
+    previous_private_key_file=f"{IDENTITY}/{PREVIOUS_PRIVATE_KEY}",
 )
 
 
@@ -113,12 +124,13 @@ def tailscale(mesh: MeshIdentity, gateway: GatewaySettings) -> dict[str, object]
 
 def wireguard(gateway: GatewaySettings) -> dict[str, object]:
     """Makes the WireGuard interface and holds it."""
-    return _server(
-        gateway,
-        "wireguard",
-        "gateway.agent.protocols.wireguard.interface_process",
-        gateway_programs.interface_environment(gateway, PLACES),
-    )
+    return _server(gateway, "wireguard", INTERFACE, gateway_programs.interface_environment(gateway, PLACES))
+
+
+def previous_wireguard(gateway: GatewaySettings) -> dict[str, object]:
+    """The same for the key before the present one."""
+    environment = gateway_programs.previous_interface_environment(gateway, PLACES)
+    return _server(gateway, "wireguard", INTERFACE, environment, name=PREVIOUS_SERVER)
 
 
 def openvpn(gateway: GatewaySettings) -> dict[str, object]:
@@ -147,8 +159,10 @@ def agent(gateway: GatewaySettings, identity: GatewayIdentity) -> dict[str, obje
     probe = {"port": "probes"}
     in_mesh = identity.mesh is not None
     mesh = [{"name": "tailscale-run", "mount_path": TAILSCALE_MEETING, "read_only": True}] if in_mesh else []
-    public_key = identity.wireguard.public_key if identity.wireguard else None
-    environment = gateway_programs.agent_environment(gateway, public_key, PLACES, in_mesh=in_mesh)
+    public_key, previous_key = (key.public_key if key else None for key in (identity.wireguard, identity.previous))
+    environment = gateway_programs.agent_environment(
+        gateway, public_key, PLACES, previous_public_key=previous_key, in_mesh=in_mesh
+    )
     return _container(
         "agent",
         gateway.image,
@@ -178,16 +192,21 @@ def agent(gateway: GatewaySettings, identity: GatewayIdentity) -> dict[str, obje
 
 
 def _server(
-    gateway: GatewaySettings, way: str, module: str, environment: Mapping[str, str], *capabilities: str
+    gateway: GatewaySettings,
+    way: str,
+    module: str,
+    environment: Mapping[str, str],
+    *capabilities: str,
+    name: str | None = None,
 ) -> dict[str, object]:
-    """What a way's clients dial; the agent meets it in a directory."""
+    """What a way's clients dial; the agent meets it in a directory. It has the way's name, or one of its own."""
     return _container(
-        way,
+        name or way,
         gateway.image,
         *capabilities,
         command=["python3", "-m", module],
         env=_environment(environment),
-        ports=_client_ports(gateway, way),
+        ports=_client_ports(gateway, name or way),
         resources=resources(way, gateway.capacity),
         volume_mounts=[
             {"name": "tun", "mount_path": "/dev/net/tun"},
@@ -196,7 +215,7 @@ def _server(
     )
 
 
-def _client_ports(gateway: GatewaySettings, way: str) -> list[dict[str, object]]:
+def _client_ports(gateway: GatewaySettings, server: str) -> list[dict[str, object]]:
     return [
         {
             "name": port.name,
@@ -205,7 +224,7 @@ def _client_ports(gateway: GatewaySettings, way: str) -> list[dict[str, object]]
             **({"host_port": port.published} if gateway.exposure == "HostPort" else {}),
         }
         for port in gateway.client_ports
-        if port.way == way
+        if port.server == server
     ]
 
 

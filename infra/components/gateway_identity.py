@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pulumi
 
 from infra.resources.certificate_authority import IssuingCertificate
-from infra.resources.wireguard_key import WireGuardKey
+from infra.resources.wireguard_key import KeyPair
 from infra.settings.headscale import HeadscaleSettings
 
 
@@ -16,10 +16,12 @@ class GatewayIdentity:
     tokens: pulumi.Output[str]
     """The lines of the agent's token file."""
     admin_token: pulumi.Output[str]
-    wireguard: WireGuardKey | None
+    wireguard: KeyPair | None
     """None where WireGuard is not offered."""
     mesh: "MeshIdentity | None"
     """None of a plain gateway."""
+    previous: KeyPair | None = None
+    """WireGuard's key before that one, where devices may still use it."""
     issuer: IssuingCertificate | None = None
     """What devices get their certificates from; None where none has one."""
 

@@ -12,7 +12,15 @@ from infra.components import gateway_containers as containers
 from infra.components.gateway_containers import CA_CERTIFICATE
 from infra.components.gateway_identity import GatewayIdentity
 from infra.resources.token import digest
-from infra.secret_contents import ADMIN_TOKEN, ISSUING_CERTIFICATE, ISSUING_KEY, PRE_AUTH_KEY, PRIVATE_KEY, TOKENS
+from infra.secret_contents import (
+    ADMIN_TOKEN,
+    ISSUING_CERTIFICATE,
+    ISSUING_KEY,
+    PRE_AUTH_KEY,
+    PREVIOUS_PRIVATE_KEY,
+    PRIVATE_KEY,
+    TOKENS,
+)
 from infra.settings.gateway import GatewaySettings
 from infra.settings.stack import StackSettings
 
@@ -28,6 +36,8 @@ def annotations(identity: GatewayIdentity) -> dict[str, pulumi.Input[str]]:
     noticed: dict[str, pulumi.Input[str]] = {}
     if identity.wireguard:
         noticed["meshgate/public-key"] = identity.wireguard.public_key
+    if identity.previous:
+        noticed["meshgate/previous-public-key"] = identity.previous.public_key
     if identity.mesh:
         # The digest of a random key tells nothing of it.
         noticed["meshgate/pre-auth-key"] = pulumi.Output.unsecret(identity.mesh.pre_auth_key.apply(digest))
@@ -42,6 +52,8 @@ def secrets(identity: GatewayIdentity) -> dict[str, pulumi.Input[str]]:
     own: dict[str, pulumi.Input[str]] = {TOKENS: identity.tokens, ADMIN_TOKEN: identity.admin_token}
     if identity.wireguard:
         own[PRIVATE_KEY] = identity.wireguard.private_key
+    if identity.previous:
+        own[PREVIOUS_PRIVATE_KEY] = identity.previous.private_key
     if identity.issuer:
         own |= {ISSUING_CERTIFICATE: identity.issuer.chain, ISSUING_KEY: identity.issuer.key}
     return own | ({PRE_AUTH_KEY: identity.mesh.pre_auth_key} if identity.mesh else {})
@@ -57,9 +69,10 @@ def config(settings: StackSettings, gateway: GatewaySettings, identity: GatewayI
 def spec(gateway: GatewaySettings, name: str, identity: GatewayIdentity) -> dict[str, object]:
     """The PodSpec; `name` is that of the Secret, the ConfigMap and the volume claim."""
     private = (PRIVATE_KEY,) if identity.wireguard else ()
+    previous = (PREVIOUS_PRIVATE_KEY,) if identity.previous else ()
     issuing = (ISSUING_CERTIFICATE, ISSUING_KEY) if identity.issuer else ()
     volumes: list[dict[str, object]] = [
-        {"name": "identity", "secret": _secret(name, *private, TOKENS, *issuing)},
+        {"name": "identity", "secret": _secret(name, *private, *previous, TOKENS, *issuing)},
         {"name": "settings", "config_map": _config_map(name, *gateway_programs.agent_settings(gateway))},
         {"name": "state", "persistent_volume_claim": {"claim_name": name}},
         {"name": "tun", "host_path": {"path": "/dev/net/tun", "type": "CharDevice"}},
@@ -69,6 +82,8 @@ def spec(gateway: GatewaySettings, name: str, identity: GatewayIdentity) -> dict
         if way in gateway.access:
             running.append(server(gateway))
             volumes.append({"name": way, "empty_dir": {"medium": "Memory"}})
+    if identity.previous:
+        running.append(containers.previous_wireguard(gateway))
     running.append(containers.agent(gateway, identity))
     if identity.mesh:
         running.insert(0, containers.tailscale(identity.mesh, gateway))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pulumi import Input, Output, ResourceOptions, contains_unknowns
-from pulumi.dynamic import Resource
+from pulumi.dynamic import DiffResult, Resource
 from typing_extensions import override
 
 from infra.resources.base import Props, Provider, secret_outputs
@@ -49,6 +49,19 @@ class IssuingCertificateProvider(Provider):
     REPLACING = INPUTS
 
     @override
+    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
+        """A rotation that spares it is an update: it is known then, and makes nothing new later either."""
+        found = super().diff(_id, _olds, _news)
+        if _news.get("spared") and found.replaces == ["rotation"]:
+            return DiffResult(changes=True, replaces=[])
+        return found
+
+    @override
+    def change(self, connections: Connections, id_: str, olds: Props, news: Props) -> dict[str, Any]:
+        """The same certificate, under another rotation."""
+        return {name: olds[name] for name in ("chain", "key")}
+
+    @override
     def refusals(self, connections: Connections, olds: Props, news: Props) -> Iterator[tuple[str, str]]:
         """Nothing can be issued below a CA that has ended."""
         ca = news.get("ca_certificate")
@@ -77,6 +90,7 @@ class IssuingCertificateProvider(Provider):
 class IssuingCertificate(Resource, module="meshgate", name="IssuingCertificate"):
     """What a gateway issues certificates with. Inputs: `rotation`, any text; another text makes a new one.
 
+    `spared` says that it does not: it is the WireGuard key alone that is rotated.
     `kept_in` is the Secret that holds it, for a state that takes over from a lost one.
     """
 
@@ -92,6 +106,7 @@ class IssuingCertificate(Resource, module="meshgate", name="IssuingCertificate")
         common_name: str,
         authority: CertificateAuthority,
         rotation: Input[str] = "",
+        spared: bool = False,
         kept_in: str | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
@@ -100,6 +115,7 @@ class IssuingCertificate(Resource, module="meshgate", name="IssuingCertificate")
             "name": common_name,
             "ca_certificate": authority.certificate,
             "ca_key": authority.key,
+            "spared": spared,
             "kept_in": kept_in,
         }
         outputs = {"chain": None, "key": None}

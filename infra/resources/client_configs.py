@@ -11,6 +11,8 @@ from pulumi import Input, ResourceOptions
 from pulumi.dynamic import CheckFailure, CheckResult, Resource
 from typing_extensions import override
 
+from infra import previous_keys
+from infra.previous_keys import PREVIOUS
 from infra.protection import ALLOWANCE
 from infra.resources.base import Props, Provider
 from infra.resources.connections import Connections
@@ -28,8 +30,12 @@ class ClientConfigsProvider(Provider):
 
     @override
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
-        """Refuse losses, or tell them: in the log, and as the input `lost`, which a review reads."""
-        if all(_olds.get(name) in (None, news.get(name)) for name in self.INPUTS):
+        """Refuse losses, or tell them: in the log, and as the input `lost`, which a review reads.
+
+        Who still uses a key that was rotated is told each time.
+        """
+        same = all(_olds.get(name) in (None, news.get(name)) for name in self.INPUTS)
+        if same and not any(PREVIOUS in held for held in news["gateways"].values()):
             return CheckResult(news, [])
         with self._operation() as connections:
             lost = _lost(connections, _olds, news)
@@ -53,16 +59,21 @@ class ClientConfigsProvider(Provider):
 
 
 def _lost(connections: Connections, olds: Props, news: Props) -> dict[str, "Loss"]:
-    """Each loss by its sentence, which has the number of devices where a gateway tells it."""
+    """Each loss by its sentence, which has the number of devices where a gateway tells it; rotations are told."""
     # Here, so that a preview without changes does not wait for the settings' import.
     from infra.client_configs import ASKED_AT, losses, moved
     from infra.resources import registered_devices
 
     before = olds.get("gateways") or {}
     lost = [*losses(before, news["gateways"]), *moved(olds.get("headscale_url"), news.get("headscale_url"))]
-    asked = {name: place for name in {loss.gateway for loss in lost} if (place := before.get(name, {}).get(ASKED_AT))}
-    devices = registered_devices.counted(connections, asked)
-    return {loss.sentence(devices.get(loss.gateway)): loss for loss in lost}
+    rotated = {name for name, held in news["gateways"].items() if PREVIOUS in held}
+    concerned = rotated.union(loss.gateway for loss in lost)
+    asked = {name: place for name in concerned if (place := before.get(name, {}).get(ASKED_AT))}
+    counted = registered_devices.counted(connections, asked)
+    for sentence in previous_keys.told(before, news["gateways"], counted):
+        log.warning("%s", sentence)
+    somebodys = (loss for loss in lost if not loss.is_nobodys(counted.get(loss.gateway)))
+    return {loss.sentence(counted.get(loss.gateway)): loss for loss in somebodys}
 
 
 class ClientConfigs(Resource, module="meshgate", name="ClientConfigs"):

@@ -3,13 +3,14 @@
 It is told beside something else. So nothing that goes wrong here fails a preview, and nothing makes it wait for long.
 """
 
-import re
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
 
+from infra import previous_keys
 from infra.gateway_programs import PROBE_PORT
 from infra.kubernetes.client import KubernetesClient
+from infra.previous_keys import Counted
 from infra.resources.connections import Connections
 
 DEADLINE_SECONDS = 5.0
@@ -18,15 +19,14 @@ _ASK = f"""
 import urllib.request
 print(urllib.request.urlopen("http://127.0.0.1:{PROBE_PORT}/metrics", timeout=2).read().decode())
 """
-_DEVICES = re.compile(r"^meshgate_peers ([0-9.e+]+)$", re.MULTILINE)
 
 
-def counted(connections: Connections, places: Mapping[str, str]) -> Mapping[str, int]:
-    """The number of devices by gateway, of those that tell it in time; `places` is where each is asked.
+def counted(connections: Connections, places: Mapping[str, str]) -> Mapping[str, Counted]:
+    """The numbers of devices by gateway, of those that tell it in time; `places` is where each is asked.
 
     A place is NAMESPACE/DEPLOYMENT, or the URL of a machine's metrics.
     """
-    found: dict[str, int] = {}
+    found: dict[str, Counted] = {}
     if places:
         # It cannot hold back the end of the program, whatever it waits for.
         thread = threading.Thread(target=_count, args=(connections, places, found), daemon=True)
@@ -35,12 +35,12 @@ def counted(connections: Connections, places: Mapping[str, str]) -> Mapping[str,
     return dict(found)
 
 
-def _count(connections: Connections, places: Mapping[str, str], found: dict[str, int]) -> None:
+def _count(connections: Connections, places: Mapping[str, str], found: dict[str, Counted]) -> None:
     for name, place in places.items():
         with suppress(Exception):
             metrics = _of_machine(place) if "://" in place else _of_pod(connections.cluster, place)
-            if told := _DEVICES.search(metrics):
-                found[name] = int(float(told[1]))
+            if told := previous_keys.counted(metrics):
+                found[name] = told
 
 
 def _of_machine(url: str) -> str:

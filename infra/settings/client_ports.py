@@ -10,6 +10,8 @@ OPENVPN_PORT = 1194
 """What OpenVPN listens on in a pod, UDP and TCP."""
 IKE_PORT, NAT_PORT = 500, 4500
 """What IPsec's clients dial."""
+PREVIOUS_KEY, PREVIOUS_SERVER = "previous-key", "wireguard-previous"
+"""The port of WireGuard's previous key, and who listens on it."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +27,17 @@ class ClientPort:
     listened: int
     """The port of the pod or of the machine."""
 
+    @property
+    def server(self) -> str:
+        """Who listens on it: the server of its way, or that of the previous key."""
+        return PREVIOUS_SERVER if self.name == PREVIOUS_KEY else self.way
+
 
 def of(gateway: "GatewaySettings") -> tuple[ClientPort, ...]:
     """All that clients dial. A machine publishes the very ports that it listens on."""
     found = [ClientPort("wireguard", "wireguard", "udp", gateway.port, gateway.port)] if gateway.has_wireguard else []
+    if gateway.previous:
+        found.append(ClientPort("wireguard", PREVIOUS_KEY, "udp", gateway.previous.port, gateway.previous.port))
     for transport, port in gateway.openvpn_ports.items():
         found.append(ClientPort("openvpn", f"openvpn-{transport}", transport, port, OPENVPN_PORT))
     if "ipsec" in gateway.access:

@@ -2,6 +2,7 @@
 
 import ipaddress
 import itertools
+from functools import cached_property
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -13,6 +14,7 @@ from infra.settings.kubernetes_names import ExtraAnnotations
 from infra.settings.monitoring import MonitoringSettings
 from infra.settings.openvpn import OpenVpnSettings
 from infra.settings.pod import PodSettings
+from infra.settings.previous_key import PreviousKeySettings
 from infra.settings.section import Section
 from infra.settings.value_types import (
     TAILSCALED_DEFAULT_PORT,
@@ -47,7 +49,7 @@ class GatewaySettings(Section):
         }
     )
     METAL_ONLY: ClassVar = frozenset({"host", "peers_url", "probe_port"})
-    WIREGUARD_ONLY: ClassVar = frozenset({"wireguard", "persistent_keepalive", "private_key"})
+    WIREGUARD_ONLY: ClassVar = frozenset({"wireguard", "persistent_keepalive", "private_key", "previous_key"})
     MESH_ONLY: ClassVar = frozenset({"tags", "tailscale_port", "tailscale_image"})
 
     name: Name
@@ -99,7 +101,8 @@ class GatewaySettings(Section):
     """The resolvers that clients use in the tunnel, which the gateway must reach. They may be in closed networks."""
     key_rotation: str = ""
     """Any text. Another text makes new keys, WireGuard's and the issuer's of certificates. Every client then needs a
-    new config."""
+    new config. With `previous_key` it makes a new WireGuard key alone, and old configs go on to work."""
+    previous_key: PreviousKeySettings | None = None
     private_key: PrivateKey | None = None
     """An existing WireGuard private key, with which clients keep their configs
     (`pulumi config set --secret --path 'gateways[0].private_key'`). The key stays when this is taken out again. Without
@@ -136,6 +139,16 @@ class GatewaySettings(Section):
     def port(self) -> int:
         """The endpoint's port, which is published for WireGuard, and the one that it listens on."""
         return split_endpoint(self.endpoint)[1]
+
+    @cached_property
+    def previous(self) -> PreviousKeySettings | None:
+        """The key before the present one, as long as its time has not come; the same in one run of a program."""
+        return None if self.previous_key is None or self.previous_key.is_over else self.previous_key
+
+    @property
+    def previous_endpoint(self) -> str | None:
+        """The host:port that older configs dial; None where the key before is not kept."""
+        return f"{self.endpoint.rpartition(':')[0]}:{self.previous.port}" if self.previous else None
 
     @property
     def has_wireguard(self) -> bool:

@@ -85,8 +85,8 @@ class ContainerResources(Section):
     keys: ResourceSettings = ResourceSettings()
 
     def of(self, container: str) -> ResourceSettings:
-        """Those of one container."""
-        found: ResourceSettings = getattr(self, container)
+        """Those of one container; the previous key's is as WireGuard's."""
+        found: ResourceSettings = getattr(self, container.removesuffix("-previous"))
         return found
 
 

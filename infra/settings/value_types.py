@@ -2,11 +2,12 @@
 
 import ipaddress
 import re
+from datetime import UTC, date, datetime
 from functools import partial
 from typing import Annotated, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, SecretStr
 
 from gateway.headscale import ca_certificates
 from infra.settings import hosts
@@ -169,6 +170,20 @@ def _resolver(value: IPAddress) -> IPAddress:
     return value
 
 
+def _moment(value: object) -> datetime:
+    """A date is its first moment in UTC."""
+    text = value.isoformat() if isinstance(value, date) else str(value)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment and re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
+        return moment.replace(tzinfo=UTC)
+    if moment is None or moment.tzinfo is None:
+        raise ValueError(f"{text!r} is not a time such as 2027-06-01T00:00:00Z, or a date such as 2027-06-01")
+    return moment.astimezone(UTC)
+
+
 def _in_order(values: tuple[str, ...]) -> tuple[str, ...]:
     """Each once: nothing is made anew because they are written in another order."""
     return tuple(sorted(set(values)))
@@ -228,6 +243,7 @@ ClientNetworks = Annotated[
     tuple[Annotated[Network, AfterValidator(_client_network)], ...], NotEmpty, AfterValidator(_by_family)
 ]
 Tags = Annotated[tuple[Annotated[str, Field(pattern=r"^tag:[a-z0-9-]+$")], ...], AfterValidator(_in_order)]
+Moment = Annotated[AwareDatetime, BeforeValidator(_moment)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 NodePort = Annotated[int, Field(ge=NODE_PORTS.start, le=NODE_PORTS[-1])]
 Quantity = Annotated[str, Field(pattern=r"^[0-9]+(Ki|Mi|Gi|Ti)$")]

@@ -4,6 +4,7 @@ import ipaddress
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from infra.settings.client_ports import PREVIOUS_KEY
 from infra.settings.value_types import NODE_PORTS, url_port
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ def _ports(gateway: "GatewaySettings") -> Iterator[str]:
 
 def setting(port: "ClientPort") -> str:
     """What the port is called in the settings."""
+    if port.name == PREVIOUS_KEY:
+        return "previous_key.port"
     if port.way == "wireguard":
         return "endpoint port"
     return f"openvpn.{port.transport}_port" if port.way == "openvpn" else "ipsec's port"

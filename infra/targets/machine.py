@@ -10,7 +10,7 @@ from infra.components.stack_cluster import StackCluster
 from infra.resources.certificate_authority import IssuingCertificate
 from infra.resources.exit_node import ExitNode
 from infra.resources.pre_auth_key import MACHINE_JOIN_HOURS
-from infra.resources.wireguard_key import WireGuardKey
+from infra.resources.wireguard_key import KeyPair
 from infra.settings.gateway import GatewaySettings
 from infra.settings.stack import StackSettings
 from infra.targets.target import Arrival, Whereabouts
@@ -48,13 +48,14 @@ class Machine:
             "gateway": self._gateway.model_dump(mode="json", exclude_unset=True, exclude={"private_key"}),
             "tokens": identity.tokens,
             **(_pair(identity.wireguard) if identity.wireguard else {}),
+            **(_pair(identity.previous, "previous_") if identity.previous else {}),
             **(_of_the_mesh(identity.mesh) if identity.mesh else {}),
             **(_issuing(identity.issuer) if identity.issuer else {}),
         }
 
 
-def _pair(key: WireGuardKey) -> dict[str, pulumi.Input[object]]:
-    return {"private_key": key.private_key, "public_key": key.public_key}
+def _pair(key: KeyPair, prefix: str = "") -> dict[str, pulumi.Input[object]]:
+    return {f"{prefix}private_key": key.private_key, f"{prefix}public_key": key.public_key}
 
 
 def _issuing(issuer: IssuingCertificate) -> dict[str, pulumi.Input[object]]:

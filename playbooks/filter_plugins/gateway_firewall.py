@@ -21,7 +21,7 @@ BY_HAND = ", and where these rules are loaded from at boot"
 def gateway_arrivals(settings: Settings) -> list[dict[str, Any]]:
     """The packets that have to come in: clients' at their ports, and the orchestrator's at the peer API."""
     endpoint = settings["endpoint"].rpartition(":")[0].strip("[]")
-    ports = [["udp", settings["port"]]] if settings["port"] else []
+    ports = [["udp", one["port"]] for one in settings["wireguard"].values()]
     ports += [port for server in settings["servers"].values() for port in server["ports"]]
     clients = [{"protocol": protocol, "port": port, "address": endpoint} for protocol, port in ports]
     behind_a_proxy = settings["http_host"] in {"127.0.0.1", "::1"}

@@ -27,6 +27,8 @@ def wanted_ports(settings: Settings) -> dict[tuple[str, int], tuple[str, str]]:
     }
     if settings["port"]:
         wanted["udp", settings["port"]] = ("the endpoint's", "another port in `endpoint`")
+    if settings["previous_port"]:
+        wanted["udp", settings["previous_port"]] = ("the previous key's", "to leave `previous_key` out")
     if settings["in_mesh"]:
         wanted["udp", settings["tailscale"]["port"]] = ("tailscaled's", "another tailscale_port")
     for way, server in settings["servers"].items():

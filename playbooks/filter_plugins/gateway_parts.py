@@ -3,29 +3,36 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from infra import previous_keys
 from playbooks.filter_plugins import gateway_firewall
 from playbooks.filter_plugins.gateway_problems import SYSCTLS, later_sysctls, system
-from playbooks.filter_plugins.gateway_units import AGENT, OURS, TAILSCALE, WIREGUARD
+from playbooks.filter_plugins.gateway_units import AGENT, OURS, TAILSCALE, unit_of
 
 Host = Mapping[str, Any]
 Settings = Mapping[str, Any]
 Part = dict[str, Any]
 
 TABLE = "inet meshgate"
-FIREWALL = "the host's firewall"
+FIREWALL, PREVIOUS_KEY = "the host's firewall", "the WireGuard key before the present one"
 
 
 def gateway_parts(
-    host: Host, settings: Settings, artifact: Mapping[str, Any], readiness: Mapping[str, Any], node: Mapping[str, Any]
+    host: Host,
+    settings: Settings,
+    artifact: Mapping[str, Any],
+    readiness: Mapping[str, Any],
+    node: Mapping[str, Any],
+    metrics: str = "",
 ) -> list[Part]:
-    """Each part of a gateway: its name, whether it works, and if not, why; and what cannot be told of it.
+    """Each part of a gateway: its name, whether it works, and if not, why; and what there is to know of it.
 
-    `readiness` is the result of a request to /readyz, `node` that of the module headscale_node in check mode.
+    `readiness` is the result of a request to /readyz, `node` that of the module headscale_node in check mode, and
+    `metrics` what /metrics says while a key is kept beside its successor.
     """
     found = (
         ("distribution", " ".join(system(host, settings))),
         ("artifact", _release(host, artifact)),
-        *(_wireguard(host, settings) if settings["port"] else ()),
+        *_wireguard(host, settings),
         (AGENT, _unit(host["units"][AGENT])),
         *(part for way, server in settings["servers"].items() for part in _server(host, way, server["ports"])),
         (f"nft table {TABLE}", _table(host)),
@@ -33,19 +40,27 @@ def gateway_parts(
         (FIREWALL, "; ".join(gateway_firewall.shut(host, settings))),
         *(_in_the_mesh(host, settings, node) if settings["in_mesh"] else ()),
         (f"peer API {settings['peers_url']}", _api(readiness)),
+        *([(PREVIOUS_KEY, "")] if settings["previous_port"] else ()),
     )
-    doubts = {FIREWALL: "; ".join(gateway_firewall.gateway_doubts(host, settings))}
-    return [{"part": part, "works": not why, "why": why, "doubt": doubts.get(part, "")} for part, why in found]
+    doubts = "; ".join(gateway_firewall.gateway_doubts(host, settings))
+    notes = {
+        FIREWALL: f"as far as anybody can tell; {doubts}" if doubts else "",
+        PREVIOUS_KEY: _left(metrics),
+    }
+    return [{"part": part, "works": not why, "why": why, "note": notes.get(part, "")} for part, why in found]
 
 
 def _wireguard(host: Host, settings: Settings) -> Iterator[tuple[str, str]]:
-    yield WIREGUARD, _unit(host["units"][WIREGUARD])
-    yield f"interface {settings['interface']}", _interface(host, settings)
-    yield f"UDP port {settings['port']}", _listens(host, "udp", settings["port"])
+    for name, one in settings["wireguard"].items():
+        unit = unit_of(name)
+        yield unit, _unit(host["units"][unit])
+        there = one["interface"] in host["interfaces"]
+        yield f"interface {one['interface']}", "" if there else f"it is not there: {unit} makes it"
+        yield f"UDP port {one['port']}", _listens(host, "udp", one["port"])
 
 
 def _server(host: Host, way: str, ports: Iterable[tuple[str, int]]) -> Iterator[tuple[str, str]]:
-    unit = f"{OURS}{way}.service"
+    unit = unit_of(way)
     yield unit, _unit(host["units"][unit])
     for transport, port in ports:
         yield f"{transport.upper()} port {port}", _listens(host, transport, port)
@@ -63,7 +78,13 @@ def gateway_report(parts: Iterable[Part]) -> list[str]:
 
 
 def _working(part: Part) -> str:
-    return f"works, as far as anybody can tell; {part['doubt']}" if part["doubt"] else "works"
+    return f"works, {part['note']}" if part["note"] else "works"
+
+
+def _left(metrics: str) -> str:
+    """How many devices still use the key before the present one."""
+    counted = previous_keys.counted(metrics)
+    return f"and {counted.left}" if counted and counted.left else ""
 
 
 def _release(host: Host, artifact: Mapping[str, Any]) -> str:
@@ -82,12 +103,6 @@ def _unit(unit: Mapping[str, bool]) -> str:
     if not unit["active"]:
         return "it does not run: `journalctl -u UNIT` on the host says why"
     return "" if unit["enabled"] else "it will not start at boot: run playbooks/gateway.yml"
-
-
-def _interface(host: Host, settings: Settings) -> str:
-    if settings["interface"] not in host["interfaces"]:
-        return f"it is not there: {WIREGUARD} makes it"
-    return ""
 
 
 def _listens(host: Host, protocol: str, port: int) -> str:

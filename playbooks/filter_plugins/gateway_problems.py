@@ -7,7 +7,7 @@ from typing import Any
 from playbooks.filter_plugins import gateway_firewall
 from playbooks.filter_plugins.gateway_firewall import MESH_INTERFACE
 from playbooks.filter_plugins.gateway_listeners import key_ports, wanted_ports
-from playbooks.filter_plugins.gateway_units import KEYS, OURS, TAILSCALE, VENDOR, WIREGUARD, own_units
+from playbooks.filter_plugins.gateway_units import KEYS, OURS, TAILSCALE, VENDOR, own_units, unit_of
 
 Host = Mapping[str, Any]
 Settings = Mapping[str, Any]
@@ -23,16 +23,25 @@ SYSCTLS = "60-meshgate.conf"
 """The gateway's own file of sysctl.d."""
 
 
-def gateway_problems(host: Host, settings: Settings, artifact: Mapping[str, str], tailscaled: str = "") -> list[str]:
+def gateway_problems(
+    host: Host,
+    settings: Settings,
+    artifact: Mapping[str, str],
+    tailscaled: str = "",
+    *,
+    previous_key_is_given: bool = False,
+) -> list[str]:
     """What keeps a host from being this gateway, one sentence each. The host is not touched while there is one.
 
-    `artifact` is what the module gateway_artifact says, `tailscaled` the binary that the user names.
+    `artifact` is what the module gateway_artifact says, `tailscaled` the binary that the user names. A key before the
+    present one that is not given has to be the host's own.
     """
     return [
         *system(host, settings),
         *_artifact(host, artifact),
         *_tailnet(host),
         *(_mesh(host, tailscaled) if settings["in_mesh"] else []),
+        *([] if previous_key_is_given else _previous_key(settings)),
         *_interfaces(host, settings),
         *_ports(host, settings),
         *_networks(host, settings),
@@ -65,8 +74,8 @@ def system(host: Host, settings: Settings) -> Iterator[str]:
             "kernel has none; "
             "load the module tun, or give the container that device."
         )
-    wireguard = (settings["interface_environment"] or {}).get("MESHGATE_WIREGUARD")
-    if wireguard == "kernel" and not host["kernel_wireguard"]:
+    wireguard = {one["environment"]["MESHGATE_WIREGUARD"] for one in settings["wireguard"].values()}
+    if "kernel" in wireguard and not host["kernel_wireguard"]:
         yield "The kernel has no WireGuard, which `wireguard: kernel` demands; `auto` takes wireguard-go instead."
 
 
@@ -117,8 +126,17 @@ def _issuer(settings: Settings) -> Iterator[str]:
         yield f"meshgate_issuing_certificate, meshgate_issuing_key: {problem.rstrip('.')}."
 
 
+def _previous_key(settings: Settings) -> Iterator[str]:
+    if settings["previous_port"] and not settings["previous_public_key"]:
+        yield (
+            f"No WireGuard key of this host has port {settings['previous_port']}, which `previous_key` says: give the "
+            "port that its key has until now, or that key as meshgate_previous_private_key."
+        )
+
+
 def _interfaces(host: Host, settings: Settings) -> Iterator[str]:
-    makers = {settings["interface"]: [WIREGUARD], MESH_INTERFACE: [TAILSCALE, VENDOR]}
+    wireguard = {one["interface"]: [unit_of(name)] for name, one in settings["wireguard"].items()}
+    makers = {**wireguard, MESH_INTERFACE: [TAILSCALE, VENDOR]}
     for name, units in makers.items():
         known = any(host["units"][unit][state] for unit in units for state in ("active", "enabled"))
         if name in host["interfaces"] and not known:
@@ -129,7 +147,7 @@ def _ports(host: Host, settings: Settings) -> Iterator[str]:
     def own(unit: str) -> bool:
         return unit.startswith(OURS) and unit != KEYS
 
-    kernels = host["interfaces"].get(settings["interface"]) == "wireguard"
+    kernels = any(host["interfaces"].get(name) == "wireguard" for name in _wireguards(settings))
     yield from _taken(host, wanted_ports(settings), settings["http_host"], own, kernels=kernels)
 
 
@@ -160,8 +178,13 @@ def _clash(one: str, other: str) -> bool:
     return one == other or any(address in {"0.0.0.0", "::"} for address in (one, other))  # noqa: S104
 
 
+def _wireguards(settings: Settings) -> tuple[str, str]:
+    """The interfaces that WireGuard may have: one may be there from before the settings or the ways changed."""
+    return settings["interface"], settings["previous_interface"]
+
+
 def _networks(host: Host, settings: Settings) -> Iterator[str]:
-    ours = {settings["interface"], MESH_INTERFACE, *SERVERS_INTERFACES}
+    ours = {*_wireguards(settings), MESH_INTERFACE, *SERVERS_INTERFACES}
     for wanted in map(ipaddress.ip_network, settings["client_networks"]):
         for taken in host["networks"]:
             network = ipaddress.ip_network(taken["network"])

@@ -6,7 +6,7 @@ from typing import Any
 Host = Mapping[str, Any]
 Settings = Mapping[str, Any]
 
-WIREGUARD, AGENT, TAILSCALE = "meshgate-wireguard.service", "meshgate-agent.service", "meshgate-tailscale.service"
+AGENT, TAILSCALE = "meshgate-agent.service", "meshgate-tailscale.service"
 VENDOR, KEYS = "tailscaled.service", "meshgate-keys.service"
 OURS = "meshgate-"
 SERVERS = {"openvpn": "OpenVPN", "ipsec": "IPsec"}
@@ -15,9 +15,13 @@ SERVERS = {"openvpn": "OpenVPN", "ipsec": "IPsec"}
 
 def own_units(settings: Settings) -> list[str]:
     """The units that this gateway has."""
-    servers = [f"{OURS}{way}.service" for way in settings["servers"]]
-    wireguard, tailscale = [WIREGUARD] if settings["port"] else [], [TAILSCALE] if settings["in_mesh"] else []
-    return [*wireguard, AGENT, *servers, *tailscale]
+    wireguard, servers = ([unit_of(way) for way in settings[kind]] for kind in ("wireguard", "servers"))
+    return [*wireguard, AGENT, *servers, *([TAILSCALE] if settings["in_mesh"] else [])]
+
+
+def unit_of(way: str) -> str:
+    """The unit of a way in, or of an interface of WireGuard."""
+    return f"{OURS}{way}.service"
 
 
 def gateway_verify_unit(host: Host) -> str:

@@ -54,8 +54,11 @@ stack: prod
 """
 
 GROUP = "meshgate"
-OF_SOME_WAYS = ("private_key", "public_key", "issuing_certificate", "issuing_key")
-"""What is handed over where a gateway offers WireGuard, and where it offers OpenVPN or IPsec."""
+OF_SOME_WAYS = (
+    *("private_key", "public_key", "previous_private_key", "previous_public_key"),
+    *("issuing_certificate", "issuing_key"),
+)
+"""What is handed over where a gateway offers WireGuard, has rotated its key, and where it offers OpenVPN or IPsec."""
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 

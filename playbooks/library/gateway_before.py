@@ -14,7 +14,8 @@ module: gateway_before
 short_description: What a host was like before it became a gateway
 description:
   - Notes once what the gateway will change beside its own files, and puts it back at the end. That is the
-    kernel's forwarding, nft's tables, and whether the host's own tailscaled runs.
+    kernel's forwarding, nft's tables, and whether the host's own tailscaled runs. Rules of routing that a rotated key
+    needs are taken away.
 author: Meshgate
 options:
   state:
@@ -54,7 +55,9 @@ NET = Path("/proc/sys/net")
 SWITCHES = (("ipv4", ("forwarding", "accept_redirects")), ("ipv6", ("forwarding", "accept_ra")))
 """The sysctls that forwarding changes (kernel: ip-sysctl.rst), for all interfaces at once and for each of them."""
 TAILSCALED = "tailscaled.service"
-TABLES = {("inet", "meshgate"), ("inet", "meshgate-ipsec")}
+TABLES = {("inet", "meshgate"), ("inet", "meshgate-ipsec"), ("inet", "meshgate_rotation")}
+RULES = "5182"
+"""The priority of the agent's rules while a key is rotated; their routes go with the interface."""
 IPTABLES = {(family, name) for family in ("ip", "ip6") for name in ("filter", "nat", "mangle")}
 """Tables that tailscaled makes in the form of iptables, and leaves behind empty."""
 
@@ -119,6 +122,18 @@ def restore_tables(module: AnsibleModule, noted: list[list[str]]) -> list[str]:
     return [f"no table {family} {name}" for family, name in sorted(ours)]
 
 
+def remove_rules(module: AnsibleModule) -> list[str]:
+    """Delete the rules that lead to the interface of a previous key."""
+    done = []
+    for family in ("-4", "-6"):
+        shown = module.run_command(["ip", "-json", family, "rule", "show", "pref", RULES])[1]
+        for _ in json.loads(shown or "[]"):
+            done.append(f"no rule {family} {RULES}")
+            if not module.check_mode:
+                module.run_command(["ip", family, "rule", "delete", "pref", RULES], check_rc=True)
+    return done
+
+
 def restore_tailscaled(module: AnsibleModule, noted: dict[str, bool]) -> list[str]:
     """Let the host's own tailscaled be as it was."""
     commands = {"enabled": ["systemctl", "enable", TAILSCALED], "active": ["systemctl", "start", TAILSCALED]}
@@ -165,6 +180,7 @@ def main() -> None:
     done = [
         *restore_switches(noted["switches"], module.check_mode),
         *restore_tables(module, noted["tables"]),
+        *remove_rules(module),
         *restore_tailscaled(module, noted["tailscaled"]),
     ]
     if not module.check_mode:

@@ -102,7 +102,7 @@ unit_releases:
   description: Which of them the units of WireGuard, OpenVPN and IPsec use; empty of a unit that is not there.
   returned: success
   type: dict
-  sample: {wireguard: 97afef5b31cc, openvpn: "", ipsec: ""}
+  sample: {wireguard: 97afef5b31cc, wireguard-1: "", openvpn: "", ipsec: ""}
 units: {description: "Of each unit of ours, and of tailscaled.service: active, enabled.", returned: success, type: dict}
 interfaces: {description: Kind of each network interface., returned: success, type: dict}
 networks: {description: "Networks that the host has a route or an address in, each with its device.", type: list}

@@ -6,7 +6,7 @@ import base64
 import os
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
@@ -20,12 +20,25 @@ description:
 author: Meshgate
 options:
   directory:
-    description: Where the files C(private-key), C(tokens), C(issuing-certificate) and C(issuing-key) are.
+    description: Where the files are, such as C(private-key), C(tokens), C(issuing-certificate) and C(issuing-key).
     type: path
     default: /etc/meshgate
   private_key:
     description: The private key of the WireGuard interface, in the form of C(wg genkey).
     type: str
+  previous_private_key:
+    description: The private key before that one, where it is kept.
+    type: str
+  keep_previous:
+    description:
+      - Whether devices may still use the key before the present one. If O(previous_private_key) is not given, it is the
+        one of the host's that O(previous_public_key) tells. If O(private_key) is not given either, another one is made.
+    type: bool
+    default: false
+  previous_public_key:
+    description: The public key that the agent's settings on the host have at the port that older configs dial.
+    type: str
+    default: ""
   key_pair:
     description: Whether the gateway has a WireGuard key pair.
     type: bool
@@ -67,6 +80,7 @@ public_key:
   description: The public key. Empty without a key pair, and in check mode while there is no key, or no release, yet.
   returned: success
   type: str
+previous_public_key: {description: The public key before it; empty where none is kept., returned: success, type: str}
 """
 
 
@@ -138,11 +152,29 @@ def public_key(module: AnsibleModule, private_key: str) -> str:
     return str(key).strip()
 
 
+def previous(module: AnsibleModule, held_keys: Sequence[str]) -> str:
+    """The private key before the present one, which may be any of those that the host has; empty where none is kept."""
+    if not module.params["keep_previous"]:
+        return ""
+    wanted = module.params["previous_public_key"]
+    of_host = (key for key in held_keys if wanted and public_key(module, key) == wanted)
+    found = str(module.params["previous_private_key"] or next(of_host, ""))
+    if not found or found == module.params["private_key"]:
+        module.fail_json(
+            msg="meshgate_gateway.previous_key: there is no WireGuard key before the present one. Give the port that "
+            "the host's key has until now, and no meshgate_private_key or another one; or leave previous_key out."
+        )
+    return found
+
+
 def main() -> None:
     """Run as a module."""
     arguments = {
         "directory": {"type": "path", "default": "/etc/meshgate"},
         "private_key": {"type": "str", "no_log": True},
+        "previous_private_key": {"type": "str", "no_log": True},
+        "keep_previous": {"type": "bool", "default": False},
+        "previous_public_key": {"type": "str", "default": "", "no_log": False},
         "key_pair": {"type": "bool", "default": True, "no_log": False},
         "tokens": {"type": "str", "no_log": True},
         "issuing_certificate": {"type": "str", "default": ""},
@@ -151,8 +183,9 @@ def main() -> None:
     }
     module = AnsibleModule(argument_spec=arguments, supports_check_mode=True)
     given = {"private-key": module.params["private_key"], "tokens": (module.params["tokens"] or "").strip()}
-    if given["private-key"] and not is_key(given["private-key"]):
-        module.fail_json(msg="meshgate_private_key is no WireGuard key: it must be 44 characters, as of `wg genkey`.")
+    for name in ("private_key", "previous_private_key"):
+        if module.params[name] and not is_key(module.params[name]):
+            module.fail_json(msg=f"meshgate_{name} is no WireGuard key: it must be 44 characters, as of `wg genkey`.")
     for line in unusable_lines(given["tokens"]):
         module.fail_json(
             msg=f"meshgate_tokens: line {line} is not `SCOPES TOKEN`, such as `register,read 9f…`: scopes are "
@@ -160,23 +193,29 @@ def main() -> None:
         )
     makers: dict[str, Callable[[], str]] = {"private-key": new_private_key} if module.params["key_pair"] else {}
     makers["tokens"] = new_tokens
-    before, after = {}, {}
-    for name, maker in makers.items():
-        path = Path(module.params["directory"], name)
-        before[name] = held(path)
-        after[name] = given[name] or before[name] or ("" if module.check_mode else maker())
-        if after[name] != before[name] and not module.check_mode:
-            hold(path, after[name])
-    changes = [name for name in makers if not before[name] or after[name] != before[name]]
-    for name in ("issuing-certificate", "issuing-key"):
-        path, wanted = Path(module.params["directory"], name), module.params[name.replace("-", "_")].strip()
-        if held(path) != wanted:
+    directory = Path(module.params["directory"])
+    before = {name: held(directory / name) for name in (*makers, "previous-private-key")}
+    kept = previous(module, [before.get("private-key", ""), before["previous-private-key"]])
+    others = {name: module.params[name.replace("-", "_")].strip() for name in ("issuing-certificate", "issuing-key")}
+    changes = []
+    # The key before the present one first: a run that is killed then makes the present one when it is run again.
+    for name, wanted in {"previous-private-key": kept, **others}.items():
+        if held(directory / name) != wanted:
             changes.append(name)
             if not module.check_mode:
-                replace(path, wanted)
+                replace(directory / name, wanted)
+    after = {}
+    for name, maker in makers.items():
+        there = before[name] if before[name] != kept else ""
+        after[name] = given[name] or there or ("" if module.check_mode else maker())
+        if after[name] != before[name] or not before[name]:
+            changes.append(name)
+            if not module.check_mode:
+                hold(directory / name, after[name])
     module.exit_json(
         changed=bool(changes),
         public_key=public_key(module, after.get("private-key", "")),
+        previous_public_key=public_key(module, kept),
         diff={"before": "", "after": "".join(f"new {name}\n" for name in changes)} if changes else {},
     )
 

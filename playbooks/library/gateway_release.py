@@ -33,7 +33,7 @@ options:
     type: path
     required: true
   unit_releases:
-    description: The releases that C(wireguard), C(openvpn) and C(ipsec) use now, as of the module gateway_host.
+    description: The releases that C(wireguard), C(wireguard-1), C(openvpn) and C(ipsec) use now, as of gateway_host.
     type: dict
     default: {}
 attributes:
@@ -80,7 +80,8 @@ _PROGRAMS = {
     "ipsec": ("usr/sbin/charon-systemd", "usr/lib/ipsec/libcharon.so.0.0.0"),
 }
 FILES = {unit: (*_PROGRAMS[unit], *(f"{_AGENT}/{name}.py" for name in _MODULES[unit])) for unit in _PROGRAMS}
-"""What each unit runs."""
+FILES["wireguard-1"] = FILES["wireguard"]
+"""What each unit runs. WireGuard has a second one while a key is rotated."""
 
 
 def same(one: Path, other: Path, files: Sequence[str]) -> bool:

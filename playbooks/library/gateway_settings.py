@@ -72,10 +72,18 @@ options:
     description: Where the agent keeps its peers.
     type: str
     default: /var/lib/meshgate
+  previous_private_key_file:
+    description: Where the agent reads the private key before the present one, if C(previous_key) keeps that.
+    type: str
+    default: /etc/meshgate/previous-private-key
   interface:
     description: Name of the WireGuard interface.
     type: str
     default: meshgate0
+  previous_interface:
+    description: Name of the interface of the key before the present one.
+    type: str
+    default: meshgate1
 """
 
 EXAMPLES = r"""
@@ -105,15 +113,23 @@ registration_deadline: {description: Seconds that the node has to join., returne
 interface: {description: Name of the WireGuard interface., returned: success, type: str, sample: meshgate0}
 interfaces: {description: Those that clients come in by., returned: success, type: list, sample: [meshgate0, ovpn-udp]}
 environment:
-  description: What the agent is told; its public key only when O(public_key) is given.
+  description: What the agent is told; its public key only when O(public_key) is given, and never the one before that.
   returned: success
   type: dict
   sample: {MESHGATE_LISTEN_PORT: "51820"}
-interface_environment:
-  description: What the process that makes the WireGuard interface is told; null where there is none.
+previous_port:
+  description: The UDP port of the key before the present one; null where none is kept.
+  returned: success
+  type: int
+  sample: 51821
+previous_interface: {description: As given., returned: success, type: str, sample: meshgate1}
+wireguard:
+  description:
+    - The units that make WireGuard's interfaces, C(wireguard) and C(wireguard-1), those that are needed. Of each its
+      interface, the port of the key that the interface has, and what its process is told.
   returned: success
   type: dict
-  sample: {MESHGATE_WIREGUARD: auto}
+  sample: {wireguard: {interface: meshgate0, port: 51820, environment: {MESHGATE_WIREGUARD: auto}}}
 servers:
   description:
     - The servers of the ways in besides WireGuard, C(openvpn) and C(ipsec), those that are offered. Of each the ports
@@ -170,7 +186,9 @@ ARGUMENTS = {
     "issuing_key_file": {"type": "str", "default": "/etc/meshgate/issuing-key", "no_log": False},
     "meeting_dir": {"type": "str", "default": "/run/meshgate"},
     "state_dir": {"type": "str", "default": "/var/lib/meshgate"},
+    "previous_private_key_file": {"type": "str", "default": "/etc/meshgate/previous-private-key", "no_log": False},
     "interface": {"type": "str", "default": "meshgate0"},
+    "previous_interface": {"type": "str", "default": "meshgate1"},
 }
 
 

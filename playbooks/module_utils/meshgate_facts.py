@@ -28,6 +28,8 @@ def facts(gateway: "GatewaySettings", stack: "StackSettings", params: Params) ->
         openvpn_dir=params["meeting_dir"],
         ipsec_dir=params["meeting_dir"],
         interface=params["interface"],
+        previous_interface=params["previous_interface"],
+        previous_private_key_file=params["previous_private_key_file"],
         http_host=host,
         http_port=port,
         probe_port=gateway.probe_port,
@@ -40,11 +42,11 @@ def facts(gateway: "GatewaySettings", stack: "StackSettings", params: Params) ->
         "tags": list(gateway.tags),
         "registration_deadline": gateway.registration_deadline,
         "interface": params["interface"],
-        "interfaces": _interfaces(gateway, params["interface"]),
+        "previous_port": gateway.previous.port if gateway.previous else None,
+        "previous_interface": params["previous_interface"],
+        "interfaces": _interfaces(gateway, params),
         "environment": _environment(gateway, params["public_key"], places, in_mesh=mesh is not None),
-        "interface_environment": (
-            gateway_programs.interface_environment(gateway, places) if gateway.has_wireguard else None
-        ),
+        "wireguard": _wireguard(gateway, params, places),
         "servers": _servers(gateway, places),
         "issuing_problem": (
             _issuing_problem(params["issuing_certificate"], params["issuing_key"]) if gateway.has_certificates else ""
@@ -69,14 +71,35 @@ def _issuing_problem(chain: str, key: str) -> str:
         return f"these are not an issuing certificate, followed by its CA's, and its key: {error}"
 
 
-def _interfaces(gateway: "GatewaySettings", wireguard: str) -> list[str]:
+def _interfaces(gateway: "GatewaySettings", params: Params) -> list[str]:
     from gateway.agent.endpoints import IPSEC_INTERFACE, openvpn_interface
 
     return [
-        *([wireguard] if gateway.has_wireguard else []),
+        *([params["interface"]] if gateway.has_wireguard else []),
+        *([params["previous_interface"]] if gateway.previous else []),
         *map(openvpn_interface, gateway.openvpn_ports),
         *([IPSEC_INTERFACE] if "ipsec" in gateway.access else []),
     ]
+
+
+def _wireguard(gateway: "GatewaySettings", params: Params, places: "Places") -> dict[str, object]:
+    """By the unit's name: the present key's, and the previous one's."""
+    from infra import gateway_programs
+
+    units: dict[str, object] = {}
+    if gateway.has_wireguard:
+        units["wireguard"] = {
+            "interface": params["interface"],
+            "port": gateway.port,
+            "environment": gateway_programs.interface_environment(gateway, places),
+        }
+    if gateway.previous:
+        units["wireguard-1"] = {
+            "interface": params["previous_interface"],
+            "port": gateway.previous.port,
+            "environment": gateway_programs.previous_interface_environment(gateway, places),
+        }
+    return units
 
 
 def _servers(gateway: "GatewaySettings", places: "Places") -> dict[str, object]:
@@ -114,6 +137,6 @@ def _environment(
     from infra import gateway_programs
 
     key = (public_key or "") if gateway.has_wireguard else None
-    told = gateway_programs.agent_environment(gateway, key, places, in_mesh=in_mesh)
+    told = gateway_programs.agent_environment(gateway, key, places, previous_public_key="", in_mesh=in_mesh)
     told |= gateway_programs.agent_settings(gateway)
     return {name: value for name, value in told.items() if value}

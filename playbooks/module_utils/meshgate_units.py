@@ -11,7 +11,7 @@ from ansible.module_utils.meshgate_tailscale import seen
 from ansible.module_utils.meshgate_tools import output
 
 UNIT_FILES = Path("/etc/systemd/system")
-OUTLIVING = ("wireguard", "openvpn", "ipsec")
+OUTLIVING = ("wireguard", "wireguard-1", "openvpn", "ipsec")
 """Those of our units that a newer artifact need not restart."""
 UNITS = tuple(f"meshgate-{name}.service" for name in (*OUTLIVING, "agent", "tailscale"))
 KEYS_UNIT = "meshgate-keys.service"

@@ -25,7 +25,7 @@ NETWORKS = ["10.77.0.0/16", "fd77::/64"]
 SETTINGS: dict[str, Any] = {
     "interfaces": ["meshgate0"],
     "endpoint": f"vpn.example.com:{PORT}",
-    "port": PORT,
+    "wireguard": {"wireguard": {"port": PORT}},
     "servers": {},
     "http_host": "127.0.0.1",
     "http_port": 8080,

@@ -17,7 +17,7 @@ from lab.mesh import june, june_app, peer
 from lab.network import topology
 from lab.network.addresses import CLUSTER
 from lab.network.tunnel_client import TunnelClient
-from lab.network.wireguard_client import Config
+from lab.network.wireguard_client import Client, Config
 from tests.deadlines import wait_for
 
 NAMESPACE, GATEWAY = "headscale", "meshgate-lab"
@@ -143,6 +143,15 @@ def containers(namespace: str, deployment: str) -> set[str]:
 def by_tcp(profile: str) -> str:
     """An OpenVPN profile that leads there by TCP alone."""
     return "".join(f"{line}\n" for line in profile.splitlines() if not line.endswith(" udp"))
+
+
+def move(client: Client, old_key: str, new_key: str, endpoint: str) -> None:
+    """Let a client with a running tunnel take up another key of its gateway, as an app does."""
+    everything = ",".join(("0.0.0.0/0", "::/0"))
+    client.set_peer(
+        *("peer", old_key, "remove", "peer", new_key, "endpoint", endpoint),
+        *("allowed-ips", everything, "persistent-keepalive", "25"),
+    )
 
 
 def passes(client: TunnelClient, url: str, seconds: float = 1) -> bool:

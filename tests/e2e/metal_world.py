@@ -59,6 +59,11 @@ class Play:
     output: str
 
     @property
+    def said(self) -> str:
+        """All of it on one line: Ansible wraps what is long."""
+        return " ".join(self.output.split())
+
+    @property
     def changed(self) -> list[str]:
         """The tasks that changed something, in order."""
         blocks = re.split(r"^TASK \[(.*?)\] \*+$", self.output, flags=re.MULTILINE)[1:]

@@ -26,7 +26,7 @@ MOMENTS = (
     "wireguard : Unpack the artifact",
     "tailscale : Run tailscaled",
     "tailscale : Join the mesh",
-    "wireguard : Install the unit of the WireGuard interface",
+    "wireguard : Install the unit of the interface",
     "wireguard : Run the agent",
 )
 
@@ -143,6 +143,65 @@ def test_a_changed_setting_and_an_upgrade_lose_no_packet(gateway: MetalGateway, 
         gateway.play("gateway")
     assert pings.lost == []
     assert gateway.processes()["meshgate-wireguard.service"] == processes["meshgate-wireguard.service"]
+
+
+def test_a_rotated_key_and_the_one_before_it_lose_no_packet(gateway: MetalGateway, client: Client) -> None:
+    """There and back again: the second rotation takes the first interface, and leaves the gateway as it was."""
+    assert_passes(gateway, client)
+    rotation(gateway, client, 51820, 51821)
+    rotation(gateway, client, 51821, 51820)
+    assert gateway.play("gateway").changed == []
+    units = gateway.machine.ssh("ls", "/etc/systemd/system").split()
+    assert "meshgate-wireguard.service" in units
+    assert "meshgate-wireguard-1.service" not in units
+    assert "previous" not in gateway.machine.ssh("sh", "-c", "ls /etc/meshgate; cat /etc/meshgate/gateway.env").lower()
+
+
+def rotation(gateway: MetalGateway, client: Client, old_port: int, new_port: int) -> None:
+    """One from beginning to end: a play is killed in between, and the client moves."""
+    endpoint = f"{gateway.machine.ipv4}:{new_port}"
+    both = MetalGateway(gateway.machine, gateway.directory, {"endpoint": endpoint, "previous_key": {"port": old_port}})
+    old_key, agent = public_key(gateway), gateway.processes()["meshgate-agent.service"]
+    interfaces = wireguard_processes(gateway)
+    with pinging(client.inside, topology.INTERNET_IPV4, interval_s=0.05) as pings:
+        for task in ("wireguard : Give the agent its settings", "wireguard : Run the agent"):
+            both.kill_at(task)
+        both.play("gateway")
+    assert pings.lost == []
+    assert interfaces.items() < wireguard_processes(gateway).items(), "the old interface goes on"
+    assert gateway.processes()["meshgate-agent.service"] != agent
+    assert both.play("gateway").changed == []
+    left = "the WireGuard key before the present one: works, and devices that still use it: {} of"
+    assert left.format(1) in both.play("verify").said
+    new_key = public_key(gateway)
+    assert new_key != old_key
+    with both.client("newcomer") as newcomer:
+        assert new_key in newcomer.run(["wg", "show", "wg0", "peers"])
+        assert lab_world.passes(newcomer, lab_world.INTERNET[0], 10)
+        assert_passes(both, client)
+
+    lab_world.move(client, old_key, new_key, endpoint)
+    wait_for(lambda: lab_world.passes(client, lab_world.INTERNET[0], 1), "the client, by the new key")
+    wait_for(lambda: left.format(0) in both.play("verify").said, "the count of those left", within=60)
+    with pinging(client.inside, topology.INTERNET_IPV4, interval_s=0.05) as pings:
+        MetalGateway(gateway.machine, gateway.directory, {"endpoint": endpoint}).play("gateway")
+    assert pings.lost == []
+    assert wireguard_processes(gateway).keys().isdisjoint(interfaces), "the old interface is gone"
+    assert public_key(gateway) == new_key
+
+
+def public_key(gateway: MetalGateway) -> str:
+    """The machine's present one."""
+    lines = gateway.machine.ssh("cat", "/etc/meshgate/gateway.env").splitlines()
+    (key,) = [line.partition("=")[2] for line in lines if line.startswith("MESHGATE_PUBLIC_KEY=")]
+    return key
+
+
+def wireguard_processes(gateway: MetalGateway) -> dict[str, str]:
+    """The processes that hold WireGuard's interfaces, by their units."""
+    units = ["meshgate-wireguard.service", "meshgate-wireguard-1.service"]
+    shown = gateway.machine.ssh("systemctl", "show", "--property=MainPID", "--value", *units)
+    return {unit: process for unit, process in zip(units, shown.split(), strict=True) if process != "0"}
 
 
 def test_after_a_reboot_the_same_client_passes_with_the_same_identity(gateway: MetalGateway, client: Client) -> None:
@@ -357,7 +416,11 @@ STRANGER = "import socket, time; s = socket.socket(type=socket.SOCK_DGRAM); s.bi
 
 
 def test_remove_leaves_the_machine_as_it_was(gateway: MetalGateway, before: dict[str, list[str]]) -> None:
+    """Also where a key is just rotated."""
     name = f"meshgate-{gateway.machine.name}"
+    rotated = {"endpoint": f"{gateway.machine.ipv4}:51821", "previous_key": {"port": 51820}}
+    MetalGateway(gateway.machine, gateway.directory, rotated).play("gateway")
+    wait_for(lambda: "5182" in gateway.machine.ssh("ip", "rule"), "the way back to devices of the old key")
     gateway.play("remove")
     assert metal_world.differences(before, metal_world.snapshot(gateway.machine)) == {}
     with lab_world.headscale() as headscale:

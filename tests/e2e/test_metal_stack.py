@@ -16,12 +16,14 @@ from lab.images import artifact
 from lab.machines import metal
 from lab.machines.metal import Machine
 from lab.mesh import june, june_app
+from lab.network import topology
 from lab.network import wireguard_client as clients
-from lab.network.wireguard_client import Config
+from lab.network.wireguard_client import Client, Config
 from lab.pulumi.stack import Stack
 from lab.tools import go_builds, pinned_tools
 from tests.e2e import lab_world, life, metal_world
 from tests.e2e.metal_world import Play
+from tests.pings import pinging
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -102,6 +104,7 @@ def test_a_pod_and_a_machine_are_gateways_of_one_stack(
             assert client.identify(url, 20)["caller"] == address
         for url, address in zip(lab_world.INTERNET, machine.outside, strict=True):
             assert client.identify(url, 20)["caller"] == address
+        rotate(both, machine, tmp_path, client)
     with clients.connected("by-pod", Config.from_registration(through_pod)) as client:
         assert lab_world.passes(client, lab_world.INTERNET[0], 20)
     for answer in (through_pod, through_machine):
@@ -109,6 +112,40 @@ def test_a_pod_and_a_machine_are_gateways_of_one_stack(
 
     play(both, machine, tmp_path, "remove")
     assert "meshgate" not in machine.ssh("ls", "/etc")
+
+
+def rotate(both: Stack, machine: Machine, directory: Path, client: Client) -> None:
+    """Rotate the machine's key by `pulumi up` and the playbook: the client goes on, and newcomers have the new key."""
+    before = both.outputs()["gateways"][NAME]["server_public_key"]
+    settings = both.settings()
+    pod, edge = settings["gateways"]
+    rotated = edge | {
+        "endpoint": f"{machine.ipv4}:51821",
+        "key_rotation": "2027",
+        "previous_key": {"port": 51820, "until": "2100-01-01"},
+    }
+    both.write(settings | {"gateways": [pod, rotated]})
+    life.up(both)
+    assert lab_world.passes(client, lab_world.INTERNET[0], 5), "the playbook has not run yet"
+    with pinging(client.inside, topology.INTERNET_IPV4, interval_s=0.05) as pings:
+        play(both, machine, directory, "gateway")
+    assert pings.lost == []
+    outputs = both.outputs()["gateways"][NAME]
+    assert outputs["previous_key"]["public_key"] == before != outputs["server_public_key"]
+    newcomer = device(NAME)
+    assert newcomer["serverPublicKey"] == outputs["server_public_key"]
+    assert newcomer["serverEndpoint"] == f"{machine.ipv4}:51821"
+    with clients.connected("newcomer", Config.from_registration(newcomer)) as new:
+        for one in (new, client):
+            assert lab_world.passes(one, lab_world.INTERNET[0], 10)
+    june_app.unregister(june.URL, newcomer["publicKey"])
+    assert play(both, machine, directory, "gateway").changed == []
+    assert f"gateway {NAME}: the WireGuard key before the present one works until 2100-01-01" in both.run("preview")
+    both.write(settings | {"gateways": [pod, rotated | {"previous_key": {"port": 51820, "until": "2020-01-01"}}]})
+    life.up(both)
+    play(both, machine, directory, "gateway")
+    assert not lab_world.passes(client, lab_world.INTERNET[0], 3), "the old key has ended"
+    life.assert_settled(both)
 
 
 def device(gateway: str) -> dict[str, Any]:

@@ -1,10 +1,13 @@
 """What a change takes from the configs that clients have, and what it only adds."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from infra.client_configs import ASKED_AT, ISSUER, PUBLIC_KEY, Held, held, losses, moved
+from infra import previous_keys
+from infra.client_configs import ASKED_AT, ISSUER, PUBLIC_KEY, held, losses, moved
+from infra.previous_keys import PREVIOUS, Counted, Held
 from infra.settings.gateway import GatewaySettings
 from tests.unit.resources.fake_connections import UNKNOWN
 
@@ -143,9 +146,78 @@ def test_another_key(after: object) -> None:
     assert told(before, before) == []
 
 
+ROTATED, NEXT = "vpn.example.com:31820", "vpn.example.com:31821"
+
+
+def rotated(key: object = UNKNOWN, until: str | None = None, **changes: object) -> Held:
+    """The same gateway with another key at another port, and the one that it had beside it."""
+    previous = {"public_key": key, "endpoint": ROTATED} | ({"until": until} if until else {})
+    return {**configs(endpoint=NEXT, **changes), PUBLIC_KEY: UNKNOWN, PREVIOUS: previous}
+
+
+def test_another_key_beside_the_one_that_was() -> None:
+    before = {**configs(), PUBLIC_KEY: "key"}
+    assert told(before, rotated()) == []
+    assert told(before, {**rotated(), PREVIOUS: {"public_key": UNKNOWN, "endpoint": "vpn.example.com:31999"}}) == [
+        f"gateway one: `endpoint` changes, and clients dial {ROTATED}, {BY_WIREGUARD}"
+    ]
+    under_way = {**rotated("key"), PUBLIC_KEY: "next"}
+    assert told(under_way, {**under_way, **configs(endpoint=NEXT, mtu=1400)}) == []
+    assert told(under_way, {**under_way, PUBLIC_KEY: "another"}) == [
+        f"gateway one: its WireGuard key becomes another one, {BY_WIREGUARD}"
+    ]
+
+
+@pytest.mark.parametrize("before", ["before its time", "at no time"])
+def test_the_end_of_the_previous_key_is_a_loss_of_those_who_use_it(before: str) -> None:
+    under_way = {**rotated("key", "2100-01-01T00:00:00+00:00" if "before" in before else None), PUBLIC_KEY: "next"}
+    over = {**configs(endpoint=NEXT), PUBLIC_KEY: "next"}
+    (loss,) = losses({"one": under_way}, {"one": over})
+    ends = "gateway one: the WireGuard key before the present one ends, and devices that still use it"
+    assert loss.sentence(Counted(12, 3)) == f"{ends} (3 of 12) would need new configs."
+    assert loss.sentence(None) == f"{ends} would need new configs."
+    assert (loss.is_nobodys(Counted(12, 0)), loss.is_nobodys(Counted(12, 3)), loss.is_nobodys(None)) == (
+        True,
+        False,
+        False,
+    )
+    assert not loss.guarded, "no resource ends with it"
+
+
+def test_at_its_time_the_previous_key_is_lost_already() -> None:
+    ended = {**rotated("key", "2020-01-01T00:00:00+00:00"), PUBLIC_KEY: "next"}
+    assert told(ended, {**configs(endpoint=NEXT), PUBLIC_KEY: "next"}) == []
+
+
+def test_what_is_told_of_a_rotation() -> None:
+    before: Mapping[str, Held] = {"one": {**configs(), PUBLIC_KEY: "key"}}
+    after: Mapping[str, Held] = {"one": rotated("key", "2100-01-01T00:00:00+00:00")}
+    end = "2100-01-01T00:00:00+00:00"
+    becomes, works = (
+        "its WireGuard key becomes another one",
+        f"the WireGuard key before the present one works until {end}",
+    )
+    cases: list[tuple[Mapping[str, Held], Counted | None, str]] = [
+        (before, Counted(12, 0), f"{becomes}, and its devices (12 in all) go on with the one before it until {end}."),
+        (before, None, f"{becomes}, and its devices go on with the one before it until {end}."),
+        (after, Counted(12, 3), f"{works}; devices that still use it: 3 of 12."),
+        (after, None, f"{works}."),
+        (
+            after,
+            Counted(12, 0),
+            "no device uses the WireGuard key before the present one any more: `previous_key` can be taken out.",
+        ),
+    ]
+    for old, counted, sentence in cases:
+        told_now = previous_keys.told(old, after, {"one": counted} if counted else {})
+        assert list(told_now) == [f"gateway one: {sentence}"]
+    assert list(previous_keys.told({}, after, {})) == [], "a stack of its first `up` has nobody"
+    assert list(previous_keys.told(after, before, {})) == []
+
+
 def test_a_gateway_that_goes() -> None:
     (loss,) = losses({"one": configs(), "two": configs()}, {"two": configs()})
-    assert loss.sentence(12) == (
+    assert loss.sentence(Counted(12, 0)) == (
         "gateway one: `gateways` does not have it any more, so its devices would need new configs (the gateway has 12 "
         "in all)."
     )

@@ -1,9 +1,11 @@
 """What a gateway's programs are told on bare metal; tests/unit/test_program.py has the pod's."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from gateway.agent.endpoints import WireGuardIdentity
 from gateway.agent.live_settings import LIVE
 from gateway.agent.protocols.wireguard.interface_process import InterfaceSettings
 from gateway.agent.settings import AgentSettings
@@ -11,7 +13,9 @@ from gateway.agent.settings_loading import load
 from gateway.agent.tokens import Tokens
 from infra import gateway_programs, secret_contents
 from infra.settings.gateway import GatewaySettings
-from tests.unit.agent.fakes import SERVER_KEY
+from tests.unit.agent.fakes import SERVER_KEY, key_pair
+
+OTHER_KEY = key_pair().public
 
 PLACES = gateway_programs.Places(
     private_key_file="/etc/meshgate/private-key",
@@ -21,6 +25,8 @@ PLACES = gateway_programs.Places(
     interface="meshgate0",
     http_host="10.0.0.5",
     http_port=9000,
+    previous_interface="meshgate1",
+    previous_private_key_file="/etc/meshgate/previous-private-key",
 )
 
 
@@ -45,8 +51,27 @@ def test_the_agent_takes_what_it_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
     )
 
 
-def test_what_is_told_to_a_running_agent_may_change() -> None:
-    told = gateway_programs.agent_settings(gateway())
+def test_the_agent_is_told_of_the_previous_key_until_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    edge = gateway(previous_key={"port": 51819, "until": "2100-01-01"})
+    agent = gateway_programs.agent_environment(edge, SERVER_KEY, PLACES, previous_public_key=OTHER_KEY)
+    for name, value in (agent | gateway_programs.agent_settings(edge)).items():
+        monkeypatch.setenv(name, value)
+    settings = load(AgentSettings)
+    assert settings.previous == WireGuardIdentity(
+        "meshgate1", 51819, Path("/etc/meshgate/previous-private-key"), OTHER_KEY
+    )
+    assert settings.previous_until == datetime(2100, 1, 1, tzinfo=UTC)
+    for name, value in gateway_programs.previous_interface_environment(edge, PLACES).items():
+        monkeypatch.setenv(name, value)
+    assert load(InterfaceSettings).interface == "meshgate1"
+    ended = gateway(previous_key={"port": 51819, "until": "2020-01-01"})
+    agent = gateway_programs.agent_environment(ended, SERVER_KEY, PLACES, previous_public_key=OTHER_KEY)
+    assert not [name for name in agent | gateway_programs.agent_settings(ended) if "PREVIOUS" in name]
+
+
+@pytest.mark.parametrize("changes", [{}, {"previous_key": {"port": 51819}}])
+def test_what_is_told_to_a_running_agent_may_change(changes: dict[str, object]) -> None:
+    told = gateway_programs.agent_settings(gateway(**changes))
     assert {name.removeprefix("MESHGATE_").lower() for name in told} <= LIVE
     assert not told.keys() & gateway_programs.agent_environment(gateway(), SERVER_KEY, PLACES).keys()
 

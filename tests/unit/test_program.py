@@ -59,7 +59,12 @@ EXISTING: dict[str, Any] = {
 LEARNED: dict[str, dict[str, Any]] = {
     # By type, or by name.
     "StackId": {"value": "1f" * 16},
-    "WireGuardKey": {"private_key": "the private key", "public_key": "the public key"},
+    "WireGuardKey": {
+        "private_key": "the private key",
+        "public_key": "the public key",
+        "previous_private_key": "the key before",
+        "previous_public_key": "the public key before",
+    },
     "Token": {"value": "the token", "previous": "", "next": "the next token", "admin": "the admin token"},
     "PreAuthKey": {"key": "the pre-auth key"},
     "ExitNode": {"node_id": "7", "why": ""},
@@ -70,7 +75,7 @@ LEARNED: dict[str, dict[str, Any]] = {
 SECRET, SIGNED = "4dabf18193072939515e22adb298388d", "1b47061264138c4ac30d75fd1eb44270"
 """The SDK's mark of a secret value."""
 SECRETS = (
-    *("the private key", "the token", "the next token", "the admin token", "the pre-auth key"),
+    *("the private key", "the key before", "the token", "the next token", "the admin token", "the pre-auth key"),
     *("the CA's key", "the issuing key"),
 )
 OPENVPN: dict[str, Any] = {
@@ -326,6 +331,103 @@ async def test_openvpn_is_a_container_of_its_own_that_never_sees_the_issuing_key
     ]
     open_to_all = one(declared, "NetworkPolicy", "one-policy")["spec"]["ingress"][0]["ports"]
     assert {"port": 1194, "protocol": "TCP"} in open_to_all
+
+
+ROTATED: dict[str, Any] = {
+    "endpoint": "vpn.example.com:31821",
+    "key_rotation": "2027",
+    "previous_key": {"port": 31820, "until": "2100-01-01"},
+}
+
+
+async def test_a_rotated_key_has_the_one_before_it_beside_it() -> None:
+    declared, outputs = await run(gateways=[CONFIG["gateways"][0] | ROTATED])
+    key = one(declared, "WireGuardKey", "one-key")
+    assert (key["rotation"], key["keep_previous"]) == ("2027", True)
+    pod = gateway_pod(declared)
+    assert [one["name"] for one in pod["containers"]] == ["tailscale", "wireguard", "wireguard-previous", "agent"]
+    present, previous, agent = pod["containers"][1:]
+    differ = ("name", "env", "ports")
+    assert {name: present[name] for name in present if name not in differ} == {
+        name: previous[name] for name in previous if name not in differ
+    }
+    assert previous["ports"] == [{"name": "previous-key", "containerPort": 31820, "protocol": "UDP"}]
+    assert present["ports"] == [{"name": "wireguard", "containerPort": 31821, "protocol": "UDP"}]
+    env = {variable["name"]: variable.get("value") for variable in agent["env"]}
+    (interface,) = [one["value"] for one in previous["env"] if one["name"] == "MESHGATE_INTERFACE"]
+    assert {name: value for name, value in env.items() if "PREVIOUS" in name} == {
+        "MESHGATE_PREVIOUS_INTERFACE": interface,
+        "MESHGATE_PREVIOUS_LISTEN_PORT": "31820",
+        "MESHGATE_PREVIOUS_PUBLIC_KEY": "the public key before",
+        "MESHGATE_PREVIOUS_PRIVATE_KEY_FILE": "/etc/meshgate/previous-private-key",
+    }
+    assert one(declared, "ConfigMap", "one-config")["data"]["MESHGATE_PREVIOUS_UNTIL"] == "2100-01-01T00:00:00+00:00"
+    assert one(declared, "Secret", "one-identity")["stringData"]["value"]["previous-private-key"] == "the key before"
+    items = next(volume for volume in pod["volumes"] if volume["name"] == "identity")["secret"]["items"]
+    assert {"key": "previous-private-key", "path": "previous-private-key"} in items
+    ports = one(declared, "Service", "one-wireguard")["spec"]["ports"]
+    assert [(port["name"], port["nodePort"], port["targetPort"]) for port in ports] == [
+        ("wireguard", 31821, 31821),
+        ("previous-key", 31820, 31820),
+    ]
+    open_to_all = one(declared, "NetworkPolicy", "one-policy")["spec"]["ingress"][0]["ports"]
+    assert {"port": 31820, "protocol": "UDP"} in open_to_all
+    kept = {
+        "public_key": "the public key before",
+        "endpoint": "vpn.example.com:31820",
+        "until": "2100-01-01T00:00:00+00:00",
+    }
+    assert outputs["previous_key"] == kept
+    assert one(declared, "ClientConfigs", "client-configs")["gateways"]["one"]["previous"] == kept
+    told = one(declared, "WorkloadEnv", "env")["values"]
+    assert (told["HEADSCALE_SERVER_PUBLIC_KEY"], told["HEADSCALE_SERVER_ENDPOINT"]) == (
+        "the public key",
+        "vpn.example.com:31821",
+    )
+
+
+@pytest.mark.parametrize("previous", [None, {"port": 31820, "until": "2020-01-01"}], ids=["taken out", "at its time"])
+async def test_the_previous_key_leaves_nothing_behind(previous: object) -> None:
+    moved = CONFIG["gateways"][0] | ROTATED
+    declared, outputs = await run(gateways=[moved | {"previous_key": previous}])
+    assert one(declared, "WireGuardKey", "one-key")["keep_previous"] is False
+    for key in ("Deployment", "Secret", "ConfigMap", "Service", "NetworkPolicy"):
+        found = [json.dumps(args.inputs) for name, args in declared.items() if f":{key}::one-" in name]
+        assert not [text for text in found if "31820" in text or "previous" in text.lower()], key
+    assert "previous_key" not in outputs
+
+
+async def test_the_end_of_the_previous_key_may_be_set_without_a_pause() -> None:
+    gateway = CONFIG["gateways"][0] | ROTATED
+    before = await declare(gateways=[gateway | {"previous_key": {"port": 31820}}])
+    after = await declare(gateways=[gateway])
+    assert one(after, "Deployment", "one-gateway") == one(before, "Deployment", "one-gateway")
+    assert one(before, "ConfigMap", "one-config")["data"]["MESHGATE_PREVIOUS_UNTIL"] == ""
+
+
+async def test_with_host_ports_and_limits_the_previous_key_is_as_the_present_one() -> None:
+    limits = {"resources": {"wireguard": {"limits": {"memory": "4Gi"}}}}
+    gateway = CONFIG["gateways"][0] | ROTATED | {"exposure": "HostPort", "pod": limits}
+    present, previous = gateway_pod(await declare(gateways=[gateway]))["containers"][1:3]
+    assert [one["ports"][0]["hostPort"] for one in (present, previous)] == [31821, 31820]
+    assert previous["resources"] == present["resources"]
+    assert previous["resources"]["limits"] == {"memory": "4Gi"}
+
+
+async def test_a_rotation_that_keeps_the_key_spares_devices_with_certificates() -> None:
+    declared = await declare(gateways=[CONFIG["gateways"][0] | OPENVPN | ROTATED])
+    assert one(declared, "IssuingCertificate", "one-issuer")["spared"] is True
+
+
+async def test_the_playbook_gets_both_keys_of_a_rotation() -> None:
+    edge = EDGE | {"endpoint": "edge.example.com:51821", "previous_key": {"port": 51820, "until": "2100-01-01"}}
+    _, outputs = await run(gateways=[edge], **EXISTING)
+    handed = outputs["metal"]["value"]["edge-1"]
+    assert (handed["previous_private_key"], handed["previous_public_key"]) == (
+        "the key before",
+        "the public key before",
+    )
+    assert handed["gateway"]["previous_key"] == {"port": 51820, "until": "2100-01-01T00:00:00Z"}
 
 
 async def test_readiness_is_ours_and_not_the_plugins() -> None:

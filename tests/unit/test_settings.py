@@ -73,6 +73,17 @@ def test_without_headscale_or_by_its_own_word_a_gateway_is_plain() -> None:
     assert settings.mesh(settings.gateways[0]) is settings.headscale
 
 
+def test_a_previous_key_has_a_port_of_its_own_until_its_time() -> None:
+    (gateway,) = load_values(with_gateway(previous_key={"port": 31819, "until": "2100-01-01"})).gateways
+    assert [(port.name, port.server, port.listened) for port in gateway.client_ports] == [
+        ("wireguard", "wireguard", 31820),
+        ("previous-key", "wireguard-previous", 31819),
+    ]
+    assert gateway.previous_endpoint == "vpn.example.com:31819"
+    (gateway,) = load_values(with_gateway(previous_key={"port": 31820, "until": "2020-01-01"})).gateways
+    assert (len(gateway.client_ports), gateway.previous, gateway.previous_endpoint) == (1, None, None)
+
+
 def test_a_policy_is_an_object_or_text() -> None:
     acls: list[object] = [{"action": "accept", "src": ["*"], "dst": ["*:*"]}]
     for given in ({"acls": acls}, f'{{"acls": {json.dumps(acls)},}} // all'):
@@ -225,6 +236,14 @@ def test_a_number_like_api_key_stays_text() -> None:
             "gateways[0]: persistent_keepalive, wireguard: set, but `access` does not have wireguard; add it there, or",
         ),
         (with_gateway(access=["wireguard", "pptp"]), "gateways[0].access"),
+        (with_gateway(previous_key={"until": "2100-01-01"}), "meshgate:gateways[0].previous_key.port: it is missing"),
+        (with_gateway(previous_key={"port": 31820}), "endpoint port 31820 is also previous_key.port; they need two"),
+        (with_gateway(previous_key={"port": 51820}), "previous_key.port 51820 is no NodePort; use 30000-32767"),
+        (with_metal(previous_key={"port": 41642}), "previous_key.port 41642 is also tailscale_port; they need two"),
+        (
+            with_gateway(access=["openvpn"], openvpn={"udp_port": 31194}, previous_key={"port": 31819}),
+            "previous_key: set, but `access` does not have wireguard",
+        ),
         (with_gateway(openvpn={"udp_port": 31194}), "openvpn is set, but `access` does not have it"),
         (with_gateway(access=BOTH), "openvpn.udp_port 1194 is no NodePort; use 30000-32767 or another exposure"),
         (with_gateway(access=BOTH, openvpn={"udp_port": 31194, "tcp_port": 443}), "openvpn.tcp_port 443 is no NodeP"),

@@ -1,7 +1,7 @@
 """What each kind of value refuses and takes, wherever it stands; a scalar is a text where a text is meant."""
 
 import json
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
@@ -224,6 +224,31 @@ def test_another_shape_is_told_in_plain_words(values: dict[str, Any], sentence: 
 
 def test_a_number_in_place_of_something_else_is_refused_as_before() -> None:
     assert "gateways[0].endpoint: '5' is not host:port" in refusal(gateway(endpoint=5))
+
+
+@pytest.mark.parametrize(
+    ("given", "moment"),
+    [
+        ("2027-06-01T02:00:00+02:00", "2027-06-01T00:00:00+00:00"),
+        ("2027-06-01T00:00:00Z", "2027-06-01T00:00:00+00:00"),
+        ("2027-06-01", "2027-06-01T00:00:00+00:00"),
+        (date(2027, 6, 1), "2027-06-01T00:00:00+00:00"),
+        (datetime(2027, 6, 1, 12, tzinfo=UTC), "2027-06-01T12:00:00+00:00"),
+    ],
+)
+def test_a_time_is_one_wherever_it_is_read(given: object, moment: str) -> None:
+    previous = loaded(gateway(previous_key={"port": 31819, "until": given})).gateways[0].previous_key
+    assert previous
+    assert previous.until
+    assert previous.until.isoformat() == moment
+
+
+@pytest.mark.parametrize("given", ["2027-06-01T00:00:00", "20270601", "in June", 5, "2027-13-01"])
+def test_a_time_that_is_none(given: object) -> None:
+    assert refusal(gateway(previous_key={"port": 31819, "until": given})) == (
+        f"meshgate:gateways[0].previous_key.until: '{given}' is not a time such as 2027-06-01T00:00:00Z, or a date "
+        "such as 2027-06-01."
+    )
 
 
 @pytest.mark.parametrize("value", ["2", "true", "null", "1e5", '"x"', "[1]"])

@@ -55,9 +55,16 @@ def test_without_a_tunnel_no_traffic_is_claimed(store: Store) -> None:
     assert not [name for name in found if name.startswith("meshgate_tunnel")]
 
 
+def test_without_a_previous_key_nobody_is_said_to_have_left_it(store: Store) -> None:
+    found = scrape(Devices(store, FakeAccess(), NETWORKS, SERVER_KEY), FakeAccess())
+    assert "meshgate_peers_on_previous_key" not in found
+    found = scrape(Devices(store, FakeAccess(), NETWORKS, SERVER_KEY, key_pair().public), FakeAccess())
+    assert found["meshgate_peers_on_previous_key"] == 0
+
+
 def test_every_metric_is_described_with_its_labels(store: Store) -> None:
     """What docs/reference.md says is what a scrape tells."""
-    devices, access = Devices(store, FakeAccess(), NETWORKS, SERVER_KEY), FakeAccess()
+    devices, access = Devices(store, FakeAccess(), NETWORKS, SERVER_KEY, key_pair().public), FakeAccess()
     access.passed = Traffic(received=5, sent=7)
     told = {family.name: family for family in make_registry(devices, access).collect()}
     described = {metric.name.removesuffix("_total"): metric for metric in metrics.described()}

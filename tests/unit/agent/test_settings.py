@@ -73,6 +73,8 @@ def test_a_previous_key_has_an_interface_and_a_port_of_its_own(environment: pyte
     assert settings.client_interfaces == ("wg0", "wg1")
     assert settings.client_ports == (("udp", 51820), ("udp", 51821))
     assert settings.previous_until == datetime(2026, 12, 31, tzinfo=UTC)
+    environment.setenv("MESHGATE_PREVIOUS_UNTIL", "")
+    assert load(AgentSettings).previous_until is None, "as a ConfigMap says it"
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,7 @@ def test_sections_are_found_wherever_they_stand() -> None:
         "mesh_clients.api_from[]",
         "gateways[]",
         "gateways[].openvpn",
+        "gateways[].previous_key",
         "gateways[].monitoring",
         "orchestrator",
     ]

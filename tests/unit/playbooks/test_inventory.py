@@ -277,6 +277,16 @@ def test_a_plain_gateway_is_given_nothing_of_a_mesh(plugin: Any, pulumi: Pulumi,
         }
 
 
+def test_a_gateway_whose_key_is_rotated_is_given_both(plugin: Any, pulumi: Pulumi, source: Path) -> None:  # noqa: ANN401
+    rotated = HANDOVER | {"previous_private_key": "the key before", "previous_public_key": "the public key before"}
+    pulumi.answers["stack output metal"] = {"edge": rotated}
+    found = hosts(plugin, pulumi, source)["edge"]
+    assert (found["meshgate_private_key"], found["meshgate_previous_private_key"]) == (
+        "the private key",
+        "the key before",
+    )
+
+
 def test_a_gateway_without_wireguard_is_given_no_key_pair(plugin: Any, pulumi: Pulumi, source: Path) -> None:  # noqa: ANN401
     handed = {name: value for name, value in HANDOVER.items() if name not in {"private_key", "public_key"}}
     issuing = {"issuing_certificate": "a chain", "issuing_key": "a key"}

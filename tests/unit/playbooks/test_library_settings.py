@@ -42,7 +42,7 @@ def test_agent_understands_what_it_is_told(monkeypatch: pytest.MonkeyPatch) -> N
     key = public_key(generate_private_key())
     told = _settings(public_key=key, interface="wg7", private_key_file="/a", token_file="/b", state_dir="/c")
     assert not told["changed"]
-    for name, value in {**told["environment"], **told["interface_environment"]}.items():
+    for name, value in {**told["environment"], **told["wireguard"]["wireguard"]["environment"]}.items():
         monkeypatch.setenv(name, value)
     agent = load(AgentSettings)
     assert (agent.interface, agent.listen_port, agent.endpoint) == ("wg7", 51820, "vpn.example.com:51820")
@@ -92,6 +92,27 @@ def test_an_issuing_certificate_that_certifies_nobody_is_told(monkeypatch: pytes
     assert run(gateway_settings, unread)["issuing_problem"] == "", "who offers WireGuard alone needs none"
 
 
+ROTATED = {"endpoint": "vpn.example.com:51821", "previous_key": {"port": 51820, "until": "2100-01-01T00:00:00Z"}}
+
+
+def test_the_agent_is_told_of_the_key_before_the_present_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = _settings(ROTATED, public_key=public_key(generate_private_key()))
+    assert "MESHGATE_PREVIOUS_PUBLIC_KEY" not in told["environment"], "the role knows it"
+    assert (told["port"], told["previous_port"], told["interfaces"]) == (51821, 51820, ["meshgate0", "meshgate1"])
+    units = {name: (one["interface"], one["port"]) for name, one in told["wireguard"].items()}
+    assert units == {"wireguard": ("meshgate0", 51821), "wireguard-1": ("meshgate1", 51820)}
+    key = public_key(generate_private_key())
+    for name, value in {**told["environment"], "MESHGATE_PREVIOUS_PUBLIC_KEY": key}.items():
+        monkeypatch.setenv(name, value)
+    agent = load(AgentSettings)
+    assert agent.previous
+    assert (agent.previous.interface, agent.previous.listen_port) == ("meshgate1", 51820)
+    assert str(agent.previous_until) == "2100-01-01 00:00:00+00:00"
+    assert told["interfaces"] == list(agent.client_interfaces)
+    over = _settings(ROTATED | {"previous_key": {"port": 51820, "until": "2020-01-01"}})
+    assert (over["previous_port"], list(over["wireguard"])) == (None, ["wireguard"])
+
+
 @pytest.mark.parametrize("access", [["wireguard"], ["openvpn"], ["ipsec"], ["ipsec", "openvpn", "wireguard"]])
 def test_the_agent_has_the_interfaces_that_the_roles_are_told_of(
     monkeypatch: pytest.MonkeyPatch, access: list[str]
@@ -103,7 +124,7 @@ def test_the_agent_has_the_interfaces_that_the_roles_are_told_of(
     agent = load(AgentSettings)
     assert told["interfaces"] == list(agent.client_interfaces)
     assert set(agent.offered) == set(access)
-    assert bool(told["port"]) == bool(told["interface_environment"]) == ("wireguard" in access)
+    assert bool(told["port"]) == bool(told["wireguard"]) == ("wireguard" in access)
     assert "wireguard" not in told["servers"]
 
 

@@ -56,8 +56,22 @@ def test_units_are_hardened_and_survive_a_reboot(unit: Path) -> None:
 
 
 SERVERS = {"openvpn": {"ports": [["udp", 1194]], "environment": {}}}
-WITH = {"port": 51820, "servers": {}, "http_port": 8080, "probe_port": 8081, "in_mesh": False}
-WITHOUT = WITH | {"port": None, "servers": SERVERS}
+INTERFACE: dict[str, Any] = {"interface": "meshgate0", "port": 51820, "environment": {"MESHGATE_WIREGUARD": "auto"}}
+WITH: dict[str, Any] = {
+    "port": 51820,
+    "previous_port": None,
+    "wireguard": {"wireguard": INTERFACE},
+    "servers": {},
+    "http_port": 8080,
+    "probe_port": 8081,
+    "in_mesh": False,
+}
+WITHOUT = WITH | {"port": None, "wireguard": {}, "servers": SERVERS}
+ROTATED = WITH | {
+    "port": 51821,
+    "previous_port": 51820,
+    "wireguard": WITH["wireguard"] | {"wireguard-1": INTERFACE | {"interface": "meshgate1", "port": 51821}},
+}
 
 
 def rendered(role: str, variables: dict[str, Any], template: str) -> Any:  # noqa: ANN401 (as Ansible has it)
@@ -67,7 +81,7 @@ def rendered(role: str, variables: dict[str, Any], template: str) -> Any:  # noq
     return Templar(loader, variables=own | variables).template(trust_as_template(template))
 
 
-def told(settings: dict[str, Any], template: str) -> Any:  # noqa: ANN401 (as Ansible has it)
+def told(settings: dict[str, Any], template: str, **more: object) -> Any:  # noqa: ANN401 (as Ansible has it)
     """What a template comes to in the gateway's role."""
     own: dict[str, Any] = {
         "meshgate_settings": settings,
@@ -75,9 +89,13 @@ def told(settings: dict[str, Any], template: str) -> Any:  # noqa: ANN401 (as An
         "wireguard_configuration": "/etc/meshgate",
         "wireguard_root": "/opt",
         "wireguard_tls_certificate": "",
-        "wireguard_identity": {"public_key": "the public key" if settings["port"] else ""},
+        "wireguard_identity": {
+            "public_key": "the public key" if settings["port"] else "",
+            "previous_public_key": "the key before" if settings["previous_port"] else "",
+        },
+        "meshgate_unpacked": {"unit_releases": {"wireguard": "97afef5b31cc", "wireguard-1": "97afef5b31cc"}},
     }
-    return rendered("wireguard", own, template)
+    return rendered("wireguard", own | more, template)
 
 
 def agents_unit(settings: dict[str, Any]) -> list[str]:
@@ -90,6 +108,31 @@ def test_the_agent_is_told_of_a_public_key_where_there_is_one() -> None:
     environment = {"MESHGATE_MTU": "1280"}
     both = [told(one | {"environment": environment}, "{{ wireguard_environment }}") for one in (WITH, WITHOUT)]
     assert [one.get("MESHGATE_PUBLIC_KEY") for one in both] == ["the public key", None]
+    assert not [name for one in both for name in one if "PREVIOUS" in name]
+    rotated = told(ROTATED | {"environment": environment}, "{{ wireguard_environment }}")
+    assert rotated["MESHGATE_PREVIOUS_PUBLIC_KEY"] == "the key before"
+
+
+def interfaces_unit(settings: dict[str, Any], name: str) -> str:
+    template = (PLAYBOOKS / "roles/wireguard/templates/meshgate-wireguard.service").read_text()
+    given = {"key": name, "value": settings["wireguard"][name]}
+    return str(told(settings, template.replace("{% include 'hardening.conf' %}", ""), wireguard_interface=given))
+
+
+def test_in_a_rotation_the_unit_of_the_key_that_there_was_stays_as_it_is() -> None:
+    """A changed file would restart it, and all tunnels."""
+    before, beside, new = (
+        interfaces_unit(*given) for given in ((WITH, "wireguard"), (ROTATED, "wireguard"), (ROTATED, "wireguard-1"))
+    )
+    assert before == beside
+    assert "SyslogIdentifier=meshgate-wireguard-1\n" in new
+    assert "Environment=MESHGATE_WIREGUARD=auto\n" in new
+
+
+def test_a_port_below_1024_is_its_own_units_matter() -> None:
+    low = ROTATED | {"wireguard": ROTATED["wireguard"] | {"wireguard-1": INTERFACE | {"port": 443}}}
+    assert "CAP_NET_BIND_SERVICE" in interfaces_unit(low, "wireguard-1")
+    assert "CAP_NET_BIND_SERVICE" not in interfaces_unit(low, "wireguard")
 
 
 def test_the_agent_wants_the_ways_that_are_offered_and_no_others() -> None:
@@ -97,6 +140,8 @@ def test_the_agent_wants_the_ways_that_are_offered_and_no_others() -> None:
     assert wants == "Wants=network-online.target meshgate-wireguard.service"
     (wants,) = [line for line in agents_unit(WITHOUT) if line.startswith("Wants=")]
     assert wants == "Wants=network-online.target meshgate-openvpn.service"
+    (wants,) = [line for line in agents_unit(ROTATED) if line.startswith("Wants=")]
+    assert wants == "Wants=network-online.target meshgate-wireguard.service meshgate-wireguard-1.service"
 
 
 def test_the_agent_reads_the_keys_of_what_it_offers() -> None:
@@ -105,6 +150,7 @@ def test_the_agent_reads_the_keys_of_what_it_offers() -> None:
 
     assert credentials(WITH) == ["private-key", "tokens"]
     assert credentials(WITHOUT) == ["tokens", "issuing-certificate", "issuing-key"]
+    assert credentials(ROTATED) == ["private-key", "previous-private-key", "tokens"]
 
 
 def test_low_ports_need_their_capability_with_wireguard_and_without() -> None:
@@ -114,6 +160,7 @@ def test_low_ports_need_their_capability_with_wireguard_and_without() -> None:
 
     assert capabilities() == "CAP_NET_ADMIN"
     assert capabilities(port=443) == capabilities(http_port=443) == "CAP_NET_ADMIN CAP_NET_BIND_SERVICE"
+    assert capabilities(port=51820, previous_port=443) == "CAP_NET_ADMIN CAP_NET_BIND_SERVICE"
 
 
 def keys_unit() -> list[str]:

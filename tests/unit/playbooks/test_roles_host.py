@@ -16,7 +16,7 @@ from playbooks.filter_plugins.gateway_listeners import (
 )
 from playbooks.filter_plugins.gateway_parts import gateway_parts, gateway_report
 from playbooks.filter_plugins.gateway_problems import gateway_problems, key_problems
-from playbooks.filter_plugins.gateway_units import AGENT, KEYS, TAILSCALE, WIREGUARD, gateway_verify_unit
+from playbooks.filter_plugins.gateway_units import AGENT, KEYS, TAILSCALE, gateway_verify_unit
 from tests.unit.playbooks.modules import documented_options
 
 from ansible.module_utils import meshgate_network as network  # isort: skip
@@ -24,18 +24,23 @@ from ansible.module_utils import meshgate_tools as tools  # isort: skip
 from ansible.module_utils import meshgate_units as host_units  # isort: skip
 from playbooks.library import gateway_host as host_module  # isort: skip
 
+WIREGUARD = "meshgate-wireguard.service"
 RELEASE = "97afef5b31cc"
 ARTIFACT = {"release": RELEASE, "architecture": "x86_64"}
 SETTINGS: dict[str, Any] = {
     "interface": "meshgate0",
     "interfaces": ["meshgate0"],
     "port": 51820,
+    "previous_port": None,
+    "previous_interface": "meshgate1",
     "http_host": "10.0.0.5",
     "http_port": 8080,
     "probe_port": 8081,
     "peers_url": "http://10.0.0.5:8080",
     "client_networks": ["10.77.0.0/16", "fd77::/64"],
-    "interface_environment": {"MESHGATE_WIREGUARD": "auto"},
+    "wireguard": {
+        "wireguard": {"interface": "meshgate0", "port": 51820, "environment": {"MESHGATE_WIREGUARD": "auto"}},
+    },
     "endpoint": "vpn.example.com:51820",
     "environment": {"MESHGATE_HTTP_HOST": "10.0.0.5", "MESHGATE_ALLOWED_IPS": "0.0.0.0/0,::/0"},
     "in_mesh": True,
@@ -55,7 +60,7 @@ FRESH: dict[str, Any] = {
     "kernel_wireguard": False,
     "tailscaled": "/usr/sbin/tailscaled",
     "releases": [],
-    "unit_releases": {"wireguard": "", "openvpn": "", "ipsec": ""},
+    "unit_releases": {"wireguard": "", "wireguard-1": "", "openvpn": "", "ipsec": ""},
     "units": dict.fromkeys((*host_units.UNITS, host_units.VENDOR_UNIT), OFF),
     "interfaces": {"lo": "", "eth0": ""},
     "networks": [{"network": "10.0.0.0/24", "device": "eth0"}, {"network": "127.0.0.0/8", "device": "lo"}],
@@ -72,7 +77,7 @@ FRESH: dict[str, Any] = {
 }
 WORKING = FRESH | {
     "releases": [RELEASE],
-    "unit_releases": {"wireguard": RELEASE, "openvpn": "", "ipsec": ""},
+    "unit_releases": {"wireguard": RELEASE, "wireguard-1": "", "openvpn": "", "ipsec": ""},
     "units": dict.fromkeys(host_units.UNITS, ON) | {host_units.VENDOR_UNIT: OFF},
     "interfaces": {"lo": "", "eth0": "", "meshgate0": "tun", "tailscale0": "tun"},
     "networks": [*FRESH["networks"], {"network": "10.77.0.0/16", "device": "meshgate0"}],
@@ -143,7 +148,7 @@ def test_the_servers_ports_have_to_be_free_and_are_looked_at() -> None:
     assert parts["UDP port 1194"] == parts["TCP port 443"] == "nothing listens on it"
 
 
-UNWIREGUARDED = ALL_WAYS | {"port": None, "interface_environment": None, "interfaces": ["ovpn-udp", "ipsec0"]}
+UNWIREGUARDED = ALL_WAYS | {"port": None, "wireguard": {}, "interfaces": ["ovpn-udp", "ipsec0"]}
 
 
 def test_without_wireguard_nothing_of_it_is_looked_at() -> None:
@@ -163,6 +168,62 @@ def test_without_wireguard_nothing_of_it_is_looked_at() -> None:
     closed = gateway_parts(host | {"packets": packets}, UNWIREGUARDED, ARTIFACT, READY, NODE)
     (why,) = [part["why"] for part in closed if not part["works"]]
     assert "drops what goes from ovpn-udp to eth0 and from ipsec0 to eth0: " in why
+
+
+ROTATED = SETTINGS | {
+    "previous_port": 51819,
+    "previous_public_key": "the key before",
+    "wireguard": SETTINGS["wireguard"]
+    | {"wireguard-1": {"interface": "meshgate1", "port": 51819, "environment": {"MESHGATE_WIREGUARD": "auto"}}},
+}
+
+
+def test_the_previous_keys_port_and_interface_are_looked_at_too() -> None:
+    assert set(gateway_ports(ROTATED, "udp")) == {51820, 51819, 41642}
+    assert [one["port"] for one in firewall.gateway_arrivals(ROTATED)] == [51820, 51819, 8080]
+    strangers = WORKING | {
+        "sockets": [*WORKING["sockets"], socket("udp", 51819)],
+        "interfaces": WORKING["interfaces"] | {"meshgate1": "wireguard"},
+        "units": WORKING["units"] | {"meshgate-wireguard-1.service": OFF},
+    }
+    assert gateway_problems(strangers, ROTATED, ARTIFACT) == [
+        "The interface meshgate1 is there already, and not the gateway's: end what made it.",
+        "UDP port 51819, the previous key's, is taken by nginx: end that, or choose to leave `previous_key` out.",
+    ]
+    parts = {part["part"]: part["why"] for part in gateway_parts(WORKING, ROTATED, ARTIFACT, READY, NODE)}
+    assert parts["meshgate-wireguard-1.service"] == ""
+    assert parts["interface meshgate1"] == "it is not there: meshgate-wireguard-1.service makes it"
+    assert parts["UDP port 51819"] == "nothing listens on it"
+
+
+def test_how_many_use_the_previous_key_is_told() -> None:
+    metrics = "# TYPE meshgate_peers gauge\nmeshgate_peers 12.0\nmeshgate_peers_on_previous_key 3.0\n"
+    last = gateway_report(gateway_parts(WORKING, ROTATED, ARTIFACT, READY, NODE, metrics))[-1]
+    assert last == "the WireGuard key before the present one: works, and devices that still use it: 3 of 12"
+    silent = gateway_report(gateway_parts(WORKING, ROTATED, ARTIFACT, READY, NODE))[-1]
+    assert silent == "the WireGuard key before the present one: works"
+
+
+def test_a_key_before_the_present_one_is_the_hosts_own_or_given() -> None:
+    elsewhere = ROTATED | {"previous_public_key": ""}
+    assert gateway_problems(FRESH, elsewhere, ARTIFACT) == [
+        "No WireGuard key of this host has port 51819, which `previous_key` says: give the port that its key has until "
+        "now, or that key as meshgate_previous_private_key."
+    ]
+    assert gateway_problems(FRESH, elsewhere, ARTIFACT, previous_key_is_given=True) == []
+    assert gateway_problems(FRESH, ROTATED, ARTIFACT) == []
+
+
+def test_after_a_rotation_the_first_interface_is_in_nobodys_way() -> None:
+    """It is there, with the client network's route, until the play ends it."""
+    second = {"interface": "meshgate1", "port": 51819, "environment": {"MESHGATE_WIREGUARD": "auto"}}
+    over = SETTINGS | {
+        "port": 51819,
+        "interface": "meshgate1",
+        "previous_interface": "meshgate0",
+        "wireguard": {"wireguard-1": second},
+    }
+    assert gateway_problems(WORKING, over, ARTIFACT) == []
 
 
 def test_wireguard_that_is_given_up_is_in_nobodys_way() -> None:
@@ -392,7 +453,8 @@ def test_units_are_verified_without_their_neighbours_where_that_can_be_said() ->
 
 def test_a_named_tailscaled_and_a_demanded_kernel() -> None:
     assert gateway_problems(FRESH | {"tailscaled": ""}, SETTINGS, ARTIFACT, "/home/me/tailscaled") == []
-    demanding = SETTINGS | {"interface_environment": {"MESHGATE_WIREGUARD": "kernel"}}
+    first = SETTINGS["wireguard"]["wireguard"]
+    demanding = SETTINGS | {"wireguard": {"wireguard": first | {"environment": {"MESHGATE_WIREGUARD": "kernel"}}}}
     (line,) = gateway_problems(FRESH, demanding, ARTIFACT)
     assert line.startswith("The kernel has no WireGuard, which `wireguard: kernel` demands; ")
     assert gateway_problems(FRESH | {"kernel_wireguard": True}, demanding, ARTIFACT) == []

@@ -247,6 +247,56 @@ class TestIdentity:
         assert self.give(tmp_path)["changed"] is False
         assert self.held(tmp_path) == before
 
+    def derived(self, commands: Commands) -> None:
+        """`wg pubkey`, as it is."""
+        commands.answer = lambda _: (0, curve25519.public_key(commands.told[-1] or ""), "")
+
+    def test_the_key_of_a_host_becomes_the_previous_one_of_a_new_one(
+        self, tmp_path: Path, root: Path, commands: Commands
+    ) -> None:
+        self.derived(commands)
+        first = self.give(tmp_path)["public_key"]
+        before = self.held(tmp_path)["private-key"]
+        rotated = self.give(tmp_path, keep_previous="true", previous_public_key=first)
+        assert rotated["diff"]["after"] == "new previous-private-key\nnew private-key\n"
+        assert (tmp_path / "previous-private-key").read_text().strip() == before
+        assert rotated["previous_public_key"] == first != rotated["public_key"]
+        again = self.give(tmp_path, keep_previous="true", previous_public_key=first)
+        assert (again["changed"], again["public_key"]) == (False, rotated["public_key"])
+        second = self.give(tmp_path, keep_previous="true", previous_public_key=rotated["public_key"])
+        assert second["previous_public_key"] == rotated["public_key"], "another rotation, with no play between"
+        ended = self.give(tmp_path)
+        assert (ended["public_key"], ended["previous_public_key"]) == (second["public_key"], "")
+        assert not (tmp_path / "previous-private-key").exists()
+
+    def test_a_rotation_that_was_killed_is_made_up_for(self, tmp_path: Path, root: Path, commands: Commands) -> None:
+        self.derived(commands)
+        first = self.give(tmp_path)["public_key"]
+        (tmp_path / "previous-private-key").write_text((tmp_path / "private-key").read_text())
+        rotated = self.give(tmp_path, keep_previous="true", previous_public_key=first)
+        assert rotated["diff"]["after"] == "new private-key\n"
+        assert rotated["previous_public_key"] == first != rotated["public_key"]
+
+    def test_both_keys_may_be_given(self, tmp_path: Path, root: Path, commands: Commands) -> None:
+        self.derived(commands)
+        old, new = curve25519.generate_private_key(), curve25519.generate_private_key()
+        given = {"private_key": new, "previous_private_key": old, "keep_previous": "true"}
+        told = self.give(tmp_path, False, **given)
+        assert (told["public_key"], told["previous_public_key"]) == tuple(map(curve25519.public_key, (new, old)))
+        assert (tmp_path / "previous-private-key").stat().st_mode & 0o777 == 0o600
+        assert not [secret for secret in (old, new) if secret in json.dumps(told)]
+        assert self.give(tmp_path, False, **given)["changed"] is False
+
+    def test_a_key_before_the_first_one_is_refused(self, tmp_path: Path, root: Path, commands: Commands) -> None:
+        self.derived(commands)
+        same = curve25519.generate_private_key()
+        for given in ({}, {"private_key": same, "previous_private_key": same}, {"previous_public_key": "another"}):
+            refused = self.give(tmp_path, False, keep_previous="true", **given)
+            assert refused["msg"].startswith("meshgate_gateway.previous_key: there is no WireGuard key before the pres")
+            assert [path.name for path in tmp_path.iterdir()] == ["root"], "nothing is touched"
+        refused = self.give(tmp_path, False, keep_previous="true", previous_private_key="not-a-key")
+        assert refused["msg"].startswith("meshgate_previous_private_key is no WireGuard key: ")
+
     def test_check_mode_makes_nothing(self, tmp_path: Path, root: Path) -> None:
         looked = self.give(tmp_path, check=True)
         assert (looked["changed"], looked["public_key"]) == (True, "")
@@ -335,17 +385,28 @@ class TestBefore:
             {"rule": {"family": "ip", "table": "mangle", "chain": "OUTPUT"}},
             {"table": {"family": "inet", "name": "meshgate"}},
             {"rule": {"family": "inet", "table": "meshgate", "chain": "input"}},
+            {"table": {"family": "inet", "name": "meshgate_rotation"}},
         ]
-        commands.answer = lambda _: (0, json.dumps({"nftables": now}), "")
+        rules = {"-4": [{"priority": 5182}], "-6": []}
+
+        def answer(command: list[str]) -> ANSWER:
+            return (0, json.dumps(rules[command[2]] if "-json" in command else {"nftables": now}), "")
+
+        commands.answer = answer
         commands.ran.clear()
         assert self.be(tmp_path, "restored", check=True)["changed"]
-        assert [command[3:4] for command in commands.ran] == [["-j"]]
+        looks = [["ip", "-json", family, "rule", "show", "pref", "5182"] for family in rules]
+        assert commands.ran[1:] == looks
         commands.ran.clear()
         restored = self.be(tmp_path, "restored")
         assert (network / "ipv4/conf/all/forwarding").read_text() == "0"
         assert commands.ran[1:] == [
             ["chroot", "/release", "nft", "delete", "table", "inet", "meshgate"],
+            ["chroot", "/release", "nft", "delete", "table", "inet", "meshgate_rotation"],
             ["chroot", "/release", "nft", "delete", "table", "ip", "filter"],
+            looks[0],
+            ["ip", "-4", "rule", "delete", "pref", "5182"],
+            looks[1],
             ["systemctl", "start", "tailscaled.service"],
         ]
         assert "no table inet meshgate" in restored["diff"]["after"]

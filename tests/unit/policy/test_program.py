@@ -18,7 +18,7 @@ from policy.declared import SECRET, DeclaredResource, DeclaredStack
 from policy.violations import broken
 from tests.unit import test_program
 from tests.unit.policy.objects import DIGEST
-from tests.unit.test_program import CONFIG, EDGE, PROGRAM, Recorder
+from tests.unit.test_program import CONFIG, EDGE, PROGRAM, ROTATED, Recorder
 
 pytestmark = test_program.pytestmark
 sdks_event_loops = test_program.sdks_event_loops
@@ -92,6 +92,7 @@ async def test_the_program_breaks_no_rule() -> None:
     assert await rules_broken() == set()
     assert await rules_broken(gateways=[GATEWAY, EDGE]) == set()
     assert await rules_broken(gateways=[GATEWAY | {"exposure": "HostPort"}], orchestrator={}) == set()
+    assert await rules_broken(gateways=[GATEWAY | ROTATED]) == set()
     assert await rules_broken(protect=False) == set()
 
 

@@ -18,7 +18,9 @@ from tests.unit.resources.fake_connections import UNKNOWN, Connect, FakeConnecti
 
 KEY = "the public key"
 METRICS = "# TYPE meshgate_peers gauge\nmeshgate_peers {}\nmeshgate_peers_resting 3.0\n"
+UNMOVED = "meshgate_peers_on_previous_key {}\n"
 LOST = "gateway one: its WireGuard key becomes another one, so its devices by WireGuard would need new configs"
+ENDS = "gateway one: the WireGuard key before the present one ends"
 REFUSED = "`protect: false` in the stack's settings allows that (docs/policies.md)."
 
 
@@ -38,9 +40,61 @@ def _in_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registered_devices, "DEADLINE_SECONDS", 1.0)
 
 
-def metrics(cluster: FakeCluster, value: str) -> None:
+def metrics(cluster: FakeCluster, value: str, unmoved: str = "") -> None:
+    """What the gateway tells; without `unmoved` it has one key."""
+    told = METRICS.format(value) + (UNMOVED.format(unmoved) if unmoved else "")
     cluster.add_deployment("meshgate", "meshgate-one", {"agent": []})
-    cluster.commands["python3", "-c", registered_devices._ASK] = lambda: METRICS.format(value)
+    cluster.commands["python3", "-c", registered_devices._ASK] = lambda: told
+
+
+def under_way(*, protect: bool = True) -> dict[str, Any]:
+    """While a key is kept beside its successor."""
+    previous: object = {"public_key": "the key before", "endpoint": "vpn.example.com:31999"}
+    return inputs(protect=protect, previous=previous)
+
+
+def test_who_uses_a_rotated_key_is_told_each_time(
+    connect: Connect, cluster: FakeCluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    metrics(cluster, "12.0", "3.0")
+    with caplog.at_level(logging.WARNING, "meshgate"):
+        result = connect(ClientConfigsProvider).check(under_way(), under_way())
+    assert (result.inputs, result.failures) == (under_way(), [])
+    assert caplog.messages == [
+        "gateway one: the WireGuard key before the present one works until `previous_key` is taken out; devices that "
+        "still use it: 3 of 12."
+    ]
+
+
+@pytest.mark.parametrize(("unmoved", "refused"), [("3.0", True), ("0.0", False)])
+def test_under_protect_a_previous_key_ends_when_nobody_uses_it(
+    connect: Connect, cluster: FakeCluster, unmoved: str, refused: bool
+) -> None:
+    metrics(cluster, "12.0", unmoved)
+    result = connect(ClientConfigsProvider).check(under_way(), inputs(protect=True))
+    told = f"{ENDS}, and devices that still use it (3 of 12) would need new configs."
+    assert [failure.reason for failure in result.failures] == ([f"{told} {REFUSED}"] if refused else [])
+    assert result.inputs.get("lost", []) == ([told] if refused else [])
+
+
+def test_a_gateway_that_does_not_have_two_keys_yet_cannot_say_that_nobody_uses_the_old_one(
+    connect: Connect, cluster: FakeCluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Such as a machine whose playbook has not run since `pulumi up`."""
+    metrics(cluster, "12.0")
+    with caplog.at_level(logging.WARNING, "meshgate"):
+        connect(ClientConfigsProvider).check(under_way(), under_way())
+    assert caplog.messages == [
+        "gateway one: the WireGuard key before the present one works until `previous_key` is taken out."
+    ]
+    result = connect(ClientConfigsProvider).check(under_way(), inputs(protect=True))
+    told = f"{ENDS}, and devices that still use it would need new configs."
+    assert [failure.reason for failure in result.failures] == [f"{told} {REFUSED}"]
+
+
+def test_a_previous_key_ends_unasked_where_nobody_can_tell_who_uses_it(connect: Connect) -> None:
+    result = connect(ClientConfigsProvider).check(under_way(protect=False), inputs())
+    assert result.inputs["lost"] == [f"{ENDS}, and devices that still use it would need new configs."]
 
 
 def test_nothing_is_asked_where_nothing_is_lost(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:

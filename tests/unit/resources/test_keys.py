@@ -1,6 +1,7 @@
 """WireGuardKey, Token, CertificateAuthority and IssuingCertificate: made once, kept in the state."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from pulumi.dynamic import ConfigureRequest
@@ -13,6 +14,7 @@ from infra.resources.certificate_authority import CertificateAuthorityProvider, 
 from infra.resources.connections import STILL_IN_THE_MESH
 from infra.resources.token import TokenProvider
 from infra.resources.wireguard_key import WireGuardKeyProvider
+from infra.secret_contents import PREVIOUS_PRIVATE_KEY
 from tests.unit.headscale.fake import FakeHeadscale
 from tests.unit.resources.fake_cluster import FakeCluster
 from tests.unit.resources.fake_connections import UNKNOWN, FakeConnections, P
@@ -73,6 +75,90 @@ def test_a_rotation_to_the_same_key_is_refused() -> None:
         "`key_rotation` would make a new WireGuard key, and `private_key` is the one that there is: take `private_key` "
         "out, or give another one."
     )
+
+
+KEPT = {**NEW_KEY, "rotation": "2027", "keep_previous": True}
+
+
+def rotated_key() -> tuple[WireGuardKeyProvider, dict[str, Any], dict[str, Any]]:
+    """A key as it was made, and as a rotation that keeps it left it."""
+    provider = configured(WireGuardKeyProvider)
+    made = provider.create({**NEW_KEY, "keep_previous": False})
+    assert made.outs
+    after = provider.update(made.id, made.outs, dict(KEPT)).outs
+    assert after
+    return provider, made.outs, after
+
+
+def test_a_rotation_may_keep_the_key_that_there_was() -> None:
+    provider, before, after = rotated_key()
+    diff = provider.diff("id", before, KEPT)
+    assert (diff.changes, diff.replaces) == (True, []), "the engine lets that be done to a protected resource"
+    assert (before["previous_private_key"], before["previous_public_key"]) == ("", "")
+    assert (after["previous_private_key"], after["previous_public_key"]) == (
+        before["private_key"],
+        before["public_key"],
+    )
+    assert after["public_key"] == curve25519.public_key(after["private_key"]) != before["public_key"]
+    assert not provider.diff("id", after, KEPT).changes
+
+
+def test_a_state_of_an_older_program_can_be_rotated() -> None:
+    provider = configured(WireGuardKeyProvider)
+    private_key = curve25519.generate_private_key()
+    old = {"rotation": "", "private_key": private_key, "public_key": curve25519.public_key(private_key)}
+    assert not provider.diff("id", old, {**NEW_KEY, "keep_previous": False}).changes
+    assert not provider.diff("id", old, KEPT).replaces
+    after = provider.update("id", old, dict(KEPT)).outs
+    assert after
+    assert after["previous_private_key"] == private_key
+
+
+def test_a_given_key_may_follow_the_one_that_there_was() -> None:
+    provider, before, _ = rotated_key()
+    given = {**NEW_KEY, "adopt": curve25519.generate_private_key(), "keep_previous": True}
+    assert provider.diff("id", before, given).replaces == []
+    after = provider.update("id", before, dict(given)).outs
+    assert after
+    assert (after["private_key"], after["previous_private_key"]) == (given["adopt"], before["private_key"])
+
+
+def test_the_previous_key_ends_with_its_setting_and_the_present_one_stays() -> None:
+    provider, _, under_way = rotated_key()
+    alone = {**KEPT, "keep_previous": False}
+    diff = provider.diff("id", under_way, alone)
+    assert (diff.changes, diff.replaces) == (True, [])
+    after = provider.update("id", under_way, dict(alone)).outs
+    assert after
+    assert (after["private_key"], after["previous_private_key"]) == (under_way["private_key"], "")
+    assert not provider.diff("id", after, alone).changes
+
+
+def test_a_second_rotation_waits_for_the_end_of_the_first() -> None:
+    provider, before, under_way = rotated_key()
+    with pytest.raises(ResourceError) as error:
+        provider.diff("id", under_way, {**KEPT, "rotation": "2028"})
+    assert str(error.value) == (
+        "`key_rotation` would make a new WireGuard key, and the one before the present one is still kept: first take "
+        "`previous_key` out, run `pulumi up`, and then rotate again."
+    )
+    assert provider.diff("id", before, {**NEW_KEY, "rotation": "2028"}).replaces == ["rotation"], "without keeping it"
+
+
+NO_PREVIOUS = (
+    "`previous_key` is set, and there is no WireGuard key before the present one: give another `key_rotation` together "
+    "with it, or leave it out."
+)
+
+
+def test_a_key_before_the_first_one_is_refused() -> None:
+    provider, before, _ = rotated_key()
+    (failure,) = provider.check({}, dict(KEPT)).failures
+    assert failure.reason == NO_PREVIOUS
+    assert provider.check(before, dict(KEPT)).failures == []
+    with pytest.raises(ResourceError) as error:
+        provider.diff("id", before, {**NEW_KEY, "keep_previous": True})
+    assert str(error.value) == NO_PREVIOUS
 
 
 @pytest.mark.parametrize(
@@ -149,6 +235,14 @@ def test_an_issuing_certificate_is_what_a_gateway_can_use() -> None:
     assert Issuer(issuing["chain"], issuing["key"]).ca == ca["certificate"]
     provider = configured(IssuingCertificateProvider)
     assert provider.diff("gateway one", issuing, {**wanted, "rotation": "2"}).replaces == ["rotation"]
+    spared = {**wanted, "rotation": "2", "spared": True}
+    diff = provider.diff("gateway one", issuing, spared)
+    assert (diff.changes, diff.replaces) == (True, []), "it is the WireGuard key that is rotated"
+    after = provider.update("gateway one", issuing, spared).outs
+    assert after
+    assert after["chain"] == issuing["chain"]
+    assert not provider.diff("gateway one", after, {**spared, "spared": False}).changes
+    assert provider.diff("gateway one", issuing, {**spared, "name": "another"}).replaces == ["rotation", "name"]
     assert not provider.diff("gateway one", issuing, wanted).changes
 
 
@@ -159,6 +253,16 @@ def test_below_a_ca_that_has_ended_nothing_is_issued(monkeypatch: pytest.MonkeyP
     (failure,) = provider.check({}, {"name": "one", "rotation": "", "ca_certificate": old.certificate}).failures
     assert failure.reason.startswith("the stack's CA has ended on ")
     assert not provider.check({}, {"name": "one", "rotation": "", "ca_certificate": UNKNOWN}).failures
+
+
+def test_of_a_lost_state_the_previous_key_is_taken_over_too(server: FakeHeadscale, left: FakeCluster) -> None:
+    held = left.secrets["meshgate", "meshgate-gw"]
+    held[PREVIOUS_PRIVATE_KEY] = curve25519.generate_private_key()
+    provider, wanted = recovered(WireGuardKeyProvider, server, left), {**KEPT, "kept_in": "meshgate-gw"}
+    assert provider.check({}, dict(wanted)).failures == []
+    key = provider.create(dict(wanted)).outs
+    assert key
+    assert (key["private_key"], key["previous_private_key"]) == (held["private-key"], held[PREVIOUS_PRIVATE_KEY])
 
 
 LOST, OWN = "5a" * 16, "1b" * 16

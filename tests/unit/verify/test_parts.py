@@ -40,7 +40,7 @@ class Cluster:
 
 
 class ToCluster:
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: object) -> None:
         self.cluster = cluster
 
 
@@ -125,6 +125,29 @@ def test_a_policy_that_shuts_the_gateway_out_is_told(policy: str | None, problem
     )
     _, part, *_ = gateways.parts(there, there.settings.gateways[0])
     assert part == Part("Headscale's policy", problem)
+
+
+UNTOLD = "the gateway does not tell who still uses it"
+
+
+@pytest.mark.parametrize(
+    ("metrics", "said"),
+    [
+        ("meshgate_peers 12.0\nmeshgate_peers_on_previous_key 3.0\n", "works; devices that still use it: 3 of 12"),
+        ("meshgate_peers 12.0\n", f"{UNTOLD}: has `pulumi up` ended well, and does it answer from here?"),
+        ("", f"{UNTOLD}: has `pulumi up` ended well, and does it answer from here?"),
+    ],
+)
+def test_who_still_uses_a_rotated_key_is_told(metrics: str, said: str) -> None:
+    class Cluster:
+        def execute(self, namespace: str, deployment: str, command: object, container: str) -> str:
+            assert (namespace, deployment, container) == ("headscale", "meshgate-one", "agent")
+            return metrics
+
+    values = {"gateways": [GATEWAY | {"previous_key": {"port": 31819}}]}
+    there = RunningStack(load(values.get), OUTPUTS, cast("Connections", ToCluster(Cluster())))
+    part = gateways.previous_key(there, there.settings.gateways[0])
+    assert part.said == f"the WireGuard key before the present one: {said}"
 
 
 def test_what_keeps_from_looking_is_the_problem() -> None:

@@ -10,7 +10,7 @@ import pytest
 from gateway.agent.protocols.openvpn import tls_crypt
 from infra.curve25519 import generate_private_key, public_key
 from infra.settings.loading import load
-from verify import datagrams, ike_probe, ways_in
+from verify import datagrams, ike_probe, ways_in, wireguard_handshake
 from verify.inside import Program
 
 ID = "vq+/ya2fnV1pYjXSx0WwAJUk0MoAbsLyvQO8SCFF7Dk="
@@ -30,6 +30,24 @@ class Agent:
             self.bodies.append(body)
         key = tls_crypt.client_key(tls_crypt.server_key(bytes(32)), ID)
         return {"id": ID, "profile": tls_crypt.client_pem(key)}
+
+
+def test_a_rotated_key_is_looked_for_where_older_configs_dial(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[tuple[str, int], str]] = []
+
+    def answer(endpoint: tuple[str, int], _: str, key: str) -> bool:
+        asked.append((endpoint, key))
+        return True
+
+    monkeypatch.setattr(wireguard_handshake, "is_answered", answer)
+    gateway = {"name": "one", "endpoint": "vpn.example.com:31821", "previous_key": {"port": 31820}}
+    outputs = {"server_public_key": "the key", "previous_key": {"public_key": "the key before"}}
+    (settings,) = load({"gateways": [gateway]}.get).gateways
+    found = list(ways_in.parts(settings, outputs, cast("Program", Agent())))
+    assert [part.said for part in found] == [
+        f"wireguard at udp:vpn.example.com:{port}, from here: works" for port in (31821, 31820)
+    ]
+    assert asked == [(("vpn.example.com", 31821), "the key"), (("vpn.example.com", 31820), "the key before")]
 
 
 @contextmanager

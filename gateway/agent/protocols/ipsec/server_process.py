@@ -68,13 +68,16 @@ class ServerSettings(BaseSettings):
 
     ipsec_dir: Path
     interface: InterfaceName = "wg0"
+    previous_interface: InterfaceName | None = None
+    """WireGuard's second one, whether it is there or not: charon need not restart when it comes or goes."""
     mesh_interface: InterfaceName = "tailscale0"
     openvpn_listen: Listeners = ()
 
 
 def configuration(settings: ServerSettings, *, by_kernel: bool) -> str:
     """What charon is told as it starts (strongswan.conf); with the kernel's ESP, routes are the agent's."""
-    ignored = (settings.interface, settings.mesh_interface, *(one.interface for one in settings.openvpn_listen))
+    wireguard = filter(None, (settings.interface, settings.previous_interface))
+    ignored = (*wireguard, settings.mesh_interface, *(one.interface for one in settings.openvpn_listen))
     return _CONFIGURATION.format(
         ignored=", ".join(ignored),
         socket=socket(settings.ipsec_dir),
