@@ -88,7 +88,7 @@ def _of_gateway(name: str, old: Held, new: Held) -> Iterator[Loss]:
         elif gone := [one for one in addresses if one not in new["dialled"][way]]:
             setting = "`endpoint` or `openvpn` changes" if way == "openvpn" else "`endpoint` changes"
             yield Loss(name, f"{setting}, and clients dial {', '.join(gone)}", way)
-        elif PUBLIC_KEY in old and way == "wireguard" and old[PUBLIC_KEY] != new.get(PUBLIC_KEY):
+        elif way == "wireguard" and _is_another_key(old, new):
             yield Loss(name, "its WireGuard key becomes another one", way, guarded=True)
         elif ISSUER in old and way != "wireguard" and old[ISSUER] != new.get(ISSUER):
             yield Loss(name, "its issuing certificate becomes another one", way, guarded=True)
@@ -104,6 +104,14 @@ def _of_gateway(name: str, old: Held, new: Held) -> Iterator[Loss]:
     if gone := [str(one) for one in sent if not _covered(one, _networks(new["allowed_ips"]))]:
         become = ", ".join(new["allowed_ips"])
         yield Loss(name, f"`allowed_ips` become {become}, and devices send {', '.join(gone)} into the tunnel")
+
+
+def _is_another_key(old: Held, new: Held) -> bool:
+    """Whether the key that configs have goes; unknown is one that `up` makes."""
+    if PUBLIC_KEY not in old or old[PUBLIC_KEY] == new.get(PUBLIC_KEY):
+        return False
+    # At the end of a rotation the resource changes, and its key does not (infra/resources/wireguard_key.py).
+    return isinstance(new.get(PUBLIC_KEY), str) or not previous_keys.is_taken_away(old, new)
 
 
 def _keeps_addresses(network: IPNetwork, networks: Iterable[IPNetwork]) -> bool:

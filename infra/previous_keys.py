@@ -48,6 +48,11 @@ def keeps(new: Held, endpoint: str) -> bool:
     return bool((previous := new.get(PREVIOUS)) and previous["endpoint"] == endpoint)
 
 
+def is_taken_away(old: Held, new: Held) -> bool:
+    """Whether a rotation ends with a change: it makes no new key."""
+    return PREVIOUS in old and PREVIOUS not in new
+
+
 def ends(old: Held, new: Held) -> bool:
     """Whether a change ends the previous key before its time."""
     if (previous := old.get(PREVIOUS)) is None:

@@ -24,8 +24,8 @@ _NO_PREVIOUS = (
     "with it, or leave it out."
 )
 _UNDER_WAY = (
-    "`key_rotation` would make a new WireGuard key, and the one before the present one is still kept: first take "
-    "`previous_key` out, run `pulumi up`, and then rotate again."
+    "there would be a new WireGuard key, and the one before the present one is still kept: first take `previous_key` "
+    "out and leave `key_rotation` and `private_key` as they are, run `pulumi up`, and then rotate again."
 )
 
 
@@ -60,7 +60,7 @@ class WireGuardKeyProvider(Provider):
         problem = ""
         if changed == ["rotation"] and _news.get("adopt") is not None:
             problem = _SAME_KEY
-        elif keeps and kept and changed:
+        elif kept and changed:
             problem = _UNDER_WAY
         elif keeps and not kept and not changed:
             problem = _NO_PREVIOUS

@@ -184,9 +184,11 @@ def test_the_end_of_the_previous_key_is_a_loss_of_those_who_use_it(before: str) 
     assert not loss.guarded, "no resource ends with it"
 
 
-def test_at_its_time_the_previous_key_is_lost_already() -> None:
+@pytest.mark.parametrize("present", ["next", UNKNOWN])
+def test_at_its_time_the_previous_key_is_lost_already(present: object) -> None:
+    """A preview does not know the present key then, and it stays."""
     ended = {**rotated("key", "2020-01-01T00:00:00+00:00"), PUBLIC_KEY: "next"}
-    assert told(ended, {**configs(endpoint=NEXT), PUBLIC_KEY: "next"}) == []
+    assert told(ended, {**configs(endpoint=NEXT), PUBLIC_KEY: present}) == []
 
 
 def test_what_is_told_of_a_rotation() -> None:

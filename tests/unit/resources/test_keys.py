@@ -134,13 +134,15 @@ def test_the_previous_key_ends_with_its_setting_and_the_present_one_stays() -> N
     assert not provider.diff("id", after, alone).changes
 
 
-def test_a_second_rotation_waits_for_the_end_of_the_first() -> None:
+@pytest.mark.parametrize("news", [KEPT, NEW_KEY | {"keep_previous": False}], ids=["keeps", "ends"])
+def test_a_second_rotation_waits_for_the_end_of_the_first(news: dict[str, Any]) -> None:
     provider, before, under_way = rotated_key()
     with pytest.raises(ResourceError) as error:
-        provider.diff("id", under_way, {**KEPT, "rotation": "2028"})
+        provider.diff("id", under_way, {**news, "rotation": "2028"})
     assert str(error.value) == (
-        "`key_rotation` would make a new WireGuard key, and the one before the present one is still kept: first take "
-        "`previous_key` out, run `pulumi up`, and then rotate again."
+        "there would be a new WireGuard key, and the one before the present one is still kept: first take "
+        "`previous_key` out and leave `key_rotation` and `private_key` as they are, run `pulumi up`, and then rotate "
+        "again."
     )
     assert provider.diff("id", before, {**NEW_KEY, "rotation": "2028"}).replaces == ["rotation"], "without keeping it"
 
