@@ -28,12 +28,12 @@ from typing import Any, TypeVar, TypeVarTuple
 from gateway.agent import audit
 from gateway.agent.command import CommandError
 from gateway.agent.errors import DeviceUnknownError, InvalidFieldError, UnavailableError
-from gateway.agent.expiry import REVOKED, Lifetimes
+from gateway.agent.expiry import Lifetimes
 from gateway.agent.known_devices import KnownDevices
 from gateway.agent.pool import Network
 from gateway.agent.protocol import AccessControl, AwayError
 from gateway.agent.registration import Admission, Left, Registration, given
-from gateway.agent.store import Device, Sighting, Store, StoreError
+from gateway.agent.store import REVOKED, Device, Sighting, Store, StoreError
 
 log = logging.getLogger(__name__)
 

@@ -28,7 +28,8 @@ from gateway.agent.protocols.wireguard.key_pair import check_key_pair
 from gateway.agent.readiness import Readiness
 from gateway.agent.server import PROBE_BOUNDS, certificate, listen, serve
 from gateway.agent.settings_loading import SettingsError, read_file
-from gateway.agent.store import Store, StoreError
+from gateway.agent.store import StoreError
+from gateway.agent.stores.sqlite import SqliteStore
 from gateway.agent.tasks import run_until_first_ends, stop_signal
 from gateway.agent.watched_file import WatchedFile, watch
 
@@ -58,7 +59,7 @@ async def run(live: LiveSettings, stop: asyncio.Event) -> None:
         settings.state_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"MESHGATE_STATE_DIR: {settings.state_dir} cannot be made: {error.strerror}") from error
-    store = Store(settings.state_dir / STORE_FILE)
+    store = SqliteStore(settings.state_dir / STORE_FILE)
     access = Dispatch(protocols)
     keys = (settings.public_key, settings.previous_public_key)
     try:

@@ -23,7 +23,7 @@ from gateway.agent.probes import create_probes
 from gateway.agent.protocols.dispatch import Dispatch
 from gateway.agent.protocols.wireguard.peers import Peers
 from gateway.agent.request_limits import MAX_BODY_BYTES, MAX_DISCARDED_BYTES, BodyLimits
-from gateway.agent.store import Store
+from gateway.agent.stores.sqlite import SqliteStore
 from gateway.agent.tokens import Tokens
 from infra import curve25519
 from tests.device_paths import device_path
@@ -50,7 +50,7 @@ class Gateway:
             issuing_key_file=directory / "key",
         )
         self.plane = FakeDataPlane()
-        self.store = Store(directory / "peers.sqlite")
+        self.store = SqliteStore(directory / "peers.sqlite")
         self.missing: list[str] = []
         peers = Peers(self.plane, self.settings.client_networks)
         every = Dispatch({"wireguard": peers, "openvpn": FakeAccess(), "ipsec": FakeAccess()})
