@@ -17,6 +17,10 @@ class StoreError(Exception):
     """The store cannot be used; the text says why. A call that raises it has changed nothing, or says otherwise."""
 
 
+class PostponedError(StoreError):
+    """The store is away. What was asked for is kept on this member's volume, and is to be asked for again."""
+
+
 class TakenError(StoreError):
     """Another member was faster: the device is another now, or its number is taken. `news` will tell."""
 
@@ -78,7 +82,10 @@ class Store(Protocol):
         """
 
     def remove(self, public_keys: Sequence[str]) -> None:
-        """Forget devices. Those that are not known are passed over."""
+        """Forget devices; those that are not known are passed over.
+
+        After a PostponedError they are revoked ones, also for the next agent on this volume.
+        """
 
     def note(self, sightings: Iterable[Sighting]) -> None:
         """Keep where devices were last seen, for this member; unknown ones are passed over."""

@@ -6,6 +6,7 @@ from functools import wraps
 from typing import Protocol
 
 from gateway.agent import measures
+from gateway.agent.store import TakenError
 
 
 class Measured(Protocol):
@@ -27,6 +28,9 @@ def measured(write: Write) -> Write:
         try:
             with measures.STORE_WRITE_SECONDS.time(), write(owner, *arguments):
                 yield
+        except TakenError:  # the store is well
+            owner.trouble = None
+            raise
         except Exception as error:
             measures.STORE_ERRORS.inc()
             owner.trouble = str(error)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from gateway.agent.store import Device, News, Sighting, StoreError
+from gateway.agent.store import Device, News, Sighting, StoreError, TakenError
 from gateway.agent.stores.measured import measured
 from gateway.agent.stores.sqlite_versions import bring_up_to_date
 
@@ -63,13 +63,15 @@ class SqliteStore:
     def replace(self, device: Device) -> None:
         """Change all that is known of a device but its number, its protocol and its key."""
         with self._transaction():
-            self._db.execute(
+            changed = self._db.execute(
                 "UPDATE peers SET name = :name, preshared_key = :preshared_key, created_at = :created_at, "
                 "expires_at = :expires_at, endpoint = :endpoint, last_handshake = :last_handshake, "
                 "server_key = :server_key "
                 "WHERE public_key = :public_key",
                 asdict(device),
             )
+            if not changed.rowcount:
+                raise TakenError("the store of devices has no such device")
 
     def remove(self, public_keys: Sequence[str]) -> None:
         """Forget devices, all of them or none."""
@@ -129,6 +131,8 @@ class SqliteStore:
             self._db.execute("COMMIT")
         except BaseException as error:
             self._roll_back()
+            if isinstance(error, sqlite3.IntegrityError):
+                raise TakenError(f"the store of devices has this device, or another at its address: {error}") from error
             if isinstance(error, sqlite3.Error):
                 raise StoreError(f"the store of devices cannot be written: {error}") from error
             raise
