@@ -30,7 +30,7 @@ from gateway.agent.expiry import Lifetimes
 from gateway.agent.pool import Network
 from gateway.agent.protocol import AccessControl
 from gateway.agent.registration import Admission, Left, Registration, given
-from gateway.agent.store import REVOKED, Device, PostponedError, Store, StoreError, TakenError
+from gateway.agent.store import REVOKED, Device, NumberTakenError, PostponedError, Store, StoreError, TakenError
 from gateway.agent.stored_devices import StoredDevices, whole
 
 log = logging.getLogger(__name__)
@@ -87,8 +87,7 @@ class Devices(StoredDevices):
             known = None if stored is None or self._lifetimes.is_over(stored) else stored
             device = self._renewed(known, wanted) if known else self._new(stored, wanted)
             if stored is None:
-                await self._stored(self._store.add, device)
-                self.pool.hold(device.number)
+                device = await self._added(device)
             elif device != stored:
                 await self._stored(self._store.replace, device)
             self._keep(device)
@@ -97,6 +96,21 @@ class Devices(StoredDevices):
             admission = Admission(device, is_new=known is None, is_in=await self._let_in(device))
         audit.registered(device, is_new=admission.is_new, is_in=admission.is_in)
         return admission
+
+    async def _added(self, device: Device) -> Device:
+        """The device as it was added: under the first of the next numbers that no other member has given out."""
+        tries = 0
+        while True:
+            try:
+                await self._stored(self._store.add, device)
+            except NumberTakenError:
+                if (tries := tries + 1) == TRIES:
+                    raise
+                self.pool.newest = device.number  # whose it is the news will tell
+                device = replace(device, number=self.pool.choose())
+            else:
+                self.pool.hold(device.number)
+                return device
 
     def _new(self, stored: Device | None, wanted: Registration) -> Device:
         return Device(

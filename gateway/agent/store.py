@@ -3,7 +3,7 @@
 The methods block for as long as the store takes; `devices` calls them from one thread of their own, and one at a time.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -23,6 +23,10 @@ class PostponedError(StoreError):
 
 class TakenError(StoreError):
     """Another member was faster: the device is another now, or its number is taken. `news` will tell."""
+
+
+class NumberTakenError(TakenError):
+    """The number is another device's, and the next one may be free."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,5 +109,5 @@ class Store(Protocol):
     def settle(self, client_networks: Iterable[str], moved: Mapping[str, int]) -> None:
         """Keep the networks that addresses are of from now on, and the new numbers of devices, which must be free."""
 
-    def news(self) -> AsyncIterator[News]:
+    def news(self) -> AsyncGenerator[News, None]:
         """What other members change, in order, as soon as it is known."""

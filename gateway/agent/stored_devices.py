@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any, TypeVar, TypeVarTuple
 
@@ -85,8 +85,9 @@ class StoredDevices(KnownDevices):
 
     async def follow(self) -> None:
         """Take up what other members change, until cancelled."""
-        async for news in self._store.news():
-            await whole(self._take_up(news))
+        async with aclosing(self._store.news()) as news:
+            async for one in news:
+                await whole(self._take_up(one))
 
     async def _take_up(self, news: News) -> None:
         async with self._changes:

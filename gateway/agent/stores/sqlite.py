@@ -6,7 +6,7 @@ the tables.
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -46,7 +46,7 @@ class SqliteStore:
         """Close the file; nothing is lost without it."""
         self._db.close()
 
-    async def news(self) -> AsyncIterator[News]:
+    async def news(self) -> AsyncGenerator[News, None]:
         """None ever: nobody else changes the file."""
         await asyncio.Future()
         yield dict

@@ -7,18 +7,20 @@ import asyncio
 import json
 import ssl
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import httpx
 
-from gateway.agent.stores.etcd.complaints import CompactedError, Complaint, Kind, of_all, of_answer
+from gateway.agent.stores.etcd.complaints import CompactedError, Complaint, EtcdError, Kind, of_all, of_answer
 
 Answer = dict[str, Any]
 
 ATTEMPT_S = 2.0
 """One member has this time to answer a call."""
 CONNECT_S = 1.0
+"""To be there, and to say whether it knows of a leader."""
 DEADLINE_S = 4.0
 """After this a call has failed. etcd finds a new leader within two seconds."""
 PAUSE_S = 0.1
@@ -34,17 +36,22 @@ class Etcd:
     def __init__(self, endpoints: Sequence[str], tls: ssl.SSLContext | None = None) -> None:
         """`endpoints` are URLs of members; `tls` is for those of https."""
         self._endpoints = list(endpoints)
-        options: dict[str, Any] = {
+        self._options: dict[str, Any] = {
             "verify": tls or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),  # trusts nobody
             "trust_env": False,
             "timeout": httpx.Timeout(ATTEMPT_S, connect=CONNECT_S),
         }
-        self._http = httpx.Client(**options)
-        self._watching = httpx.AsyncClient(**options)
+        self._http = httpx.Client(**self._options)
 
     def close(self) -> None:
-        """End the connections of calls; those of a watch end with it."""
+        """End the connections of `call`."""
         self._http.close()
+
+    @asynccontextmanager
+    async def beside(self) -> AsyncIterator[None]:
+        """During this block `watch` and `probe` can be used, from the event loop."""
+        async with httpx.AsyncClient(**self._options) as self._watching:
+            yield
 
     def call(self, path: str, body: Answer) -> Answer:
         """The answer of whichever member gives one, within DEADLINE_S."""
@@ -57,6 +64,8 @@ class Etcd:
                     return found
                 complaints[endpoint] = found
                 self._prefer_others(endpoint)
+                if time.monotonic() >= until:
+                    break
             may_pass = any(one.kind in {Kind.LEADERLESS, Kind.SILENT} for one in complaints.values())
             if not may_pass or time.monotonic() >= until:
                 raise of_all(complaints)
@@ -74,7 +83,7 @@ class Etcd:
     def _why_silent(self, endpoint: str) -> Complaint:
         """A member without a leader answers after seven seconds, but tells at once that it has none."""
         try:
-            return _leaderless(_read(self._http.post(f"{endpoint}{_STATUS}", json={}))) or SILENT
+            return _leaderless(_read(self._http.post(f"{endpoint}{_STATUS}", json={}, timeout=CONNECT_S))) or SILENT
         except httpx.HTTPError:
             return SILENT
 
@@ -101,11 +110,11 @@ class Etcd:
     async def _leader_beside(self, endpoint: str) -> Complaint | None:
         """What is amiss with a member that watches for us; None if it knows of a leader."""
         try:
-            return _leaderless(_read(await self._watching.post(f"{endpoint}{_STATUS}", json={})))
+            return _leaderless(_read(await self._watching.post(f"{endpoint}{_STATUS}", json={}, timeout=CONNECT_S)))
         except httpx.HTTPError as error:
             return _unreachable(error)
 
-    async def watch(self, key: str, range_end: str, after: int) -> AsyncIterator[Answer | None]:
+    async def watch(self, key: str, range_end: str, after: int) -> AsyncGenerator[Answer | None, None]:
         """What changes in a range of keys, from the first revision above `after`: WatchResponses (rpc.proto).
 
         None comes every LOOK_EVERY_S while the member knows of a leader. CompactedError where the changes are gone.
@@ -114,8 +123,11 @@ class Etcd:
         body = {"create_request": {"key": key, "range_end": range_end, "start_revision": str(after + 1)}}
         try:
             timeout = httpx.Timeout(None, connect=CONNECT_S)
-            async with self._watching.stream("POST", f"{endpoint}/v3/watch", json=body, timeout=timeout) as stream:
-                async for line in self._lines(endpoint, stream):
+            async with (
+                self._watching.stream("POST", f"{endpoint}/v3/watch", json=body, timeout=timeout) as stream,
+                aclosing(self._lines(endpoint, stream)) as lines,
+            ):
+                async for line in lines:
                     yield _watched(line) if line else None
             complaint = Complaint(Kind.UNREACHABLE, "the watch was ended")
         except httpx.HTTPError as error:
@@ -123,9 +135,9 @@ class Etcd:
         except _LostError as error:
             complaint = error.complaint
         self._prefer_others(endpoint)
-        raise of_all({endpoint: complaint})
+        raise EtcdError(f"{endpoint}: {complaint.text}")
 
-    async def _lines(self, endpoint: str, stream: httpx.Response) -> AsyncIterator[str]:
+    async def _lines(self, endpoint: str, stream: httpx.Response) -> AsyncGenerator[str, None]:
         """The stream's lines, and an empty one after each look."""
         lines = aiter(stream.aiter_lines())
         look_at = time.monotonic() + LOOK_EVERY_S
@@ -178,6 +190,8 @@ def _leaderless(status: Answer | Complaint) -> Complaint | None:
 
 
 def _unreachable(error: httpx.HTTPError) -> Complaint:
+    if isinstance(error, httpx.TimeoutException):
+        return Complaint(Kind.UNREACHABLE, "no answer in time")
     return Complaint(Kind.UNREACHABLE, str(error) or type(error).__name__)
 
 

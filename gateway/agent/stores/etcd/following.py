@@ -7,7 +7,8 @@ import json
 import logging
 import uuid
 from asyncio import sleep, to_thread
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 
@@ -40,9 +41,15 @@ class Following:
             self._join()
         except StoreError as error:
             if copy.state.identity is None:
+                self.close()
                 raise
             self.trouble = str(error)
             log.warning("the devices are those that this member knew last: %s", error)
+
+    def close(self) -> None:
+        """Let go of etcd and of the copy."""
+        self._etcd.close()
+        self._copy.close()
 
     def _join(self) -> None:
         """Take up what etcd has; where it has nothing yet, begin."""
@@ -54,36 +61,46 @@ class Following:
         self._check(found.state.get(identity))
         self._take_up_listing(found)
 
-    async def news(self) -> AsyncIterator[News]:
+    async def news(self) -> AsyncGenerator[News, None]:
         """What other members change, from what the copy has on; and a look at etcd each second."""
-        while True:
-            if self.trouble:
-                await self._look()
-            if not self.trouble:
-                try:
-                    found = await to_thread(listing, self._etcd, self._names, self._copy.state.revision)
-                    self._check(found.state.get(self._names.identity))
-                    yield partial(self._take_up_listing, found)
-                    async for one in self._watch():
-                        yield one
-                except CompactedError as error:
-                    log.info("%s; it asks for all that is new", error)
-                except StoreError as error:
-                    log.warning("etcd is watched no more for now: %s", error)
-                    await self._look()
-            await sleep(AGAIN_AFTER_S)
-
-    async def _watch(self) -> AsyncIterator[News]:
-        devices = below(self._names.devices)
-        async for answer in self._etcd.watch(devices["key"], devices["range_end"], self._copy.state.revision):
-            if answer is None:
+        async with self._etcd.beside():
+            while True:
                 if self.trouble:
                     await self._look()
-            elif events := answer.get("events"):
-                revision = int(answer["header"]["revision"])
-                yield partial(self._take_up_events, events, revision)
-                if self._copy.state.revision < revision:
-                    return  # it could not be kept, so it is asked for again
+                if not self.trouble:
+                    async with aclosing(self._new()) as new:
+                        async for one in new:
+                            yield one
+                await sleep(AGAIN_AFTER_S)
+
+    async def _new(self) -> AsyncGenerator[News, None]:
+        """What was missed, and then what comes, until the watch is lost."""
+        try:
+            found = await to_thread(listing, self._etcd, self._names, self._copy.state.revision)
+            self._check(found.state.get(self._names.identity))
+            yield partial(self._take_up_listing, found)
+            async with aclosing(self._watch()) as watch:
+                async for one in watch:
+                    yield one
+        except CompactedError as error:
+            log.info("%s; it asks for all that is new", error)
+        except StoreError as error:
+            log.warning("changes of other members are not heard for a moment: %s", error)
+            await self._look()
+
+    async def _watch(self) -> AsyncGenerator[News, None]:
+        devices = below(self._names.devices)
+        answers = self._etcd.watch(devices["key"], devices["range_end"], self._copy.state.revision)
+        async with aclosing(answers):
+            async for answer in answers:
+                if answer is None:
+                    if self.trouble:
+                        await self._look()
+                elif events := answer.get("events"):
+                    revision = int(answer["header"]["revision"])
+                    yield partial(self._take_up_events, events, revision)
+                    if self._copy.state.revision < revision:
+                        return  # it could not be kept, so it is asked for again
 
     async def _look(self) -> None:
         """See whether etcd can be written, and remember what is wrong."""

@@ -71,6 +71,11 @@ def in_text(encoded: str) -> str:
     return base64.b64decode(encoded).decode()
 
 
+def value(pair: Part) -> str:
+    """What a KeyValue (kv.proto) has, which is left out if it is nothing."""
+    return in_text(pair.get("value", ""))
+
+
 def below(prefix: str) -> Part:
     """The range of all keys with this prefix, which ends in a slash."""
     return {"key": in_base64(prefix), "range_end": in_base64(f"{prefix[:-1]}0")}  # 0 comes after /
@@ -81,9 +86,9 @@ def get(key: str) -> Part:
     return {"request_range": {"key": in_base64(key)}}
 
 
-def put(key: str, value: str) -> Part:
+def put(key: str, text: str) -> Part:
     """An operation that writes a key."""
-    return {"request_put": {"key": in_base64(key), "value": in_base64(value)}}
+    return {"request_put": {"key": in_base64(key), "value": in_base64(text)}}
 
 
 def delete(key: str) -> Part:
@@ -91,9 +96,9 @@ def delete(key: str) -> Part:
     return {"request_delete_range": {"key": in_base64(key)}}
 
 
-def has_value(key: str, value: str) -> Part:
+def has_value(key: str, wanted: str) -> Part:
     """A condition."""
-    return {"key": in_base64(key), "target": "VALUE", "result": "EQUAL", "value": in_base64(value)}
+    return {"key": in_base64(key), "target": "VALUE", "result": "EQUAL", "value": in_base64(wanted)}
 
 
 def was_created(key: str, revision: int) -> Part:
@@ -106,8 +111,11 @@ def has_version(key: str, revision: int) -> Part:
     return {"key": in_base64(key), "target": "MOD", "result": "EQUAL", "mod_revision": str(revision)}
 
 
-def encoded(device: Device) -> str:
-    """A device as JSON: all that members share, and none of what changes while it is in."""
+def encoded(device: Device, change: str | None = None) -> str:
+    """A device as JSON: all that members share, and none of what changes while it is in.
+
+    `change` is a name of the change that makes it so, by which whoever makes it knows it again.
+    """
     key = base64.b64encode(device.certified_key).decode() if device.certified_key else None
     members = {
         "number": device.number,
@@ -119,6 +127,7 @@ def encoded(device: Device) -> str:
         "created_at": device.created_at,
         "expires_at": device.expires_at,
         "server_key": device.server_key,
+        "change": change,
     }
     return json.dumps({name: value for name, value in members.items() if value is not None}, separators=(",", ":"))
 
@@ -145,7 +154,7 @@ def decoded(text: str) -> Device:
 
 def record(pair: Part) -> Record:
     """A device out of a KeyValue (kv.proto); ValueError if it is none."""
-    return Record(decoded(in_text(pair["value"])), int(pair["create_revision"]), int(pair["mod_revision"]))
+    return Record(decoded(value(pair)), int(pair["create_revision"]), int(pair["mod_revision"]))
 
 
 def records(pairs: Iterable[Part]) -> list[Record]:

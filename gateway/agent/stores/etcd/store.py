@@ -11,12 +11,13 @@ next agent on this volume, and whoever lets devices in asks for the removal agai
 
 import json
 import logging
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
 from gateway.agent.pieces import pieces
-from gateway.agent.store import REVOKED, Device, PostponedError, Sighting, StoreError, TakenError
+from gateway.agent.store import REVOKED, Device, NumberTakenError, PostponedError, Sighting, StoreError, TakenError
 from gateway.agent.stores.etcd.following import Following
 from gateway.agent.stores.etcd.records import (
     AT_ONCE,
@@ -26,9 +27,9 @@ from gateway.agent.stores.etcd.records import (
     encoded,
     has_value,
     has_version,
-    in_text,
     put,
     record,
+    value,
     was_created,
 )
 from gateway.agent.stores.etcd.transactions import TXN, Outcome, outcome, request
@@ -43,11 +44,6 @@ class EtcdStore(Following):
     """All devices of a gateway, and a copy of them. `Store` says what the methods do."""
 
     is_shared = True
-
-    def close(self) -> None:
-        """Let go of etcd and of the copy."""
-        self._etcd.close()
-        self._copy.close()
 
     def everyone(self) -> list[Device]:
         """All devices, as the copy has them."""
@@ -67,19 +63,21 @@ class EtcdStore(Following):
 
     def add(self, device: Device) -> None:
         """Add a device, and the claim of its number."""
-        names, key, text = self._names, device.public_key, encoded(device)
+        names, key, text = self._names, device.public_key, encoded(device, uuid.uuid4().hex)
         place, claim = names.device(key), names.number(device.number)
         with self._written():
             done = self._transact(
                 [was_created(place, 0), was_created(claim, 0)],
                 [put(place, text), put(claim, key), put(names.newest, str(device.number))],
-                [place],
+                [place, claim],
             )
-            self._keep(self._done(done, device, created=done.revision))
+            if place not in done.found and claim in done.found:
+                raise NumberTakenError(_FASTER)
+            self._keep(self._done(done, device, text, created=done.revision))
 
     def replace(self, device: Device) -> None:
         """Change a device, if it is still what the copy has."""
-        key = device.public_key
+        key, text = device.public_key, encoded(device, uuid.uuid4().hex)
         place = self._names.device(key)
         with self._written():
             known = self._copy.get([key]).get(key)
@@ -87,8 +85,8 @@ class EtcdStore(Following):
                 raise TakenError(_FASTER)
             if device.expires_at == REVOKED:
                 self._journal([key])
-            done = self._transact([has_version(place, known.version)], [put(place, encoded(device))], [place])
-            self._keep(self._done(done, device, created=known.created))
+            done = self._transact([has_version(place, known.version)], [put(place, text)], [place])
+            self._keep(self._done(done, device, text, created=known.created))
 
     def remove(self, public_keys: Sequence[str]) -> None:
         """Remove devices and their claims; PostponedError where that is kept for later."""
@@ -156,13 +154,13 @@ class EtcdStore(Following):
         answer = self._etcd.call(TXN, request(self._names, identity, conditions, do, asked))
         return outcome(answer, self._names)
 
-    def _done(self, done: Outcome, device: Device, created: int) -> Record:
-        """What a device is now; TakenError if somebody was faster."""
+    def _done(self, done: Outcome, device: Device, text: str, created: int) -> Record:
+        """What a device is now that this text was put there; TakenError if somebody was faster."""
         if done.succeeded:
             return Record(device, created, done.revision)
         self._check(done.identity)
         pair = done.found.get(self._names.device(device.public_key))
-        if pair is None or in_text(pair["value"]) != encoded(device):
+        if pair is None or value(pair) != text:
             raise TakenError(_FASTER)
         # The transaction was made already, and its answer got lost.
         return Record(device, int(pair["create_revision"]), int(pair["mod_revision"]))

@@ -4,7 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.agent.stores.etcd.client import Etcd
-from gateway.agent.stores.etcd.records import Names, Part, Record, below, get, has_value, in_base64, in_text, records
+from gateway.agent.stores.etcd.records import (
+    Names,
+    Part,
+    Record,
+    below,
+    get,
+    has_value,
+    in_base64,
+    in_text,
+    records,
+    value,
+)
 
 TXN = "/v3/kv/txn"
 PAGE = 5000
@@ -49,7 +60,7 @@ def outcome(answer: Part, names: Names) -> Outcome:
     ranges = (one.get("response_range", {}) for one in answer.get("responses", ()))
     pairs = {in_text(pair["key"]): pair for found in ranges for pair in found.get("kvs", ())}
     own = pairs.get(names.identity)
-    identity = in_text(own["value"]) if own else None
+    identity = value(own) if own else None
     return Outcome(bool(answer.get("succeeded")), int(answer["header"]["revision"]), identity, pairs)
 
 
@@ -57,7 +68,7 @@ def listing(etcd: Etcd, names: Names, after: int) -> Listing:
     """What has changed after a revision; everything, if etcd has gone back behind it."""
     answer = etcd.call("/v3/kv/range", below(names.state))
     revision = int(answer["header"]["revision"])
-    state = {in_text(pair["key"]): in_text(pair["value"]) for pair in answer.get("kvs", ())}
+    state = {in_text(pair["key"]): value(pair) for pair in answer.get("kvs", ())}
     since = after + 1 if after <= revision else 0
     changed = _pages(etcd, names.devices, {"revision": str(revision), "min_mod_revision": str(since)})
     everyone = _pages(etcd, names.devices, {"revision": str(revision), "keys_only": True})
