@@ -20,7 +20,7 @@ from pathlib import Path
 import httpx
 
 from gateway.agent.probes import SCRAPE_IS_GOOD_FOR_S
-from gateway.agent.stores import SQLITE_FILE
+from gateway.agent.stores import files
 from gateway.agent.stores.sqlite import SqliteStore
 from lab.tools import go_builds, pinned_tools
 from tests.contract.agent.world import FAR_4, Client, World
@@ -89,7 +89,7 @@ class Gateway:
         self.world.environment["MESHGATE_CLIENT_NETWORKS"] = NETWORKS
         self.log = directory / "agent.log"
         (directory / "state").mkdir()
-        fill(directory / "state" / SQLITE_FILE, count)
+        fill(directory / "state" / files.SQLITE, count)
 
     def start_agent(self) -> float:
         """Start the agent; seconds until it is ready."""

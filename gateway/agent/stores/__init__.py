@@ -4,13 +4,8 @@ from pathlib import Path
 
 from gateway.agent.settings import AgentSettings
 from gateway.agent.store import Store, StoreError
+from gateway.agent.stores import files
 from gateway.agent.stores.sqlite import SqliteStore
-
-SQLITE_FILE = "peers.sqlite"
-COPY_FILE = "etcd-copy.sqlite"
-"""Of what is in etcd; both are in MESHGATE_STATE_DIR."""
-MOVED = ".moved"
-"""The end of the name of a file whose devices have moved into another store."""
 
 
 def open_store(settings: AgentSettings) -> Store:
@@ -22,7 +17,7 @@ def open_store(settings: AgentSettings) -> Store:
         settings.state_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"MESHGATE_STATE_DIR: {settings.state_dir} cannot be made: {error.strerror}") from error
-    sqlite, copy = settings.state_dir / SQLITE_FILE, settings.state_dir / COPY_FILE
+    sqlite, copy = settings.state_dir / files.SQLITE, settings.state_dir / files.ETCD_COPY
     if settings.store == "sqlite":
         _refuse_to_leave(copy, "etcd", "sqlite")
         return SqliteStore(sqlite)
@@ -36,7 +31,7 @@ def open_etcd(settings: AgentSettings) -> Store:
     from gateway.agent.stores.etcd.credentials import etcd
     from gateway.agent.stores.etcd.store import EtcdStore
 
-    return EtcdStore(etcd(settings), settings.etcd_prefix, MemberCopy(settings.state_dir / COPY_FILE))
+    return EtcdStore(etcd(settings), settings.etcd_prefix, MemberCopy(settings.state_dir / files.ETCD_COPY))
 
 
 def _refuse_to_leave(file: Path, before: str, after: str) -> None:

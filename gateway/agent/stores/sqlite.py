@@ -20,6 +20,7 @@ _COLUMNS = (
     "last_handshake, server_key"
 )
 _VALUES = ", ".join(f":{column}" for column in _COLUMNS.split(", "))
+_INSERT = f"INSERT INTO peers ({_COLUMNS}) VALUES ({_VALUES})"  # noqa: S608 - constants
 
 
 class SqliteStore:
@@ -54,11 +55,17 @@ class SqliteStore:
     def add(self, device: Device) -> None:
         """Add a device that is not known yet, under a number that is free."""
         with self._transaction():
-            self._db.execute(
-                f"INSERT INTO peers ({_COLUMNS}) VALUES ({_VALUES})",  # noqa: S608 - constants
-                asdict(device),
-            )
+            self._db.execute(_INSERT, asdict(device))
             self._db.execute("UPDATE pool SET newest = ?", (device.number,))
+
+    def fill(self, devices: Iterable[Device], newest_number: int, client_networks: Iterable[str]) -> None:
+        """Keep all that another store kept, at once; nothing is kept yet."""
+        with self._transaction():
+            self._db.executemany(_INSERT, [asdict(device) for device in devices])
+            self._db.execute("UPDATE pool SET newest = ?", (newest_number,))
+            self._db.executemany(
+                "INSERT INTO client_networks (network) VALUES (?)", [(network,) for network in client_networks]
+            )
 
     def replace(self, device: Device) -> None:
         """Change all that is known of a device but its number, its protocol and its key."""

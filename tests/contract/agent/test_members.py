@@ -44,6 +44,17 @@ async def eventually(condition: Callable[[], bool], within: float) -> None:
         await asyncio.sleep(0.01)
 
 
+async def register(member: Member, keys: list[str]) -> None:
+    """As a caller does who asks until it is acknowledged."""
+    for key in keys:
+        while True:
+            try:
+                await member.register(key)
+                break
+            except StoreError:
+                await asyncio.sleep(0.1)
+
+
 async def test_each_knows_within_a_second_what_the_other_did(both: tuple[Member, Member]) -> None:
     await hears_of_the_other(*both, KEYS[0])
     await hears_of_the_other(both[1], both[0], KEYS[1])
@@ -97,24 +108,11 @@ async def test_a_member_that_was_away_takes_up_what_it_missed(
 async def test_a_killed_leader_costs_no_acknowledged_registration(
     etcd: EtcdCluster, both: tuple[Member, Member]
 ) -> None:
-    acknowledged: list[str] = []
-
-    async def register(member: Member, keys: list[str]) -> None:
-        for key in keys:
-            while True:
-                try:
-                    await member.register(key)
-                    break
-                except StoreError:
-                    await asyncio.sleep(0.1)
-            acknowledged.append(key)
-
     registering = asyncio.gather(register(both[0], KEYS[:60]), register(both[1], KEYS[60:120]))
     await asyncio.sleep(0.3)
     etcd.kill(etcd.leader())
     async with asyncio.timeout(30 * PATIENCE):
         await registering
-    assert sorted(acknowledged) == sorted(KEYS[:120])
     await eventually(lambda: both[0].plane.peers == both[1].plane.peers and len(both[0].plane.peers) == 120, 5)
 
 
@@ -197,11 +195,11 @@ async def test_a_member_of_etcd_that_hangs_is_left_for_another(etcd: EtcdCluster
     first, second = both
     await first.register(KEYS[0])
     await eventually(lambda: second.has_in(KEYS[0]), 1)
-    leader = etcd.leader()
-    etcd.freeze(leader)
-    await asyncio.sleep(5 * PATIENCE)  # by then each has looked
-    await first.register(KEYS[1])
-    await eventually(lambda: second.has_in(KEYS[1]), 1)
+    etcd.freeze(etcd.leader())
+    await register(first, [KEYS[1]])
+    await eventually(lambda: second.has_in(KEYS[1]), 10)
+    await register(second, [KEYS[2]])
+    await eventually(lambda: first.has_in(KEYS[2]), 10)
     await second.devices.revoke(KEYS[0])
     await eventually(lambda: not first.has_in(KEYS[0]), 1)
 

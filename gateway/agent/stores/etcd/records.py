@@ -2,7 +2,7 @@
 
 devices/KEY      a device, as JSON; KEY is its public key
 numbers/NUMBER   who has the number: KEY
-state/identity   a name that the devices of this prefix got when they began, or a phase of their move (`identity`)
+state/identity   a name that the devices of this prefix got when they began, or the phase of their move (`moving`)
 state/newest     the number that was given out last
 state/networks   the client networks, as a list in JSON
 state/written    nothing: it is written to see whether that can be done
