@@ -63,6 +63,8 @@ class Devices(StoredDevices):
         super().__init__(store, access, networks, Lifetimes(clock, monotonic), renumber=renumber)
         self._server_public_key = server_public_key
         self._previous_public_key = previous_public_key
+        self._registrations = asyncio.Lock()
+        """Registrations wait for each other first: of many, whatever else changes waits for one."""
 
     async def register(self, wanted: Registration) -> Admission:
         """Let a device in, or accept it. InvalidFieldError, PoolFullError and StoreError keep nothing of it."""
@@ -80,7 +82,7 @@ class Devices(StoredDevices):
         return await whole(self._register(wanted))
 
     async def _register(self, wanted: Registration) -> Admission:
-        async with self._changes:
+        async with self._registrations, self._changes:
             stored = self._by_key.get(wanted.public_key)
             if stored and stored.protocol != wanted.protocol:
                 raise InvalidFieldError(f"a device of {stored.protocol} has this key already", "public_key")

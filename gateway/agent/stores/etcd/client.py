@@ -128,7 +128,7 @@ class Etcd:
                 aclosing(self._lines(endpoint, stream)) as lines,
             ):
                 async for line in lines:
-                    yield _watched(line) if line else None
+                    yield _watched(line, after) if line else None
             complaint = Complaint(Kind.UNREACHABLE, "the watch was ended")
         except httpx.HTTPError as error:
             complaint = _unreachable(error)
@@ -195,7 +195,7 @@ def _unreachable(error: httpx.HTTPError) -> Complaint:
     return Complaint(Kind.UNREACHABLE, str(error) or type(error).__name__)
 
 
-def _watched(line: str) -> Answer:
+def _watched(line: str, after: int) -> Answer:
     message = json.loads(line)
     if "error" in message:
         error = message["error"]
@@ -203,6 +203,8 @@ def _watched(line: str) -> Answer:
     result: Answer = message["result"]
     if result.get("canceled"):
         if "compact_revision" in result:
-            raise CompactedError("etcd has compacted the changes that this member has missed")
+            raise CompactedError("etcd has compacted the changes after the last one that was heard")
         raise _LostError(Complaint(Kind.REFUSED, str(result.get("cancel_reason", "the watch was refused"))))
+    if result.get("created") and int(result["header"]["revision"]) < after:
+        raise CompactedError("etcd has gone back behind the last change that was heard")
     return result

@@ -18,7 +18,7 @@ from gateway.agent.stores.etcd.complaints import CompactedError
 from gateway.agent.stores.etcd.copy import MemberCopy, State, merged
 from gateway.agent.stores.etcd.identity import check
 from gateway.agent.stores.etcd.records import Names, Part, Record, below, in_text, put, records, was_created
-from gateway.agent.stores.etcd.transactions import TXN, Listing, listing, outcome, request
+from gateway.agent.stores.etcd.transactions import TXN, Listing, identity, listing, outcome, request
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +37,8 @@ class Following:
         self._copy = copy
         self._removed: dict[str, int] = {}
         """Keys that were removed here, and by which revision, until the watch has come that far."""
+        self._is_behind = False
+        """Whether more was missed than a watch can tell."""
         try:
             self._join()
         except StoreError as error:
@@ -53,12 +55,12 @@ class Following:
 
     def _join(self) -> None:
         """Take up what etcd has; where it has nothing yet, begin."""
-        identity = self._names.identity
+        name = self._names.identity
         if self._copy.state.identity is None:
-            begin = {"compare": [was_created(identity, 0)], "success": [put(identity, uuid.uuid4().hex)]}
+            begin = {"compare": [was_created(name, 0)], "success": [put(name, uuid.uuid4().hex)]}
             self._etcd.call(TXN, begin)
-        found = listing(self._etcd, self._names, self._copy.state.revision)
-        self._check(found.state.get(identity))
+        found = listing(self._etcd, self._names, self._copy.state.revision, self._copy.keys())
+        self._check(found.state.get(name))
         self._take_up_listing(found)
 
     async def news(self) -> AsyncGenerator[News, None]:
@@ -76,14 +78,19 @@ class Following:
     async def _new(self) -> AsyncGenerator[News, None]:
         """What was missed, and then what comes, until the watch is lost."""
         try:
-            found = await to_thread(listing, self._etcd, self._names, self._copy.state.revision)
-            self._check(found.state.get(self._names.identity))
-            yield partial(self._take_up_listing, found)
+            if self._is_behind:
+                found = await to_thread(listing, self._etcd, self._names, self._copy.state.revision)
+                self._check(found.state.get(self._names.identity))
+                yield partial(self._take_up_listing, found)
+                self._is_behind = False
+            else:
+                self._check(await to_thread(identity, self._etcd, self._names))
             async with aclosing(self._watch()) as watch:
                 async for one in watch:
                     yield one
         except CompactedError as error:
-            log.info("%s; it asks for all that is new", error)
+            log.info("%s: this member asks for all that is new", error)
+            self._is_behind = True
         except StoreError as error:
             log.warning("changes of other members are not heard for a moment: %s", error)
             await self._look()
@@ -104,8 +111,7 @@ class Following:
 
     async def _look(self) -> None:
         """See whether etcd can be written, and remember what is wrong."""
-        identity = self._copy.state.identity or ""
-        probe = request(self._names, identity, [], [put(self._names.written, "")], [])
+        probe = request(self._names, self._copy.state.identity or "", [], [put(self._names.written, "")], [])
         try:
             done = outcome(await self._etcd.probe(TXN, probe), self._names)
             if not done.succeeded:
@@ -119,7 +125,8 @@ class Following:
         names, pairs = self._names, found.state
         networks = frozenset(json.loads(pairs.get(names.networks, "[]")))
         state = State(pairs[names.identity], found.revision, int(pairs.get(names.newest, 0)), networks)
-        gone = dict.fromkeys(self._copy.keys() - found.public_keys, found.revision)
+        left = set() if found.public_keys is None else self._copy.keys() - found.public_keys
+        gone = dict.fromkeys(left, found.revision)
         return self._take_up(found.changed, gone, state)
 
     def _take_up_events(self, events: Sequence[Part], revision: int) -> Mapping[str, Device | None]:
@@ -150,6 +157,6 @@ class Following:
             log.warning("%s", error)
         return {**dict.fromkeys(left), **{one.device.public_key: one.known for one in new}}
 
-    def _check(self, identity: str | None) -> None:
+    def _check(self, found: str | None) -> None:
         """StoreError unless etcd has the devices that this member knows."""
-        check(identity, self._copy.state.identity, self._names.root, self._copy.path)
+        check(found, self._copy.state.identity, self._names.root, self._copy.path)

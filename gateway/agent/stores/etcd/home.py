@@ -17,12 +17,10 @@ from gateway.agent.stores.etcd.records import (
     below,
     encoded,
     has_value,
-    in_base64,
     put,
-    value,
     was_created,
 )
-from gateway.agent.stores.etcd.transactions import TXN, listing, outcome, request
+from gateway.agent.stores.etcd.transactions import TXN, identity, listing, outcome, request
 from gateway.agent.stores.files import MOVED, remove
 from gateway.agent.stores.moving import Everything, Phase
 
@@ -37,22 +35,22 @@ class EtcdHome:
 
     def phase(self) -> Phase:
         """By the identity, which nobody else uses while it is one of these words."""
-        identity = self._identity()
-        if identity is None:
+        now = identity(self._etcd, self._names)
+        if now is None:
             return Phase.EMPTY
-        return Phase(identity) if identity in {phase.value for phase in Phase} else Phase.IN_USE
+        return Phase(now) if now in {phase.value for phase in Phase} else Phase.IN_USE
 
     def leave(self) -> Everything:
         """What etcd has, with what this member alone knows: where devices were seen, and who is revoked."""
-        identity = self._identity()
+        now = identity(self._etcd, self._names)
         try:
             copy = MemberCopy(self._copy)
         except StoreError as error:
             raise StoreError(f"{error}; the agent must not run while its devices move") from error
         try:
-            if identity != Phase.LEAVING.value:
-                check(identity, copy.state.identity, self._names.root, self._copy)
-                self._become(Phase.LEAVING.value, identity)
+            if now != Phase.LEAVING.value:
+                check(now, copy.state.identity, self._names.root, self._copy)
+                self._become(Phase.LEAVING.value, now)
             found = listing(self._etcd, self._names, 0)
             known = copy.all()
         finally:
@@ -64,7 +62,7 @@ class EtcdHome:
 
     def left(self) -> None:
         """Who still uses it is told so."""
-        if self._identity() == Phase.LEAVING.value:
+        if identity(self._etcd, self._names) == Phase.LEAVING.value:
             self._become(Phase.LEFT.value, Phase.LEAVING.value)
         if self._copy.exists():
             self._copy.rename(self._copy.with_name(f"{self._copy.name}{MOVED}"))
@@ -72,7 +70,7 @@ class EtcdHome:
     def fill(self, everything: Everything) -> None:
         """Anew from the beginning, however far it had come."""
         names = self._names
-        self._become(Phase.FILLING.value, self._identity())
+        self._become(Phase.FILLING.value, identity(self._etcd, self._names))
         self._write([_delete_below(names.devices), _delete_below(names.numbers)])
         for some in pieces(everything.devices, AT_ONCE):
             self._write(
@@ -85,7 +83,7 @@ class EtcdHome:
 
     def open(self) -> None:
         """From now on these are somebody's devices."""
-        if self._identity() == Phase.FILLING.value:
+        if identity(self._etcd, self._names) == Phase.FILLING.value:
             self._become(uuid.uuid4().hex, Phase.FILLING.value)
 
     def _read_again(self, devices: tuple[Device, ...]) -> None:
@@ -100,15 +98,11 @@ class EtcdHome:
         copy.keep(replace(found[device.public_key], device=device) for device in devices)
         copy.close()
 
-    def _identity(self) -> str | None:
-        pairs = self._etcd.call("/v3/kv/range", {"key": in_base64(self._names.identity)}).get("kvs")
-        return value(pairs[0]) if pairs else None
-
-    def _become(self, identity: str, before: str | None) -> None:
+    def _become(self, now: str, before: str | None) -> None:
         name = self._names.identity
         condition = was_created(name, 0) if before is None else has_value(name, before)
-        answer = self._etcd.call(TXN, {"compare": [condition], "success": [put(name, identity)]})
-        if not answer.get("succeeded") and self._identity() != identity:
+        answer = self._etcd.call(TXN, {"compare": [condition], "success": [put(name, now)]})
+        if not answer.get("succeeded") and identity(self._etcd, self._names) != now:
             raise StoreError(f"somebody else moves devices from or to etcd's prefix {self._names.root} just now")
 
     def _write(self, changes: list[Part]) -> None:

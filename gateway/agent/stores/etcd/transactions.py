@@ -1,6 +1,6 @@
 """Transactions of etcd, and reads of all that is below a prefix."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from gateway.agent.stores.etcd.client import Etcd
@@ -18,6 +18,7 @@ from gateway.agent.stores.etcd.records import (
 )
 
 TXN = "/v3/kv/txn"
+_RANGE = "/v3/kv/range"
 PAGE = 5000
 """Keys in one answer: about 4 MiB of devices."""
 
@@ -42,8 +43,8 @@ class Listing:
     state: dict[str, str]
     changed: list[Record]
     """Devices whose last change is later than the revision that was asked for."""
-    public_keys: set[str]
-    """All devices'."""
+    public_keys: Set[str] | None
+    """All devices'; None if nobody is gone."""
 
 
 def request(names: Names, identity: str, conditions: Sequence[Part], do: Sequence[Part], asked: Sequence[str]) -> Part:
@@ -64,16 +65,30 @@ def outcome(answer: Part, names: Names) -> Outcome:
     return Outcome(bool(answer.get("succeeded")), int(answer["header"]["revision"]), identity, pairs)
 
 
-def listing(etcd: Etcd, names: Names, after: int) -> Listing:
-    """What has changed after a revision; everything, if etcd has gone back behind it."""
-    answer = etcd.call("/v3/kv/range", below(names.state))
+def identity(etcd: Etcd, names: Names) -> str | None:
+    """Whose devices these are."""
+    pairs = etcd.call(_RANGE, {"key": in_base64(names.identity)}).get("kvs")
+    return value(pairs[0]) if pairs else None
+
+
+def listing(etcd: Etcd, names: Names, after: int, known: Set[str] | None = None) -> Listing:
+    """What has changed after a revision; everything, if etcd has gone back behind it.
+
+    `known` are the keys of devices that were there then, or have come since. Without them all keys are asked for.
+    """
+    answer = etcd.call(_RANGE, below(names.state))
     revision = int(answer["header"]["revision"])
     state = {in_text(pair["key"]): value(pair) for pair in answer.get("kvs", ())}
     since = after + 1 if after <= revision else 0
-    changed = _pages(etcd, names.devices, {"revision": str(revision), "min_mod_revision": str(since)})
-    everyone = _pages(etcd, names.devices, {"revision": str(revision), "keys_only": True})
+    at = {"revision": str(revision)}
+    changed = records(_pages(etcd, names.devices, {**at, "min_mod_revision": str(since)}))
+    if known is not None:
+        count = etcd.call(_RANGE, {**below(names.devices), **at, "count_only": True}).get("count", 0)
+        if int(count) == len(known | {one.device.public_key for one in changed}):
+            return Listing(revision, state, changed, None)
+    everyone = _pages(etcd, names.devices, {**at, "keys_only": True})
     keys = {in_text(pair["key"]).removeprefix(names.devices) for pair in everyone}
-    return Listing(revision, state, records(changed), keys)
+    return Listing(revision, state, changed, keys)
 
 
 def _pages(etcd: Etcd, prefix: str, how: Part) -> list[Part]:
@@ -81,7 +96,7 @@ def _pages(etcd: Etcd, prefix: str, how: Part) -> list[Part]:
     pairs: list[Part] = []
     wanted = {**below(prefix), **how, "limit": str(PAGE)}
     while True:
-        answer = etcd.call("/v3/kv/range", wanted)
+        answer = etcd.call(_RANGE, wanted)
         pairs += answer.get("kvs", ())
         if not answer.get("more"):
             return pairs
