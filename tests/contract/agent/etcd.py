@@ -1,15 +1,16 @@
 """A real etcd of three members on loopback, Debian's, whose members can be killed and started again."""
 
-import os
 import shutil
 import signal
+import ssl
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import httpx
 
+from tests.contract.agent.namespaces import Namespace, in_namespace
 from tests.contract.programs import free_port
 from tests.deadlines import wait_for
 
@@ -18,23 +19,36 @@ PROGRAM = "etcd"
 
 
 class EtcdCluster:
-    """Three members. `urls` are theirs for clients, `tls` arguments that all of them get."""
+    """Three members. `urls` are theirs for clients."""
 
-    def __init__(self, directory: Path, scheme: str = "http", tls: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        host: str = "http://127.0.0.1",
+        tls: tuple[str, ...] = (),
+        trust: ssl.SSLContext | bool = False,
+        namespace: Namespace | None = None,
+    ) -> None:
+        """`host` is the URL that clients ask, without a port; `tls` are arguments for that, `trust` is a client's."""
         program = shutil.which(PROGRAM)
         assert program, "etcd is missing; install the package etcd-server"
         self._program = program
         self._directory = directory
         self._tls = tls
         self._peers = [f"http://127.0.0.1:{free_port()}" for _ in range(3)]
-        self.urls = [f"{scheme}://127.0.0.1:{free_port()}" for _ in range(3)]
+        self.urls = [f"{host}:{free_port()}" for _ in range(3)]
+        self._trust = trust
+        self._namespace = namespace
+        self._inside = namespace.inside if namespace else ()
         self._members: dict[int, subprocess.Popen[bytes]] = {}
 
     def start(self, *members: int) -> None:
         """Start these, with what they know if they have run before."""
         for number in members:
             with (self._directory / f"etcd-{number}.log").open("ab") as log:
-                self._members[number] = subprocess.Popen(self._command(number), stdout=log, stderr=log)
+                self._members[number] = subprocess.Popen(
+                    [*self._inside, *self._command(number)], stdout=log, stderr=log
+                )
 
     def kill(self, *members: int) -> None:
         """SIGKILL."""
@@ -63,15 +77,18 @@ class EtcdCluster:
         self.kill(*tuple(self._members))
 
     def _leads(self, number: int) -> bool:
-        said = httpx.post(f"{self.urls[number]}/v3/maintenance/status", json={}, timeout=5).json()
+        said = self._ask(number, "/v3/maintenance/status").json()
         return bool(said.get("leader") == said["header"]["member_id"])
 
     def _is_written(self, number: int) -> bool:
         try:
-            body = {"key": "eA==", "value": ""}
-            return httpx.post(f"{self.urls[number]}/v3/kv/put", json=body, timeout=2, verify=False).is_success  # noqa: S501
+            return self._ask(number, "/v3/kv/put", key="eA==").is_success
         except httpx.HTTPError:
             return False
+
+    def _ask(self, number: int, path: str, **body: str) -> httpx.Response:
+        with in_namespace(self._namespace.name) if self._namespace else nullcontext():
+            return httpx.post(f"{self.urls[number]}{path}", json=body, timeout=2, verify=self._trust, trust_env=False)
 
     def _command(self, number: int) -> tuple[str, ...]:
         return (
@@ -91,8 +108,13 @@ class EtcdCluster:
 @contextmanager
 def etcd_cluster(directory: Path) -> Iterator[EtcdCluster]:
     """Three members that agree."""
-    assert os.access(directory, os.W_OK)
-    cluster = EtcdCluster(directory)
+    with started(EtcdCluster(directory)) as cluster:
+        yield cluster
+
+
+@contextmanager
+def started(cluster: EtcdCluster) -> Iterator[EtcdCluster]:
+    """All members run during the block, unless it kills them."""
     try:
         cluster.start(0, 1, 2)
         cluster.wait_until_well()
