@@ -7,8 +7,9 @@ MESHGATE_STORE.
 import sys
 from collections.abc import Sequence
 
+from gateway.agent.live_settings import LiveSettings
 from gateway.agent.settings import AgentSettings
-from gateway.agent.settings_loading import SettingsError, load
+from gateway.agent.settings_loading import SettingsError
 from gateway.agent.store import StoreError
 from gateway.agent.stores import files
 from gateway.agent.stores.moving import Home, move
@@ -22,7 +23,7 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write("say from which store into which the devices are to move: sqlite etcd, or etcd sqlite\n")
         return 2
     try:
-        settings = load(AgentSettings)
+        settings = LiveSettings()()
         moved = move(*(home(name, settings) for name in arguments))
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")

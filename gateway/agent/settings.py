@@ -83,7 +83,7 @@ class AgentSettings(BaseSettings):
     """PEM of the CA that etcd's members are known by; None for the CAs that the machine trusts."""
     etcd_certificate_file: Path | None = None
     """PEM of the certificate that etcd asks its clients for; None if it asks for none."""
-    etcd_key_file: Path | None = Field(default=None, validate_default=True)
+    etcd_key_file: Path | None = None
     http_host: str = EVERY_ADDRESS
     """The orchestrator is in another pod; a token guards the API."""
     http_port: Port = 8080
@@ -204,15 +204,6 @@ class AgentSettings(BaseSettings):
             raise ValueError("a certificate and its private key are given together, or neither")
         return key
 
-    @field_validator("etcd_key_file")
-    @classmethod
-    def _etcd_can_be_asked(cls, key: Path | None, others: ValidationInfo) -> Path | None:
-        if others.data.get("store") == "etcd" and others.data.get("etcd_endpoints") == ():
-            raise ValueError("MESHGATE_STORE is etcd: set MESHGATE_ETCD_ENDPOINTS to its members, https://HOST:2379")
-        if (key is None) != (others.data.get("etcd_certificate_file") is None):
-            raise ValueError("a certificate and its private key are given together, or neither")
-        return key
-
     @field_validator("tailscale_socket", mode="before")
     @classmethod
     def _empty_is_none(cls, path: object) -> object:
@@ -229,6 +220,7 @@ class AgentSettings(BaseSettings):
         if missing and len(missing) < len(own):
             raise ValueError(f"WireGuard needs all of {', '.join(own)}, and has no {' and no '.join(missing)}")
         self._check_previous()
+        self._check_etcd()
         if not self.offered:
             raise ValueError(
                 "no protocol is offered: set MESHGATE_LISTEN_PORT with WireGuard's keys, MESHGATE_OPENVPN_LISTEN or "
@@ -249,3 +241,9 @@ class AgentSettings(BaseSettings):
             if getattr(self, name) == getattr(self, f"previous_{name}"):
                 one, other = (f"{prefix}{name.upper()}" for prefix in (f"{PREFIX}PREVIOUS_", PREFIX))
                 raise ValueError(f"{one} is the same as {other}: the previous key has its own")
+
+    def _check_etcd(self) -> None:
+        if self.store == "etcd" and not self.etcd_endpoints:
+            raise ValueError("MESHGATE_STORE is etcd: set MESHGATE_ETCD_ENDPOINTS to its members, https://HOST:2379")
+        if (self.etcd_certificate_file is None) != (self.etcd_key_file is None):
+            raise ValueError("MESHGATE_ETCD_CERTIFICATE_FILE and MESHGATE_ETCD_KEY_FILE are given together, or neither")

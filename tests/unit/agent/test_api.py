@@ -58,7 +58,8 @@ class Gateway:
         self.tokens = Tokens(f"admin {TOKEN}\nregister {APP}\nread {READER}\n")
         self.app = create_app(lambda: self.settings, self.tokens.grant, self.devices, CertifiedDevices(made_issuer()))
         self.registry = make_registry(self.devices, FakeAccess())
-        self.probes = create_probes(self.problems, self.registry)
+        self.warnings: list[str] = []
+        self.probes = create_probes(self.problems, self.registry, lambda: self.warnings)
 
     async def problems(self) -> list[str]:
         return self.missing
@@ -458,6 +459,8 @@ async def test_alive_ready_and_metrics_are_apart_and_need_no_token(gateway: Gate
     async with httpx.AsyncClient(transport=httpx.ASGITransport(gateway.probes), base_url="http://agent") as probes:
         assert (await probes.get("/healthz")).json() == {"status": "alive"}
         assert (await probes.get("/readyz")).json() == {"status": "ready"}
+        gateway.warnings = ["etcd is away"]
+        assert (await probes.get("/readyz")).json() == {"status": "ready", "warnings": ["etcd is away"]}
         gateway.missing = ["the interface wg0 is down", "no mesh"]
         members = problem(await probes.get("/readyz"), 503)
         assert members["missing"] == gateway.missing
