@@ -76,9 +76,7 @@ class Devices(StoredDevices):
             try:
                 return await whole(self._register(wanted))
             except TakenError:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(HEARD_WITHIN_S):
-                        await heard.wait()
+                await _hear(heard)
         return await whole(self._register(wanted))
 
     async def _register(self, wanted: Registration) -> Admission:
@@ -90,7 +88,7 @@ class Devices(StoredDevices):
             device = self._renewed(known, wanted) if known else self._new(stored, wanted)
             if stored is None:
                 device = await self._added(device)
-            elif device != stored:
+            elif device != stored or self.is_shared:  # another member may just have removed it
                 await self._stored(self._store.replace, device)
             self._keep(device)
             if known is None or wanted.ttl_seconds is not Left.AS_IT_IS:
@@ -142,15 +140,27 @@ class Devices(StoredDevices):
         DeviceUnknownError if it is not stored, UnavailableError if it is not out yet or not forgotten yet.
         """
         audit.about(public_key)
-        await whole(self._revoke(public_key))
+        for _ in range(TRIES):
+            heard = self._heard
+            try:
+                await whole(self._revoke(public_key))
+            except DeviceUnknownError:
+                if not self.is_shared or not await self._stored(self._store.has, public_key):
+                    raise
+                await _hear(heard)  # another member has just registered it
+            else:
+                return
+        raise UnavailableError("the device is only just becoming known to this member; try again")
 
     async def _revoke(self, public_key: str) -> None:
-        if self.is_shared and self._changes.locked():
-            await self._shut_out_ahead(public_key)
+        ahead = await self._shut_out_ahead(public_key) if self.is_shared and self._changes.locked() else None
         async with self._changes:
             known = self._by_key.get(public_key)
             if known is None:
-                raise DeviceUnknownError
+                if ahead is None:
+                    raise DeviceUnknownError
+                audit.revoked(ahead)  # `expire` has forgotten it meanwhile
+                return
             device = replace(known, expires_at=REVOKED)
             self._keep(device)
             try:
@@ -175,13 +185,15 @@ class Devices(StoredDevices):
                 ) from error
         audit.revoked(known)
 
-    async def _shut_out_ahead(self, public_key: str) -> None:
-        """Shut a device out before it is its turn: the change before it may be waiting for the store."""
-        if known := self._by_key.get(public_key):
+    async def _shut_out_ahead(self, public_key: str) -> Device | None:
+        """Shut a device out before it is its turn, if there is one: the change before may be waiting for the store."""
+        known = self._by_key.get(public_key)
+        if known:
             device = replace(known, expires_at=REVOKED)
             self._keep(device)
             with suppress(CommandError):  # then it is tried again in its turn
                 await self._put_out([device])
+        return known
 
     async def expire(self) -> None:
         """Shut out every device whose time is over, and forget those that need not be kept.
@@ -221,3 +233,10 @@ class Devices(StoredDevices):
             if device.protocol == "wireguard" and device.server_key != self._server_public_key
         ]
         return list(self.among(of_others).values())
+
+
+async def _hear(heard: asyncio.Event) -> None:
+    """Give news of other members the time to come."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(HEARD_WITHIN_S):
+            await heard.wait()

@@ -82,7 +82,8 @@ class Store(Protocol):
     def replace(self, device: Device) -> None:
         """Change all that is known of a device but its number, its protocol and its key; TakenError if it has changed.
 
-        One whose end is REVOKED stays so, whatever others do to it.
+        Where nothing is changed it is made sure that this is how it is. One whose end is REVOKED stays so, whatever
+        others do to it.
         """
 
     def remove(self, public_keys: Sequence[str]) -> None:
@@ -96,6 +97,9 @@ class Store(Protocol):
 
     def try_write(self) -> None:
         """Write what changes nothing."""
+
+    def has(self, public_key: str) -> bool:
+        """Whether this device is known now, to the store itself: `news` of it may still be on their way."""
 
     def everyone(self) -> list[Device]:
         """All devices."""

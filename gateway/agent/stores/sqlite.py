@@ -98,6 +98,10 @@ class SqliteStore:
         with self._transaction():
             self._db.execute("UPDATE pool SET newest = newest")
 
+    def has(self, public_key: str) -> bool:
+        """Whether this device is known."""
+        return any(self._read("SELECT 1 FROM peers WHERE public_key = ?", public_key))
+
     def everyone(self) -> list[Device]:
         """All devices."""
         return [Device(**row) for row in self._read(f"SELECT {_COLUMNS} FROM peers")]  # noqa: S608 - a constant
@@ -122,9 +126,9 @@ class SqliteStore:
                 "UPDATE peers SET number = ? WHERE public_key = ?", [(number, key) for key, number in moved.items()]
             )
 
-    def _read(self, query: str) -> Iterator[sqlite3.Row]:
+    def _read(self, query: str, *values: str) -> Iterator[sqlite3.Row]:
         try:
-            yield from self._db.execute(query)
+            yield from self._db.execute(query, values)
         except sqlite3.Error as error:
             raise StoreError(f"the store of devices cannot be read: {error}") from error
 

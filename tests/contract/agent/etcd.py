@@ -61,6 +61,10 @@ class EtcdCluster:
         """The member's machine hangs: its sockets stay open, and nothing answers."""
         self._members[number].send_signal(signal.SIGSTOP)
 
+    def thaw(self, number: int) -> None:
+        """It goes on."""
+        self._members[number].send_signal(signal.SIGCONT)
+
     def leader(self) -> int:
         """Which member leads."""
         found = [number for number in self._members if self._leads(number)]

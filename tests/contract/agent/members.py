@@ -2,7 +2,8 @@
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_network
@@ -18,6 +19,7 @@ from gateway.agent.store import StoreError
 from gateway.agent.stores.etcd.client import Etcd
 from gateway.agent.stores.etcd.copy import MemberCopy
 from gateway.agent.stores.etcd.store import EtcdStore
+from tests.deadlines import PATIENCE
 from tests.unit.agent.fakes import SERVER_KEY, FakeDataPlane
 
 NETWORKS: tuple[Network, ...] = (ip_network("10.77.0.0/24"), ip_network("fd77::/64"))
@@ -77,3 +79,10 @@ class Member:
             with suppress(CommandError, StoreError):
                 await self.peers.reconcile(await self.plane.show(), self.devices)
             await asyncio.sleep(0.2)
+
+
+async def eventually(condition: Callable[[], bool], within: float) -> None:
+    until = time.monotonic() + within * PATIENCE
+    while not condition():
+        assert time.monotonic() < until, f"not within {within} s"
+        await asyncio.sleep(0.01)

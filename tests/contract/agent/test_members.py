@@ -1,8 +1,9 @@
 """Several members with one etcd: what each of them does, the others know; and what goes on while etcd is away."""
 
 import asyncio
+import random
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import pytest
 from gateway.agent.errors import DeviceUnknownError, UnavailableError
 from gateway.agent.store import StoreError
 from tests.contract.agent.etcd import EtcdCluster, etcd_cluster
-from tests.contract.agent.members import KEYS, Member
+from tests.contract.agent.members import KEYS, Member, eventually
+from tests.contract.agent.members_life import MembersLife
 from tests.deadlines import PATIENCE
 
 
@@ -35,13 +37,6 @@ def second(etcd: EtcdCluster, tmp_path: Path) -> Member:
 async def both(first: Member, second: Member) -> AsyncIterator[tuple[Member, Member]]:
     async with AsyncExitStack() as stack:
         yield (await stack.enter_async_context(first.running()), await stack.enter_async_context(second.running()))
-
-
-async def eventually(condition: Callable[[], bool], within: float) -> None:
-    until = time.monotonic() + within * PATIENCE
-    while not condition():
-        assert time.monotonic() < until, f"not within {within} s"
-        await asyncio.sleep(0.01)
 
 
 async def register(member: Member, keys: list[str]) -> None:
@@ -72,6 +67,19 @@ async def hears_of_the_other(here: Member, there: Member, key: str) -> None:
     await eventually(lambda: not there.has_in(key), 1)
     with pytest.raises(DeviceUnknownError):
         await there.devices.find(key)
+
+
+async def test_what_is_acknowledged_here_counts_there_before_it_is_heard(both: tuple[Member, Member]) -> None:
+    here, there = both
+    for key in KEYS[:20]:
+        await here.register(key)
+        await there.devices.revoke(key)
+        assert (await here.register(key)).is_new
+        await there.register(key, "renamed")
+        await here.devices.revoke(key)
+    with pytest.raises(DeviceUnknownError):
+        await there.devices.revoke(KEYS[0])
+    await eventually(lambda: not here.plane.peers and not there.plane.peers, 1)
 
 
 async def test_no_address_is_given_twice_however_both_hurry(both: tuple[Member, Member]) -> None:
@@ -241,3 +249,9 @@ async def test_what_etcd_has_forgotten_is_asked_for_as_a_whole(
         second.store._etcd.call("/v3/kv/compaction", {"revision": str(revision)})
     async with first.running():
         await eventually(lambda: first.plane.peers.keys() == {KEYS[1]}, 2)
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("seed", range(2))
+async def test_nothing_acknowledged_is_lost_whatever_dies(etcd: EtcdCluster, tmp_path: Path, seed: int) -> None:
+    await MembersLife(random.Random(seed), etcd, tmp_path).live(steps=50)  # noqa: S311 - no secret

@@ -63,6 +63,7 @@ def test_devices_come_back_as_they_were(opened: Opener) -> None:
     store = opened()
     assert by_number(store) == [seen, CERTIFIED]
     assert store.newest_number() == 4
+    assert [store.has(one.public_key) for one in (FIRST, SECOND, CERTIFIED)] == [False, True, True]
 
 
 def test_all_but_the_number_is_replaced(opened: Opener) -> None:
@@ -76,7 +77,8 @@ def test_all_but_the_number_is_replaced(opened: Opener) -> None:
     assert opened().everyone() == [other]
     again = replace(other, name="b")
     opened().replace(again)
-    assert opened().everyone() == [again]
+    opened().replace(replace(again, endpoint="192.0.2.1:6"))
+    assert opened().everyone() == [replace(again, endpoint="192.0.2.1:6")]
 
 
 def test_neither_key_nor_number_is_given_twice(opened: Opener) -> None:

@@ -49,6 +49,13 @@ class EtcdStore(Following):
         """All devices, as the copy has them."""
         return [one.known for one in self._copy.all().values()]
 
+    def has(self, public_key: str) -> bool:
+        """Whether etcd has this device now."""
+        with self._written():
+            done = self._transact([was_created(self._names.device(public_key), 0)], [], [])
+            self._check(self._copy.state.identity if done.succeeded else done.identity)
+        return not done.succeeded
+
     def newest_number(self) -> int:
         """The number that was given out last, by whichever member."""
         return self._copy.state.newest
@@ -83,6 +90,10 @@ class EtcdStore(Following):
             known = self._copy.get([key]).get(key)
             if known is None:
                 raise TakenError(_FASTER)
+            if encoded(device) == encoded(known.device):
+                self._must(self._transact([has_version(place, known.version)], [], []))
+                self._keep(replace(known, device=device, is_revoked=False))
+                return
             if device.expires_at == REVOKED:
                 self._journal([key])
             done = self._transact([has_version(place, known.version)], [put(place, text)], [place])
