@@ -10,7 +10,11 @@ nobody lets the device in again while this process lives. Killed before the devi
 again; the caller, who got no answer, revokes it again. Two things can fail, and both are tried again every second:
 
 - Shutting out: the store then says that the device's time is over. No later process lets it in.
-- The store, as on a full disk: this process alone knows of the revocation. The answer says that.
+- The store, as on a full disk: this process alone knows of the revocation. The answer says that. Of a shared store that
+  is away this member's copy knows it, and so does the next process.
+
+With a shared store each answer counts for all members, who may not have heard of it yet. So a registration that changes
+nothing is confirmed by the store, and before a device is called unknown the store is asked.
 
 A device whose time is over (`expiry`) is unknown to callers and is not let in, though it may still be stored. If its
 key registers again it is a new device, with the old address. Revoking it makes sure that no clock brings it back.

@@ -67,8 +67,8 @@ def in_base64(text: str) -> str:
 
 
 def in_text(encoded: str) -> str:
-    """The opposite of `in_base64`."""
-    return base64.b64decode(encoded).decode()
+    """The opposite of `in_base64`, also of what somebody else has put there."""
+    return base64.b64decode(encoded).decode(errors="replace")
 
 
 def value(pair: Part) -> str:
