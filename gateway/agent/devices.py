@@ -10,7 +10,11 @@ nobody lets the device in again while this process lives. Killed before the devi
 again; the caller, who got no answer, revokes it again. Two things can fail, and both are tried again every second:
 
 - Shutting out: the store then says that the device's time is over. No later process lets it in.
-- The store, as on a full disk: this process alone knows of the revocation. The answer says that.
+- The store, as on a full disk: this process alone knows of the revocation. The answer says that. Of a shared store that
+  is away this member's copy knows it, and so does the next process.
+
+With a shared store each answer counts for all members, who may not have heard of it yet. So a registration that changes
+nothing is confirmed by the store, and before a device is called unknown the store is asked.
 
 A device whose time is over (`expiry`) is unknown to callers and is not let in, though it may still be stored. If its
 key registers again it is a new device, with the old address. Revoking it makes sure that no clock brings it back.
@@ -19,29 +23,29 @@ key registers again it is a new device, with the old address. Revoking it makes 
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
-from typing import Any, TypeVar, TypeVarTuple
 
 from gateway.agent import audit
 from gateway.agent.command import CommandError
 from gateway.agent.errors import DeviceUnknownError, InvalidFieldError, UnavailableError
-from gateway.agent.expiry import REVOKED, Lifetimes
-from gateway.agent.known_devices import KnownDevices
+from gateway.agent.expiry import Lifetimes
 from gateway.agent.pool import Network
-from gateway.agent.protocol import AccessControl, AwayError
+from gateway.agent.protocol import AccessControl
 from gateway.agent.registration import Admission, Left, Registration, given
-from gateway.agent.store import Device, Sighting, Store, StoreError
+from gateway.agent.store import REVOKED, Device, NumberTakenError, PostponedError, Store, StoreError, TakenError
+from gateway.agent.stored_devices import StoredDevices, whole
 
 log = logging.getLogger(__name__)
 
-Arguments = TypeVarTuple("Arguments")
-Result = TypeVar("Result")
+TRIES = 10
+"""So often a registration is begun anew when another member was faster."""
+HEARD_WITHIN_S = 1.0
+"""Then this member knows what the other one did."""
 
 
-class Devices(KnownDevices):
+class Devices(StoredDevices):
     """All devices of the gateway: those of the store whose time is not over, and only those, are let in."""
 
     def __init__(
@@ -60,34 +64,35 @@ class Devices(KnownDevices):
 
         ValueError if devices would not keep their addresses in these networks, unless `renumber` allows that.
         """
-        super().__init__(store, networks, Lifetimes(clock, monotonic), renumber=renumber)
-        self._store = store
-        self._access = access
+        super().__init__(store, access, networks, Lifetimes(clock, monotonic), renumber=renumber)
         self._server_public_key = server_public_key
         self._previous_public_key = previous_public_key
-        self._changes = asyncio.Lock()
-        self._store_thread = ThreadPoolExecutor(1, thread_name_prefix="store")
-        self.left_behind = asyncio.Event()
-        """Set when devices were shut out, whose connections then have to end (`flows`)."""
+        self._registrations = asyncio.Lock()
+        """Registrations wait for each other first: of many, whatever else changes waits for one."""
 
     async def register(self, wanted: Registration) -> Admission:
         """Let a device in, or accept it. InvalidFieldError, PoolFullError and StoreError keep nothing of it."""
         if wanted.public_key in {self._server_public_key, self._previous_public_key}:
             raise InvalidFieldError("this is the gateway's own public key; send the device's", "public_key")
         audit.about(wanted.public_key)
-        return await _whole(self._register(wanted))
+        for _ in range(TRIES - 1):
+            heard = self._heard
+            try:
+                return await whole(self._register(wanted))
+            except TakenError:
+                await _hear(heard)
+        return await whole(self._register(wanted))
 
     async def _register(self, wanted: Registration) -> Admission:
-        async with self._changes:
+        async with self._registrations, self._changes:
             stored = self._by_key.get(wanted.public_key)
             if stored and stored.protocol != wanted.protocol:
                 raise InvalidFieldError(f"a device of {stored.protocol} has this key already", "public_key")
             known = None if stored is None or self._lifetimes.is_over(stored) else stored
             device = self._renewed(known, wanted) if known else self._new(stored, wanted)
             if stored is None:
-                await self._stored(self._store.add, device)
-                self.pool.hold(device.number)
-            elif device != stored:
+                device = await self._added(device)
+            elif device != stored or self.is_shared:  # another member may just have removed it
                 await self._stored(self._store.replace, device)
             self._keep(device)
             if known is None or wanted.ttl_seconds is not Left.AS_IT_IS:
@@ -96,13 +101,20 @@ class Devices(KnownDevices):
         audit.registered(device, is_new=admission.is_new, is_in=admission.is_in)
         return admission
 
-    async def _let_in(self, device: Device) -> bool:
-        try:
-            await self._access.let_in(device)
-        except CommandError as error:
-            log.warning("device %s is stored and comes in later: %s", audit.shortened(device.public_key), error)
-            return False
-        return True
+    async def _added(self, device: Device) -> Device:
+        """The device as it was added: under the first of the next numbers that no other member has given out."""
+        tries = 0
+        while True:
+            try:
+                await self._stored(self._store.add, device)
+            except NumberTakenError:
+                if (tries := tries + 1) == TRIES:
+                    raise
+                self.pool.newest = device.number  # whose it is the news will tell
+                device = replace(device, number=self.pool.choose())
+            else:
+                self.pool.hold(device.number)
+                return device
 
     def _new(self, stored: Device | None, wanted: Registration) -> Device:
         return Device(
@@ -132,13 +144,27 @@ class Devices(KnownDevices):
         DeviceUnknownError if it is not stored, UnavailableError if it is not out yet or not forgotten yet.
         """
         audit.about(public_key)
-        await _whole(self._revoke(public_key))
+        for _ in range(TRIES):
+            heard = self._heard
+            try:
+                await whole(self._revoke(public_key))
+            except DeviceUnknownError:
+                if not self.is_shared or not await self._stored(self._store.has, public_key):
+                    raise
+                await _hear(heard)  # another member has just registered it
+            else:
+                return
+        raise UnavailableError("the device is only just becoming known to this member; try again")
 
     async def _revoke(self, public_key: str) -> None:
+        ahead = await self._shut_out_ahead(public_key) if self.is_shared and self._changes.locked() else None
         async with self._changes:
             known = self._by_key.get(public_key)
             if known is None:
-                raise DeviceUnknownError
+                if ahead is None:
+                    raise DeviceUnknownError
+                audit.revoked(ahead)  # `expire` has forgotten it meanwhile
+                return
             device = replace(known, expires_at=REVOKED)
             self._keep(device)
             try:
@@ -151,6 +177,11 @@ class Devices(KnownDevices):
                 ) from error
             try:
                 await self._forget([device])
+            except PostponedError as error:
+                raise UnavailableError(
+                    f"the device is shut out here, and by the other members as soon as the store is back: {error}; the "
+                    "agent goes on trying, also after a restart"
+                ) from error
             except StoreError as error:
                 raise UnavailableError(
                     f"the device is shut out but not forgotten yet: {error}; the agent goes on trying, and if it is "
@@ -158,12 +189,22 @@ class Devices(KnownDevices):
                 ) from error
         audit.revoked(known)
 
+    async def _shut_out_ahead(self, public_key: str) -> Device | None:
+        """Shut a device out before it is its turn, if there is one: the change before may be waiting for the store."""
+        known = self._by_key.get(public_key)
+        if known:
+            device = replace(known, expires_at=REVOKED)
+            self._keep(device)
+            with suppress(CommandError):  # then it is tried again in its turn
+                await self._put_out([device])
+        return known
+
     async def expire(self) -> None:
         """Shut out every device whose time is over, and forget those that need not be kept.
 
         CommandError and StoreError leave the rest for the next time.
         """
-        await _whole(self._expire())
+        await whole(self._expire())
 
     async def _expire(self) -> None:
         async with self._changes:
@@ -186,18 +227,6 @@ class Devices(KnownDevices):
             if trouble:
                 raise trouble
 
-    async def _put_out(self, devices: Sequence[Device]) -> None:
-        with suppress(AwayError):  # then nobody is in
-            await self._access.shut_out(devices)
-        self._shut_out.update(device.public_key for device in devices)
-        self.left_behind.set()
-
-    async def _forget(self, devices: Sequence[Device]) -> None:
-        keys = [device.public_key for device in devices]
-        await self._stored(self._store.remove, keys)
-        self._drop(devices)
-        self.left_behind.set()
-
     @property
     def has_previous_key(self) -> bool:
         """Whether devices may come in by a WireGuard key from before a rotation."""
@@ -214,37 +243,9 @@ class Devices(KnownDevices):
         ]
         return list(self.among(of_others).values())
 
-    @asynccontextmanager
-    async def unchanging(self, public_keys: Iterable[str]) -> AsyncIterator[dict[str, Device]]:
-        """Those of these keys whose devices may be in; none comes, changes or goes until the block ends."""
-        async with self._changes:
-            yield self.among(public_keys)
 
-    async def store_problems(self) -> list[str]:
-        """One sentence while the store cannot be written. It is asked to write once more if its last write failed."""
-        if self._store.trouble is None:
-            return []
-        with suppress(StoreError):
-            await self._stored(self._store.try_write)
-        return [self._store.trouble] if self._store.trouble else []
-
-    async def note(self, sightings: Iterable[Sighting]) -> None:
-        """Keep where devices were last seen; StoreError if that is not kept."""
-        seen = list(sightings)
-        async with self._changes:
-            await self._stored(self._store.note, seen)
-            for one in seen:
-                if device := self._by_key.get(one.public_key):
-                    device = replace(
-                        device, endpoint=one.endpoint, last_handshake=one.last_handshake, server_key=one.server_key
-                    )
-                    self._by_key[one.public_key] = self._by_number[device.number] = device
-
-    async def _stored(self, call: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
-        """Run a method of the store in its thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._store_thread, call, *arguments)
-
-
-async def _whole(change: Coroutine[Any, Any, Result]) -> Result:
-    """The result of a change that goes on to its end, also if whoever waits for it does not."""
-    return await asyncio.shield(asyncio.ensure_future(change))
+async def _hear(heard: asyncio.Event) -> None:
+    """Give news of other members the time to come."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(HEARD_WITHIN_S):
+            await heard.wait()

@@ -13,14 +13,12 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 
 from gateway.agent.command import CommandError
-from gateway.agent.store import Device, StoreError
+from gateway.agent.store import REVOKED, Device, StoreError
 from gateway.agent.tasks import repeat
 
 EXPIRE_EVERY_S = 1.0
 KEPT_S = 600.0
 """A clock that was wrong at the start of a machine is right again after a few minutes of NTP."""
-REVOKED = 0
-"""The end of a device that was revoked and is still stored: no clock brings it back."""
 
 
 class Lifetimes:

@@ -10,7 +10,7 @@ from gateway.agent.store import Device, ProtocolName, Store
 
 
 class KnownDevices:
-    """The devices of the store; `Devices` changes both."""
+    """The devices of the store; `StoredDevices` and `Devices` change both."""
 
     def __init__(self, store: Store, networks: tuple[Network, ...], lifetimes: Lifetimes, *, renumber: bool) -> None:
         self._networks = networks
@@ -73,8 +73,10 @@ class KnownDevices:
 
     def _drop(self, devices: Sequence[Device]) -> None:
         for device in devices:
-            del self._by_key[device.public_key], self._by_number[device.number]
-        self.pool.release(device.number for device in devices)
+            del self._by_key[device.public_key]
+            if self._by_number[device.number].public_key == device.public_key:  # and not another member's newcomer
+                del self._by_number[device.number]
+                self.pool.release([device.number])
         keys = [device.public_key for device in devices]
         self._lifetimes.forget(keys)
         self._shut_out.difference_update(keys)

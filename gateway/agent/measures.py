@@ -66,7 +66,7 @@ REPAIRS = Counter(
 )
 STORE_WRITE_SECONDS = Histogram(
     "meshgate_store_write_seconds",
-    "Time of a write to the store, until it is on the disk.",
+    "Time of a write to the store, until it is on the disk, or in etcd.",
     buckets=QUICK_S,
     registry=None,
 )

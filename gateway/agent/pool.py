@@ -81,8 +81,9 @@ class Pool:
                 return number
 
     def hold(self, number: int) -> None:
-        """Take a number that `choose` gave."""
+        """Take a number that `choose` gave, or another member has given out."""
         self.taken.add(number)
+        self.resting.pop(number, None)
         self.newest = number
 
     def release(self, numbers: Iterable[int]) -> None:

@@ -14,8 +14,12 @@ from gateway.agent import problems
 SCRAPE_IS_GOOD_FOR_S = 1.0
 
 
-def create_probes(find_problems: Callable[[], Awaitable[list[str]]], registry: CollectorRegistry) -> FastAPI:
-    """The application; `find_problems` tells what keeps the gateway from being ready."""
+def create_probes(
+    find_problems: Callable[[], Awaitable[list[str]]],
+    registry: CollectorRegistry,
+    warnings: Callable[[], list[str]] = list,
+) -> FastAPI:
+    """The application; `find_problems` tells what keeps the gateway from being ready, `warnings` what does not."""
     app = FastAPI(title="Meshgate gateway's probes", version="1", openapi_url=None, docs_url=None, redoc_url=None)
     problems.install(app)
     scrape = Scrape(registry)
@@ -30,7 +34,7 @@ def create_probes(find_problems: Callable[[], Awaitable[list[str]]], registry: C
         """The gateway carries traffic."""
         if missing := await find_problems():
             return problems.problem(HTTPStatus.SERVICE_UNAVAILABLE, "; ".join(missing), missing=missing)
-        return JSONResponse({"status": "ready"})
+        return JSONResponse({"status": "ready", **({"warnings": told} if (told := warnings()) else {})})
 
     @app.get("/metrics")
     async def metrics() -> Response:

@@ -19,10 +19,18 @@ class Readiness:
     """What keeps the gateway from carrying traffic or from keeping devices, by part (measures.PARTS)."""
 
     def __init__(
-        self, parts: Callable[[], Awaitable[dict[str, list[str]]]], store: Callable[[], Awaitable[list[str]]]
+        self,
+        parts: Callable[[], Awaitable[dict[str, list[str]]]],
+        store: Callable[[], Awaitable[list[str]]],
+        *,
+        is_shared: bool = False,
     ) -> None:
+        """A shared store that is away holds up no traffic, and is missed by all members: they stay ready without it."""
         self._parts = parts
         self._store = store
+        self._is_shared = is_shared
+        self.warnings: list[str] = []
+        """What is missing although the gateway is ready, as of the last look."""
         self._told: frozenset[str] | None = None
         """The parts that the log named last; None before the first look."""
 
@@ -31,7 +39,8 @@ class Readiness:
         missing = {**await self._parts(), "store": await self._store()}
         for part in measures.PARTS:
             measures.PROBLEM.labels(part).set(bool(missing.get(part)))
-        found = [sentence for sentences in missing.values() for sentence in sentences]
+        self.warnings = missing["store"] if self._is_shared else []
+        found = [sentence for sentences in missing.values() for sentence in sentences if sentence not in self.warnings]
         measures.READY.set(not found)
         self._tell(frozenset(part for part, sentences in missing.items() if sentences), found)
         return found
@@ -51,6 +60,8 @@ class Readiness:
             return
         self._told = parts
         if found:
-            log.warning("not ready", extra=fields(missing=found))
+            log.warning("not ready", extra=fields(missing=[*found, *self.warnings]))
+        elif self.warnings:
+            log.warning("ready, but nobody can be registered", extra=fields(missing=self.warnings))
         else:
             log.info("ready", extra=fields())

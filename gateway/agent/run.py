@@ -28,7 +28,8 @@ from gateway.agent.protocols.wireguard.key_pair import check_key_pair
 from gateway.agent.readiness import Readiness
 from gateway.agent.server import PROBE_BOUNDS, certificate, listen, serve
 from gateway.agent.settings_loading import SettingsError, read_file
-from gateway.agent.store import Store, StoreError
+from gateway.agent.store import StoreError
+from gateway.agent.stores import open_store
 from gateway.agent.tasks import run_until_first_ends, stop_signal
 from gateway.agent.watched_file import WatchedFile, watch
 
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-STORE_FILE = "peers.sqlite"
-
 
 async def run(live: LiveSettings, stop: asyncio.Event) -> None:
     """Run until `stop` is set or something ends that should not; SettingsError, StoreError, CommandError."""
@@ -54,11 +53,7 @@ async def run(live: LiveSettings, stop: asyncio.Event) -> None:
     tls = certificate(settings)
     listener = listen("MESHGATE_HTTP_PORT", settings.http_host, settings.http_port)
     probe_listener = listen("MESHGATE_PROBE_PORT", settings.http_host, settings.probe_port)
-    try:
-        settings.state_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"MESHGATE_STATE_DIR: {settings.state_dir} cannot be made: {error.strerror}") from error
-    store = Store(settings.state_dir / STORE_FILE)
+    store = open_store(settings)
     access = Dispatch(protocols)
     keys = (settings.public_key, settings.previous_public_key)
     try:
@@ -75,13 +70,14 @@ async def run(live: LiveSettings, stop: asyncio.Event) -> None:
     async with mesh_client(settings) as http:
         health = Health(settings, protocols.values(), firewall, http)
         app = create_app(live, good_tokens.grant, devices, certified)
-        readiness = Readiness(health.parts, devices.store_problems)
-        probes = create_probes(readiness.problems, registry)
+        readiness = Readiness(health.parts, devices.store_problems, is_shared=devices.is_shared)
+        probes = create_probes(readiness.problems, registry, lambda: readiness.warnings)
         first = await run_until_first_ends(
             {
                 "signal": stop.wait(),
                 **{name: protocol.keep(devices) for name, protocol in protocols.items()},
                 "firewall": firewall.keep(),
+                "store": devices.follow(),
                 "expiry": keep_expiring(devices.expire),
                 "flows": Flows(devices, settings.client_networks).keep(),
                 "files": watch(watched),

@@ -5,7 +5,7 @@ Some of them may come from a directory that changes while the agent runs: `live_
 
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import AwareDatetime, Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -19,6 +19,8 @@ from gateway.agent.value_types import (
     EVERY_ADDRESS,
     Addresses,
     Endpoint,
+    EtcdEndpoints,
+    EtcdPrefix,
     InterfaceName,
     Listeners,
     Networks,
@@ -71,6 +73,17 @@ class AgentSettings(BaseSettings):
     """Holds settings that may change while the agent runs; read again when it changes."""
     state_dir: Path
     """A directory on a volume that outlives the pod."""
+    store: Literal["sqlite", "etcd"] = "sqlite"
+    """Where devices are kept: on the volume, for one member, or in etcd, for several."""
+    etcd_endpoints: EtcdEndpoints = ()
+    """URLs of etcd's members, the nearest first, for example https://10.0.0.1:2379,https://10.0.0.2:2379."""
+    etcd_prefix: EtcdPrefix = "meshgate/gateway"
+    """What the keys of this gateway's devices begin with; the same for all of its members, and nobody else's."""
+    etcd_ca_file: Path | None = None
+    """PEM of the CA that etcd's members are known by; None for the CAs that the machine trusts."""
+    etcd_certificate_file: Path | None = None
+    """PEM of the certificate that etcd asks its clients for; None if it asks for none."""
+    etcd_key_file: Path | None = None
     http_host: str = EVERY_ADDRESS
     """The orchestrator is in another pod; a token guards the API."""
     http_port: Port = 8080
@@ -207,6 +220,7 @@ class AgentSettings(BaseSettings):
         if missing and len(missing) < len(own):
             raise ValueError(f"WireGuard needs all of {', '.join(own)}, and has no {' and no '.join(missing)}")
         self._check_previous()
+        self._check_etcd()
         if not self.offered:
             raise ValueError(
                 "no protocol is offered: set MESHGATE_LISTEN_PORT with WireGuard's keys, MESHGATE_OPENVPN_LISTEN or "
@@ -227,3 +241,9 @@ class AgentSettings(BaseSettings):
             if getattr(self, name) == getattr(self, f"previous_{name}"):
                 one, other = (f"{prefix}{name.upper()}" for prefix in (f"{PREFIX}PREVIOUS_", PREFIX))
                 raise ValueError(f"{one} is the same as {other}: the previous key has its own")
+
+    def _check_etcd(self) -> None:
+        if self.store == "etcd" and not self.etcd_endpoints:
+            raise ValueError("MESHGATE_STORE is etcd: set MESHGATE_ETCD_ENDPOINTS to its members, https://HOST:2379")
+        if (self.etcd_certificate_file is None) != (self.etcd_key_file is None):
+            raise ValueError("MESHGATE_ETCD_CERTIFICATE_FILE and MESHGATE_ETCD_KEY_FILE are given together, or neither")

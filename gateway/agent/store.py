@@ -1,31 +1,32 @@
-"""Devices on the volume: SQLite, every change on the disk (synchronous=FULL) before the call returns.
+"""What a store of devices answers, whichever it is (`stores`), and what is kept of a device.
 
-The methods block for the time of a disk write; `devices` calls them from one thread of their own. Whatever SQLite has
-to say against a call is a StoreError, and then the call has changed nothing. `store_versions` has the tables.
+The methods block for as long as the store takes; `devices` calls them from one thread of their own, and one at a time.
 """
 
-import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Literal
-
-from gateway.agent.store_versions import bring_up_to_date
-from gateway.agent.store_watch import watched
-
-_COLUMNS = (
-    "number, public_key, protocol, certified_key, name, preshared_key, created_at, expires_at, endpoint, "
-    "last_handshake, server_key"
-)
-_VALUES = ", ".join(f":{column}" for column in _COLUMNS.split(", "))
-
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
 
 ProtocolName = Literal["wireguard", "openvpn", "ipsec"]
 
+REVOKED = 0
+"""The end of a device that was revoked and is still stored: no clock brings it back."""
+
 
 class StoreError(Exception):
-    """The volume does not hold a usable store; the text says why."""
+    """The store cannot be used; the text says why. A call that raises it has changed nothing, or says otherwise."""
+
+
+class PostponedError(StoreError):
+    """The store is away. What was asked for is kept on this member's volume, and is to be asked for again."""
+
+
+class TakenError(StoreError):
+    """Another member was faster: the device is another now, or its number is taken. `news` will tell."""
+
+
+class NumberTakenError(TakenError):
+    """The number is another device's, and the next one may be free."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,113 +60,58 @@ class Sighting:
     """The gateway's own WireGuard key; None by another protocol."""
 
 
-class Store:
-    """All devices, by public key. One process has the file at a time."""
+News = Callable[[], Mapping[str, Device | None]]
+"""What other members changed. The call, in the store's thread, takes it up and gives each device that is another now by
+its public key, and None for one that is gone."""
 
-    trouble: str | None = None
+
+class Store(Protocol):
+    """All devices, by public key. StoreError where a call cannot be done."""
+
+    is_shared: bool
+    """Whether other members use it, too. Then it may be away for a while, and traffic goes on."""
+    trouble: str | None
     """Why the last write failed, if it did."""
 
-    def __init__(self, path: Path) -> None:
-        try:
-            path.touch(mode=0o600)  # preshared keys are in it
-            self._db = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
-            self._db.row_factory = sqlite3.Row
-            self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = FULL")
-            bring_up_to_date(self._db)
-        except (OSError, sqlite3.Error, ValueError) as error:
-            raise StoreError(f"devices cannot be kept in {path}: {error}") from error
-
     def close(self) -> None:
-        """Close the file; nothing is lost without it."""
-        self._db.close()
+        """Let go of the store; nothing is lost without it."""
 
     def add(self, device: Device) -> None:
-        """Add a device that is not known yet, under a number that is free."""
-        with self._transaction():
-            self._db.execute(
-                f"INSERT INTO peers ({_COLUMNS}) VALUES ({_VALUES})",  # noqa: S608 - constants
-                asdict(device),
-            )
-            self._db.execute("UPDATE pool SET newest = ?", (device.number,))
+        """Add a device that is not known yet, under a number that is free; TakenError if one of both is not so."""
 
     def replace(self, device: Device) -> None:
-        """Change all that is known of a device but its number, its protocol and its key."""
-        with self._transaction():
-            self._db.execute(
-                "UPDATE peers SET name = :name, preshared_key = :preshared_key, created_at = :created_at, "
-                "expires_at = :expires_at, endpoint = :endpoint, last_handshake = :last_handshake, "
-                "server_key = :server_key "
-                "WHERE public_key = :public_key",
-                asdict(device),
-            )
+        """Change all that is known of a device but its number, its protocol and its key; TakenError if it has changed.
+
+        Where nothing is changed it is made sure that this is how it is. One whose end is REVOKED stays so, whatever
+        others do to it.
+        """
 
     def remove(self, public_keys: Sequence[str]) -> None:
-        """Forget devices, all of them or none."""
-        with self._transaction():
-            self._db.executemany("DELETE FROM peers WHERE public_key = ?", [(key,) for key in public_keys])
+        """Forget devices; those that are not known are passed over.
+
+        After a PostponedError they are revoked ones, also for the next agent on this volume.
+        """
 
     def note(self, sightings: Iterable[Sighting]) -> None:
-        """Keep where devices were last seen; unknown ones are passed over."""
-        with self._transaction():
-            self._db.executemany(
-                "UPDATE peers SET endpoint = ?, last_handshake = ?, server_key = ? WHERE public_key = ?",
-                [(seen.endpoint, seen.last_handshake, seen.server_key, seen.public_key) for seen in sightings],
-            )
+        """Keep where devices were last seen, for this member; unknown ones are passed over."""
 
     def try_write(self) -> None:
-        """Write what is there already."""
-        with self._transaction():
-            self._db.execute("UPDATE pool SET newest = newest")
+        """Write what changes nothing."""
+
+    def has(self, public_key: str) -> bool:
+        """Whether this device is known now, to the store itself: `news` of it may still be on their way."""
 
     def everyone(self) -> list[Device]:
         """All devices."""
-        return [Device(**row) for row in self._read(f"SELECT {_COLUMNS} FROM peers")]  # noqa: S608 - a constant
 
     def newest_number(self) -> int:
         """The number that was given out last; 0 before the first."""
-        ((newest,),) = self._read("SELECT newest FROM pool")
-        return int(newest)
 
     def client_networks(self) -> set[str]:
         """The networks that the devices' addresses are of; empty if nobody has said it yet."""
-        return {network for (network,) in self._read("SELECT network FROM client_networks")}
 
     def settle(self, client_networks: Iterable[str], moved: Mapping[str, int]) -> None:
         """Keep the networks that addresses are of from now on, and the new numbers of devices, which must be free."""
-        with self._transaction():
-            self._db.execute("DELETE FROM client_networks")
-            self._db.executemany(
-                "INSERT INTO client_networks (network) VALUES (?)", [(network,) for network in client_networks]
-            )
-            self._db.executemany(
-                "UPDATE peers SET number = ? WHERE public_key = ?", [(number, key) for key, number in moved.items()]
-            )
 
-    def _read(self, query: str) -> Iterator[sqlite3.Row]:
-        try:
-            yield from self._db.execute(query)
-        except sqlite3.Error as error:
-            raise StoreError(f"the store of devices cannot be read: {error}") from error
-
-    @watched
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """All or nothing, and on the disk at the end."""
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-            yield
-            self._db.execute("COMMIT")
-        except BaseException as error:
-            self._roll_back()
-            if isinstance(error, sqlite3.Error):
-                raise StoreError(f"the store of devices cannot be written: {error}") from error
-            raise
-
-    def _roll_back(self) -> None:
-        try:
-            if self._db.in_transaction:  # SQLite has ended some by itself, as when the disk is full
-                self._db.execute("ROLLBACK")
-        except sqlite3.Error as error:
-            raise StoreError(f"the store of devices cannot be written: {error}") from error
+    def news(self) -> AsyncGenerator[News, None]:
+        """What other members change, in order, as soon as it is known."""

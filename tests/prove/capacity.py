@@ -20,8 +20,8 @@ from pathlib import Path
 import httpx
 
 from gateway.agent.probes import SCRAPE_IS_GOOD_FOR_S
-from gateway.agent.run import STORE_FILE
-from gateway.agent.store import Store
+from gateway.agent.stores import files
+from gateway.agent.stores.sqlite import SqliteStore
 from lab.tools import go_builds, pinned_tools
 from tests.contract.agent.world import FAR_4, Client, World
 from tests.deadlines import wait_for
@@ -68,7 +68,7 @@ def random_key() -> str:
 
 def fill(store: Path, count: int) -> None:
     """Devices of last week, in one transaction."""
-    Store(store).close()
+    SqliteStore(store).close()
     with closing(sqlite3.connect(store)) as database, database:
         database.executemany(
             "INSERT INTO peers (number, public_key, created_at, endpoint, last_handshake) VALUES (?, ?, ?, ?, ?)",
@@ -89,7 +89,7 @@ class Gateway:
         self.world.environment["MESHGATE_CLIENT_NETWORKS"] = NETWORKS
         self.log = directory / "agent.log"
         (directory / "state").mkdir()
-        fill(directory / "state" / STORE_FILE, count)
+        fill(directory / "state" / files.SQLITE, count)
 
     def start_agent(self) -> float:
         """Start the agent; seconds until it is ready."""

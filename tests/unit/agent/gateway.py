@@ -9,7 +9,7 @@ from gateway.agent.devices import Devices
 from gateway.agent.pool import Network
 from gateway.agent.protocols.dispatch import Dispatch
 from gateway.agent.protocols.wireguard.peers import Peers
-from gateway.agent.store import Store
+from gateway.agent.stores.sqlite import SqliteStore
 from tests.unit.agent.fakes import SERVER_KEY, FakeAccess, FakeDataPlane
 
 NETWORKS: tuple[Network, ...] = (ip_network("10.77.0.0/29"), ip_network("fd77::/64"))
@@ -23,7 +23,7 @@ class Gateway:
     path: Path
     networks: tuple[Network, ...] = NETWORKS
     plane: FakeDataPlane = field(default_factory=FakeDataPlane)
-    make_store: Callable[[Path], Store] = Store
+    make_store: Callable[[Path], SqliteStore] = SqliteStore
     disk_full: bool = False
     now: float = NOW
     uptime: float = 100.0

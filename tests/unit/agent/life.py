@@ -17,10 +17,11 @@ from typing import Any
 
 from gateway.agent.command import CommandError
 from gateway.agent.errors import DeviceUnknownError, PoolFullError, UnavailableError
-from gateway.agent.expiry import KEPT_S, REVOKED
+from gateway.agent.expiry import KEPT_S
 from gateway.agent.protocols.wireguard.wg import WantedPeer
 from gateway.agent.registration import Admission, Registration
-from gateway.agent.store import Device, ProtocolName, Store, StoreError
+from gateway.agent.store import REVOKED, Device, ProtocolName, StoreError
+from gateway.agent.stores.sqlite import SqliteStore
 from tests.unit.agent.fakes import FakeDataPlane
 from tests.unit.agent.gateway import Gateway
 
@@ -69,7 +70,7 @@ class Killer:
             raise Killed
 
 
-class MortalStore(Store):
+class MortalStore(SqliteStore):
     def __init__(self, path: Path, killer: Killer) -> None:
         self._killer = killer
         super().__init__(path)

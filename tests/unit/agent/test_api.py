@@ -23,7 +23,7 @@ from gateway.agent.probes import create_probes
 from gateway.agent.protocols.dispatch import Dispatch
 from gateway.agent.protocols.wireguard.peers import Peers
 from gateway.agent.request_limits import MAX_BODY_BYTES, MAX_DISCARDED_BYTES, BodyLimits
-from gateway.agent.store import Store
+from gateway.agent.stores.sqlite import SqliteStore
 from gateway.agent.tokens import Tokens
 from infra import curve25519
 from tests.device_paths import device_path
@@ -50,7 +50,7 @@ class Gateway:
             issuing_key_file=directory / "key",
         )
         self.plane = FakeDataPlane()
-        self.store = Store(directory / "peers.sqlite")
+        self.store = SqliteStore(directory / "peers.sqlite")
         self.missing: list[str] = []
         peers = Peers(self.plane, self.settings.client_networks)
         every = Dispatch({"wireguard": peers, "openvpn": FakeAccess(), "ipsec": FakeAccess()})
@@ -58,7 +58,8 @@ class Gateway:
         self.tokens = Tokens(f"admin {TOKEN}\nregister {APP}\nread {READER}\n")
         self.app = create_app(lambda: self.settings, self.tokens.grant, self.devices, CertifiedDevices(made_issuer()))
         self.registry = make_registry(self.devices, FakeAccess())
-        self.probes = create_probes(self.problems, self.registry)
+        self.warnings: list[str] = []
+        self.probes = create_probes(self.problems, self.registry, lambda: self.warnings)
 
     async def problems(self) -> list[str]:
         return self.missing
@@ -458,6 +459,8 @@ async def test_alive_ready_and_metrics_are_apart_and_need_no_token(gateway: Gate
     async with httpx.AsyncClient(transport=httpx.ASGITransport(gateway.probes), base_url="http://agent") as probes:
         assert (await probes.get("/healthz")).json() == {"status": "alive"}
         assert (await probes.get("/readyz")).json() == {"status": "ready"}
+        gateway.warnings = ["etcd is away"]
+        assert (await probes.get("/readyz")).json() == {"status": "ready", "warnings": ["etcd is away"]}
         gateway.missing = ["the interface wg0 is down", "no mesh"]
         members = problem(await probes.get("/readyz"), 503)
         assert members["missing"] == gateway.missing

@@ -17,7 +17,7 @@ from gateway.agent.certified_devices import CertifiedDevices
 from gateway.agent.devices import Devices
 from gateway.agent.protocol import AccessControl
 from gateway.agent.protocols.dispatch import Dispatch
-from gateway.agent.store import Store
+from gateway.agent.stores.sqlite import SqliteStore
 from gateway.agent.tokens import Tokens
 from tests.device_paths import device_path
 from tests.unit.agent.fakes import SERVER_KEY, FakeAccess, agent_settings, ended, key_pair, made_issuer
@@ -43,7 +43,7 @@ async def http(tmp_path: Path, issuer: Issuer) -> AsyncIterator[httpx.AsyncClien
         issuing_certificate_file=tmp_path / "chain",
         issuing_key_file=tmp_path / "key",
     )
-    store = Store(tmp_path / "peers.sqlite")
+    store = SqliteStore(tmp_path / "peers.sqlite")
     both: AccessControl = Dispatch({"wireguard": FakeAccess(), "openvpn": FakeAccess(), "ipsec": FakeAccess()})
     devices = Devices(store, both, settings.client_networks, SERVER_KEY)
     tokens = Tokens(f"admin {TOKEN}\nread {READER}\n")
@@ -227,7 +227,7 @@ async def test_a_key_belongs_to_one_protocol(http: httpx.AsyncClient) -> None:
 
 async def test_a_gateway_without_certificates_says_so(tmp_path: Path) -> None:
     settings = agent_settings(tmp_path)
-    store = Store(tmp_path / "peers.sqlite")
+    store = SqliteStore(tmp_path / "peers.sqlite")
     devices = Devices(store, FakeAccess(), settings.client_networks, SERVER_KEY)
     app = create_app(lambda: settings, Tokens(f"admin {TOKEN}\n").grant, devices)
     headers = {"Authorization": f"Bearer {TOKEN}"}

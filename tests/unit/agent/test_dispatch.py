@@ -10,7 +10,8 @@ from gateway.agent.devices import Devices
 from gateway.agent.protocol import AwayError
 from gateway.agent.protocols.dispatch import Dispatch
 from gateway.agent.registration import Registration
-from gateway.agent.store import Device, Store
+from gateway.agent.store import Device
+from gateway.agent.stores.sqlite import SqliteStore
 from tests.unit.agent.fakes import SERVER_KEY, FakeAccess
 from tests.unit.agent.gateway import NETWORKS
 
@@ -68,7 +69,7 @@ async def test_a_protocol_that_was_given_up_has_nobody_in() -> None:
 async def test_a_device_that_cannot_be_shut_out_holds_up_none_of_another_protocol(tmp_path: Path) -> None:
     wireguard, openvpn = Remembering(), Remembering()
     now = 100.0
-    store = Store(tmp_path / "peers.sqlite")
+    store = SqliteStore(tmp_path / "peers.sqlite")
     both = Dispatch({"wireguard": wireguard, "openvpn": openvpn})
     devices = Devices(store, both, NETWORKS, SERVER_KEY, clock=lambda: now, monotonic=lambda: now)
     await devices.register(Registration(public_key="native", ttl_seconds=10))

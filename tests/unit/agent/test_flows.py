@@ -12,7 +12,7 @@ from gateway.agent.command import CommandError
 from gateway.agent.devices import Devices
 from gateway.agent.flows import Flows, sources
 from gateway.agent.registration import Registration
-from gateway.agent.store import Store
+from gateway.agent.stores.sqlite import SqliteStore
 from tests.unit.agent.fakes import SERVER_KEY, FakeAccess, key_pair
 
 NETWORKS = (ip_network("10.77.0.0/29"), ip_network("fd77::/64"))
@@ -47,7 +47,7 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
 
 @pytest.fixture
 def devices(tmp_path: Path) -> Iterator[Devices]:
-    store = Store(tmp_path / "peers.sqlite")
+    store = SqliteStore(tmp_path / "peers.sqlite")
     yield Devices(store, FakeAccess(), NETWORKS, SERVER_KEY)
     store.close()
 

@@ -17,15 +17,15 @@ from gateway.agent.devices import Devices
 from gateway.agent.metrics import make_registry
 from gateway.agent.protocol import Traffic
 from gateway.agent.registration import Registration
-from gateway.agent.store import Store
+from gateway.agent.stores.sqlite import SqliteStore
 from tests.unit.agent.fakes import SERVER_KEY, FakeAccess, key_pair
 
 NETWORKS = (ip_network("10.77.0.0/29"),)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(tmp_path / "peers.sqlite")
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    store = SqliteStore(tmp_path / "peers.sqlite")
     yield store
     store.close()
 
@@ -35,7 +35,7 @@ def scrape(devices: Devices, access: FakeAccess) -> dict[str, float]:
     return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))}
 
 
-async def test_devices_handshakes_and_traffic_are_summed_up(store: Store) -> None:
+async def test_devices_handshakes_and_traffic_are_summed_up(store: SqliteStore) -> None:
     access = FakeAccess()
     devices = Devices(store, access, NETWORKS, SERVER_KEY)
     await devices.register(Registration(public_key=key_pair().public))
@@ -49,20 +49,20 @@ async def test_devices_handshakes_and_traffic_are_summed_up(store: Store) -> Non
     assert found["meshgate_tunnel_sent_bytes_total"] == 7
 
 
-def test_without_a_tunnel_no_traffic_is_claimed(store: Store) -> None:
+def test_without_a_tunnel_no_traffic_is_claimed(store: SqliteStore) -> None:
     found = scrape(Devices(store, FakeAccess(), NETWORKS, SERVER_KEY), FakeAccess())
     assert found["meshgate_peers"] == 0
     assert not [name for name in found if name.startswith("meshgate_tunnel")]
 
 
-def test_without_a_previous_key_nobody_is_said_to_have_left_it(store: Store) -> None:
+def test_without_a_previous_key_nobody_is_said_to_have_left_it(store: SqliteStore) -> None:
     found = scrape(Devices(store, FakeAccess(), NETWORKS, SERVER_KEY), FakeAccess())
     assert "meshgate_peers_on_previous_key" not in found
     found = scrape(Devices(store, FakeAccess(), NETWORKS, SERVER_KEY, key_pair().public), FakeAccess())
     assert found["meshgate_peers_on_previous_key"] == 0
 
 
-def test_every_metric_is_described_with_its_labels(store: Store) -> None:
+def test_every_metric_is_described_with_its_labels(store: SqliteStore) -> None:
     """What docs/reference.md says is what a scrape tells."""
     devices, access = Devices(store, FakeAccess(), NETWORKS, SERVER_KEY, key_pair().public), FakeAccess()
     access.passed = Traffic(received=5, sent=7)
@@ -81,7 +81,7 @@ def test_no_label_has_values_without_end() -> None:
     assert labels == {*of_events, "seconds", "setting", "version", "python"}
 
 
-def test_what_can_be_counted_is_there_before_it_happens(store: Store) -> None:
+def test_what_can_be_counted_is_there_before_it_happens(store: SqliteStore) -> None:
     """Else `increase` would miss the first event."""
     found = scrape(Devices(store, FakeAccess(), NETWORKS, SERVER_KEY), FakeAccess())
     for name in (

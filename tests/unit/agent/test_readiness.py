@@ -60,6 +60,24 @@ async def test_each_part_that_is_missing_is_told() -> None:
     assert told() == (0, {"mesh", "openvpn", "store"})
 
 
+async def test_a_shared_store_that_is_away_is_told_and_holds_up_no_traffic(caplog: pytest.LogCaptureFixture) -> None:
+    parts = Parts()
+    parts.store_says = ["etcd is away"]
+    ready = Readiness(parts.health, parts.store, is_shared=True)
+    assert await ready.problems() == []
+    assert ready.warnings == ["etcd is away"]
+    assert told() == (1, {"store"})
+    parts.now["mesh"] = ["tailscaled is away"]
+    assert await ready.problems() == ["tailscaled is away"]
+    assert told() == (0, {"mesh", "store"})
+    parts.now["mesh"], parts.store_says = [], []
+    assert await ready.problems() == ready.warnings == []
+    assert [(record.getMessage(), getattr(record, "fields", {}).get("missing")) for record in caplog.records] == [
+        ("ready, but nobody can be registered", ["etcd is away"]),
+        ("not ready", ["tailscaled is away", "etcd is away"]),
+    ]
+
+
 async def test_every_part_of_health_has_a_metric() -> None:
     ways = {protocol.part for protocol in (WireGuardAccess, OpenVpn, IpSec)}
     assert {*WHOLE, *ways, "store"} == set(measures.PARTS)

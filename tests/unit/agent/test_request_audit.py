@@ -21,7 +21,7 @@ from gateway.agent.protocols.wireguard.peers import Peers
 from gateway.agent.registration import Registration
 from gateway.agent.request_audit import RequestAudit
 from gateway.agent.settings import AgentSettings
-from gateway.agent.store import Store
+from gateway.agent.stores.sqlite import SqliteStore
 from gateway.agent.tokens import Tokens
 from tests.unit.agent.fakes import SERVER_KEY, FakeAccess, FakeDataPlane, key_pair
 
@@ -49,7 +49,7 @@ class Gateway:
         )
         self.now = 1_000_000.0
         self.plane = FakeDataPlane()
-        self.store = Store(directory / "peers.sqlite")
+        self.store = SqliteStore(directory / "peers.sqlite")
         peers = Peers(self.plane, settings.client_networks)
         self.devices = Devices(self.store, peers, settings.client_networks, SERVER_KEY, clock=lambda: self.now)
         self.app = create_app(lambda: settings, Tokens(f"admin {TOKEN}").grant, self.devices)

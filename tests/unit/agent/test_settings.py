@@ -135,6 +135,13 @@ def test_good_endpoints(environment: pytest.MonkeyPatch, endpoint: str) -> None:
         ("ALLOW_NETWORKS", "10.0.0.1/8", "has host bits set"),
         ("BLOCK_NETWORKS", "everything", "write a network like"),
         ("NODE_ADDRESSES", "node-1", "does not appear to be an IPv4 or IPv6 address"),
+        ("STORE", "redis", "'sqlite' or 'etcd'"),
+        ("ETCD_ENDPOINTS", "10.0.0.1:2379", "is no URL of an etcd member; write https://HOST:2379"),
+        ("ETCD_ENDPOINTS", "https://10.0.0.1", "is no URL of an etcd member"),
+        ("ETCD_ENDPOINTS", "https://10.0.0.1:2379/v3", "is no URL of an etcd member"),
+        ("ETCD_ENDPOINTS", "https://10.0.0.1:99999", "Port out of range"),
+        ("ETCD_ENDPOINTS", "http://10.0.0.1:2379", "to the network; write https://10.0.0.1:2379"),
+        ("ETCD_PREFIX", "/", "should match pattern"),
         ("INTERFACE", "wg0; reboot", "should match pattern"),
         ("INTERFACE", "a-name-that-is-too-long", "should match pattern"),
     ],
@@ -239,6 +246,21 @@ def test_a_certificate_comes_with_its_key(environment: pytest.MonkeyPatch, given
     environment.setenv(f"MESHGATE_{given}", "/etc/meshgate/tls.pem")
     with pytest.raises(SettingsError, match="a certificate and its private key are given together, or neither"):
         load(AgentSettings)
+
+
+@pytest.mark.parametrize("given", ["ETCD_CERTIFICATE_FILE", "ETCD_KEY_FILE"])
+def test_a_certificate_for_etcd_comes_with_its_key(environment: pytest.MonkeyPatch, given: str) -> None:
+    environment.setenv(f"MESHGATE_{given}", "/etc/meshgate/etcd")
+    with pytest.raises(SettingsError, match=r"^MESHGATE_ETCD_CERTIFICATE_FILE and MESHGATE_ETCD_KEY_FILE are given"):
+        load(AgentSettings)
+
+
+def test_etcd_has_endpoints(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("MESHGATE_STORE", "etcd")
+    with pytest.raises(SettingsError, match=r"^MESHGATE_STORE is etcd: set MESHGATE_ETCD_ENDPOINTS"):
+        load(AgentSettings)
+    environment.setenv("MESHGATE_ETCD_ENDPOINTS", "https://etcd-1.example.org:2379/, http://[::1]:2379")
+    assert load(AgentSettings).etcd_endpoints == ("https://etcd-1.example.org:2379", "http://[::1]:2379")
 
 
 def test_the_device_ends_with_2_too(environment: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,8 @@ from gateway.agent.live_settings import LiveSettings
 from gateway.agent.protocols.dispatch import Dispatch
 from gateway.agent.protocols.wireguard import key_pair as agents_key_pair
 from gateway.agent.settings_loading import SettingsError
-from gateway.agent.store import Device, Store
+from gateway.agent.store import Device
+from gateway.agent.stores.sqlite import SqliteStore
 from gateway.agent.tokens import Tokens
 from infra import certificate_authority, curve25519
 from tests.device_paths import device_path
@@ -30,7 +31,7 @@ OPENVPN = {"MESHGATE_OPENVPN_LISTEN": "udp:1194", "MESHGATE_OPENVPN_ENDPOINTS": 
 @pytest.fixture
 async def http(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     settings = unwireguarded(tmp_path, openvpn_listen="udp:1194", openvpn_endpoints="udp:vpn.example.org:1194")
-    store = Store(tmp_path / "peers.sqlite")
+    store = SqliteStore(tmp_path / "peers.sqlite")
     store.add(BEFORE)
     devices = Devices(store, Dispatch({"openvpn": FakeAccess()}), settings.client_networks, settings.public_key)
     app = create_app(lambda: settings, Tokens(f"admin {TOKEN}\n").grant, devices, CertifiedDevices(made_issuer()))

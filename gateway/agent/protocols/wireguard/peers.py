@@ -16,10 +16,11 @@ from typing import Protocol
 from gateway.agent import measures
 from gateway.agent.command import CommandError
 from gateway.agent.devices import Devices
+from gateway.agent.pieces import pieces
 from gateway.agent.pool import Network, addresses
 from gateway.agent.protocols.wireguard.calls import CALL_KEEPALIVE_S, Calls
 from gateway.agent.protocols.wireguard.sightings import Sightings
-from gateway.agent.protocols.wireguard.wg import SeenInterface, SeenPeer, WantedPeer, pieces
+from gateway.agent.protocols.wireguard.wg import SeenInterface, SeenPeer, WantedPeer
 from gateway.agent.store import Device
 
 log = logging.getLogger(__name__)

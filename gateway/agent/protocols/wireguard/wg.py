@@ -7,14 +7,13 @@ anew.
 import asyncio
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
 from gateway.agent import link
 from gateway.agent.command import CommandError, run
+from gateway.agent.pieces import pieces
 from gateway.agent.protocol import AwayError
 from gateway.agent.protocols.wireguard.sockets import is_starting
 
@@ -23,8 +22,6 @@ CHUNK = 250
 else meanwhile. Larger calls are not faster."""
 
 _NO_KEY = "A" * 43 + "="  # as wg writes the absence of a preshared key into a configuration
-
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -91,13 +88,6 @@ def parse_peer(line: str) -> SeenPeer:
 
 def _known(text: str) -> str | None:
     return None if text == "(none)" else text
-
-
-def pieces(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
-    """The items in their order, so many at a time."""
-    rest = iter(items)
-    while piece := list(islice(rest, size)):
-        yield piece
 
 
 async def public_key_of(private_key: str) -> str:

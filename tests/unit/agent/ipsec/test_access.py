@@ -19,7 +19,7 @@ from gateway.agent.protocols.ipsec.access import IpSec
 from gateway.agent.protocols.ipsec.charon import Charon, Command
 from gateway.agent.protocols.ipsec.device_connections import names
 from gateway.agent.registration import Registration
-from gateway.agent.store import Store
+from gateway.agent.stores.sqlite import SqliteStore
 from tests.deadlines import wait_for
 from tests.unit.agent.fakes import agent_settings, made_issuer
 
@@ -79,7 +79,7 @@ class Gateway:
         settings = agent_settings(directory, ipsec_dir=directory, **issuing)
         self.charon, self.clock = FakeCharon(), Clock()
         self._ipsec = IpSec(lambda: settings, made_issuer())
-        self._store = Store(directory / "peers.sqlite")
+        self._store = SqliteStore(directory / "peers.sqlite")
         protocols, networks = Dispatch({"ipsec": self._ipsec}), settings.client_networks
         self.devices = Devices(self._store, protocols, networks, None, clock=self.clock)
 

@@ -14,7 +14,7 @@ from gateway.agent.protocols.wireguard import access, rotation
 from gateway.agent.protocols.wireguard.access import WireGuardAccess
 from gateway.agent.protocols.wireguard.peers import Peers
 from gateway.agent.registration import Registration
-from gateway.agent.store import Store
+from gateway.agent.stores.sqlite import SqliteStore
 from tests.unit.agent.fakes import SERVER_KEY, FakeAccess, FakeDataPlane, agent_settings, key_pair
 from tests.unit.agent.gateway import NETWORKS, NOW
 
@@ -32,7 +32,7 @@ class Rotated:
     previous: FakeDataPlane = field(default_factory=FakeDataPlane)
 
     def start(self, key: str, previous_key: str | None = None) -> None:
-        self.store = Store(self.path)
+        self.store = SqliteStore(self.path)
         self.devices = Devices(self.store, FakeAccess(), NETWORKS, key, previous_key, clock=lambda: NOW)
         self.peers = [
             Peers(plane, NETWORKS, own, clock=lambda: NOW)

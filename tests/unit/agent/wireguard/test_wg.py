@@ -1,4 +1,5 @@
-from gateway.agent.protocols.wireguard.wg import SeenInterface, SeenPeer, parse_dump, pieces
+from gateway.agent.pieces import pieces
+from gateway.agent.protocols.wireguard.wg import SeenInterface, SeenPeer, parse_dump
 
 DUMP = (
     "cHJpdmF0ZQ==\tcHVibGlj\t51820\toff\n"

@@ -10,7 +10,8 @@ from prometheus_client import CollectorRegistry
 
 from gateway.agent import measures
 from gateway.agent.devices import Devices
-from gateway.agent.store import Device, Store, StoreError
+from gateway.agent.store import Device, StoreError
+from gateway.agent.stores.sqlite import SqliteStore
 from tests.unit.agent.fakes import SERVER_KEY, FakeAccess
 
 FIRST = Device(number=2, public_key="first", name="a", created_at=10)
@@ -22,8 +23,8 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def store(path: Path) -> Iterator[Store]:
-    store = Store(path)
+def store(path: Path) -> Iterator[SqliteStore]:
+    store = SqliteStore(path)
     yield store
     store.close()
 
@@ -45,13 +46,13 @@ def counted() -> Callable[[], tuple[float, float]]:
     return count
 
 
-def fail(store: Store, *, failing: bool) -> None:
+def fail(store: SqliteStore, *, failing: bool) -> None:
     """Let the store's volume be as one that takes no writes, or one that does."""
     database: sqlite3.Connection = store._db  # the only hand on the file, which is locked
     database.execute(f"PRAGMA query_only = {int(failing)}")
 
 
-def test_writes_are_counted_and_reads_are_not(store: Store, counted: Callable[[], tuple[float, float]]) -> None:
+def test_writes_are_counted_and_reads_are_not(store: SqliteStore, counted: Callable[[], tuple[float, float]]) -> None:
     store.add(FIRST)
     store.remove(["first"])
     store.everyone()
@@ -59,7 +60,9 @@ def test_writes_are_counted_and_reads_are_not(store: Store, counted: Callable[[]
     assert store.trouble is None
 
 
-def test_a_failed_write_is_named_until_one_works(store: Store, counted: Callable[[], tuple[float, float]]) -> None:
+def test_a_failed_write_is_named_until_one_works(
+    store: SqliteStore, counted: Callable[[], tuple[float, float]]
+) -> None:
     fail(store, failing=True)
     with pytest.raises(StoreError):
         store.add(FIRST)
@@ -71,7 +74,7 @@ def test_a_failed_write_is_named_until_one_works(store: Store, counted: Callable
     assert store.trouble is None
 
 
-async def test_a_store_that_failed_is_tried_and_found_well_again(store: Store) -> None:
+async def test_a_store_that_failed_is_tried_and_found_well_again(store: SqliteStore) -> None:
     devices = Devices(store, FakeAccess(), (ip_network("10.77.0.0/29"),), SERVER_KEY)
     assert await devices.store_problems() == []
     fail(store, failing=True)
