@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway.agent.store import Device, Sighting, Store, TakenError
+from gateway.agent.store import REVOKED, Device, Sighting, Store, TakenError
 from gateway.agent.stores.etcd.client import Etcd
 from gateway.agent.stores.etcd.copy import MemberCopy
 from gateway.agent.stores.etcd.store import EtcdStore
+from gateway.agent.stores.etcd.transactions import listing
 from gateway.agent.stores.sqlite import SqliteStore
 from tests.contract.agent.etcd import EtcdCluster, etcd_cluster
 
@@ -133,6 +134,21 @@ def test_many_are_moved_and_forgotten_at_once(opened: Opener) -> None:
     store = opened()
     assert [device.public_key for device in store.everyone()] == [MANY[0].public_key]
     store.add(replace(SECOND, number=MANY[1].number + 1000))
+
+
+def test_of_many_those_that_others_changed_stay(etcd: EtcdCluster, tmp_path: Path) -> None:
+    store, other = (EtcdStore(Etcd(etcd.urls), tmp_path.name, MemberCopy(tmp_path / name)) for name in ("a", "b"))
+    for device in MANY[:5]:
+        store.add(device)
+    other._take_up_listing(listing(other._etcd, other._names, 0))
+    other.replace(replace(MANY[0], name="renewed"))
+    other.replace(replace(MANY[1], name="renewed, and revoked"))
+    other.remove([MANY[2]])
+    store.remove([MANY[0], replace(MANY[1], expires_at=REVOKED), *MANY[2:4]])
+    assert [other.has(device.public_key) for device in MANY[:5]] == [True, False, False, False, True]
+    store.add(replace(SECOND, number=MANY[1].number))
+    store.close()
+    other.close()
 
 
 def test_nothing_is_wrong_with_it(opened: Opener) -> None:
