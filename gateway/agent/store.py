@@ -86,10 +86,11 @@ class Store(Protocol):
         others do to it.
         """
 
-    def remove(self, public_keys: Sequence[str]) -> None:
+    def remove(self, devices: Sequence[Device]) -> None:
         """Forget devices; those that are not known are passed over.
 
-        After a PostponedError they are revoked ones, also for the next agent on this volume.
+        Those whose end is REVOKED go whatever others do to them. After a PostponedError they are revoked ones, also for
+        the next agent on this volume. The others stay if another member has changed them: `news` will tell.
         """
 
     def note(self, sightings: Iterable[Sighting]) -> None:

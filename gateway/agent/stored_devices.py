@@ -147,8 +147,7 @@ class StoredDevices(KnownDevices):
         self.left_behind.set()
 
     async def _forget(self, devices: Sequence[Device]) -> None:
-        keys = [device.public_key for device in devices]
-        await self._stored(self._store.remove, keys)
+        await self._stored(self._store.remove, devices)
         self._drop(devices)
         self.left_behind.set()
 

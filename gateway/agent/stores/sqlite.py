@@ -80,10 +80,10 @@ class SqliteStore:
             if not changed.rowcount:
                 raise TakenError("the store of devices has no such device")
 
-    def remove(self, public_keys: Sequence[str]) -> None:
+    def remove(self, devices: Sequence[Device]) -> None:
         """Forget devices, all of them or none."""
         with self._transaction():
-            self._db.executemany("DELETE FROM peers WHERE public_key = ?", [(key,) for key in public_keys])
+            self._db.executemany("DELETE FROM peers WHERE public_key = ?", [(one.public_key,) for one in devices])
 
     def note(self, sightings: Iterable[Sighting]) -> None:
         """Keep where devices were last seen; unknown ones are passed over."""

@@ -169,5 +169,7 @@ class MembersLife:
             {(key, one.version, one.is_revoked) for key, one in member.store._copy.all().items()}
             for member in self.members
         ]
-        planes = [member.plane.peers.keys() for member in self.members]
-        return states[0] == states[1] and all({key for key, *_ in states[0]} == plane for plane in planes)
+        keys = {key for key, *_ in states[0]}
+        return states[0] == states[1] and all(
+            keys == member.plane.peers.keys() == member.devices._by_key.keys() for member in self.members
+        )

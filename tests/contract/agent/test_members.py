@@ -5,12 +5,13 @@ import random
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gateway.agent.errors import DeviceUnknownError, UnavailableError
-from gateway.agent.store import StoreError
+from gateway.agent.store import REVOKED, StoreError
 from tests.contract.agent.etcd import EtcdCluster, etcd_cluster
 from tests.contract.agent.members import KEYS, Member, eventually
 from tests.contract.agent.members_life import MembersLife
@@ -92,6 +93,25 @@ async def test_no_address_is_given_twice_however_both_hurry(both: tuple[Member, 
     assert sum(admission.is_new for admission in admissions) == 60
     await eventually(lambda: first.plane.peers.keys() == second.plane.peers.keys() == numbers.keys(), 2)
     assert first.plane.peers == second.plane.peers
+
+
+async def test_a_device_that_another_member_renewed_does_not_end_for_one_that_has_not_heard_of_it(
+    both: tuple[Member, Member],
+) -> None:
+    first, second = both
+    await first.register(KEYS[0])
+    await eventually(lambda: second.has_in(KEYS[0]), 1)
+    before = await first.devices.find(KEYS[0])
+    async with first.devices._changes:  # news have to wait
+        await second.register(KEYS[0], "renewed")
+        first.store.remove([before])  # as it does when the time is over
+    await eventually(lambda: first.devices._by_key[KEYS[0]].name == "renewed", 1)
+    assert first.has_in(KEYS[0])
+    assert second.has_in(KEYS[0])
+    async with first.devices._changes:
+        await second.register(KEYS[0], "renewed again")
+        first.store.remove([replace(before, expires_at=REVOKED)])
+    await eventually(lambda: not second.has_in(KEYS[0]), 1)
 
 
 async def test_a_member_that_was_away_takes_up_what_it_missed(

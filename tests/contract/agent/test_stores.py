@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway.agent.store import Device, Sighting, Store, TakenError
+from gateway.agent.store import REVOKED, Device, Sighting, Store, TakenError
 from gateway.agent.stores.etcd.client import Etcd
 from gateway.agent.stores.etcd.copy import MemberCopy
 from gateway.agent.stores.etcd.store import EtcdStore
+from gateway.agent.stores.etcd.transactions import listing
 from gateway.agent.stores.sqlite import SqliteStore
 from tests.contract.agent.etcd import EtcdCluster, etcd_cluster
 
@@ -57,7 +58,7 @@ def test_devices_come_back_as_they_were(opened: Opener) -> None:
     for device in (FIRST, SECOND, CERTIFIED):
         store.add(device)
     store.note([Sighting("second", "192.0.2.1:5", 12, "another key"), Sighting("gone", "192.0.2.1:6", 13)])
-    store.remove([FIRST.public_key, "never"])
+    store.remove([FIRST, replace(SECOND, public_key="never")])
     seen = replace(SECOND, endpoint="192.0.2.1:5", last_handshake=12, server_key="another key")
     assert by_number(store) == [seen, CERTIFIED]
     store = opened()
@@ -99,7 +100,7 @@ def test_neither_key_nor_number_is_given_twice(opened: Opener) -> None:
 def test_a_number_is_free_again_with_its_device(opened: Opener) -> None:
     store = opened()
     store.add(FIRST)
-    store.remove([FIRST.public_key])
+    store.remove([FIRST])
     store.add(replace(SECOND, number=FIRST.number))
     store.add(replace(FIRST, number=3))
     assert [device.public_key for device in by_number(opened())] == [SECOND.public_key, FIRST.public_key]
@@ -128,11 +129,26 @@ def test_many_are_moved_and_forgotten_at_once(opened: Opener) -> None:
         store.add(device)
     store.settle([], {device.public_key: device.number + 1000 for device in MANY})
     assert [device.number for device in by_number(store)] == [device.number + 1000 for device in MANY]
-    store.remove([device.public_key for device in MANY[1:]])
+    store.remove([replace(device, number=device.number + 1000) for device in MANY[1:]])
     assert [device.public_key for device in store.everyone()] == [MANY[0].public_key]
     store = opened()
     assert [device.public_key for device in store.everyone()] == [MANY[0].public_key]
     store.add(replace(SECOND, number=MANY[1].number + 1000))
+
+
+def test_of_many_those_that_others_changed_stay(etcd: EtcdCluster, tmp_path: Path) -> None:
+    store, other = (EtcdStore(Etcd(etcd.urls), tmp_path.name, MemberCopy(tmp_path / name)) for name in ("a", "b"))
+    for device in MANY[:5]:
+        store.add(device)
+    other._take_up_listing(listing(other._etcd, other._names, 0))
+    other.replace(replace(MANY[0], name="renewed"))
+    other.replace(replace(MANY[1], name="renewed, and revoked"))
+    other.remove([MANY[2]])
+    store.remove([MANY[0], replace(MANY[1], expires_at=REVOKED), *MANY[2:4]])
+    assert [other.has(device.public_key) for device in MANY[:5]] == [True, False, False, False, True]
+    store.add(replace(SECOND, number=MANY[1].number))
+    store.close()
+    other.close()
 
 
 def test_nothing_is_wrong_with_it(opened: Opener) -> None:

@@ -54,7 +54,7 @@ def fail(store: SqliteStore, *, failing: bool) -> None:
 
 def test_writes_are_counted_and_reads_are_not(store: SqliteStore, counted: Callable[[], tuple[float, float]]) -> None:
     store.add(FIRST)
-    store.remove(["first"])
+    store.remove([FIRST])
     store.everyone()
     assert counted() == (2, 0)
     assert store.trouble is None

@@ -29,7 +29,7 @@ def test_devices_come_back_as_they_were(path: Path) -> None:
     store.add(SECOND)
     store.add(CERTIFIED)
     store.note([Sighting("second", "192.0.2.1:5", 12, "a key"), Sighting("gone", "192.0.2.1:6", 13)])
-    store.remove(["first", "never"])
+    store.remove([FIRST, replace(FIRST, public_key="never")])
     store.close()
     store = SqliteStore(path)
     assert store.everyone() == [
@@ -85,7 +85,7 @@ def copy_of(path: Path) -> Path:
     [
         (lambda store: store.add(FIRST), "written"),
         (lambda store: store.replace(FIRST), "written"),
-        (lambda store: store.remove(["first"]), "written"),
+        (lambda store: store.remove([FIRST]), "written"),
         (lambda store: store.note([]), "written"),
         (lambda store: store.settle([], {}), "written"),
         (lambda store: store.everyone(), "read"),

@@ -99,13 +99,17 @@ class EtcdStore(Following):
             done = self._transact([has_version(place, known.version)], [put(place, text)], [place])
             self._keep(self._done(done, device, text, created=known.created))
 
-    def remove(self, public_keys: Sequence[str]) -> None:
-        """Remove devices and their claims; PostponedError where that is kept for later."""
-        known = list(self._copy.get(public_keys).values())
-        is_kept = self._journal(public_keys)
+    def remove(self, devices: Sequence[Device]) -> None:
+        """Remove devices and their claims; PostponedError where that is kept for later.
+
+        A revoked one goes if it is the same device still, any other only if nobody has changed it, as by a new ttl.
+        """
+        revoked = {device.public_key for device in devices if device.expires_at == REVOKED}
+        is_kept = bool(revoked) and self._journal(revoked)
+        known = self._copy.get(device.public_key for device in devices).items()
         try:
             with self._written():
-                for some in pieces(known, AT_ONCE):
+                for some in pieces([replace(one, is_revoked=key in revoked) for key, one in known], AT_ONCE):
                     self._remove(some)
         except StoreError as error:
             if is_kept:
@@ -143,22 +147,30 @@ class EtcdStore(Following):
         conditions, changes = [], []
         for one in some:
             place, claim = names.device(one.device.public_key), names.number(one.device.number)
-            conditions += [was_created(place, one.created), has_value(claim, one.device.public_key)]
+            conditions.append(was_created(place, one.created) if one.is_revoked else has_version(place, one.version))
+            conditions.append(has_value(claim, one.device.public_key))
             changes += [delete(place), delete(claim)]
         done = self._transact(conditions, changes, [names.device(one.device.public_key) for one in some])
         if done.succeeded:
-            keys = [one.device.public_key for one in some]
-            self._removed |= dict.fromkeys(keys, done.revision)
-            self._keep(gone=keys)
+            self._forget([one.device.public_key for one in some], done.revision)
             return
         self._check(done.identity)
         for one in some:  # somebody was faster with one of them, or it has another number now
-            key = one.device.public_key
-            pair = done.found.get(names.device(key))
+            pair = done.found.get(names.device(one.device.public_key))
             if pair is None or int(pair["create_revision"]) != one.created:
-                self._keep(gone=[key])  # it is gone; a new device with its key is another one
-            else:
-                self._remove([record(pair)])
+                self._keep(gone=[one.device.public_key])  # it is gone; a new device with its key is another one
+            elif one.is_revoked or int(pair["mod_revision"]) == one.version:
+                self._remove_as_it_is(record(pair))
+
+    def _remove_as_it_is(self, one: Record) -> None:
+        place, claim = self._names.device(one.device.public_key), self._names.number(one.device.number)
+        done = self._transact([has_version(place, one.version)], [delete(place), delete(claim)], [])
+        self._must(done)
+        self._forget([one.device.public_key], done.revision)
+
+    def _forget(self, public_keys: Sequence[str], revision: int) -> None:
+        self._removed |= dict.fromkeys(public_keys, revision)
+        self._keep(gone=public_keys)
 
     def _transact(self, conditions: Sequence[Part], do: Sequence[Part], asked: Sequence[str]) -> Outcome:
         identity = self._copy.state.identity or ""
