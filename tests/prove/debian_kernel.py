@@ -31,6 +31,8 @@ busybox mount -t overlay -o lowerdir=/lower,upperdir=/upper/new,workdir=/upper/w
 busybox mount -t proc proc /root/proc
 busybox mount -t sysfs sysfs /root/sys
 busybox mount -t devtmpfs devtmpfs /root/dev
+busybox ln -s /proc/self/fd /root/dev/fd
+busybox ln -s fd/0 /root/dev/stdin
 busybox mount -t tmpfs tmpfs /root/run
 busybox mkdir -p /root/lib/modules
 busybox ln -s {modules} /root/lib/modules/
