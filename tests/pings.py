@@ -31,24 +31,25 @@ class Pings:
     lost: list[int] = field(default_factory=list)
     longest_gap_s: float = 0.0
 
-    def count(self, printed: str, ended: float) -> None:
-        """Take what ping printed until that moment."""
+    def count(self, printed: str, began: float, ended: float) -> None:
+        """Take what ping printed; the moments are those between which gaps count."""
         answers = [(float(moment), int(number)) for moment, number, _ in ANSWER.findall(printed)]
         numbers = {number for _, number in answers}
         self.received = len(numbers)
         # The last one may have been on its way when ping was told to end.
         self.lost = sorted({*range(1, max(numbers, default=1) + 1)} - numbers)
-        moments = [*(moment for moment, _ in answers), ended]
+        moments = [began, *(moment for moment, _ in answers if moment > began), ended]
         self.longest_gap_s = max(later - earlier for earlier, later in itertools.pairwise(moments))
 
 
 @contextmanager
 def pinging(
-    inside: Sequence[str], address: str, interval_s: float = 0.1, *, comes_back: bool = True
+    inside: Sequence[str], address: str, interval_s: float = 0.1, *, is_up: bool = True, comes_back: bool = True
 ) -> Iterator[Pings]:
     """Ping an address, from the place where commands with the prefix `inside` run.
 
-    The block begins after an answer, and an answer after it shows a loss at its end: unless nothing `comes_back`.
+    The block begins after an answer, if the address `is_up`. If it `comes_back`, an answer after the block shows a loss
+    at its end.
     """
     command = [*inside, "ping", "-n", "-D", "-W", "1", "-i", str(interval_s), address]
     pings = Pings()
@@ -56,7 +57,9 @@ def pinging(
         printed = Path(file.name)
         process = subprocess.Popen(command, stdout=file)
         try:
-            wait_for(lambda: _is_answered(printed, since=0), f"the first answer of {address}")
+            if is_up:
+                wait_for(lambda: _is_answered(printed, since=0), f"the first answer of {address}")
+            began = time.time()
             yield pings
             ended = time.time()
             if comes_back:
@@ -64,7 +67,7 @@ def pinging(
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(10)
-        pings.count(printed.read_text(), time.time())
+        pings.count(printed.read_text(), began, time.time())
 
 
 def _is_answered(printed: Path, since: float) -> bool:

@@ -114,7 +114,7 @@ def test_asleep(columns: Mapping[str, Way]) -> None:
         for way in columns.values():
             signal_all(way.client, "CONT")
 
-    tell(f"asleep for {ASLEEP_S} s", dark(columns, wake))
+    tell(f"asleep for {ASLEEP_S} s", dark(columns, wake, is_up=False))
 
 
 def test_a_deleted_pod(columns: Mapping[str, Way]) -> None:
@@ -149,12 +149,14 @@ def _connect(headscale: Headscale, connected: ExitStack) -> Iterator[Way]:
         yield Way(name, client, time.monotonic() - start)
 
 
-def dark(columns: Mapping[str, Way], happens: Callable[[], object], never_back: tuple[str, ...] = ()) -> dict[str, str]:
+def dark(
+    columns: Mapping[str, Way], happens: Callable[[], object], never_back: tuple[str, ...] = (), *, is_up: bool = True
+) -> dict[str, str]:
     """How long each client got no answer when something happened to all of them."""
     with ExitStack() as all_pings:
         pings: dict[str, Pings] = {
             name: all_pings.enter_context(
-                pinging(way.client.inside, topology.INTERNET_IPV4, comes_back=name not in never_back)
+                pinging(way.client.inside, topology.INTERNET_IPV4, is_up=is_up, comes_back=name not in never_back)
             )
             for name, way in columns.items()
         }
