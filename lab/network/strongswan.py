@@ -11,6 +11,8 @@ from lab.tools import debian_packages
 
 UP = "established with SPIs"
 """charon's word for a tunnel that stands."""
+SESSION = "established between"
+"""Its word for a new session; one that moves along may have another tunnel."""
 REFUSED = ("N(AUTH_FAILED)", "N(NO_PROP)")
 _SETTINGS = """\
 charon-systemd {{
