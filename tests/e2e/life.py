@@ -30,6 +30,21 @@ def make_up() -> str:
     return done.stdout + done.stderr
 
 
+def make_verify(stack: Stack) -> str:
+    """Run `make verify` of a stack, which must find nothing amiss; what it said."""
+    done = subprocess.run(
+        ["make", "verify", f"STACK={stack.name}", f"CONFIG_FILE={stack.config_file}"],
+        cwd=paths.REPOSITORY,
+        env={**os.environ, **stack.environment()},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 def assert_settled(stack: Stack) -> None:
     """One more look finds nothing to do, in the cluster neither."""
     settle(stack)

@@ -4,14 +4,11 @@ In this order: each test goes on where the one before has left the stack.
 """
 
 import json
-import os
-import subprocess
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from lab import paths
 from lab.cluster import kube
 from lab.network import topology
 from lab.network import wireguard_client as clients
@@ -59,21 +56,6 @@ def change(rotated: Stack, **gateway: object) -> None:
     rotated.write(settings | {"gateways": [given]})
 
 
-def verify(rotated: Stack) -> str:
-    command = ["make", "verify", f"STACK={rotated.name}", f"CONFIG_FILE={rotated.config_file}"]
-    done = subprocess.run(
-        command,
-        cwd=paths.REPOSITORY,
-        env={**os.environ, **rotated.environment()},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
 def ports() -> set[int]:
     """The node ports that lead to the gateway."""
     service = json.loads(kube.kubectl("get", "service", "-n", NAMESPACE, GATEWAY, "-o", "json"))
@@ -112,7 +94,7 @@ def test_new_configs_have_the_new_key_and_all_pass_at_once(rotated: Stack, confi
     with clients.connected("rotated-new", new) as newcomer:
         for client in (newcomer, device):
             assert lab_world.passes(client, lab_world.INTERNET[0], 10)
-    said = verify(rotated)
+    said = life.make_verify(rotated)
     for port in (PORT, NEXT):
         assert f"wireguard at udp:{topology.NODE_IPV4}:{port}, from here: works" in said
     assert "the WireGuard key before the present one: works; devices that still use it: 1 of 2" in said
