@@ -55,13 +55,18 @@ def held(gateway: GatewaySettings, namespace: str) -> Held:
     """What the settings put into the configs of a gateway's clients; `dialled` has what they dial, by each way."""
     host = split_endpoint(gateway.endpoint)[0]
     dialled = {"wireguard": [gateway.endpoint], "openvpn": gateway.openvpn_endpoints, "ipsec": [host]}
-    place = f"{namespace}/{gateway.hostname}" if gateway.target == "kubernetes" else _metrics_url(gateway)
+    place = asked_at(gateway, namespace)
     return {
         "dialled": {way: dialled[way] for way in gateway.access},
         "client_networks": list(map(str, gateway.client_networks)),
         "allowed_ips": list(map(str, gateway.allowed_ips)),
         **({ASKED_AT: place} if place else {}),
     }
+
+
+def asked_at(gateway: GatewaySettings, namespace: str) -> str:
+    """Where a gateway says how many devices it has; empty of a machine that nobody else is told an address of."""
+    return f"{namespace}/{gateway.hostname}" if gateway.target == "kubernetes" else _metrics_url(gateway)
 
 
 def losses(before: Mapping[str, Held], after: Mapping[str, Held]) -> Iterator[Loss]:

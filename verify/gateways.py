@@ -34,7 +34,7 @@ def parts(stack: RunningStack, gateway: GatewaySettings) -> Iterator[Part]:
 def previous_key(stack: RunningStack, gateway: GatewaySettings) -> Part:
     """How many devices still use the key before the present one, of a machine as well."""
     part = "the WireGuard key before the present one"
-    place = client_configs.held(gateway, stack.settings.namespace).get(client_configs.ASKED_AT)
+    place = client_configs.asked_at(gateway, stack.settings.namespace)
     counted = registered_devices.counted(stack.connections, {gateway.name: place} if place else {})
     if (of_gateway := counted.get(gateway.name)) and of_gateway.left:
         return Part(part, note=of_gateway.left)

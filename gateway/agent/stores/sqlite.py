@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from gateway.agent.store import Device, News, Sighting, StoreError, TakenError
+from gateway.agent.stores.files import open_alone, transaction
 from gateway.agent.stores.measured import measured
 from gateway.agent.stores.sqlite_versions import bring_up_to_date
 
@@ -33,12 +34,8 @@ class SqliteStore:
 
     def __init__(self, path: Path) -> None:
         try:
-            path.touch(mode=0o600)  # preshared keys are in it
-            self._db = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
+            self._db = open_alone(path)
             self._db.row_factory = sqlite3.Row
-            self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = FULL")
             bring_up_to_date(self._db)
         except (OSError, sqlite3.Error, ValueError) as error:
             raise StoreError(f"devices cannot be kept in {path}: {error}") from error
@@ -135,22 +132,10 @@ class SqliteStore:
     @measured
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        """All or nothing, and on the disk at the end."""
         try:
-            self._db.execute("BEGIN IMMEDIATE")
-            yield
-            self._db.execute("COMMIT")
-        except BaseException as error:
-            self._roll_back()
-            if isinstance(error, sqlite3.IntegrityError):
-                raise TakenError(f"the store of devices has this device, or another at its address: {error}") from error
-            if isinstance(error, sqlite3.Error):
-                raise StoreError(f"the store of devices cannot be written: {error}") from error
-            raise
-
-    def _roll_back(self) -> None:
-        try:
-            if self._db.in_transaction:  # SQLite has ended some by itself, as when the disk is full
-                self._db.execute("ROLLBACK")
+            with transaction(self._db):
+                yield
+        except sqlite3.IntegrityError as error:
+            raise TakenError(f"the store of devices has this device, or another at its address: {error}") from error
         except sqlite3.Error as error:
             raise StoreError(f"the store of devices cannot be written: {error}") from error

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from gateway.agent.store import Sighting, StoreError
 from gateway.agent.stores.etcd.records import Record, decoded, encoded
+from gateway.agent.stores.files import open_alone, transaction
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS copied (
@@ -53,11 +54,7 @@ class MemberCopy:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            path.touch(mode=0o600)  # preshared keys are in it
-            self._db = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = FULL")
+            self._db = open_alone(path)
             self._db.executescript(_TABLES)
         except (OSError, sqlite3.Error) as error:
             raise StoreError(f"no copy of the devices can be kept in {path}: {error}") from error
@@ -126,15 +123,8 @@ class MemberCopy:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with self._trouble("written"):
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
+        with self._trouble("written"), transaction(self._db):
+            yield
 
     @contextmanager
     def _trouble(self, what: str) -> Iterator[None]:
