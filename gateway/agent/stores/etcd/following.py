@@ -3,7 +3,6 @@
 Its copy says how far it has come. Each piece of news is taken up while the member changes nothing itself (`Devices`).
 """
 
-import json
 import logging
 import uuid
 from asyncio import sleep, to_thread
@@ -60,7 +59,7 @@ class Following:
             begin = {"compare": [was_created(name, 0)], "success": [put(name, uuid.uuid4().hex)]}
             self._etcd.call(TXN, begin)
         found = listing(self._etcd, self._names, self._copy.state.revision, self._copy.keys())
-        self._check(found.state.get(name))
+        self._check(found.identity)
         self._take_up_listing(found)
 
     async def news(self) -> AsyncGenerator[News, None]:
@@ -80,7 +79,7 @@ class Following:
         try:
             if self._is_behind:
                 found = await to_thread(listing, self._etcd, self._names, self._copy.state.revision)
-                self._check(found.state.get(self._names.identity))
+                self._check(found.identity)
                 yield partial(self._take_up_listing, found)
                 self._is_behind = False
             else:
@@ -122,9 +121,7 @@ class Following:
             self.trouble = None
 
     def _take_up_listing(self, found: Listing) -> Mapping[str, Device | None]:
-        names, pairs = self._names, found.state
-        networks = frozenset(json.loads(pairs.get(names.networks, "[]")))
-        state = State(pairs[names.identity], found.revision, int(pairs.get(names.newest, 0)), networks)
+        state = State(found.identity, found.revision, found.newest, found.networks)
         left = set() if found.public_keys is None else self._copy.keys() - found.public_keys
         gone = dict.fromkeys(left, found.revision)
         return self._take_up(found.changed, gone, state)

@@ -14,7 +14,7 @@ from gateway.agent.stores.etcd.records import (
     AT_ONCE,
     Names,
     Part,
-    below,
+    delete_below,
     encoded,
     has_value,
     put,
@@ -57,8 +57,7 @@ class EtcdHome:
             copy.close()
         records = [merged(one, known.get(one.device.public_key)) for one in found.changed]
         devices = sorted((one.known for one in records), key=lambda device: device.number)
-        networks = frozenset(json.loads(found.state.get(self._names.networks, "[]")))
-        return Everything(tuple(devices), int(found.state.get(self._names.newest, 0)), networks)
+        return Everything(tuple(devices), found.newest, found.networks)
 
     def left(self) -> None:
         """Who still uses it is told so."""
@@ -71,7 +70,7 @@ class EtcdHome:
         """Anew from the beginning, however far it had come."""
         names = self._names
         self._become(Phase.FILLING.value, identity(self._etcd, self._names))
-        self._write([_delete_below(names.devices), _delete_below(names.numbers)])
+        self._write([delete_below(names.devices), delete_below(names.numbers)])
         for some in pieces(everything.devices, AT_ONCE):
             self._write(
                 [put(names.device(device.public_key), encoded(device)) for device in some]
@@ -103,13 +102,12 @@ class EtcdHome:
         condition = was_created(name, 0) if before is None else has_value(name, before)
         answer = self._etcd.call(TXN, {"compare": [condition], "success": [put(name, now)]})
         if not answer.get("succeeded") and identity(self._etcd, self._names) != now:
-            raise StoreError(f"somebody else moves devices from or to etcd's prefix {self._names.root} just now")
+            raise self._moved_by_others()
 
     def _write(self, changes: list[Part]) -> None:
         done = outcome(self._etcd.call(TXN, request(self._names, Phase.FILLING.value, [], changes, [])), self._names)
         if not done.succeeded:
-            raise StoreError(f"somebody else moves devices from or to etcd's prefix {self._names.root} just now")
+            raise self._moved_by_others()
 
-
-def _delete_below(prefix: str) -> Part:
-    return {"request_delete_range": below(prefix)}
+    def _moved_by_others(self) -> StoreError:
+        return StoreError(f"somebody else moves devices from or to etcd's prefix {self._names.root} just now")

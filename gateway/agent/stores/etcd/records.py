@@ -96,6 +96,11 @@ def delete(key: str) -> Part:
     return {"request_delete_range": {"key": in_base64(key)}}
 
 
+def delete_below(prefix: str) -> Part:
+    """An operation that removes all keys with this prefix."""
+    return {"request_delete_range": below(prefix)}
+
+
 def has_value(key: str, wanted: str) -> Part:
     """A condition."""
     return {"key": in_base64(key), "target": "VALUE", "result": "EQUAL", "value": in_base64(wanted)}

@@ -1,5 +1,6 @@
 """Transactions of etcd, and reads of all that is below a prefix."""
 
+import json
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
@@ -40,7 +41,9 @@ class Listing:
     """What etcd has, as of one revision."""
 
     revision: int
-    state: dict[str, str]
+    identity: str | None
+    newest: int
+    networks: frozenset[str]
     changed: list[Record]
     """Devices whose last change is later than the revision that was asked for."""
     public_keys: Set[str] | None
@@ -79,16 +82,18 @@ def listing(etcd: Etcd, names: Names, after: int, known: Set[str] | None = None)
     answer = etcd.call(_RANGE, below(names.state))
     revision = int(answer["header"]["revision"])
     state = {in_text(pair["key"]): value(pair) for pair in answer.get("kvs", ())}
+    networks = frozenset(json.loads(state.get(names.networks, "[]")))
+    told = (revision, state.get(names.identity), int(state.get(names.newest, 0)), networks)
     since = after + 1 if after <= revision else 0
     at = {"revision": str(revision)}
     changed = records(_pages(etcd, names.devices, {**at, "min_mod_revision": str(since)}))
     if known is not None:
         count = etcd.call(_RANGE, {**below(names.devices), **at, "count_only": True}).get("count", 0)
         if int(count) == len(known | {one.device.public_key for one in changed}):
-            return Listing(revision, state, changed, None)
+            return Listing(*told, changed, None)
     everyone = _pages(etcd, names.devices, {**at, "keys_only": True})
     keys = {in_text(pair["key"]).removeprefix(names.devices) for pair in everyone}
-    return Listing(revision, state, changed, keys)
+    return Listing(*told, changed, keys)
 
 
 def _pages(etcd: Etcd, prefix: str, how: Part) -> list[Part]:
